@@ -1,0 +1,3 @@
+"""Placeholder until the six tasks are written."""
+TASKS=[]
+class IconTask: ...

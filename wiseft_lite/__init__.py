@@ -1,0 +1,34 @@
+"""WiSE-FT in plain sight: zero-shot heads, fine-tuning and the line between two models.
+
+Public names are loaded when they are first used, so ``import wiseft_lite`` stays quick.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "interpolate": "weights", "average": "weights", "difference": "weights", "distance": "weights",
+    "accuracy": "metrics", "Accuracy": "metrics",
+    "Head": "models", "ImageClassifier": "models",
+    "Clip": "encoders", "load_clip": "encoders",
+    "Split": "tasks", "Task": "tasks", "load_task": "tasks", "task_names": "tasks",
+    "save": "checkpoints", "load": "checkpoints",
+    "zero_shot_head": "zeroshot", "zero_shot_classifier": "zeroshot",
+    "encode": "features", "predict": "features",
+    "Recipe": "training", "finetune": "training", "linear_probe": "training",
+    "sweep": "sweeps", "summary": "sweeps",
+    "frontier": "figures", "alpha_curves": "figures",
+    "UserError": "errors",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return [*globals(), *__all__]

@@ -1,0 +1,18 @@
+"""The one exception for a user's mistake."""
+
+
+class UserError(ValueError):
+    """A mistake that the user can mend: one line that names the thing and the mend.
+
+    The command line prints it without a traceback and exits with code 2.
+    """
+
+
+def unknown(kind: str, name: object, known) -> UserError:
+    """The error for a name that is not known, with the names that are.
+
+    Example:
+        >>> str(unknown("task", "icons", ["arrows", "iconshift"]))
+        "unknown task 'icons'; choose one of: arrows, iconshift"
+    """
+    return UserError(f"unknown {kind} {name!r}; choose one of: {', '.join(map(str, known))}")

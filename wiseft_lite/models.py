@@ -1,0 +1,75 @@
+"""The classifier of the paper: an image encoder, then a linear head on normalised features."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wiseft_lite.errors import UserError
+
+
+class Head(nn.Module):
+    """Linear classifier, ``logits = features @ weight.T + bias``.
+
+    Args:
+        weight: ``[C, d]``, one row for each class.
+        bias: ``[C]``; zeros if not given.
+
+    Example:
+        >>> Head(torch.eye(2))(torch.tensor([[0.0, 1.0]])).argmax().item()
+        1
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None):
+        super().__init__()
+        self.weight = nn.Parameter(weight.detach().clone())
+        self.bias = nn.Parameter(torch.zeros(len(weight)) if bias is None else bias.detach().clone())
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.linear(features, self.weight, self.bias)
+
+
+class ImageClassifier(nn.Module):
+    """``f(x) = head(g(x) / |g(x)|)``, with all that is needed to use it on a picture.
+
+    Args:
+        encoder: image tower, ``[b, 3, h, w] -> [b, d]``.
+        head: linear classifier on the normalised features.
+        preprocess: turns a PIL image into a tensor ``[3, h, w]`` for the encoder.
+        class_names: one for each row of the head.
+        encoder_name: the name that ``load_clip`` knows it by.
+
+    Raises:
+        UserError: the head has not one row for each class name.
+
+    Source: the paper, section 2; features stay normalised in fine-tuning (appendix D.2).
+    """
+
+    def __init__(self, encoder: nn.Module, head: Head, preprocess: Callable,
+                 class_names: Sequence[str], encoder_name: str):
+        super().__init__()
+        if len(head.weight) != len(class_names):
+            raise UserError(f"the head has {len(head.weight)} rows but there are {len(class_names)} "
+                            "class names; give one row each")
+        self.encoder, self.head = encoder, head
+        self.preprocess = preprocess
+        self.class_names = tuple(class_names)
+        self.encoder_name = encoder_name
+
+    def encode(self, images: Tensor) -> Tensor:
+        """L2-normalised features ``[b, d]`` of images ``[b, 3, h, w]``."""
+        return F.normalize(self.encoder(images), dim=-1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``[b, C]`` of images ``[b, 3, h, w]``."""
+        return self.head(self.encode(images))
+
+    def with_weights(self, theta: Mapping[str, Tensor]) -> ImageClassifier:
+        """A new classifier of the same kind with other weights; this one is left alone."""
+        other = copy.deepcopy(self)
+        other.load_state_dict(dict(theta))
+        return other

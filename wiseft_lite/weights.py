@@ -1,0 +1,141 @@
+"""Arithmetic on state dicts: the heart of WiSE-FT."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from wiseft_lite.errors import UserError
+
+Weights = Mapping[str, Tensor]
+
+
+def _check(thetas: Sequence[Weights]) -> None:
+    """Raise unless all state dicts have the same keys, shapes and integer buffers."""
+    if not thetas:
+        raise UserError("no state dicts to combine; give at least one")
+    first = thetas[0]
+    for other in thetas[1:]:
+        odd = [k for k in [*first, *other] if (k in first) != (k in other)]
+        if odd:
+            raise UserError(f"state dicts have different keys, such as {', '.join(odd[:3])}; "
+                            "combine checkpoints of one architecture")
+        bad = [f"{k} {tuple(first[k].shape)} against {tuple(other[k].shape)}"
+               for k in first if first[k].shape != other[k].shape]
+        if bad:
+            raise UserError(f"tensors have different shapes: {'; '.join(bad[:3])}; "
+                            "combine checkpoints of one architecture and one list of classes")
+        bad = [k for k in first if not first[k].is_floating_point() and not torch.equal(first[k], other[k])]
+        if bad:
+            raise UserError(f"integer buffers differ: {', '.join(bad[:3])}; "
+                            "they cannot be averaged, make them equal first")
+
+
+def _combine(thetas: Sequence[Weights], shares: Sequence[float]) -> dict[str, Tensor]:
+    """``sum_i shares_i theta_i``, in float32 or wider, back in each tensor's own type."""
+    _check(thetas)
+    result = {}
+    for key, first in thetas[0].items():
+        if not first.is_floating_point():
+            result[key] = first.clone()
+            continue
+        wide = torch.promote_types(first.dtype, torch.float32)
+        total = torch.zeros_like(first, dtype=wide)
+        for theta, share in zip(thetas, shares):
+            total.add_(theta[key].to(wide), alpha=share)
+        result[key] = total.to(first.dtype)
+    return result
+
+
+def interpolate(theta_0: Weights, theta_1: Weights, alpha: float) -> dict[str, Tensor]:
+    """Return the point at ``alpha`` on the straight line from ``theta_0`` to ``theta_1``.
+
+    ``theta_alpha = (1 - alpha) theta_0 + alpha theta_1``, for every tensor, the head included.
+
+    Args:
+        theta_0: state dict of the zero-shot model.
+        theta_1: state dict of the fine-tuned model, with the same keys and shapes.
+        alpha: any finite number; 0 gives ``theta_0`` and 1 gives ``theta_1``, bit for bit.
+
+    Returns:
+        A new state dict that shares no memory with its inputs.
+
+    Raises:
+        UserError: keys, shapes or integer buffers differ, or alpha is not finite.
+
+    Source: Wortsman et al. 2022, equation 1 and appendix A.
+
+    Example:
+        >>> zero, one = {"w": torch.tensor([0.0])}, {"w": torch.tensor([4.0])}
+        >>> interpolate(zero, one, 0.25)
+        {'w': tensor([1.])}
+    """
+    if not math.isfinite(alpha):
+        raise UserError(f"alpha is {alpha}; give a finite number such as 0.5")
+    _check([theta_0, theta_1])
+    if alpha in (0, 1):
+        return {key: tensor.clone() for key, tensor in (theta_1 if alpha else theta_0).items()}
+    return _combine([theta_0, theta_1], [1 - alpha, alpha])
+
+
+def average(thetas: Sequence[Weights], weights: Sequence[float] | None = None) -> dict[str, Tensor]:
+    """Return the weighted mean of state dicts, ``sum_i w_i theta_i / sum_i w_i``.
+
+    Args:
+        thetas: state dicts with the same keys and shapes.
+        weights: one number each; equal weights if not given.
+
+    Returns:
+        A new state dict.
+
+    Raises:
+        UserError: nothing to average, a wrong number of weights, or weights that sum to 0.
+
+    Source: Wortsman et al. 2022, "Model soups", section 2.
+
+    Example:
+        >>> average([{"w": torch.tensor([1.0])}, {"w": torch.tensor([3.0])}])
+        {'w': tensor([2.])}
+    """
+    thetas = list(thetas)
+    weights = [1.0] * len(thetas) if weights is None else [float(w) for w in weights]
+    if len(weights) != len(thetas):
+        raise UserError(f"{len(thetas)} state dicts but {len(weights)} weights; give one weight each")
+    total = math.fsum(weights)
+    if thetas and (not math.isfinite(total) or total == 0):
+        raise UserError(f"the weights sum to {total}; give weights with a finite sum other than 0")
+    return _combine(thetas, [w / total for w in weights])
+
+
+def difference(theta_1: Weights, theta_0: Weights) -> dict[str, Tensor]:
+    """Return ``theta_1 - theta_0`` for every floating-point tensor, in float32 or wider.
+
+    Raises:
+        UserError: keys or shapes differ.
+
+    Source: the task vector of Ilharco et al. 2023, section 2.
+
+    Example:
+        >>> difference({"w": torch.tensor([3.0])}, {"w": torch.tensor([1.0])})
+        {'w': tensor([2.])}
+    """
+    _check([theta_1, theta_0])
+    wide = lambda t: t.to(torch.promote_types(t.dtype, torch.float32))  # noqa: E731
+    return {k: wide(t) - wide(theta_0[k]) for k, t in theta_1.items() if t.is_floating_point()}
+
+
+def distance(theta_0: Weights, theta_1: Weights) -> float:
+    """Return the Euclidean distance between two state dicts, over all floating-point tensors.
+
+    Raises:
+        UserError: keys or shapes differ.
+
+    Example:
+        >>> distance({"w": torch.tensor([0.0, 0.0])}, {"w": torch.tensor([3.0, 4.0])})
+        5.0
+    """
+    return math.sqrt(math.fsum(float(d.double().square().sum())
+                               for d in difference(theta_1, theta_0).values()))

@@ -1,0 +1,50 @@
+"""From class names and prompts to a linear head."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+
+from wiseft_lite.encoders import Clip
+from wiseft_lite.models import Head, ImageClassifier
+from wiseft_lite.tasks import Task
+
+
+def zero_shot_head(clip: Clip, class_names: Sequence[str], templates: Sequence[str]) -> Head:
+    """Return the head whose rows are the class names, written by the text tower.
+
+    ``w_c = s * normalise(mean_t normalise(h(template_t(c))))`` with ``s`` CLIP's logit scale, folded in
+    here once, so that the head can be fine-tuned and interpolated as it is.
+
+    Args:
+        clip: the model.
+        class_names: ``C`` names.
+        templates: prompts with ``{}`` where the name goes.
+
+    Returns:
+        A head with weight ``[C, d]`` and bias zero.
+
+    Source: Radford et al. 2021, section 3.1.4; the WiSE-FT paper, section 2 and appendix D.2.
+
+    Example:
+        >>> from wiseft_lite.encoders import load_clip
+        >>> zero_shot_head(load_clip("iconclip"), ["cat", "dog"], ["an icon of a {}."]).weight.shape
+        torch.Size([2, 128])
+    """
+    prompts = [template.replace("{}", name) for name in class_names for template in templates]
+    embeddings = clip.encode_text(prompts).view(len(class_names), len(templates), -1)
+    weight = clip.logit_scale * F.normalize(embeddings.mean(1), dim=-1)
+    return Head(torch.clone(weight))
+
+
+def zero_shot_classifier(clip: Clip, task: Task) -> ImageClassifier:
+    """Return the zero-shot classifier of a task, ``theta_0`` of the paper.
+
+    The encoder is copied: fine-tuning the classifier leaves ``clip`` alone.
+    """
+    head = zero_shot_head(clip, task.class_names, task.templates)
+    encoder = copy.deepcopy(clip.model.visual).requires_grad_(True)
+    return ImageClassifier(encoder, head, clip.preprocess, task.class_names, clip.name).eval()
