@@ -1,6 +1,6 @@
 """Pre-train IconCLIP, the small CLIP that ships with the book, on the icons no task holds out.
 
-    python data_scripts/pretrain_iconclip.py WORK [--steps 3600]
+    python data_scripts/pretrain_iconclip.py WORK [--steps 4400]
 
 Run again after any interruption: it goes on from ``WORK/pretrain/state.pt`` with the same batches. The
 log is ``WORK/pretrain/log.jsonl``; the end writes ``wiseft_lite/iconclip`` in open_clip's layout.
@@ -34,6 +34,7 @@ CONFIG = {
 }
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 BATCH, PEAK, WARMUP, DECAY, CLIP_NORM = 512, 1e-3, 200, 0.1, 1.0
+BROAD_STEPS = 1500  # then common nouns come more often
 TEMPLATES = ["an icon of a {}.", "a {} icon.", "a drawing of a {}.", "a simple {} symbol.",
              "a small picture of a {}.", "{}", "{}", "{} icon"]
 PACKAGE = Path(__file__).resolve().parent.parent / "wiseft_lite" / "iconclip"
@@ -58,12 +59,18 @@ class Pairs:
             groups[key] = groups.get(key, 0) + 1
         weight = torch.tensor([groups[key] ** -0.5 for key in keys], dtype=torch.float64)
         brands = torch.tensor([sets[s]["category"] == "Logos" for s in origin])
-        self.weight = torch.where(brands, weight / 3, weight)
+        self.broad = torch.where(brands, weight / 3, weight)
+        # Later, nouns that many artists drew come more often than those that one artist did.
+        artists: dict[str, set] = {}
+        for artist, n in groups:
+            artists.setdefault(n, set()).add(artist)
+        self.shared = self.broad * torch.tensor([len(artists[n]) ** 0.5 for n in nouns])
         self.tokenizer = open_clip.SimpleTokenizer(context_length=CONFIG["text_cfg"]["context_length"])
 
     def batch(self, step: int):
         rng = torch.Generator().manual_seed(1_000_003 * step + 7)
-        pick = torch.multinomial(self.weight, BATCH, replacement=False, generator=rng)
+        weight = self.broad if step < BROAD_STEPS else self.shared
+        pick = torch.multinomial(weight, BATCH, replacement=False, generator=rng)
         template = torch.randint(len(TEMPLATES), (BATCH,), generator=rng).tolist()
         styled = (torch.rand(BATCH, generator=rng) < 0.25).tolist()
         texts = [TEMPLATES[t].format(self.captions[i] if s else self.nouns[i])
@@ -157,7 +164,7 @@ def export(model: CLIP, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--steps", type=int, default=3600)
+    parser.add_argument("--steps", type=int, default=4400)
     parser.add_argument("--save-every", type=int, default=250)
     args = parser.parse_args()
     folder = args.work / "pretrain"

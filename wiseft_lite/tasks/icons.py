@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
+import torch
 from PIL import Image
 
 from wiseft_lite.errors import UserError, unknown
@@ -65,7 +66,7 @@ def load(name: str, data: Path = DATA) -> Task:
                         "of task.json; correct one of the two")
 
     def split(part: str) -> Split:
-        labels = index.loc[index["split"] == part, "class"].map(number).to_numpy()
+        labels = torch.tensor([number[c] for c in index.loc[index["split"] == part, "class"]])
         return Split(part, Tiles(folder / f"{part}.webp", len(labels)), labels)
 
     return Task(card["name"], tuple(card["class_names"]), tuple(card["templates"]),

@@ -1,0 +1,31 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test book clean
+help:            ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*##/ {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# One stamp for each set of packages; it is made anew when pyproject.toml changes.
+.venv/core.stamp: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+.venv/test.stamp: .venv/core.stamp
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@
+.venv/book.stamp: .venv/test.stamp
+	$(BIN)/python -m pip install --quiet --editable ".[book]"
+	touch $@
+
+demo: .venv/core.stamp  ## zero-shot, fine-tune and the line between them, in a few minutes
+	$(BIN)/wiseft-lite demo --overwrite
+
+test: .venv/test.stamp  ## unit tests, examples in the docstrings, and every notebook
+	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --nbmake --nbmake-timeout=900 book
+
+book: .venv/book.stamp  ## run every notebook and build the site into _build/html
+	$(BIN)/python data_scripts/build_book.py
+
+clean:           ## remove what was built, not the packages
+	rm -rf _build build results

@@ -1,0 +1,116 @@
+"""Checkpoints: ``model.safetensors`` beside ``card.json``. Nothing here ever runs a pickle."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from wiseft_lite import __version__
+from wiseft_lite.encoders import load_clip
+from wiseft_lite.errors import UserError
+from wiseft_lite.models import Head, ImageClassifier
+
+SCHEMA = 1
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def save(classifier: ImageClassifier, folder: str | Path, *, recipe: Any = None,
+         metrics: dict | None = None, overwrite: bool = False) -> Path:
+    """Write a classifier into a new folder and return it; the folder appears whole or not at all.
+
+    Args:
+        classifier: what to save.
+        folder: where to; it must not exist unless ``overwrite``.
+        recipe: a dataclass that says how it was trained, kept in the card.
+        metrics: results to keep in the card.
+        overwrite: replace a checkpoint that is there.
+
+    Raises:
+        UserError: the folder exists, or it cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    if folder.exists() and not overwrite:
+        raise UserError(f"{folder} exists; choose another folder or pass overwrite")
+    if folder.exists() and not (folder / "card.json").exists():
+        raise UserError(f"{folder} is no checkpoint and is left alone; choose another folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}") from error
+    try:
+        weights = {k: v.detach().cpu().contiguous().clone() for k, v in classifier.state_dict().items()}
+        save_file(weights, part / "model.safetensors")
+        card = {
+            "schema": SCHEMA, "library": __version__, "encoder": classifier.encoder_name,
+            "class_names": list(classifier.class_names), "sha256": _digest(part / "model.safetensors"),
+            "recipe": dataclasses.asdict(recipe) if recipe is not None else None, "metrics": metrics or {},
+        }
+        (part / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(part, folder)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def read_card(folder: str | Path) -> dict:
+    """Return the card of a checkpoint.
+
+    Raises:
+        UserError: the folder is no checkpoint, or one of a later version.
+    """
+    path = Path(folder) / "card.json"
+    try:
+        card = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{folder} is no checkpoint (it has no card.json); give a folder made by save") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({error}); save the checkpoint again") from error
+    missing = [key for key in ("schema", "encoder", "class_names", "sha256") if key not in card]
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(missing)}; save the checkpoint again")
+    if card["schema"] > SCHEMA:
+        raise UserError(f"{path} has schema {card['schema']}, this version reads up to {SCHEMA}; "
+                        "upgrade wiseft_lite")
+    return card
+
+
+def load(folder: str | Path) -> ImageClassifier:
+    """Read a checkpoint back into a classifier in eval mode.
+
+    Raises:
+        UserError: it is no checkpoint, it is damaged or half-written, or its encoder cannot be loaded.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    card, path = read_card(folder), Path(folder) / "model.safetensors"
+    if not path.exists() or _digest(path) != card["sha256"]:
+        raise UserError(f"{path} is missing or damaged (its hash is not the card's); "
+                        "copy or train the checkpoint again")
+    weights = load_file(path)
+    clip = load_clip(card["encoder"])
+    head = Head(torch.zeros_like(weights["head.weight"]))
+    classifier = ImageClassifier(clip.model.visual.requires_grad_(True), head, clip.preprocess,
+                                 card["class_names"], card["encoder"])
+    try:
+        classifier.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UserError(f"{path} does not fit the encoder {card['encoder']!r}: "
+                        f"{str(error).splitlines()[-1].strip()}") from error
+    return classifier.eval()

@@ -1,0 +1,239 @@
+"""The command ``wiseft-lite``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pandas as pd
+
+from wiseft_lite import __version__
+from wiseft_lite.errors import UserError
+
+DEMO_ALPHAS = tuple(k / 10 for k in range(11))
+
+
+def _new_folder(path: Path, overwrite: bool) -> None:
+    """Refuse a folder with something in it before any work is done."""
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())) and not overwrite:
+        raise UserError(f"{path} exists; choose another --out or pass --overwrite")
+
+
+def _alphas(text: str) -> tuple[float, ...]:
+    try:
+        alphas = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UserError(f"--alphas {text!r} is no list of numbers; write for example 0,0.5,1") from None
+    return alphas
+
+
+def _recipe(args: argparse.Namespace, base):
+    from dataclasses import replace
+
+    given = {f.name: getattr(args, f.name) for f in fields(base) if getattr(args, f.name, None) is not None}
+    return replace(base, **given)
+
+
+def read_results(path: Path) -> pd.DataFrame:
+    """Read a results file, one JSON object a line.
+
+    Raises:
+        UserError: it is missing, damaged, or lacks a column.
+    """
+    try:
+        table = pd.DataFrame([json.loads(line) for line in path.read_text().splitlines() if line.strip()])
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; make it with 'wiseft-lite sweep' or 'demo'") from None
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); make it again") from error
+    missing = {"alpha", "split", "accuracy", "n", "low", "high"} - set(table.columns)
+    if missing:
+        raise UserError(f"{path} lacks {', '.join(sorted(missing))}; make it with 'wiseft-lite sweep'")
+    return table
+
+
+def write_results(table: pd.DataFrame, path: Path) -> None:
+    """Write a table as one JSON object a line; the file appears whole or not at all."""
+    part = path.with_suffix(".part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part.write_text("".join(json.dumps(row) + "\n" for row in table.to_dict("records")))
+    os.replace(part, path)
+
+
+def show_table(table: pd.DataFrame) -> None:
+    """Print one row for each alpha and one column for each split; the best of a column has a star."""
+    splits = list(dict.fromkeys(table["split"]))
+    wide = table.pivot(index="alpha", columns="split", values="accuracy")[splits] * 100
+    wide["mean of shifts"] = wide[[s for s in splits if s != "test"]].mean(axis=1)
+    best = wide.idxmax()
+    names = [*wide.columns]
+    width = {name: max(7, len(name)) for name in names}
+    print("alpha  " + "  ".join(f"{name:>{width[name]}}" for name in names))
+    for alpha, row in wide.iterrows():
+        cells = [f"{row[name]:.1f}{'*' if best[name] == alpha else ' '}" for name in names]
+        print(f"{alpha:<5g}  " + "  ".join(f"{cell:>{width[name]}}" for cell, name in zip(cells, names)))
+    first = table.drop_duplicates("split").set_index("split")
+    half = {s: 50 * (table[table.split == s].high - table[table.split == s].low).max() for s in splits}
+    print("n      " + "  ".join(f"{int(first.n[s]):>{width[s]}}" for s in splits))
+    print("+-     " + "  ".join(f"{half[s]:>{width[s]}.1f}" for s in splits)
+          + "   half of the widest 95 % interval, points; * best alpha on these test images")
+
+
+def demo(args: argparse.Namespace) -> None:
+    import time
+
+    from wiseft_lite import encoders, sweeps, tasks, training, zeroshot
+    from wiseft_lite.figures import frontier
+
+    _new_folder(args.out, args.overwrite)
+    started = time.time()
+    task = tasks.load_task("iconshift")
+    theta_0 = zeroshot.zero_shot_classifier(encoders.load_clip(args.model), task)
+    print(f"IconShift: {len(task.class_names)} classes, {len(task.train)} training images; "
+          f"zero-shot model {args.model}")
+    tuned = {"probe": training.linear_probe(theta_0, task, progress=True),
+             "end-to-end": training.finetune(theta_0, task, training.Recipe(seed=args.seed), progress=True)}
+    tables = {}
+    for kind, theta_1 in tuned.items():
+        tables[kind] = sweeps.sweep(theta_0, theta_1, task.evaluation, DEMO_ALPHAS, progress=True)
+        print(f"\n{kind}: accuracy in % at each alpha (0 zero-shot, 1 fine-tuned)")
+        show_table(tables[kind])
+    table = pd.concat([t.assign(kind=kind) for kind, t in tables.items()], ignore_index=True)
+    write_results(table[["kind", "alpha", "split", "accuracy", "n", "low", "high"]], args.out / "results.jsonl")
+    _save_figure(frontier(tables, title="IconShift, IconCLIP"), args.out)
+    print(f"\n{time.time() - started:.0f} s; written: {args.out}/results.jsonl, frontier.png, frontier.svg")
+
+
+def _save_figure(figure, folder: Path) -> None:
+    for ending in ("png", "svg"):
+        figure.savefig(folder / f"frontier.{ending}", metadata={"Date": None} if ending == "svg" else None)
+
+
+def list_tasks(args: argparse.Namespace) -> None:
+    from wiseft_lite import tasks
+
+    for name in tasks.task_names():
+        task = tasks.load_task(name)
+        sizes = {"train": task.train, "val": task.val, **task.evaluation}
+        print(f"{name:10} {len(task.class_names):4} classes; "
+              + ", ".join(f"{split} {len(images)}" for split, images in sizes.items()))
+
+
+def _report(classifier, task) -> dict:
+    from wiseft_lite.features import predict
+    from wiseft_lite.metrics import accuracy
+
+    metrics = {}
+    for name, split in task.evaluation.items():
+        result = accuracy(predict(classifier, split), split.labels, split.classes)
+        metrics[name] = result.accuracy
+        print(f"{name:17} {100 * result.accuracy:5.1f} %   "
+              f"[{100 * result.low:.1f}, {100 * result.high:.1f}]   n={result.n}")
+    return metrics
+
+
+def train(args: argparse.Namespace) -> None:
+    """zeroshot, probe and finetune: make a classifier, measure it, save it."""
+    from wiseft_lite import checkpoints, encoders, tasks, training, zeroshot
+
+    _new_folder(args.out, args.overwrite)
+    task = tasks.load_task(args.task)
+    classifier = zeroshot.zero_shot_classifier(encoders.load_clip(args.model), task)
+    recipe = None
+    if args.command == "probe":
+        recipe = _recipe(args, training.PROBE)
+        classifier = training.linear_probe(classifier, task, recipe, progress=True)
+    elif args.command == "finetune":
+        recipe = _recipe(args, training.Recipe())
+        classifier = training.finetune(classifier, task, recipe, progress=True)
+    metrics = _report(classifier, task)
+    checkpoints.save(classifier, args.out, recipe=recipe, metrics=metrics, overwrite=args.overwrite)
+    print(f"written: {args.out}")
+
+
+def sweep(args: argparse.Namespace) -> None:
+    from wiseft_lite import checkpoints, sweeps, tasks
+
+    if args.out.exists() and not args.overwrite:
+        raise UserError(f"{args.out} exists; choose another --out or pass --overwrite")
+    task = tasks.load_task(args.task)
+    names = args.splits.split(",") if args.splits else list(task.evaluation)
+    splits = {name: task.split(name) for name in names}
+    table = sweeps.sweep(checkpoints.load(args.zero_shot), checkpoints.load(args.fine_tuned), splits,
+                         _alphas(args.alphas), progress=True)
+    show_table(table)
+    write_results(table, args.out)
+    print(f"written: {args.out}")
+
+
+def plot(args: argparse.Namespace) -> None:
+    from wiseft_lite.figures import frontier
+
+    table = read_results(args.results)
+    kinds = dict(tuple(table.groupby("kind", sort=False))) if "kind" in table else {"fine-tuned": table}
+    if args.out.exists() and not args.overwrite:
+        raise UserError(f"{args.out} exists; choose another --out or pass --overwrite")
+    if args.out.suffix not in (".png", ".svg", ".pdf"):
+        raise UserError(f"--out {args.out} must end in .png, .svg or .pdf")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    frontier(kinds).savefig(args.out)
+    print(f"written: {args.out}")
+
+
+def parser() -> argparse.ArgumentParser:
+    main = argparse.ArgumentParser(prog="wiseft-lite", description="Robust fine-tuning by interpolating weights.")
+    main.add_argument("--version", action="version", version=__version__)
+    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run, text: str, out: str | None) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text,
+                                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        sub.set_defaults(run=run)
+        if out:
+            sub.add_argument("--out", type=Path, default=Path(out), help="where the result goes")
+            sub.add_argument("--overwrite", action="store_true", help="replace what is there")
+        return sub
+
+    def trains(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--model", default="iconclip", help="iconclip, ARCH/pretrained or local-dir:PATH")
+        sub.add_argument("--task", default="iconshift", help="see 'wiseft-lite tasks'")
+
+    sub = command("demo", demo, "zero-shot, probe, fine-tuning and the line between them on IconShift",
+                  "results/demo")
+    sub.add_argument("--model", default="iconclip", help="iconclip, ARCH/pretrained or local-dir:PATH")
+    sub.add_argument("--seed", type=int, default=0, help="seed of the fine-tuning")
+    command("tasks", list_tasks, "list the tasks that ship with the package", None)
+    trains(command("zeroshot", train, "write and measure a zero-shot classifier", "results/zeroshot"))
+    for name, text in (("probe", "train the head alone, on features encoded once"),
+                       ("finetune", "train every weight, starting from the zero-shot classifier")):
+        sub = command(name, train, text, f"results/{name}")
+        trains(sub)
+        for option, kind in (("epochs", int), ("lr", float), ("weight_decay", float), ("batch_size", int),
+                             ("seed", int)):
+            sub.add_argument(f"--{option.replace('_', '-')}", type=kind, help="the recipe's own if not given")
+    sub = command("sweep", sweep, "measure the models on the line between two checkpoints", "results/sweep.jsonl")
+    sub.add_argument("zero_shot", type=Path, help="checkpoint at alpha 0")
+    sub.add_argument("fine_tuned", type=Path, help="checkpoint at alpha 1")
+    sub.add_argument("--task", default="iconshift", help="see 'wiseft-lite tasks'")
+    sub.add_argument("--splits", help="comma-separated; test and every shift if not given")
+    sub.add_argument("--alphas", default=",".join(f"{a:g}" for a in DEMO_ALPHAS), help="comma-separated")
+    sub = command("plot", plot, "draw the frontier of a results file", "results/frontier.png")
+    sub.add_argument("results", type=Path, help="a results.jsonl of demo or sweep")
+    return main
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, or 2 for a mistake that the user can mend."""
+    args = parser().parse_args(arguments)
+    if "DISPLAY" not in os.environ:
+        os.environ.setdefault("MPLBACKEND", "agg")
+    try:
+        args.run(args)
+    except UserError as error:
+        print(f"wiseft-lite: {error}", file=sys.stderr)
+        return 2
+    return 0

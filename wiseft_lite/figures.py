@@ -1,0 +1,169 @@
+"""The few plots of the book, in one grammar. The only module that imports matplotlib.
+
+Reference accuracy lies on x, shift accuracy on y, both on logit axes; the zero-shot model is a star, the
+fine-tuned one a diamond, and the path of alpha runs between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from wiseft_lite.errors import UserError
+from wiseft_lite.sweeps import summary
+from wiseft_lite.tasks import Split
+
+STYLE = Path(__file__).with_name("wiseft.mplstyle")
+MARKED = (0.2, 0.4, 0.6, 0.8)
+
+
+def logit_axes(ax: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
+    """Give both axes a logit scale with ticks in percent."""
+    for axis, scale, limits in ((ax.xaxis, ax.set_xscale, x), (ax.yaxis, ax.set_yscale, y)):
+        scale("logit")
+        span = 100 * (limits[1] - limits[0])
+        step = next(s for s in (1, 2, 5, 10, 20) if span / s <= 8 or s == 20)
+        ticks = [t / 100 for t in range(step, 100, step)]
+        axis.set_major_locator(FixedLocator(ticks))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}"))
+    ax.set_xlim(*x)
+    ax.set_ylim(*y)
+
+
+def _limits(low: pd.Series, high: pd.Series) -> tuple[float, float]:
+    margin = max(0.02, 0.12 * float(high.max() - low.min()))
+    return max(0.005, float(low.min()) - margin), min(0.995, float(high.max()) + margin)
+
+
+def frontier(table: pd.DataFrame | Mapping[str, pd.DataFrame], reference: str = "test",
+             ax: Axes | None = None, title: str | None = None,
+             guess: tuple[float, float] | None = None) -> Figure:
+    """Draw the paper's central figure: reference accuracy against mean accuracy over the shifts.
+
+    Args:
+        table: a sweep, or several by label; they share their zero-shot model.
+        reference: the split on the x axis; the mean of all others is on y.
+        ax: where to draw; a new figure if not given.
+        title: text above.
+        guess: the reader's prediction as two shares; drawn as a hollow circle.
+
+    Returns:
+        The figure.
+
+    Raises:
+        UserError: a table lacks the reference, a shift, or alpha 0 and 1.
+
+    Source: the paper, figure 1; intervals as in its appendix D.
+    """
+    tables = table if isinstance(table, Mapping) else {"end-to-end": table}
+    curves = {label: summary(rows, reference) for label, rows in tables.items()}
+    for label, curve in curves.items():
+        if not {0.0, 1.0} <= set(curve["alpha"]):
+            raise UserError(f"the sweep {label!r} lacks alpha 0 or 1; measure both ends")
+    everything = pd.concat(curves.values())
+    with plt.style.context(STYLE):
+        if ax is None:
+            _, ax = plt.subplots()
+        x = _limits(everything["reference_low"], everything["reference_high"])
+        y = _limits(everything["shifts_low"], everything["shifts_high"])
+        logit_axes(ax, x, y)
+        colours = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+        for k, (label, curve) in enumerate(curves.items()):
+            _path(ax, label, curve, colours[k % len(colours)], upwards=k == 0)
+        start = next(iter(curves.values())).query("alpha == 0").iloc[0]
+        _point(ax, start, "*", 240, "black")
+        ax.annotate("zero-shot", (start["reference"], start["shifts"]), xytext=(9, -12),
+                    textcoords="offset points")
+        if guess is not None:
+            ax.scatter(*guess, s=90, facecolors="none", edgecolors="black", linewidths=1.4, zorder=5)
+            ax.annotate("your guess", guess, xytext=(8, 6), textcoords="offset points")
+        ax.set_xlabel("Reference accuracy (%)")
+        ax.set_ylabel("Mean accuracy over the shifts (%)")
+        if title:
+            ax.set_title(title, loc="left")
+    return ax.figure
+
+
+def _point(ax: Axes, row: pd.Series, marker: str, size: float, colour: str) -> None:
+    ax.errorbar(row["reference"], row["shifts"],
+                xerr=[[row["reference"] - row["reference_low"]], [row["reference_high"] - row["reference"]]],
+                yerr=[[row["shifts"] - row["shifts_low"]], [row["shifts_high"] - row["shifts"]]],
+                color=colour, elinewidth=0.9, alpha=0.55, zorder=2)
+    ax.scatter(row["reference"], row["shifts"], marker=marker, s=size, color=colour,
+               edgecolors="white", linewidths=0.8, zorder=4)
+
+
+def _path(ax: Axes, label: str, curve: pd.DataFrame, colour: str, upwards: bool) -> None:
+    ax.plot(curve["reference"], curve["shifts"], color=colour, zorder=3)
+    for alpha in MARKED:
+        near = curve[np.isclose(curve["alpha"], alpha)]
+        if len(near):
+            ax.scatter(near["reference"], near["shifts"], s=20, color=colour, zorder=4)
+            if upwards:
+                ax.annotate(f"α={alpha:g}", (near["reference"].iloc[0], near["shifts"].iloc[0]),
+                            xytext=(5, 5), textcoords="offset points", fontsize=8, color=colour)
+    end = curve[curve["alpha"] == 1].iloc[0]
+    _point(ax, end, "D", 60, colour)
+    ax.annotate(f"{label}, α=1", (end["reference"], end["shifts"]), xytext=(8, -12),
+                textcoords="offset points", color=colour)
+
+
+def alpha_curves(table: pd.DataFrame, columns: int = 4, titles: Mapping[str, str] | None = None) -> Figure:
+    """Draw accuracy against alpha, one small panel for each split, the 95 % interval shaded.
+
+    Args:
+        table: a sweep.
+        columns: panels in a row.
+        titles: what to call a split.
+
+    Source: the paper, figure 6.
+    """
+    splits = list(dict.fromkeys(table["split"]))
+    with plt.style.context(STYLE):
+        rows = -(-len(splits) // columns)
+        figure, axes = plt.subplots(rows, columns, figsize=(2.3 * columns, 2.1 * rows), squeeze=False,
+                                    sharex=True, constrained_layout=True)
+        for ax, split in zip(axes.flat, splits):
+            part = table[table["split"] == split].sort_values("alpha")
+            ax.fill_between(part["alpha"], 100 * part["low"], 100 * part["high"], alpha=0.18, linewidth=0)
+            ax.plot(part["alpha"], 100 * part["accuracy"])
+            first, last = part.iloc[0], part.iloc[-1]
+            ax.scatter(first["alpha"], 100 * first["accuracy"], marker="*", s=90, color="black", zorder=3)
+            ax.scatter(last["alpha"], 100 * last["accuracy"], marker="D", s=28, zorder=3)
+            ax.set_title(f"{(titles or {}).get(split, split)} (n={int(first['n'])})", loc="left", fontsize=9)
+        for ax in axes.flat[len(splits):]:
+            ax.set_visible(False)
+        for ax in axes[-1]:
+            ax.set_xlabel("α")
+        for ax in axes[:, 0]:
+            ax.set_ylabel("accuracy (%)")
+    return figure
+
+
+def gallery(rows: Mapping[str, Split], class_names, label: str, most: int = 10) -> Figure:
+    """Draw one class in several splits, a row of pictures each, as in the paper's figure 2.
+
+    Raises:
+        UserError: the class is not among ``class_names``.
+    """
+    if label not in class_names:
+        raise UserError(f"no class {label!r}; choose one of the class names, such as {class_names[0]!r}")
+    number = list(class_names).index(label)
+    with plt.style.context(STYLE):
+        figure, axes = plt.subplots(len(rows), most, figsize=(0.75 * most, 0.78 * len(rows)), squeeze=False)
+        for line, (name, split) in zip(axes, rows.items()):
+            found = (split.labels == number).nonzero().flatten().tolist()[:most]
+            for ax in line:
+                ax.axis("off")
+            for ax, i in zip(line, found):
+                ax.imshow(split[i][0])
+            line[0].text(-0.15, 0.5, name, ha="right", va="center", transform=line[0].transAxes)
+    return figure

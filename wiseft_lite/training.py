@@ -1,0 +1,180 @@
+"""One loop trains everything: the head on encoded features, or every weight on pictures."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from wiseft_lite.errors import UserError
+from wiseft_lite.features import encode, pixels
+from wiseft_lite.models import ImageClassifier
+from wiseft_lite.tasks import Task
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: AdamW, warm-up, cosine to 0, gradient clipping.
+
+    Args:
+        epochs: passes over the training split.
+        lr: peak learning rate.
+        weight_decay: AdamW's, on every weight.
+        batch_size: images a step.
+        warmup: steps if an int, a share of all steps if a float.
+        clip_norm: largest global gradient norm.
+        betas: AdamW's.
+        augment: random square crops of 90 to 100 % of the area, the paper's minimal augmentation.
+        seed: order of the images and crops.
+
+    Raises:
+        UserError: a value that cannot be meant.
+
+    Source: the paper, appendix D.1 to D.3.
+    """
+
+    epochs: int = 10
+    lr: float = 1e-3
+    weight_decay: float = 0.1
+    batch_size: int = 128
+    warmup: int | float = 0.1
+    clip_norm: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    augment: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        for name in ("epochs", "lr", "batch_size", "clip_norm"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"recipe: {name} is {getattr(self, name)}; give a number above 0")
+        if self.weight_decay < 0 or self.warmup < 0:
+            raise UserError("recipe: weight_decay and warmup cannot be negative")
+        if isinstance(self.warmup, float) and self.warmup >= 1:
+            raise UserError(f"recipe: warmup {self.warmup} is a share of the run and must stay below 1; "
+                            f"for steps write the integer {int(self.warmup)}")
+
+
+PAPER = Recipe(lr=3e-5, batch_size=512, warmup=500, augment=True)  # ViT-B/16 on ImageNet
+PROBE = Recipe(epochs=30, lr=3e-3, weight_decay=0.0, batch_size=128)
+
+
+def learning_rate(step: int, total: int, recipe: Recipe) -> float:
+    """Return the learning rate of step ``step`` of ``total``: linear warm-up, then cosine to 0.
+
+    Raises:
+        UserError: the warm-up is as long as the run.
+
+    Example:
+        >>> [round(learning_rate(s, 10, Recipe(lr=1.0, warmup=2)), 2) for s in (0, 1, 2, 6)]
+        [0.5, 1.0, 1.0, 0.5]
+    """
+    warmup = round(recipe.warmup * total) if isinstance(recipe.warmup, float) else recipe.warmup
+    if warmup >= total:
+        raise UserError(f"recipe: {warmup} warm-up steps, but the run has only {total}; "
+                        "give a share such as warmup=0.1")
+    if step < warmup:
+        return recipe.lr * (step + 1) / warmup
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+
+
+def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe,
+        transform: Callable[[Tensor], Tensor] | None = None, progress: bool = False) -> nn.Module:
+    """Train ``model`` in place by cross-entropy and return it in eval mode.
+
+    Args:
+        model: maps a batch of ``inputs`` to logits.
+        inputs: ``[n, ...]``, kept where they are; batches go to the model's device.
+        labels: int64 ``[n]``.
+        recipe: how to train.
+        transform: applied to each input of a batch, such as a random crop.
+        progress: show a bar.
+
+    Raises:
+        UserError: the loss is not finite.
+    """
+    from tqdm import tqdm
+
+    device = next(model.parameters()).device
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=recipe.lr,
+                                  betas=recipe.betas, weight_decay=recipe.weight_decay)
+    total = recipe.epochs * -(-len(inputs) // recipe.batch_size)
+    learning_rate(0, total, recipe)
+    bar = tqdm(total=total, desc="training", unit="step", disable=not progress)
+    model.train()
+    with torch.random.fork_rng(), bar:  # the caller's random state is left as it was
+        torch.manual_seed(recipe.seed)
+        step = 0
+        for _ in range(recipe.epochs):
+            for rows in torch.randperm(len(inputs)).split(recipe.batch_size):
+                batch = inputs[rows]
+                if transform is not None:
+                    batch = torch.stack([transform(x) for x in batch])
+                loss = F.cross_entropy(model(batch.to(device)), labels[rows].to(device))
+                if not torch.isfinite(loss):
+                    raise UserError(f"the loss is {loss.item()} at step {step + 1} of {total}; "
+                                    f"lower the learning rate (it is {recipe.lr:g})")
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(step, total, recipe)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+                optimizer.step()
+                step += 1
+                bar.update()
+                bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+    return model.eval()
+
+
+def _check_classes(classifier: ImageClassifier, task: Task) -> None:
+    if classifier.class_names != tuple(task.class_names):
+        raise UserError(f"the classifier has other classes than task {task.name!r}; "
+                        "make it with zero_shot_classifier(clip, task)")
+
+
+def finetune(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
+             progress: bool = False) -> ImageClassifier:
+    """Return a copy of ``classifier`` with every weight fine-tuned on ``task.train``.
+
+    Args:
+        classifier: where to start, as a rule the zero-shot classifier; it is left alone.
+        task: gives the training split.
+        recipe: how to train; one seed gives the same weights on the same machine.
+        progress: show a bar.
+
+    Raises:
+        UserError: the classes differ, or the loss is not finite.
+
+    Source: the paper, section 2, end-to-end fine-tuning.
+    """
+    _check_classes(classifier, task)
+    crop = None
+    images = pixels(classifier, task.train)
+    if recipe.augment:
+        from torchvision.transforms import v2
+
+        crop = v2.RandomResizedCrop(images.shape[-1], scale=(0.9, 1.0), ratio=(1.0, 1.0),
+                                    interpolation=v2.InterpolationMode.BICUBIC)
+    return fit(copy.deepcopy(classifier), images, task.train.labels, recipe, crop, progress)
+
+
+def linear_probe(classifier: ImageClassifier, task: Task, recipe: Recipe = PROBE,
+                 progress: bool = False) -> ImageClassifier:
+    """Return a copy of ``classifier`` with its head alone trained, on features encoded once.
+
+    The head starts where it is, as a rule at the zero-shot head; the encoder keeps its weights.
+
+    Raises:
+        UserError: the classes differ, or the loss is not finite.
+
+    Source: the paper, section 2, linear classifier (LC).
+    """
+    _check_classes(classifier, task)
+    features, labels = encode(classifier, task.train)
+    probe = copy.deepcopy(classifier)
+    fit(probe.head, features, labels, recipe, progress=progress)
+    return probe.eval()
