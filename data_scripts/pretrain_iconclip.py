@@ -1,6 +1,6 @@
 """Pre-train IconCLIP, the small CLIP that ships with the book, on the icons no task holds out.
 
-    python data_scripts/pretrain_iconclip.py WORK [--steps 4400]
+    python data_scripts/pretrain_iconclip.py WORK [--steps 4000]
 
 Run again after any interruption: it goes on from ``WORK/pretrain/state.pt`` with the same batches. The
 log is ``WORK/pretrain/log.jsonl``; the end writes ``wiseft_lite/iconclip`` in open_clip's layout.
@@ -164,7 +164,7 @@ def export(model: CLIP, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--steps", type=int, default=4400)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--save-every", type=int, default=250)
     args = parser.parse_args()
     folder = args.work / "pretrain"
