@@ -181,6 +181,19 @@ def contact(path: Path, icons: list[Icon], columns: int = 24) -> None:
     canvas.save(path)
 
 
+def attribution(path: Path, used: list[str], sets: dict[str, dict]) -> None:
+    lines = ["# Attribution", "",
+             "The drawings in `wiseft_lite/data` come from these icon sets, by way of the npm package",
+             f"`{iconify.PACKAGE}`. They were drawn at 48 x 48 pixels and are otherwise unchanged. Each keeps",
+             "its licence. `index.csv` beside the pictures says which icon of which set each one is.", "",
+             "| set | title | artist | licence |", "|---|---|---|---|"]
+    for name in used:
+        info = sets[name]
+        artist = f"[{info['author']}]({info['url']})" if info["url"] else info["author"]
+        lines.append(f"| {name} | {info['title']} | {artist} | {info['licence']} |")
+    path.write_text("\n".join(lines) + "\n")
+
+
 def main(work: Path) -> None:
     package = iconify.fetch(work)
     iconify.render(work, package)
@@ -197,6 +210,7 @@ def main(work: Path) -> None:
             if name in used:
                 rows.writerow([name, info["title"], rules.family(name), info["author"],
                                info["licence"], info["url"]])
+    attribution(DATA.parent.parent / "ATTRIBUTION.md", sorted(used), iconify.collections(package))
     for name, splits in everything.items():
         for split, icons in splits.items():
             contact(work / "contact" / f"{name}-{split}.png", icons)

@@ -16,6 +16,7 @@ import iconify
 import measure
 import rules
 
+CODES = Path(__file__).resolve().parent.parent / "tests" / "data" / "corpus_fingerprints.npy"
 _DROPPED = {"logo", "original", "wordmark", "brand", "icon", "emoji", "alt", "o"}
 
 
@@ -71,6 +72,8 @@ def build(work: Path) -> Path:
             origin.append(name)
             names.append(icon)
     print(f"{len(images)} pairs; left out {copied} copies of held-out icons, {repeated} repeats")
+    seen = np.array([measure.fingerprint(picture) for picture in images], np.uint8)
+    np.save(CODES, np.unique(measure.codes(seen)))
     part = target.with_suffix(".part")
     with part.open("wb") as file:
         np.savez(file, images=np.array(images), captions=np.array(captions), nouns=np.array(nouns),

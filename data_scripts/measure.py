@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 from PIL import Image
 from scipy import ndimage
@@ -77,3 +79,10 @@ def copy_of_earlier(prints: np.ndarray) -> np.ndarray:
         distance = squares[:i] + squares[i] - 2 * scaled[:i] @ scaled[i]
         dropped[i] = bool(((distance < limit) & ~dropped[:i]).any())
     return dropped
+
+
+def codes(prints: np.ndarray) -> np.ndarray:
+    """uint64 ``[n]``: one number for each fingerprint at 16 grey levels; equal numbers mean a copy."""
+    levels = (prints >> 4).astype(np.uint8)
+    return np.array([int.from_bytes(hashlib.blake2b(row.tobytes(), digest_size=8).digest(), "big")
+                     for row in levels], dtype=np.uint64)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pandas as pd
 
 from wiseft_lite import __version__
 from wiseft_lite.errors import UserError
+from wiseft_lite.results import read_results, show_table, write_results
 
 DEMO_ALPHAS = tuple(k / 10 for k in range(11))
 
@@ -32,55 +32,8 @@ def _alphas(text: str) -> tuple[float, ...]:
 
 
 def _recipe(args: argparse.Namespace, base):
-    from dataclasses import replace
-
     given = {f.name: getattr(args, f.name) for f in fields(base) if getattr(args, f.name, None) is not None}
     return replace(base, **given)
-
-
-def read_results(path: Path) -> pd.DataFrame:
-    """Read a results file, one JSON object a line.
-
-    Raises:
-        UserError: it is missing, damaged, or lacks a column.
-    """
-    try:
-        table = pd.DataFrame([json.loads(line) for line in path.read_text().splitlines() if line.strip()])
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; make it with 'wiseft-lite sweep' or 'demo'") from None
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); make it again") from error
-    missing = {"alpha", "split", "accuracy", "n", "low", "high"} - set(table.columns)
-    if missing:
-        raise UserError(f"{path} lacks {', '.join(sorted(missing))}; make it with 'wiseft-lite sweep'")
-    return table
-
-
-def write_results(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as one JSON object a line; the file appears whole or not at all."""
-    part = path.with_suffix(".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part.write_text("".join(json.dumps(row) + "\n" for row in table.to_dict("records")))
-    os.replace(part, path)
-
-
-def show_table(table: pd.DataFrame) -> None:
-    """Print one row for each alpha and one column for each split; the best of a column has a star."""
-    splits = list(dict.fromkeys(table["split"]))
-    wide = table.pivot(index="alpha", columns="split", values="accuracy")[splits] * 100
-    wide["mean of shifts"] = wide[[s for s in splits if s != "test"]].mean(axis=1)
-    best = wide.idxmax()
-    names = [*wide.columns]
-    width = {name: max(7, len(name)) for name in names}
-    print("alpha  " + "  ".join(f"{name:>{width[name]}}" for name in names))
-    for alpha, row in wide.iterrows():
-        cells = [f"{row[name]:.1f}{'*' if best[name] == alpha else ' '}" for name in names]
-        print(f"{alpha:<5g}  " + "  ".join(f"{cell:>{width[name]}}" for cell, name in zip(cells, names)))
-    first = table.drop_duplicates("split").set_index("split")
-    half = {s: 50 * (table[table.split == s].high - table[table.split == s].low).max() for s in splits}
-    print("n      " + "  ".join(f"{int(first.n[s]):>{width[s]}}" for s in splits))
-    print("+-     " + "  ".join(f"{half[s]:>{width[s]}.1f}" for s in splits)
-          + "   half of the widest 95 % interval, points; * best alpha on these test images")
 
 
 def demo(args: argparse.Namespace) -> None:
@@ -140,16 +93,14 @@ def train(args: argparse.Namespace) -> None:
     """zeroshot, probe and finetune: make a classifier, measure it, save it."""
     from wiseft_lite import checkpoints, encoders, tasks, training, zeroshot
 
+    trainer, base = {"zeroshot": (None, None), "probe": (training.linear_probe, training.PROBE),
+                     "finetune": (training.finetune, training.Recipe())}[args.command]
+    recipe = _recipe(args, base) if base else None
     _new_folder(args.out, args.overwrite)
     task = tasks.load_task(args.task)
     classifier = zeroshot.zero_shot_classifier(encoders.load_clip(args.model), task)
-    recipe = None
-    if args.command == "probe":
-        recipe = _recipe(args, training.PROBE)
-        classifier = training.linear_probe(classifier, task, recipe, progress=True)
-    elif args.command == "finetune":
-        recipe = _recipe(args, training.Recipe())
-        classifier = training.finetune(classifier, task, recipe, progress=True)
+    if trainer:
+        classifier = trainer(classifier, task, recipe, progress=True)
     metrics = _report(classifier, task)
     checkpoints.save(classifier, args.out, recipe=recipe, metrics=metrics, overwrite=args.overwrite)
     print(f"written: {args.out}")

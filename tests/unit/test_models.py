@@ -1,0 +1,158 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.stats import beta
+
+from wiseft_lite import (Head, ImageClassifier, Recipe, Split, Task, UserError, accuracy, encode, finetune,
+                         interpolate, linear_probe, load_clip, predict, sweep, zero_shot_head)
+from wiseft_lite.metrics import clopper_pearson
+from wiseft_lite.sweeps import summary
+from wiseft_lite.training import learning_rate
+
+
+def test_zero_shot_head_normalises_averages_normalises_scales(clip):
+    names, templates = ["cat", "dog"], ["a {}.", "one {}", "{}"]
+    head = zero_shot_head(clip, names, templates)
+    with torch.no_grad():
+        for row, name in zip(head.weight, names):
+            texts = clip.model.encode_text(clip.tokenizer([t.format(name) for t in templates]))
+            mean = F.normalize(F.normalize(texts, dim=-1).mean(0), dim=-1)
+            torch.testing.assert_close(row, clip.model.logit_scale.exp() * mean)
+    assert torch.equal(head.bias, torch.zeros(2))
+
+
+def test_zero_shot_logits_are_those_of_open_clip(clip, task, theta_0):
+    images = torch.stack([theta_0.preprocess(task.test[i][0]) for i in range(5)])
+    with torch.no_grad():
+        ours = theta_0(images)
+        features = clip.model.encode_image(images, normalize=True)
+    torch.testing.assert_close(ours, features @ theta_0.head.weight.T)
+
+
+def test_features_have_unit_length_and_the_model_mode_is_restored(theta_0, task):
+    theta_0.train()
+    features, labels = encode(theta_0, task.test, batch_size=7)
+    assert theta_0.training and torch.equal(labels, task.test.labels)
+    theta_0.eval()
+    torch.testing.assert_close(features.norm(dim=-1), torch.ones(len(task.test)))
+
+
+def test_accuracy_counts_only_the_classes_of_the_split():
+    logits = torch.tensor([[9.0, 1.0, 0.0], [9.0, 0.0, 1.0]])
+    labels = torch.tensor([1, 2])
+    assert accuracy(logits, labels).accuracy == 0
+    assert accuracy(logits, labels, classes=(1, 2)).accuracy == 1
+
+
+@pytest.mark.parametrize("correct, n", [(0, 10), (3, 10), (10, 10), (412, 950)])
+def test_clopper_pearson_is_the_beta_quantile(correct, n):
+    low, high = clopper_pearson(correct, n)
+    assert low == pytest.approx(beta.ppf(0.025, correct, n - correct + 1) if correct else 0)
+    assert high == pytest.approx(beta.ppf(0.975, correct + 1, n - correct) if correct < n else 1)
+
+
+def test_finetune_learns_leaves_its_input_alone_and_repeats(theta_0, task, tuned):
+    before = {k: v.clone() for k, v in theta_0.state_dict().items()}
+    state = torch.random.get_rng_state()
+    recipe = Recipe(epochs=3, lr=1e-2, batch_size=16)
+    again = finetune(theta_0, task, recipe)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert all(torch.equal(before[k], v) for k, v in theta_0.state_dict().items())
+    assert all(torch.equal(v, again.state_dict()[k]) for k, v in tuned.state_dict().items())
+    other = finetune(theta_0, task, Recipe(epochs=3, lr=1e-2, batch_size=16, seed=1))
+    assert not torch.equal(other.head.weight, tuned.head.weight)
+    score = lambda m: accuracy(predict(m, task.train), task.train.labels).accuracy  # noqa: E731
+    assert score(tuned) > score(theta_0) + 0.2
+
+
+def test_augmentation_changes_the_run(theta_0, task, tuned):
+    augmented = finetune(theta_0, task, Recipe(epochs=3, lr=1e-2, batch_size=16, augment=True))
+    assert not torch.equal(augmented.head.weight, tuned.head.weight)
+
+
+def test_probe_moves_the_head_only(theta_0, task):
+    probe = linear_probe(theta_0, task)
+    same = {k: torch.equal(v, probe.state_dict()[k]) for k, v in theta_0.state_dict().items()}
+    assert not same.pop("head.weight") and not same.pop("head.bias") and all(same.values())
+
+
+def test_learning_rate_warms_up_then_falls_to_zero():
+    recipe = Recipe(lr=2.0, warmup=0.25)
+    rates = [learning_rate(s, 8, recipe) for s in range(8)]
+    assert rates[:3] == [1.0, 2.0, 2.0] and rates == rates[:3] + sorted(rates[3:], reverse=True)
+    assert learning_rate(8, 8, recipe) == pytest.approx(0)
+    with pytest.raises(UserError, match="500 warm-up steps, but the run has only 160"):
+        learning_rate(0, 160, Recipe(warmup=500))
+    with pytest.raises(UserError, match="write the integer 500"):
+        Recipe(warmup=500.0)
+
+
+def test_a_rate_that_blows_up_is_one_clear_error(theta_0, task):
+    with pytest.raises(UserError, match="lower the learning rate"):
+        finetune(theta_0, task, Recipe(epochs=30, lr=1e30, clip_norm=1e30, warmup=0))
+
+
+@pytest.mark.parametrize("kind", ["end-to-end", "probe"])
+def test_sweep_agrees_with_separate_models(theta_0, tuned, task, kind):
+    theta_1 = tuned if kind == "end-to-end" else linear_probe(theta_0, task)
+    table = sweep(theta_0, theta_1, task.evaluation, [0, 0.5, 1])
+    assert len(table) == 6
+    for row in table.itertuples():
+        model = theta_0.with_weights(interpolate(theta_0.state_dict(), theta_1.state_dict(), row.alpha))
+        split = task.evaluation[row.split]
+        alone = accuracy(predict(model, split), split.labels, split.classes)
+        assert (row.accuracy, row.n, row.low, row.high) == (alone.accuracy, alone.n, alone.low, alone.high)
+
+
+def test_sweep_refuses_other_classes_and_no_alpha(theta_0, clip, task):
+    other = ImageClassifier(theta_0.encoder, Head(torch.zeros(1, 16)), theta_0.preprocess, ["x"], "x")
+    with pytest.raises(UserError, match="different classes"):
+        sweep(theta_0, other, task.evaluation)
+    with pytest.raises(UserError, match="not finite"):
+        sweep(theta_0, theta_0, task.evaluation, [0.5, float("nan")])
+    with pytest.raises(UserError, match="at least one alpha"):
+        sweep(theta_0, theta_0, task.evaluation, [])
+
+
+def test_summary_is_the_plain_mean_over_shifts(theta_0, tuned, task):
+    table = sweep(theta_0, tuned, {**task.evaluation, "again": task.shifts["two"]}, [0, 1])
+    line = summary(table).set_index("alpha").loc[1.0]
+    shifts = table[(table.alpha == 1) & (table.split != "test")]
+    assert line["shifts"] == pytest.approx(shifts.accuracy.mean())
+    with pytest.raises(UserError, match="reference split 'photo'"):
+        summary(table, reference="photo")
+
+
+def test_bad_tasks_are_refused(task):
+    make = lambda **change: Task(**{**task.__dict__, **change})  # noqa: E731
+    with pytest.raises(UserError, match="stand twice: disc"):
+        make(class_names=("disc", "disc", "bar"))
+    with pytest.raises(UserError, match="missing"):
+        make(class_names=("disc", " ", "bar"))
+    with pytest.raises(UserError, match="has no {}"):
+        make(templates=("a photo.",))
+    with pytest.raises(UserError, match="label 2 lies outside the 2 classes"):
+        make(class_names=("disc", "square"))
+    with pytest.raises(UserError, match="no images"):
+        Split("empty", [], torch.zeros(0))
+    with pytest.raises(UserError, match="no split 'night'; choose one of: train, val, test, two"):
+        task.split("night")
+
+
+def test_an_image_that_cannot_be_read_is_named(theta_0):
+    class Broken(list):
+        def __getitem__(self, i):
+            raise OSError("truncated")
+
+    with pytest.raises(UserError, match="image 0 of split 'bad' cannot be read"):
+        predict(theta_0, Split("bad", Broken([1]), torch.tensor([0])))
+
+
+def test_unknown_models_are_refused_with_near_names(tmp_path):
+    with pytest.raises(UserError, match="unknown model 'ViT-B-32/opnai'.*ViT-B-32/openai"):
+        load_clip("ViT-B-32/opnai")
+    with pytest.raises(UserError, match="open_clip_config.json"):
+        load_clip(f"local-dir:{tmp_path}")
+    (tmp_path / "open_clip_config.json").write_text("{")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        load_clip(f"local-dir:{tmp_path}")
