@@ -1,6 +1,6 @@
 """Pre-train IconCLIP, the small CLIP that ships with the book, on the icons no task holds out.
 
-    python data_scripts/pretrain_iconclip.py WORK [--steps 4000]
+    python data_scripts/pretrain_iconclip.py WORK [--steps 4400]
 
 Run again after any interruption: it goes on from ``WORK/pretrain/state.pt`` with the same batches. The
 log is ``WORK/pretrain/log.jsonl``; the end writes ``wiseft_lite/iconclip`` in open_clip's layout.
@@ -35,6 +35,7 @@ CONFIG = {
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 BATCH, PEAK, WARMUP, DECAY, CLIP_NORM = 512, 1e-3, 200, 0.1, 1.0
 BROAD_STEPS = 1500  # then common nouns come more often
+CLEAN_STEPS = 2400  # then some pictures are bent or coarse
 TEMPLATES = ["an icon of a {}.", "a {} icon.", "a drawing of a {}.", "a simple {} symbol.",
              "a small picture of a {}.", "{}", "{}", "{} icon"]
 PACKAGE = Path(__file__).resolve().parent.parent / "wiseft_lite" / "iconclip"
@@ -76,13 +77,14 @@ class Pairs:
         texts = [TEMPLATES[t].format(self.captions[i] if s else self.nouns[i])
                  for i, t, s in zip(pick.tolist(), template, styled)]
         images = self.images[pick].permute(0, 3, 1, 2).float() / 255
-        return augment(images, self.mono[pick], rng), self.tokenizer(texts), self.noun[pick]
+        return augment(images, self.mono[pick], rng, rough=step >= CLEAN_STEPS), self.tokenizer(texts), self.noun[pick]
 
 
-def augment(images: torch.Tensor, mono: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+def augment(images: torch.Tensor, mono: torch.Tensor, rng: torch.Generator, rough: bool) -> torch.Tensor:
     """Thinner or thicker strokes and other colours for one-colour icons; shift, scale, small turns for all.
 
-    Never a flip: an arrow to the left is no arrow to the right.
+    ``rough`` also bends some pictures as an unsteady hand would and draws some on a coarse grid. Never a
+    flip: an arrow to the left is no arrow to the right.
     """
     n = len(images)
     draw = lambda *size: torch.rand(*size, generator=rng)  # noqa: E731
@@ -98,7 +100,15 @@ def augment(images: torch.Tensor, mono: torch.Tensor, rng: torch.Generator) -> t
     matrix[:, 1, 0], matrix[:, 1, 1] = scale * angle.sin(), scale / stretch * angle.cos()
     matrix[:, :, 2] = (draw(n, 2) - 0.5) * 0.25
     grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
+    if rough:
+        bend = F.interpolate(draw(n, 2, 5, 5) - 0.5, images.shape[-2:], mode="bicubic")
+        grid = grid + 0.16 * (draw(n, 1, 1, 1) < 0.25) * bend.permute(0, 2, 3, 1)
     ink = F.grid_sample(1 - images, grid, align_corners=False)
+    if rough:
+        coarse = draw(n) < 0.08
+        cells = F.interpolate(ink[coarse], (24, 24), mode="area")
+        cells = torch.where(mono[coarse].view(-1, 1, 1, 1), (cells > 0.45).float(), cells)
+        ink[coarse] = F.interpolate(cells, images.shape[-2:], mode="nearest")
     repaint = (mono & (draw(n) < 0.5)).view(-1, 1, 1, 1)
     paper, colour = 0.5 + 0.5 * draw(n, 3, 1, 1), 0.6 * draw(n, 3, 1, 1)
     swap = (draw(n) < 0.3).view(-1, 1, 1, 1)
@@ -164,7 +174,7 @@ def export(model: CLIP, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=4400)
     parser.add_argument("--save-every", type=int, default=250)
     args = parser.parse_args()
     folder = args.work / "pretrain"

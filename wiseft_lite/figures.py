@@ -44,8 +44,7 @@ def _limits(low: pd.Series, high: pd.Series) -> tuple[float, float]:
 
 
 def frontier(table: pd.DataFrame | Mapping[str, pd.DataFrame], reference: str = "test",
-             ax: Axes | None = None, title: str | None = None,
-             guess: tuple[float, float] | None = None) -> Figure:
+             ax: Axes | None = None, title: str | None = None) -> Figure:
     """Draw the paper's central figure: reference accuracy against mean accuracy over the shifts.
 
     Args:
@@ -53,7 +52,6 @@ def frontier(table: pd.DataFrame | Mapping[str, pd.DataFrame], reference: str = 
         reference: the split on the x axis; the mean of all others is on y.
         ax: where to draw; a new figure if not given.
         title: text above.
-        guess: the reader's prediction as two shares; drawn as a hollow circle.
 
     Returns:
         The figure.
@@ -82,9 +80,6 @@ def frontier(table: pd.DataFrame | Mapping[str, pd.DataFrame], reference: str = 
         _point(ax, start, "*", 240, "black")
         ax.annotate("zero-shot", (start["reference"], start["shifts"]), xytext=(9, -12),
                     textcoords="offset points")
-        if guess is not None:
-            ax.scatter(*guess, s=90, facecolors="none", edgecolors="black", linewidths=1.4, zorder=5)
-            ax.annotate("your guess", guess, xytext=(8, 6), textcoords="offset points")
         ax.set_xlabel("Reference accuracy (%)")
         ax.set_ylabel("Mean accuracy over the shifts (%)")
         if title:
@@ -116,13 +111,15 @@ def _path(ax: Axes, label: str, curve: pd.DataFrame, colour: str, upwards: bool)
                 textcoords="offset points", color=colour)
 
 
-def alpha_curves(table: pd.DataFrame, columns: int = 4, titles: Mapping[str, str] | None = None) -> Figure:
+def alpha_curves(table: pd.DataFrame, columns: int = 4,
+                 guesses: Mapping[str, float] | None = None) -> Figure:
     """Draw accuracy against alpha, one small panel for each split, the 95 % interval shaded.
 
     Args:
         table: a sweep.
         columns: panels in a row.
-        titles: what to call a split.
+        guesses: the reader's prediction of the accuracy at alpha = 1, by split, as a share; drawn as a
+            hollow diamond.
 
     Source: the paper, figure 6.
     """
@@ -138,7 +135,10 @@ def alpha_curves(table: pd.DataFrame, columns: int = 4, titles: Mapping[str, str
             first, last = part.iloc[0], part.iloc[-1]
             ax.scatter(first["alpha"], 100 * first["accuracy"], marker="*", s=90, color="black", zorder=3)
             ax.scatter(last["alpha"], 100 * last["accuracy"], marker="D", s=28, zorder=3)
-            ax.set_title(f"{(titles or {}).get(split, split)} (n={int(first['n'])})", loc="left", fontsize=9)
+            if guesses and split in guesses:
+                ax.scatter(1, 100 * guesses[split], marker="D", s=60, facecolors="none", edgecolors="black",
+                           zorder=4)
+            ax.set_title(f"{split} (n={int(first['n'])})", loc="left", fontsize=9)
         for ax in axes.flat[len(splits):]:
             ax.set_visible(False)
         for ax in axes[-1]:

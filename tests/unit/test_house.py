@@ -12,6 +12,7 @@ LAYERS = {
     "zeroshot": 2, "features": 2, "training": 2,
     "sweeps": 3, "results": 3, "ledger": 3,
     "figures": 4, "teaching": 4, "cli": 4, "__main__": 4,
+    "exercises": 5,
 }
 
 

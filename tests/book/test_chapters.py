@@ -1,0 +1,84 @@
+"""House rules of the notebooks, and every number in prose against the ledger."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+BOOK = Path(__file__).resolve().parent.parent.parent / "book"
+NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
+PROSE = [*NOTEBOOKS, *sorted(BOOK.rglob("*.md")), BOOK.parent / "README.md"]
+TAG = re.compile(r"(-?[\d,]+(?:\.\d+)?)(?:\s?%| points)?<!-- ledger: ([\w.\-]+) -->")
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+
+
+def cells(path, kind):
+    for cell in json.loads(path.read_text())["cells"]:
+        if cell["cell_type"] == kind:
+            yield cell, "".join(cell["source"])
+
+
+def test_there_are_notebooks():
+    assert NOTEBOOKS
+
+
+@each
+def test_no_outputs_are_committed(path):
+    for cell, source in cells(path, "code"):
+        assert not cell["outputs"] and cell["execution_count"] is None, source[:60]
+
+
+@each
+def test_cells_are_short(path):
+    for _, source in cells(path, "code"):
+        lines = source.splitlines()
+        assert len(lines) <= 25, source[:80]
+        assert all(len(line) <= 80 for line in lines), max(lines, key=len)
+
+
+@each
+def test_every_figure_cell_has_alt_text(path):
+    for cell, source in cells(path, "code"):
+        if re.search(r"^_ = \w+\(", source, re.M):
+            alt = cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "")
+            assert len(alt) > 30, source[:60]
+
+
+@each
+def test_card_and_setup_are_there(path):
+    first = [source for _, source in cells(path, "markdown")][:2]
+    assert first[0].startswith("# ") and "?" in first[0]
+    assert all(word in first[1] for word in ("You need", "You leave with", "Time", "Download"))
+    setups = {[s for _, s in cells(p, "code")][0] for p in NOTEBOOKS}
+    assert len(setups) == 1 and len(setups.pop().splitlines()) <= 6
+
+
+@each
+def test_exercises_have_a_header_a_hint_and_a_folded_solution(path):
+    text = "\n".join(source for _, source in cells(path, "markdown"))
+    headers = re.findall(r"### Exercise (\d+\.\d+) · (\w+) · \d of 5 · \d+ min · CPU", text)
+    assert len(headers) == len(re.findall("### Exercise", text)) >= 4
+    assert {kind for _, kind in headers} <= {"Predict", "Read", "Fix", "Write", "Measure", "Explain"}
+    solutions = [s for c, s in cells(path, "code") if "hide-cell" in c["metadata"].get("tags", [])]
+    for name, _ in headers:
+        assert any(s.startswith(f"#@title Solution {name}") for s in solutions), name
+    for cell, source in cells(path, "code"):
+        if source.startswith("#@title"):
+            assert cell["metadata"]["cellView"] == "form" and cell["metadata"]["jupyter"]["source_hidden"]
+
+
+def test_numbers_in_prose_are_the_ledgers():
+    entries = json.loads((BOOK / "ledger.json").read_text())
+    found = 0
+    for path in PROSE:
+        text = path.read_text().replace("\\u2212", "-")
+        assert len(TAG.findall(text)) == text.count("<!-- ledger:"), f"{path.name}: a tag without a number"
+        for number, key in TAG.findall(text):
+            assert key in entries, f"{path.name}: no entry {key}"
+            digits = len(number.partition(".")[2])
+            value = entries[key]["value"]
+            said = float(number.replace(",", ""))
+            assert said in (round(value, digits), round(abs(value), digits)), f"{path.name}: {key} is {value}"
+            found += 1
+    assert found >= 10

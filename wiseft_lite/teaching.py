@@ -1,0 +1,124 @@
+"""What only notebooks need: predictions, checked exercises, live source, numbers beside the book's."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from wiseft_lite import ledger
+from wiseft_lite.errors import UserError
+
+_guesses: dict[str, float] = {}
+
+
+def guess(name: str, value: float | None) -> float | None:
+    """Store the reader's prediction; ``None`` makes none, and nothing waits for it.
+
+    Example:
+        >>> guess("gain", 3)
+        Stored: you expect 3 for gain. The next figure shows it as a hollow mark.
+        3.0
+    """
+    if value is None:
+        _guesses.pop(name, None)
+        print(f"No guess for {name}. You can still put a number in place of None and run the cell again.")
+        return None
+    _guesses[name] = float(value)
+    print(f"Stored: you expect {value:g} for {name}. The next figure shows it as a hollow mark.")
+    return _guesses[name]
+
+
+def guessed(name: str) -> float | None:
+    """The stored prediction, or None."""
+    return _guesses.get(name)
+
+
+def show(function: Callable) -> None:
+    """Print the library's own source of a function, without its docstring."""
+    source = textwrap.dedent(inspect.getsource(function))
+    doc = inspect.getdoc(function)
+    if doc and '"""' in source:
+        start = source.index('"""')
+        end = source.index('"""', start + 3) + 3
+        source = source[:start].rstrip() + "\n" + source[end:].lstrip("\n")
+    print(source.rstrip())
+
+
+def expect(key: str, value: float, path: str | None = None) -> None:
+    """Print your number beside the ledger's: mean, spread, seeds, images, device.
+
+    Raises:
+        UserError: the ledger has no such key.
+    """
+    where = path or ledger.find()
+    if where is None:
+        print(f"{key}: yours {value:.1f} (the book's ledger is not beside this notebook)")
+        return
+    entries = ledger.read(where)
+    if key not in entries:
+        raise UserError(f"the ledger has no entry {key!r}; its keys begin with {', '.join(sorted(entries)[:3])}")
+    known = entries[key]
+    spread = known["spread"]
+    ours = f"{known['value']:.1f}" + (f" +- {spread:.1f}" if spread is not None else "")
+    unit = "" if known["unit"] == "percent" else f" {known['unit']}"
+    print(f"{key}: yours {value:.1f}, ours {ours}{unit} "
+          f"({len(known['seeds'])} seeds, n={known['n']}, {known['device']})")
+    if spread is not None and abs(value - known["value"]) > max(4 * spread, 2.0):
+        print("   Far from ours. Look at the recipe, the model's name, and whether the model is in eval mode.")
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A checked exercise.
+
+    Args:
+        name: how the page calls it, such as ``"6.2"``.
+        claims: pairs of a message and a test of the answer; the first that fails is shown, so the most
+            specific comes first. A message names the misconception.
+        solution: the reference answer.
+        wrong: answers that students really give, each with words of the message that must catch it.
+    """
+
+    name: str
+    claims: Sequence[tuple[str, Callable[[Any], bool]]]
+    solution: Any
+    wrong: Sequence[tuple[Any, str]] = field(default=())
+
+    def verdict(self, answer: Any) -> str | None:
+        """The message of the first claim that fails, or None if all hold."""
+        for message, holds in self.claims:
+            try:
+                good = bool(holds(answer))
+            except Exception as error:
+                return f"{message} (your answer raised {type(error).__name__}: {error})"
+            if not good:
+                return message
+        return None
+
+    def check(self, answer: Any) -> Any:
+        """Judge an answer and return what the notebook goes on with.
+
+        ``...`` or ``None`` is an untouched blank: the reference steps in and says so.
+        """
+        if answer is None or answer is ... or _is_blank(answer):
+            print(f"Exercise {self.name}: still blank; the notebook goes on with the reference answer.")
+            return self.solution
+        message = self.verdict(answer)
+        if message is None:
+            print(f"Exercise {self.name}: correct.")
+            return answer
+        print(f"Exercise {self.name}: not yet. {message}")
+        return self.solution
+
+
+def _is_blank(answer: Any) -> bool:
+    """A function whose body is only ``...`` is a blank too."""
+    if not inspect.isfunction(answer):
+        return False
+    empty = (lambda: ...).__code__
+    return answer.__code__.co_code == empty.co_code or (
+        answer.__code__.co_consts in ((None,), (Ellipsis,), (None, Ellipsis)) and not answer.__code__.co_names
+        and len(answer.__code__.co_code) <= len((lambda: None).__code__.co_code) + 4)
