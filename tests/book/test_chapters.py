@@ -9,7 +9,7 @@ import pytest
 BOOK = Path(__file__).resolve().parent.parent.parent / "book"
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
 PROSE = [*NOTEBOOKS, *sorted(BOOK.rglob("*.md")), BOOK.parent / "README.md"]
-TAG = re.compile(r"(-?[\d,]+(?:\.\d+)?)(?:\s?%| points)?<!-- ledger: ([\w.\-]+) -->")
+TAG = re.compile(r"([+-]?[\d,]+(?:\.\d+)?)(?:\s?%| points)?<!-- ledger: ([\w.\-]+) -->")
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 
 
@@ -61,8 +61,11 @@ def test_exercises_have_a_header_a_hint_and_a_folded_solution(path):
     assert len(headers) == len(re.findall("### Exercise", text)) >= 4
     assert {kind for _, kind in headers} <= {"Predict", "Read", "Fix", "Write", "Measure", "Explain"}
     solutions = [s for c, s in cells(path, "code") if "hide-cell" in c["metadata"].get("tags", [])]
-    for name, _ in headers:
-        assert any(s.startswith(f"#@title Solution {name}") for s in solutions), name
+    for name, kind in headers:
+        if kind == "Explain":
+            assert "<summary>Model answer</summary>" in text.partition(f"### Exercise {name}")[2], name
+        else:
+            assert any(s.startswith(f"#@title Solution {name}") for s in solutions), name
     for cell, source in cells(path, "code"):
         if source.startswith("#@title"):
             assert cell["metadata"]["cellView"] == "form" and cell["metadata"]["jupyter"]["source_hidden"]
