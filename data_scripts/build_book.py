@@ -32,7 +32,8 @@ def main() -> None:
                     "--nbmake", "--overwrite", "--nbmake-timeout=900", "-n", "2", str(COPY / "book")],
                    cwd=COPY, check=True)
     built = COPY / "_build" / "html"
-    subprocess.run([*run, "jupyter_book", "build", "-W", "-n", "--keep-going", str(COPY)], check=True)
+    jupyter_book = Path(sys.executable).with_name("jupyter-book")
+    subprocess.run([str(jupyter_book), "build", "-W", "-n", "--keep-going", str(COPY)], check=True)
     missing = [page for page in pages() if not (built / f"{page}.html").exists()]
     if missing:
         raise SystemExit(f"pages of the table of contents were not built: {', '.join(missing)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,8 +60,7 @@ def load_clip(name: str = "iconclip") -> Clip:
         >>> load_clip("iconclip").encode_text(["an icon of a cat."]).shape
         torch.Size([1, 128])
     """
-    import open_clip
-
+    open_clip = _open_clip()
     if name == "iconclip" or name.startswith("local-dir:"):
         folder = ICONCLIP if name == "iconclip" else Path(name.removeprefix("local-dir:"))
         if not (folder / "open_clip_config.json").exists():
@@ -79,10 +79,17 @@ def load_clip(name: str = "iconclip") -> Clip:
     return Clip(name, model.eval().requires_grad_(False), preprocess, tokenizer)
 
 
+def _open_clip():
+    """open_clip, imported without the complaint that a notebook lacks widgets for progress bars."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        import open_clip
+    return open_clip
+
+
 def _checked(name: str) -> tuple[str, str | None]:
     """Split ``ARCH/pretrained`` after checking both halves against open_clip's lists."""
-    import open_clip
-
+    open_clip = _open_clip()
     arch, slash, tag = name.partition("/")
     known = {f"{a}/{t}" for a, t in open_clip.list_pretrained()}
     if slash and tag == "none" and arch in open_clip.list_models():

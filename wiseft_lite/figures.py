@@ -6,7 +6,8 @@ fine-tuned one a diamond, and the path of alpha runs between them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -22,6 +23,14 @@ from wiseft_lite.tasks import Split
 
 STYLE = Path(__file__).with_name("wiseft.mplstyle")
 MARKED = (0.2, 0.4, 0.6, 0.8)
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    """The book's style. The backend is loaded first: a notebook's would lose its settings with the style."""
+    plt.draw_if_interactive()
+    with plt.style.context(STYLE):
+        yield
 
 
 def logit_axes(ax: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
@@ -67,7 +76,7 @@ def frontier(table: pd.DataFrame | Mapping[str, pd.DataFrame], reference: str = 
         if not {0.0, 1.0} <= set(curve["alpha"]):
             raise UserError(f"the sweep {label!r} lacks alpha 0 or 1; measure both ends")
     everything = pd.concat(curves.values())
-    with plt.style.context(STYLE):
+    with house_style():
         if ax is None:
             _, ax = plt.subplots()
         x = _limits(everything["reference_low"], everything["reference_high"])
@@ -104,7 +113,8 @@ def _path(ax: Axes, label: str, curve: pd.DataFrame, colour: str, upwards: bool)
             ax.scatter(near["reference"], near["shifts"], s=20, color=colour, zorder=4)
             if upwards:
                 ax.annotate(f"α={alpha:g}", (near["reference"].iloc[0], near["shifts"].iloc[0]),
-                            xytext=(5, 5), textcoords="offset points", fontsize=8, color=colour)
+                            xytext=(-5, 6) if alpha < 0.5 else (6, 4), textcoords="offset points",
+                            ha="right" if alpha < 0.5 else "left", fontsize=8, color=colour)
     end = curve[curve["alpha"] == 1].iloc[0]
     _point(ax, end, "D", 60, colour)
     ax.annotate(f"{label}, α=1", (end["reference"], end["shifts"]), xytext=(8, -12),
@@ -124,7 +134,7 @@ def alpha_curves(table: pd.DataFrame, columns: int = 4,
     Source: the paper, figure 6.
     """
     splits = list(dict.fromkeys(table["split"]))
-    with plt.style.context(STYLE):
+    with house_style():
         rows = -(-len(splits) // columns)
         figure, axes = plt.subplots(rows, columns, figsize=(2.3 * columns, 2.1 * rows), squeeze=False,
                                     sharex=True, constrained_layout=True)
@@ -157,7 +167,7 @@ def gallery(rows: Mapping[str, Split], class_names, label: str, most: int = 10) 
     if label not in class_names:
         raise UserError(f"no class {label!r}; choose one of the class names, such as {class_names[0]!r}")
     number = list(class_names).index(label)
-    with plt.style.context(STYLE):
+    with house_style():
         figure, axes = plt.subplots(len(rows), most, figsize=(0.75 * most, 0.78 * len(rows)), squeeze=False)
         for line, (name, split) in zip(axes, rows.items()):
             found = (split.labels == number).nonzero().flatten().tolist()[:most]

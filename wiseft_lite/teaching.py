@@ -19,15 +19,15 @@ def guess(name: str, value: float | None) -> float | None:
 
     Example:
         >>> guess("gain", 3)
-        Stored: you expect 3 for gain. The next figure shows it as a hollow mark.
+        Stored: 3 for gain. A figure below shows it hollow.
         3.0
     """
     if value is None:
         _guesses.pop(name, None)
-        print(f"No guess for {name}. You can still put a number in place of None and run the cell again.")
+        print(f"No guess for {name}: put a number for None and run again.")
         return None
     _guesses[name] = float(value)
-    print(f"Stored: you expect {value:g} for {name}. The next figure shows it as a hollow mark.")
+    print(f"Stored: {value:g} for {name}. A figure below shows it hollow.")
     return _guesses[name]
 
 
@@ -48,7 +48,7 @@ def show(function: Callable) -> None:
 
 
 def expect(key: str, value: float, path: str | None = None) -> None:
-    """Print your number beside the ledger's: mean, spread, seeds, images, device.
+    """Print your number beside the ledger's: mean, spread, seeds, images.
 
     Raises:
         UserError: the ledger has no such key.
@@ -65,9 +65,9 @@ def expect(key: str, value: float, path: str | None = None) -> None:
     ours = f"{known['value']:.1f}" + (f" +- {spread:.1f}" if spread is not None else "")
     unit = "" if known["unit"] == "percent" else f" {known['unit']}"
     print(f"{key}: yours {value:.1f}, ours {ours}{unit} "
-          f"({len(known['seeds'])} seeds, n={known['n']}, {known['device']})")
+          f"({len(known['seeds'])} seeds, n={known['n']})")
     if spread is not None and abs(value - known["value"]) > max(4 * spread, 2.0):
-        print("   Far from ours. Look at the recipe, the model's name, and whether the model is in eval mode.")
+        print("   Far from ours: look at recipe, model name and eval mode.")
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,13 @@ class Exercise:
         ``...`` or ``None`` is an untouched blank: the reference steps in and says so.
         """
         if answer is None or answer is ... or _is_blank(answer):
-            print(f"Exercise {self.name}: still blank; the notebook goes on with the reference answer.")
+            print(f"Exercise {self.name}: still blank; going on with the reference.")
             return self.solution
         message = self.verdict(answer)
         if message is None:
             print(f"Exercise {self.name}: correct.")
             return answer
-        print(f"Exercise {self.name}: not yet. {message}")
+        print(textwrap.fill(f"Exercise {self.name}: not yet. {message}", 72))
         return self.solution
 
 

@@ -50,7 +50,9 @@ def _combine(thetas: Sequence[Weights], shares: Sequence[float]) -> dict[str, Te
     return result
 
 
-def interpolate(theta_0: Weights, theta_1: Weights, alpha: float) -> dict[str, Tensor]:
+def interpolate(
+    theta_0: Weights, theta_1: Weights, alpha: float
+) -> dict[str, Tensor]:
     """Return the point at ``alpha`` on the straight line from ``theta_0`` to ``theta_1``.
 
     ``theta_alpha = (1 - alpha) theta_0 + alpha theta_1``, for every tensor, the head included.
@@ -74,10 +76,11 @@ def interpolate(theta_0: Weights, theta_1: Weights, alpha: float) -> dict[str, T
         {'w': tensor([1.])}
     """
     if not math.isfinite(alpha):
-        raise UserError(f"alpha is {alpha}; give a finite number such as 0.5")
+        raise UserError(f"alpha is {alpha}; give a number such as 0.5")
     _check([theta_0, theta_1])
     if alpha in (0, 1):
-        return {key: tensor.clone() for key, tensor in (theta_1 if alpha else theta_0).items()}
+        end = theta_1 if alpha else theta_0
+        return {key: tensor.clone() for key, tensor in end.items()}
     return _combine([theta_0, theta_1], [1 - alpha, alpha])
 
 
