@@ -87,7 +87,7 @@ def frontier(table: pd.DataFrame | Mapping[str, pd.DataFrame], reference: str = 
             _path(ax, label, curve, colours[k % len(colours)], upwards=k == 0)
         start = next(iter(curves.values())).query("alpha == 0").iloc[0]
         _point(ax, start, "*", 240, "black")
-        ax.annotate("zero-shot", (start["reference"], start["shifts"]), xytext=(9, -12),
+        ax.annotate("zero-shot", (start["reference"], start["shifts"]), xytext=(-9, 8), ha="right",
                     textcoords="offset points")
         ax.set_xlabel("Reference accuracy (%)")
         ax.set_ylabel("Mean accuracy over the shifts (%)")
