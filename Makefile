@@ -22,7 +22,7 @@ demo: .venv/core.stamp  ## zero-shot, fine-tune and the line between them, in a 
 
 test: .venv/test.stamp  ## unit tests, examples in the docstrings, and every notebook
 	$(BIN)/python -m pytest -q
-	$(BIN)/python -m pytest -q --nbmake --nbmake-timeout=900 book
+	$(BIN)/python -m pytest -q --nbmake --nbmake-timeout=900 book/*.ipynb
 
 book: .venv/book.stamp  ## run every notebook and build the site into _build/html
 	$(BIN)/python data_scripts/build_book.py

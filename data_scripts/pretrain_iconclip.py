@@ -1,6 +1,6 @@
 """Pre-train IconCLIP, the small CLIP that ships with the book, on the icons no task holds out.
 
-    python data_scripts/pretrain_iconclip.py WORK [--steps 4400]
+    python data_scripts/pretrain_iconclip.py WORK
 
 Run again after any interruption: it goes on from ``WORK/pretrain/state.pt`` with the same batches. The
 log is ``WORK/pretrain/log.jsonl``; the end writes ``wiseft_lite/iconclip`` in open_clip's layout.
@@ -33,7 +33,10 @@ CONFIG = {
     "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 128, "heads": 4, "layers": 3},
 }
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-BATCH, PEAK, WARMUP, DECAY, CLIP_NORM = 512, 1e-3, 200, 0.1, 1.0
+BATCH, DECAY, CLIP_NORM = 512, 0.1, 1.0
+# Learning rate: straight lines between these (step, rate). The second rise is a second run on the first one's end.
+RATE = [(-1, 0.0), (199, 1e-3), (3080, 1e-3), (4400, 0.0), (4500, 8e-4), (7200, 0.0)]
+STEPS = RATE[-1][0]
 BROAD_STEPS = 1500  # then common nouns come more often
 CLEAN_STEPS = 2400  # then some pictures are bent or coarse
 TEMPLATES = ["an icon of a {}.", "a {} icon.", "a drawing of a {}.", "a simple {} symbol.",
@@ -91,7 +94,7 @@ def augment(images: torch.Tensor, mono: torch.Tensor, rng: torch.Generator, roug
     stroke = draw(n)
     thick, thin = mono & (stroke < 0.15), mono & (stroke > 0.9)
     images[thick] = -F.max_pool2d(-images[thick], 3, 1, 1)
-    images[thin] = F.avg_pool2d(images[thin], 3, 1, 1).clamp(0.3, 1).sub(0.3).div(0.7)
+    images[thin] = F.avg_pool2d(images[thin], 3, 1, 1, count_include_pad=False).clamp(0.3, 1).sub(0.3).div(0.7)
     angle = (draw(n) - 0.5) * 0.35
     scale = 0.85 + 0.4 * draw(n)
     stretch = 0.93 + 0.14 * draw(n)
@@ -139,19 +142,15 @@ def attention(block, q_x, k_x=None, v_x=None, attn_mask=None):
     return layer.out_proj((scores.softmax(-1) @ v).transpose(1, 2).reshape(n, length, width))
 
 
-def schedule(step: int, steps: int) -> float:
-    """Warm-up, a plateau, then a straight cool-down to 0 over the last three tenths.
-
-    Up to the cool-down nothing depends on ``steps``, so a run can still be made longer.
-    """
-    return PEAK * min(1.0, (step + 1) / WARMUP, (steps - step) / (0.3 * steps))
+def rate(step: int) -> float:
+    return float(np.interp(step, *zip(*RATE)))
 
 
 def optimizer_for(model: CLIP) -> torch.optim.AdamW:
     decays = [p for n, p in model.named_parameters() if p.ndim >= 2 and "embedding" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim < 2 or "embedding" in n]
     groups = [{"params": decays, "weight_decay": DECAY}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=PEAK, betas=(0.9, 0.98), fused=True)
+    return torch.optim.AdamW(groups, betas=(0.9, 0.98), fused=True)
 
 
 def save_atomic(value, path: Path) -> None:
@@ -195,7 +194,6 @@ def export(model: CLIP, folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--steps", type=int, default=4400)
     parser.add_argument("--save-every", type=int, default=250)
     args = parser.parse_args()
     folder = args.work / "pretrain"
@@ -210,14 +208,14 @@ def main() -> None:
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         first = saved["step"]
-    print(f"{len(pairs.images)} pairs; from step {first} of {args.steps}", flush=True)
+    print(f"{len(pairs.images)} pairs; from step {first} of {STEPS}", flush=True)
     ResidualAttentionBlock.attention = attention
     compiled = torch.compile(model)
     started, total = time.time(), 0.0
-    for step in range(first, args.steps):
+    for step in range(first, STEPS):
         images, tokens, noun = pairs.batch(step)
         for group in optimizer.param_groups:
-            group["lr"] = schedule(step, args.steps)
+            group["lr"] = rate(step)
         with torch.autocast("cpu", torch.bfloat16):
             image, text, scale = compiled(images, tokens)[:3]
         loss = contrastive_loss(image.float(), text.float(), scale, noun)
@@ -229,14 +227,14 @@ def main() -> None:
             model.logit_scale.clamp_(0, math.log(100))
         total += loss.item()
         if (step + 1) % 50 == 0:
-            line = {"step": step + 1, "loss": round(total / 50, 4), "lr": schedule(step, args.steps),
+            line = {"step": step + 1, "loss": round(total / 50, 4), "lr": rate(step),
                     "scale": round(model.logit_scale.exp().item(), 2),
                     "pairs_per_second": round(50 * BATCH / (time.time() - started), 1)}
             with (folder / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
             print(line, flush=True)
             started, total = time.time(), 0.0
-        if (step + 1) % args.save_every == 0 or step + 1 == args.steps:
+        if (step + 1) % args.save_every == 0 or step + 1 == STEPS:
             save_atomic({"model": model.state_dict(), "optimizer": optimizer.state_dict(),
                          "step": step + 1}, state)
     export(model, PACKAGE)
