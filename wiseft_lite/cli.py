@@ -14,11 +14,9 @@ from wiseft_lite import __version__
 from wiseft_lite.errors import UserError
 from wiseft_lite.results import read_results, show_table, write_results
 
-DEMO_ALPHAS = tuple(k / 10 for k in range(11))
 
-
-def _new_folder(path: Path, overwrite: bool) -> None:
-    """Refuse a folder with something in it before any work is done."""
+def _check_new(path: Path, overwrite: bool) -> None:
+    """Refuse a file, or a folder with something in it, before any work is done."""
     if path.exists() and not (path.is_dir() and not any(path.iterdir())) and not overwrite:
         raise UserError(f"{path} exists; choose another --out or pass --overwrite")
 
@@ -42,7 +40,7 @@ def demo(args: argparse.Namespace) -> None:
     from wiseft_lite import encoders, sweeps, tasks, training, zeroshot
     from wiseft_lite.figures import frontier
 
-    _new_folder(args.out, args.overwrite)
+    _check_new(args.out, args.overwrite)
     started = time.time()
     task = tasks.load_task("iconshift")
     theta_0 = zeroshot.zero_shot_classifier(encoders.load_clip(args.model), task)
@@ -52,7 +50,7 @@ def demo(args: argparse.Namespace) -> None:
              "end-to-end": training.finetune(theta_0, task, training.Recipe(seed=args.seed), progress=True)}
     tables = {}
     for kind, theta_1 in tuned.items():
-        tables[kind] = sweeps.sweep(theta_0, theta_1, task.evaluation, DEMO_ALPHAS, progress=True)
+        tables[kind] = sweeps.sweep(theta_0, theta_1, task.evaluation, progress=True)
         print(f"\n{kind}: accuracy in % at each alpha (0 zero-shot, 1 fine-tuned)")
         show_table(tables[kind])
     table = pd.concat([t.assign(kind=kind) for kind, t in tables.items()], ignore_index=True)
@@ -96,7 +94,7 @@ def train(args: argparse.Namespace) -> None:
     trainer, base = {"zeroshot": (None, None), "probe": (training.linear_probe, training.PROBE),
                      "finetune": (training.finetune, training.Recipe())}[args.command]
     recipe = _recipe(args, base) if base else None
-    _new_folder(args.out, args.overwrite)
+    _check_new(args.out, args.overwrite)
     task = tasks.load_task(args.task)
     classifier = zeroshot.zero_shot_classifier(encoders.load_clip(args.model), task)
     if trainer:
@@ -109,13 +107,13 @@ def train(args: argparse.Namespace) -> None:
 def sweep(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints, sweeps, tasks
 
-    if args.out.exists() and not args.overwrite:
-        raise UserError(f"{args.out} exists; choose another --out or pass --overwrite")
+    _check_new(args.out, args.overwrite)
+    alphas = _alphas(args.alphas)
     task = tasks.load_task(args.task)
     names = args.splits.split(",") if args.splits else list(task.evaluation)
     splits = {name: task.split(name) for name in names}
     table = sweeps.sweep(checkpoints.load(args.zero_shot), checkpoints.load(args.fine_tuned), splits,
-                         _alphas(args.alphas), progress=True)
+                         alphas, progress=True)
     show_table(table)
     write_results(table, args.out)
     print(f"written: {args.out}")
@@ -124,10 +122,9 @@ def sweep(args: argparse.Namespace) -> None:
 def plot(args: argparse.Namespace) -> None:
     from wiseft_lite.figures import frontier
 
+    _check_new(args.out, args.overwrite)
     table = read_results(args.results)
     kinds = dict(tuple(table.groupby("kind", sort=False))) if "kind" in table else {"fine-tuned": table}
-    if args.out.exists() and not args.overwrite:
-        raise UserError(f"{args.out} exists; choose another --out or pass --overwrite")
     if args.out.suffix not in (".png", ".svg", ".pdf"):
         raise UserError(f"--out {args.out} must end in .png, .svg or .pdf")
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +168,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("fine_tuned", type=Path, help="checkpoint at alpha 1")
     sub.add_argument("--task", default="iconshift", help="see 'wiseft-lite tasks'")
     sub.add_argument("--splits", help="comma-separated; test and every shift if not given")
-    sub.add_argument("--alphas", default=",".join(f"{a:g}" for a in DEMO_ALPHAS), help="comma-separated")
+    sub.add_argument("--alphas", default="0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
+                     help="comma-separated")
     sub = command("plot", plot, "draw the frontier of a results file", "results/frontier.png")
     sub.add_argument("results", type=Path, help="a results.jsonl of demo or sweep")
     return main

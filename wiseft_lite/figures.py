@@ -53,13 +53,12 @@ def _limits(low: pd.Series, high: pd.Series) -> tuple[float, float]:
 
 
 def frontier(table: pd.DataFrame | Mapping[str, pd.DataFrame], reference: str = "test",
-             ax: Axes | None = None, title: str | None = None) -> Figure:
+             title: str | None = None) -> Figure:
     """Draw the paper's central figure: reference accuracy against mean accuracy over the shifts.
 
     Args:
         table: a sweep, or several by label; they share their zero-shot model.
         reference: the split on the x axis; the mean of all others is on y.
-        ax: where to draw; a new figure if not given.
         title: text above.
 
     Returns:
@@ -77,14 +76,13 @@ def frontier(table: pd.DataFrame | Mapping[str, pd.DataFrame], reference: str = 
             raise UserError(f"the sweep {label!r} lacks alpha 0 or 1; measure both ends")
     everything = pd.concat(curves.values())
     with house_style():
-        if ax is None:
-            _, ax = plt.subplots()
+        figure, ax = plt.subplots()
         x = _limits(everything["reference_low"], everything["reference_high"])
         y = _limits(everything["shifts_low"], everything["shifts_high"])
         logit_axes(ax, x, y)
         colours = plt.rcParams["axes.prop_cycle"].by_key()["color"]
         for k, (label, curve) in enumerate(curves.items()):
-            _path(ax, label, curve, colours[k % len(colours)], upwards=k == 0)
+            _path(ax, label, curve, colours[k % len(colours)], name_alphas=k == 0)
         start = next(iter(curves.values())).query("alpha == 0").iloc[0]
         _point(ax, start, "*", 240, "black")
         ax.annotate("zero-shot", (start["reference"], start["shifts"]), xytext=(-9, 8), ha="right",
@@ -93,7 +91,7 @@ def frontier(table: pd.DataFrame | Mapping[str, pd.DataFrame], reference: str = 
         ax.set_ylabel("Mean accuracy over the shifts (%)")
         if title:
             ax.set_title(title, loc="left")
-    return ax.figure
+    return figure
 
 
 def _point(ax: Axes, row: pd.Series, marker: str, size: float, colour: str) -> None:
@@ -105,13 +103,13 @@ def _point(ax: Axes, row: pd.Series, marker: str, size: float, colour: str) -> N
                edgecolors="white", linewidths=0.8, zorder=4)
 
 
-def _path(ax: Axes, label: str, curve: pd.DataFrame, colour: str, upwards: bool) -> None:
+def _path(ax: Axes, label: str, curve: pd.DataFrame, colour: str, name_alphas: bool) -> None:
     ax.plot(curve["reference"], curve["shifts"], color=colour, zorder=3)
     for alpha in MARKED:
         near = curve[np.isclose(curve["alpha"], alpha)]
         if len(near):
             ax.scatter(near["reference"], near["shifts"], s=20, color=colour, zorder=4)
-            if upwards:
+            if name_alphas:
                 ax.annotate(f"α={alpha:g}", (near["reference"].iloc[0], near["shifts"].iloc[0]),
                             xytext=(-5, 6) if alpha < 0.5 else (6, 4), textcoords="offset points",
                             ha="right" if alpha < 0.5 else "left", fontsize=8, color=colour)

@@ -118,10 +118,14 @@ def _untouched(*_):
     ...
 
 
+def _documented(*_):
+    """A stub may say what it is for."""
+
+
 def _is_blank(answer: Any) -> bool:
-    """Whether an answer is a function whose whole body is ``...``."""
+    """Whether an answer is a function whose whole body is ``...``, with or without a docstring."""
     if not inspect.isfunction(answer):
         return False
-    constants = [c for c in answer.__code__.co_consts if not isinstance(c, str)]
-    return (answer.__code__.co_code == _untouched.__code__.co_code
+    constants = [c for c in answer.__code__.co_consts if c != answer.__doc__]
+    return (answer.__code__.co_code in (_untouched.__code__.co_code, _documented.__code__.co_code)
             and all(c is None or c is ... for c in constants))
