@@ -11,6 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from wiseft_lite import __version__
 from wiseft_lite.encoders import load_clip
 from wiseft_lite.errors import UserError
@@ -42,7 +45,7 @@ def save(classifier: ImageClassifier, folder: str | Path, *, recipe: Any = None,
     folder = Path(folder)
     if folder.exists() and not overwrite:
         raise UserError(f"{folder} exists; choose another folder or pass overwrite")
-    if folder.exists() and not (folder / "card.json").exists():
+    if folder.exists() and any(folder.iterdir()) and not (folder / "card.json").exists():
         raise UserError(f"{folder} is no checkpoint and is left alone; choose another folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -90,20 +93,28 @@ def read_card(folder: str | Path) -> dict:
     return card
 
 
-def load(folder: str | Path) -> ImageClassifier:
-    """Read a checkpoint back into a classifier in eval mode.
+def read_weights(folder: str | Path) -> dict[str, Tensor]:
+    """Return the state dict of a checkpoint after comparing its hash with the card's.
 
     Raises:
-        UserError: it is no checkpoint, it is damaged or half-written, or its encoder cannot be loaded.
+        UserError: it is no checkpoint, or it is damaged or half-written.
     """
-    import torch
     from safetensors.torch import load_file
 
     card, path = read_card(folder), Path(folder) / "model.safetensors"
     if not path.exists() or _digest(path) != card["sha256"]:
         raise UserError(f"{path} is missing or damaged (its hash is not the card's); "
                         "copy or train the checkpoint again")
-    weights = load_file(path)
+    return load_file(path)
+
+
+def load(folder: str | Path) -> ImageClassifier:
+    """Read a checkpoint back into a classifier in eval mode.
+
+    Raises:
+        UserError: it is no checkpoint, it is damaged or half-written, or its encoder cannot be loaded.
+    """
+    card, weights = read_card(folder), read_weights(folder)
     clip = load_clip(card["encoder"])
     head = Head(torch.zeros_like(weights["head.weight"]))
     classifier = ImageClassifier(clip.model.visual.requires_grad_(True), head, clip.preprocess,
@@ -111,6 +122,6 @@ def load(folder: str | Path) -> ImageClassifier:
     try:
         classifier.load_state_dict(weights)
     except RuntimeError as error:
-        raise UserError(f"{path} does not fit the encoder {card['encoder']!r}: "
+        raise UserError(f"{folder} does not fit the encoder {card['encoder']!r}: "
                         f"{str(error).splitlines()[-1].strip()}") from error
     return classifier.eval()

@@ -132,6 +132,25 @@ def plot(args: argparse.Namespace) -> None:
     print(f"written: {args.out}")
 
 
+def ledger(args: argparse.Namespace) -> None:
+    from wiseft_lite import experiments
+    from wiseft_lite import ledger as book
+
+    for key in args.keys if args.run_again else ():
+        record = experiments.run(key, range(args.seeds))
+        book.write(record)
+        print(f"{key}: {len(record.numbers)} numbers measured and written to {book.LEDGER}")
+    entries = book.read()
+    for key in args.keys:
+        found = {k: v for k, v in entries.items() if k == key or k.startswith(f"{key}.")}
+        if not found:
+            raise UserError(f"the ledger has no entry {key!r}; 'wiseft-lite ledger {key} --run' may make it")
+        for name, known in found.items():
+            spread = "" if known["spread"] is None else f" +- {known['spread']:.2f}"
+            print(f"{name:32} {known['value']:8.2f}{spread} {known['unit']}, n={known['n']}, "
+                  f"{len(known['seeds'])} seeds, {known['code']}, {known['made_by']}")
+
+
 def parser() -> argparse.ArgumentParser:
     main = argparse.ArgumentParser(prog="wiseft-lite", description="Robust fine-tuning by interpolating weights.")
     main.add_argument("--version", action="version", version=__version__)
@@ -172,6 +191,10 @@ def parser() -> argparse.ArgumentParser:
                      help="comma-separated")
     sub = command("plot", plot, "draw the frontier of a results file", "results/frontier.png")
     sub.add_argument("results", type=Path, help="a results.jsonl of demo or sweep")
+    sub = command("ledger", ledger, "show the book's numbers, or run an experiment again", None)
+    sub.add_argument("keys", nargs="+", metavar="KEY", help="an experiment such as ch06, or one of its numbers")
+    sub.add_argument("--run", dest="run_again", action="store_true", help="measure again and write the ledger")
+    sub.add_argument("--seeds", type=int, default=5, help="number of seeds for what is trained")
     return main
 
 

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+
+from wiseft_lite import __version__
 from wiseft_lite.errors import UserError
 
-
-def find(start: Path | None = None) -> Path | None:
-    """Return the ``ledger.json`` of the book, looked for from ``start`` upwards, or None."""
-    here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents):
-        for path in (folder / "ledger.json", folder / "book" / "ledger.json"):
-            if path.is_file():
-                return path
-    return None
+RECORD = Path(__file__).resolve().parent / "record"  # in the package, so that a lone notebook finds it
+LEDGER = RECORD / "ledger.json"
 
 
-def read(path: str | Path) -> dict[str, dict]:
+def read(path: str | Path = LEDGER) -> dict[str, dict]:
     """Return all entries by key.
 
     Raises:
@@ -34,29 +34,85 @@ def read(path: str | Path) -> dict[str, dict]:
         raise UserError(f"ledger {path} cannot be read ({error}); restore it from the repository") from error
 
 
-def entry(values: Sequence[float], unit: str, seeds: Sequence[int], n: int, recipe: Mapping | None,
-          made_by: str) -> dict:
-    """Return one entry: mean and sample standard deviation over seeds, and what made it.
+def table(name: str, folder: Path = RECORD) -> pd.DataFrame:
+    """Return a table of results that is too long for single entries, such as a grid of runs.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    path = folder / f"{name}.csv"
+    if not path.exists():
+        known = sorted(p.stem for p in folder.glob("*.csv"))
+        raise UserError(f"no recorded table {name!r}; choose one of: {', '.join(known)}")
+    return pd.read_csv(path)
+
+
+def code_version() -> str:
+    """The library's version and a hash of its source, so that an old number can be told from a new one."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return f"{__version__}+{digest.hexdigest()[:8]}"
+
+
+@dataclass
+class Record:
+    """What one experiment measured: numbers by key, and tables by name.
 
     Example:
-        >>> entry([1.0, 3.0], "points", [0, 1], 100, None, "example")["value"]
+        >>> record = Record("python example.py")
+        >>> record.number("ch00.gain", [1.0, 3.0], "points", n=100, seeds=[0, 1])
+        >>> record.numbers["ch00.gain"]["value"]
         2.0
     """
-    import torch
 
-    return {
-        "value": round(statistics.fmean(values), 4),
-        "spread": round(statistics.stdev(values), 4) if len(values) > 1 else None,
-        "values": [round(v, 4) for v in values], "unit": unit, "seeds": list(seeds), "n": n,
-        "recipe": dict(recipe) if recipe else None, "device": f"CPU, {platform.machine()}",
-        "torch": torch.__version__.split("+")[0], "made_by": made_by,
-    }
+    made_by: str
+    numbers: dict[str, dict] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def number(self, key: str, values: Sequence[float] | float, unit: str, n: int | None,
+               seeds: Sequence[int] = (0,), recipe: Any = None) -> None:
+        """Add one number: its mean and sample standard deviation over seeds, and what made it.
+
+        Args:
+            key: chapter, dot, name.
+            values: one for each seed.
+            unit: ``"percent"``, ``"points"`` or another word.
+            n: images that each value was measured on; None for what is no share of images.
+            seeds: of the runs.
+            recipe: a dataclass that says how the models were trained; its seed is left out.
+
+        Raises:
+            UserError: not one value for each seed.
+        """
+        import torch
+
+        values = [float(v) for v in (values if isinstance(values, Sequence) else [values])]
+        if len(values) != len(seeds):
+            raise UserError(f"{key}: {len(values)} values for {len(seeds)} seeds; give one each")
+        settings = {k: v for k, v in dataclasses.asdict(recipe).items() if k != "seed"} if recipe else None
+        self.numbers[key] = {
+            "value": round(statistics.fmean(values), 4),
+            "spread": round(statistics.stdev(values), 4) if len(values) > 1 else None,
+            "values": [round(v, 4) for v in values], "unit": unit, "seeds": list(seeds), "n": n,
+            "recipe": settings, "device": f"CPU, {platform.machine()}",
+            "torch": torch.__version__.split("+")[0], "code": code_version(), "made_by": self.made_by,
+        }
 
 
-def write(path: str | Path, entries: Mapping[str, dict]) -> None:
-    """Add or replace entries; the others stay, and the file is replaced whole."""
-    path = Path(path)
-    everything = {**(read(path) if path.exists() else {}), **entries}
+def write(record: Record, folder: Path = RECORD) -> None:
+    """Put a record into the ledger: its experiment's old numbers go, all others stay."""
+    path = folder / LEDGER.name
+    chapters = {key.partition(".")[0] for key in record.numbers}
+    old = read(path) if path.exists() else {}
+    kept: Mapping[str, dict] = {k: v for k, v in old.items() if k.partition(".")[0] not in chapters}
+    _replace(path, json.dumps(dict(sorted({**kept, **record.numbers}.items())), indent=1, sort_keys=True) + "\n")
+    for name, rows in record.tables.items():
+        _replace(folder / f"{name}.csv", rows.to_csv(index=False, float_format="%.5g"))
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text(json.dumps(dict(sorted(everything.items())), indent=1, sort_keys=True) + "\n")
+    part.write_text(text)
     os.replace(part, path)

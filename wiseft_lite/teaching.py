@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wiseft_lite import ledger
+from wiseft_lite import __version__, ledger
 from wiseft_lite.errors import UserError
 
 _guesses: dict[str, float] = {}
@@ -47,27 +48,37 @@ def show(function: Callable) -> None:
     print(source.rstrip())
 
 
-def expect(key: str, value: float, path: str | None = None) -> None:
-    """Print your number beside the ledger's: mean, spread, seeds, images.
+def expect(key: str, value: float) -> None:
+    """Print your number beside the ledger's: mean, spread, seeds, images, device.
 
     Raises:
         UserError: the ledger has no such key.
     """
-    where = path or ledger.find()
-    if where is None:
-        print(f"{key}: yours {value:.1f} (the book's ledger is not beside this notebook)")
-        return
-    entries = ledger.read(where)
+    entries = ledger.read()
     if key not in entries:
-        raise UserError(f"the ledger has no entry {key!r}; its keys begin with {', '.join(sorted(entries)[:3])}")
+        near = difflib.get_close_matches(key, entries, n=3, cutoff=0)
+        raise UserError(f"the ledger has no entry {key!r}; did you mean {', '.join(near)}?")
     known = entries[key]
-    spread = known["spread"]
+    spread, unit = known["spread"], {"percent": "%"}.get(known["unit"], known["unit"])
     ours = f"{known['value']:.1f}" + (f" +- {spread:.1f}" if spread is not None else "")
-    unit = "" if known["unit"] == "percent" else f" {known['unit']}"
-    print(f"{key}: yours {value:.1f}, ours {ours}{unit} "
-          f"({len(known['seeds'])} seeds, n={known['n']})")
-    if spread is not None and abs(value - known["value"]) > max(4 * spread, 2.0):
-        print("   Far from ours: look at recipe, model name and eval mode.")
+    images = "" if known["n"] is None else f", n={known['n']}"
+    seeds = f"{len(known['seeds'])} seed{'s' if len(known['seeds']) > 1 else ''}"
+    print(f"{key}: yours {value:.1f}, ours {ours} {unit} ({seeds}{images})")
+    if abs(value - known["value"]) > max(4 * (spread or 0), 2.0):
+        print(f"   Far from ours ({known['device']}). Look at recipe, model name and eval mode.")
+
+
+def ready() -> None:
+    """Print one line about this machine, and what to do about packages that are too old."""
+    import os
+
+    import torch
+
+    major, minor = (int(part) for part in torch.__version__.split(".")[:2])
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
+    print(f"wiseft_lite {__version__}, torch {torch.__version__.split('+')[0]}, {device}")
+    if (major, minor) < (2, 4):
+        print("torch is too old: 2.4 or later is needed. In a terminal: python -m pip install -U torch torchvision")
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,8 @@ def learning_rate(step: int, total: int, recipe: Recipe) -> float:
 
 
 def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe,
-        transform: Callable[[Tensor], Tensor] | None = None, progress: bool = False) -> nn.Module:
+        transform: Callable[[Tensor], Tensor] | None = None, progress: bool = False,
+        after_epoch: Callable[[int, nn.Module], None] | None = None) -> nn.Module:
     """Train ``model`` in place by cross-entropy and return it in eval mode.
 
     Args:
@@ -93,6 +94,7 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe,
         recipe: how to train.
         transform: applied to each input of a batch, such as a random crop.
         progress: show a bar.
+        after_epoch: called with the number of epochs done and the model, to watch it learn.
 
     Raises:
         UserError: the loss is not finite.
@@ -109,7 +111,7 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe,
     with torch.random.fork_rng(), bar:  # the caller's random state is left as it was
         torch.manual_seed(recipe.seed)
         step = 0
-        for _ in range(recipe.epochs):
+        for epoch in range(recipe.epochs):
             for rows in torch.randperm(len(inputs)).split(recipe.batch_size):
                 batch = inputs[rows]
                 if transform is not None:
@@ -127,6 +129,10 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe,
                 step += 1
                 bar.update()
                 bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+            if after_epoch is not None:
+                with torch.random.fork_rng():  # watching must not change what is watched
+                    after_epoch(epoch + 1, model)
+                model.train()
     return model.eval()
 
 
@@ -137,7 +143,8 @@ def _check_classes(classifier: ImageClassifier, task: Task) -> None:
 
 
 def finetune(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
-             progress: bool = False) -> ImageClassifier:
+             progress: bool = False,
+             after_epoch: Callable[[int, ImageClassifier], None] | None = None) -> ImageClassifier:
     """Return a copy of ``classifier`` with every weight fine-tuned on ``task.train``.
 
     Args:
@@ -145,6 +152,7 @@ def finetune(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
         task: gives the training split.
         recipe: how to train; one seed gives the same weights on the same machine.
         progress: show a bar.
+        after_epoch: called with the number of epochs done and the model so far.
 
     Raises:
         UserError: the classes differ, or the loss is not finite.
@@ -159,7 +167,7 @@ def finetune(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
 
         crop = v2.RandomResizedCrop(images.shape[-1], scale=(0.9, 1.0), ratio=(1.0, 1.0),
                                     interpolation=v2.InterpolationMode.BICUBIC)
-    return fit(copy.deepcopy(classifier), images, task.train.labels, recipe, crop, progress)
+    return fit(copy.deepcopy(classifier), images, task.train.labels, recipe, crop, progress, after_epoch)
 
 
 def linear_probe(classifier: ImageClassifier, task: Task, recipe: Recipe = PROBE,

@@ -10,9 +10,10 @@ LAYERS = {
     "errors": 0, "weights": 0, "metrics": 0,
     "models": 1, "encoders": 1, "tasks": 1, "checkpoints": 1,
     "zeroshot": 2, "features": 2, "training": 2,
-    "sweeps": 3, "results": 3, "ledger": 3,
-    "figures": 4, "teaching": 4, "cli": 4, "__main__": 4,
-    "exercises": 5,
+    "losses": 2, "baselines": 2,
+    "sweeps": 3, "results": 3, "ledger": 3, "runs": 3,
+    "figures": 4, "teaching": 4, "experiments": 5, "exercises": 5,
+    "cli": 6, "__main__": 6,
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from PIL import Image
@@ -47,6 +47,11 @@ class Split:
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         return self.images[index], int(self.labels[index])
+
+    def select(self, rows: Sequence[int]) -> Split:
+        """The images at these places, in this order, scored on the same classes."""
+        rows = [int(i) for i in rows]
+        return Split(self.name, [self.images[i] for i in rows], self.labels[rows], self.classes)
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,23 @@ class Task:
         if name not in splits:
             raise UserError(f"task {self.name!r} has no split {name!r}; choose one of: {', '.join(splits)}")
         return splits[name]
+
+    def few_shot(self, k: int, seed: int = 0) -> Task:
+        """The same task with ``k`` random training images of each class; a smaller class gives all it has.
+
+        Raises:
+            UserError: ``k`` is not positive.
+        """
+        if k < 1:
+            raise UserError(f"{k} images a class is too few; give at least 1")
+        order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(seed))
+        labels, taken = self.train.labels[order], Counter()
+        rows = []
+        for row, label in zip(order.tolist(), labels.tolist()):
+            if taken[label] < k:
+                taken[label] += 1
+                rows.append(row)
+        return replace(self, train=self.train.select(rows))
 
 
 def task_names() -> list[str]:

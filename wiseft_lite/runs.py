@@ -1,0 +1,78 @@
+"""Trained models kept by content: the same run is done once on a machine, whoever asks first."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from wiseft_lite import models, training
+from wiseft_lite.checkpoints import read_weights, save
+from wiseft_lite.errors import UserError
+from wiseft_lite.features import pixels
+from wiseft_lite.models import ImageClassifier
+from wiseft_lite.tasks import Task
+from wiseft_lite.training import Recipe, finetune
+
+
+def cache_folder() -> Path:
+    """Where trained models are kept: ``WISEFT_CACHE``, or ``wiseft_lite`` in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("WISEFT_CACHE") or Path(base) / "wiseft_lite")
+
+
+def fingerprint(classifier: ImageClassifier, task: Task, recipe: Recipe, train: Callable) -> str:
+    """Return the name of a run: a hash of its start, its pictures, its recipe and the code that trains."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(classifier.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    digest.update(pixels(classifier, task.train).numpy().tobytes())
+    digest.update(task.train.labels.numpy().tobytes())
+    for text in (repr(recipe), train.__qualname__, inspect.getsource(training), inspect.getsource(models)):
+        digest.update(text.encode())
+    return digest.hexdigest()[:16]
+
+
+def trained(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
+            train: Callable[..., ImageClassifier] = finetune, progress: bool = True) -> ImageClassifier:
+    """Return ``train(classifier, task, recipe)``, from the cache if this very run was done before.
+
+    Two processes that ask for one run at the same time train it once: the second waits.
+
+    Args:
+        classifier: where to start; it is left alone.
+        task: gives the training split.
+        recipe: how to train.
+        train: ``finetune``, ``linear_probe`` or a function like them.
+        progress: say what happens and show a bar.
+
+    Raises:
+        UserError: as ``train`` does, or the cache folder cannot be written.
+    """
+    from filelock import FileLock
+
+    folder = cache_folder() / f"{task.name}-{train.__name__}-{fingerprint(classifier, task, recipe, train)}"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder.parent} cannot be written ({error.strerror}); "
+                        "set WISEFT_CACHE to a folder of your own") from error
+    with FileLock(f"{folder}.lock"):
+        if folder.exists():
+            try:
+                return classifier.with_weights(read_weights(folder)).eval()
+            except UserError:
+                pass  # half a disk or an old version: train again and replace it
+        if progress:
+            print(f"Training ({train.__name__}, {recipe.epochs} epochs, lr {recipe.lr:g}); "
+                  "the next run finds it in the cache.", flush=True)
+        started = time.time()
+        model = train(classifier, task, recipe, progress=progress)
+        save(model, folder, recipe=recipe, overwrite=True)
+        if progress:
+            print(f"done in {time.time() - started:.0f} s")
+    return model
