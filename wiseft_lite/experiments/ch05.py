@@ -1,0 +1,56 @@
+"""Chapter 5: settings that look alike on the reference and differ on the shifts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from wiseft_lite import ledger
+from wiseft_lite.encoders import load_clip
+from wiseft_lite.experiments.common import n_shifts, percents
+from wiseft_lite.ledger import Record
+from wiseft_lite.runs import trained
+from wiseft_lite.tasks import load_task
+from wiseft_lite.training import Recipe
+from wiseft_lite.zeroshot import zero_shot_classifier
+
+RATES = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
+GRID = {**{f"lr {rate:g}": Recipe(lr=rate) for rate in RATES},
+        **{f"{epochs} epochs": Recipe(epochs=epochs) for epochs in (2, 5, 20)},
+        "crops": Recipe(augment=not Recipe().augment), "no decay": Recipe(weight_decay=0.0)}
+
+
+def row(zero_shot, task, recipe: Recipe) -> dict[str, float]:
+    """Fine-tune, or find the run in the cache, and score it in percent on every split."""
+    scores = percents(trained(zero_shot, task, recipe), {"val": task.val, **task.evaluation})
+    return {**scores, "shifts": scores[list(task.shifts)].mean()}
+
+
+def run(record: Record, seeds: list[int]) -> None:
+    task = load_task("iconshift")
+    zero_shot = zero_shot_classifier(load_clip("iconclip"), task)
+    n = {"val": len(task.val), "test": len(task.test), "shifts": n_shifts(task), "emoji": len(task.shifts["emoji"])}
+    rows = [{"setting": name, "lr": recipe.lr, "epochs": recipe.epochs, "augment": recipe.augment, "seed": seed,
+             **row(zero_shot, task, replace(recipe, seed=seed))}
+            for seed in seeds for name, recipe in GRID.items()]
+    table = record.tables["ch05_grid"] = pd.DataFrame(rows)
+    for name, part in table.groupby("setting", sort=False):
+        for column, images in n.items():
+            record.number(f"ch05.{name.replace(' ', '_')}.{column}", part[column].tolist(), "percent", images, seeds,
+                          GRID[name])
+    rates = table[table["setting"].str.startswith("lr")]
+    for column in ("test", "shifts", "emoji"):
+        values = [np.corrcoef(np.log10(part["lr"]), part[column])[0, 1] for _, part in rates.groupby("seed")]
+        record.number(f"ch05.correlation.{column}", values, "correlation with log10 of the rate", n[column], seeds)
+
+    # Early stopping, from the learning curves of chapter 4: the epoch that is best on val, against the last.
+    curves = ledger.table("ch04_curve")
+    for column in ("test", "shifts"):
+        gains = []
+        for _, curve in curves.groupby("seed"):
+            trained_epochs = curve[curve["epoch"] > 0]
+            chosen = trained_epochs.loc[trained_epochs["val"].idxmax(), column]
+            gains.append(chosen - curve.loc[curve["epoch"].idxmax(), column])
+        record.number(f"ch05.early_stop.{column}", gains, "points", n[column], list(curves["seed"].unique()), Recipe())
