@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -140,3 +140,24 @@ def _is_blank(answer: Any) -> bool:
     constants = [c for c in answer.__code__.co_consts if c != answer.__doc__]
     return (answer.__code__.co_code in (_untouched.__code__.co_code, _documented.__code__.co_code)
             and all(c is None or c is ... for c in constants))
+
+
+def choice(name: str, right: str, wrong: Mapping[str, str]) -> Exercise:
+    """Return an exercise whose answer is a letter; every wrong letter has its own message.
+
+    Args:
+        name: how the page calls it.
+        right: the right letter.
+        wrong: for each other letter, what is wrong with it.
+
+    Example:
+        >>> choice("0.1", "A", {"B": "that is the speed.", "C": "that is the mass."}).verdict("b")
+        'that is the speed.'
+    """
+    def letter(answer: Any) -> str:
+        return str(answer).strip().upper()
+
+    claims = [(message, lambda answer, other=other: letter(answer) != other) for other, message in wrong.items()]
+    letters = ", ".join(sorted([right, *wrong]))
+    claims.append((f"answer with one of the letters {letters}.", lambda answer: letter(answer) == right))
+    return Exercise(name, claims, right, list(wrong.items()))

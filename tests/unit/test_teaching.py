@@ -3,7 +3,8 @@ import json
 import pytest
 
 from wiseft_lite import UserError, interpolate, ledger
-from wiseft_lite.teaching import expect, guess, guessed, show
+from wiseft_lite.ledger import Record
+from wiseft_lite.teaching import expect, guess, guessed, ready, show
 
 
 def test_guess_is_kept_and_taken_back(capsys):
@@ -17,26 +18,49 @@ def test_show_prints_live_source_without_docstring(capsys):
     assert out.startswith("def interpolate(") and "_combine" in out and '"""' not in out
 
 
-def test_expect_compares_with_the_ledger(tmp_path, capsys):
-    path = tmp_path / "ledger.json"
-    ledger.write(path, {"a": ledger.entry([10.0, 12.0], "points", [0, 1], 50, None, "test")})
-    expect("a", 11.5, path)
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    """A ledger with one number."""
+    monkeypatch.setattr(ledger, "read", lambda path=tmp_path / "ledger.json": json.loads(path.read_text()))
+    record = Record("a test")
+    record.number("ch00.a", [10.0, 12.0], "points", n=50, seeds=[0, 1])
+    ledger.write(record, tmp_path)
+    return tmp_path
+
+
+def test_expect_compares_with_the_ledger(book, capsys):
+    expect("ch00.a", 11.5)
     out = capsys.readouterr().out
-    assert "yours 11.5, ours 11.0 +- 1.4 points (2 seeds, n=50" in out and "Far" not in out
-    expect("a", 30, path)
+    assert "yours 11.5, ours 11.0 +- 1.4 points (2 seeds, n=50)" in out and "Far" not in out
+    expect("ch00.a", 30)
     assert "Far from ours" in capsys.readouterr().out
-    with pytest.raises(UserError, match="no entry 'b'"):
-        expect("b", 1, path)
+    with pytest.raises(UserError, match="no entry 'ch00.b'; did you mean ch00.a"):
+        expect("ch00.b", 1)
 
 
-def test_ledger_keeps_other_entries_and_is_found_from_below(tmp_path):
-    path = tmp_path / "book" / "ledger.json"
-    path.parent.mkdir()
-    ledger.write(path, {"a": {"value": 1}})
-    ledger.write(path, {"b": {"value": 2}})
-    assert set(ledger.read(path)) == {"a", "b"} and json.loads(path.read_text())["b"]["value"] == 2
-    (tmp_path / "book" / "deep").mkdir()
-    assert ledger.find(tmp_path / "book" / "deep") == path and ledger.find(tmp_path) == path
-    path.write_text("{")
+def test_a_new_record_replaces_its_chapter_and_leaves_the_others(tmp_path):
+    for keys in (("ch01.a", "ch01.b"), ("ch02.a",), ("ch01.a",)):
+        record = Record("a test")
+        for key in keys:
+            record.number(key, 1.0, "points", n=1)
+        ledger.write(record, tmp_path)
+    assert set(ledger.read(tmp_path / "ledger.json")) == {"ch01.a", "ch02.a"}
+
+
+def test_a_record_wants_one_value_a_seed():
+    with pytest.raises(UserError, match="2 values for 3 seeds"):
+        Record("a test").number("x.y", [1.0, 2.0], "points", n=1, seeds=[0, 1, 2])
+
+
+def test_a_damaged_ledger_and_a_missing_table_say_so(tmp_path):
+    (tmp_path / "ledger.json").write_text("{")
     with pytest.raises(UserError, match="restore it"):
-        ledger.read(path)
+        ledger.read(tmp_path / "ledger.json")
+    with pytest.raises(UserError, match="no recorded table 'grid'"):
+        ledger.table("grid", tmp_path)
+
+
+def test_ready_prints_one_line_of_versions(capsys):
+    ready()
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1 and "torch" in out and "wiseft_lite" in out

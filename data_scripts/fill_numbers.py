@@ -1,0 +1,69 @@
+"""Set every tagged number in the book's prose to what the ledger says: python data_scripts/fill_numbers.py
+
+A tag is an HTML comment after a number: ``4.3 %<!-- ledger: ch06.emoji.change -->``. After the key may stand
+``sd`` for the spread over seeds, ``n`` for the number of images, ``seeds`` for the number of seeds. The number keeps
+its decimals and its plus sign; a value without any sign in the text is filled in without one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TAG = re.compile(r"([+\-\u2212]?)([\d,]+(?:\.\d+)?)((?:\s?%| points?)?<!-- ledger: ([\w.\-]+)(?: (sd|n|seeds))? -->)")
+
+
+def sources() -> list[Path]:
+    """Every page whose numbers are checked."""
+    book = ROOT / "book"
+    return [*sorted(book.glob("*.ipynb")), *sorted(book.rglob("*.md")), ROOT / "README.md"]
+
+
+def value_of(entries: dict, key: str, what: str) -> float:
+    """The ledger's number for a tag.
+
+    Raises:
+        KeyError: no such entry, or it has no spread.
+    """
+    entry = entries[key]
+    value = {"": entry["value"], "sd": entry["spread"], "n": entry["n"], "seeds": len(entry["seeds"])}[what]
+    if value is None:
+        raise KeyError(f"{key} has no {what}")
+    return value
+
+
+def filled(text: str, entries: dict) -> str:
+    """The text with every tagged number replaced."""
+    def number(match: re.Match) -> str:
+        sign, digits, rest, key, what = match.groups()
+        value, decimals = value_of(entries, key, what or ""), len(digits.partition(".")[2])
+        size = f"{abs(value):,.{decimals}f}"
+        if not sign:
+            return size + rest
+        return ("\u2212" if value < 0 else "+") + size + rest
+
+    return TAG.sub(number, text)
+
+
+def read(path: Path) -> str:
+    """A page's text; a notebook's with real characters instead of JSON's escapes."""
+    text = path.read_text()
+    return json.dumps(json.loads(text), ensure_ascii=False, indent=1) + "\n" if path.suffix == ".ipynb" else text
+
+
+def main() -> None:
+    entries = json.loads((ROOT / "book" / "ledger.json").read_text())
+    for path in sources():
+        text = read(path)
+        if text.count("<!-- ledger:") != len(TAG.findall(text)):
+            raise SystemExit(f"{path.name}: a tag stands without a number before it")
+        new = filled(text, entries)
+        if new != text:
+            path.write_text(new)
+            print(f"{path.relative_to(ROOT)}: numbers set")
+
+
+if __name__ == "__main__":
+    main()

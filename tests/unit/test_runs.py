@@ -1,0 +1,74 @@
+"""Runs kept by content."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from wiseft_lite import Recipe, UserError, finetune
+from wiseft_lite.runs import cache_folder, fingerprint, trained
+
+RECIPE = Recipe(epochs=1, batch_size=16)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("WISEFT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def counted():
+    def train(classifier, task, recipe, progress=False):
+        train.calls += 1
+        return finetune(classifier, task, recipe)
+
+    train.calls = 0
+    return train
+
+
+def test_a_second_run_comes_from_the_cache_bit_for_bit(theta_0, task, counted):
+    first = trained(theta_0, task, RECIPE, counted, progress=False)
+    second = trained(theta_0, task, RECIPE, counted, progress=False)
+    assert counted.calls == 1 and not second.training
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, second.state_dict()[name]), name
+
+
+def test_another_recipe_start_or_training_set_is_another_run(theta_0, task):
+    names = {fingerprint(theta_0, task, RECIPE, finetune),
+             fingerprint(theta_0, task, replace(RECIPE, seed=1), finetune),
+             fingerprint(theta_0, task.few_shot(2), RECIPE, finetune)}
+    moved = theta_0.with_weights({k: v + 1e-3 if v.is_floating_point() else v
+                                  for k, v in theta_0.state_dict().items()})
+    names.add(fingerprint(moved, task, RECIPE, finetune))
+    assert len(names) == 4
+    assert fingerprint(theta_0, task, RECIPE, finetune) in names
+
+
+def test_a_damaged_entry_is_trained_again(theta_0, task, counted):
+    trained(theta_0, task, RECIPE, counted, progress=False)
+    weights = next(cache_folder().rglob("model.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1])
+    trained(theta_0, task, RECIPE, counted, progress=False)
+    trained(theta_0, task, RECIPE, counted, progress=False)
+    assert counted.calls == 2
+
+
+def test_a_cache_that_cannot_be_written_says_so(theta_0, task, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("WISEFT_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(UserError, match="set WISEFT_CACHE"):
+        trained(theta_0, task, RECIPE, progress=False)
+
+
+def test_after_epoch_sees_every_epoch_and_changes_nothing(theta_0, task):
+    seen = []
+
+    def watch(epoch, model):
+        torch.rand(7)
+        seen.append((epoch, model.eval().training))
+
+    watched = finetune(theta_0, task, replace(RECIPE, epochs=3), after_epoch=watch)
+    plain = finetune(theta_0, task, replace(RECIPE, epochs=3))
+    assert [epoch for epoch, _ in seen] == [1, 2, 3]
+    assert all(torch.equal(a, b) for a, b in zip(watched.state_dict().values(), plain.state_dict().values()))
