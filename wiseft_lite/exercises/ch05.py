@@ -59,7 +59,7 @@ correlation = Exercise(
     wrong=[(lambda t: np.corrcoef(t["lr"], t["shifts"])[0, 1], "their logarithm"),
            (lambda t: np.cov(np.log10(t["lr"]), t["shifts"])[0, 1], "covariance"),
            (lambda t: -_correlation(t), "is negative"),
-           (lambda t: float(np.corrcoef(np.log10(t["lr"]), t["test"])[0, 1]) - 1, "log10 of 'lr'")],
+           (lambda t: float(np.corrcoef(np.log10(t["lr"]), t["test"])[0, 1]), "log10 of 'lr'")],
 )
 
 
