@@ -1,9 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test book clean
+.PHONY: help demo test test-site book clean
 help:            ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*##/ {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # One stamp for each set of packages; it is made anew when pyproject.toml changes.
 .venv/core.stamp: pyproject.toml
@@ -17,12 +17,21 @@ help:            ## list the targets
 	$(BIN)/python -m pip install --quiet --editable ".[book]"
 	touch $@
 
+.venv/site.stamp: .venv/book.stamp
+	$(BIN)/python -m pip install --quiet --editable ".[site]"
+	command -v chromium chromium-browser google-chrome >/dev/null || $(BIN)/python -m playwright install chromium
+	touch $@
+
 demo: .venv/core.stamp  ## zero-shot, fine-tune and the line between them, in a few minutes
 	$(BIN)/wiseft-lite demo --overwrite
 
 test: .venv/test.stamp  ## unit tests, examples in the docstrings, and every notebook
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -rs
 	$(BIN)/python -m pytest -q --nbmake --nbmake-timeout=900 book/*.ipynb
+
+test-site: .venv/site.stamp  ## open the built pages in a browser; builds them if they are not there
+	test -f _build/html/index.html || $(MAKE) book
+	$(BIN)/python -m pytest -q -rs tests/browser
 
 book: .venv/book.stamp  ## run every notebook and build the site into _build/html
 	$(BIN)/python data_scripts/build_book.py

@@ -50,28 +50,27 @@ schedule = Exercise(
 steps = Exercise(
     "4.2",
     claims=[
-        ("the last batch of an epoch is smaller, but it is a step too: round up, not down.", lambda n: n != 110),
-        ("batches do not run on from one epoch into the next: round up within each epoch.",
-         lambda n: n not in (114, 115)),
-        ("that is one epoch; there are ten.", lambda n: n != 12),
-        ("ceil(1471 / 128) = 12 steps an epoch, ten times.", lambda n: n == 120),
+        ("the last batch of an epoch is smaller, but it is a step too: round up, not down.", lambda n: n != 220),
+        ("that is one epoch; there are ten.", lambda n: n != 23),
+        ("that counts pictures; one step takes 64 of them at once.", lambda n: n not in (1471, 14_710)),
+        ("ceil(1471 / 64) = 23 steps an epoch, ten times.", lambda n: n == 230),
     ],
-    solution=120,
-    wrong=[(110, "round up, not down"), (115, "within each epoch"), (12, "one epoch"), (1471, "ceil")],
+    solution=230,
+    wrong=[(220, "round up, not down"), (23, "one epoch"), (14_710, "counts pictures"), (640, "ceil")],
 )
 
 warmup = Exercise(
     "4.3",
     claims=[
-        ("500 steps of warm-up in a run of 120: the rate never gets to its peak, let alone down again.",
-         lambda w: w < 120),
+        ("500 steps of warm-up in a run of 230: the rate never gets to its peak, let alone down again.",
+         lambda w: w < 230),
         ("no warm-up at all: the first steps are the largest, taken with AdamW's averages still empty.",
          lambda w: w > 0),
-        ("the paper warms up for 500 of about 25,000 steps, a share of 2 %; take between 1 and 20 % of 120.",
-         lambda w: 1 <= w <= 24),
+        ("the paper warms up for 500 of about 25,000 steps, a share of 2 %; take between 1 and 20 % of 230.",
+         lambda w: 2 <= w <= 46),
     ],
-    solution=12,
-    wrong=[(500, "never gets to its peak"), (0, "no warm-up at all"), (60, "a share of 2 %")],
+    solution=23,
+    wrong=[(500, "never gets to its peak"), (0, "no warm-up at all"), (115, "a share of 2 %")],
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from wiseft_lite.baselines import KINDS, SCRATCH, nearest_neighbour, scratch_classifier
@@ -21,8 +23,7 @@ SHOTS = (4, 8, 1000)  # pictures a class; the last is all there are
 
 def recipe_for(shots: int, seed: int) -> Recipe:
     """Longer runs for fewer pictures, so that each model takes about as many steps as it needs."""
-    epochs = {4: 50, 8: 40}.get(shots, SCRATCH.epochs)
-    return Recipe(epochs=epochs, lr=SCRATCH.lr, batch_size=SCRATCH.batch_size, seed=seed)
+    return replace(SCRATCH, epochs={4: 50, 8: 40}.get(shots, SCRATCH.epochs), seed=seed)
 
 
 def neighbours(task: Task, zero_shot: ImageClassifier) -> pd.Series:

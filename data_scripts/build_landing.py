@@ -1,0 +1,67 @@
+"""Measure what the landing page's slider shows: python data_scripts/build_landing.py
+
+One fine-tuned model (seed 0), eleven alphas, and 24 test pictures with the class that each mixture predicts. The pictures
+are chosen by rule: from each of six splits, the first one right at both ends, the first two lost by fine-tuning and
+the first one won by it.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+
+import torch
+
+from wiseft_lite import Recipe, interpolate, load_clip, load_task, predict, zero_shot_classifier
+from wiseft_lite.metrics import accuracy, predictions
+from wiseft_lite.runs import trained
+from wiseft_lite.sweeps import ALPHAS
+
+TARGET = Path(__file__).resolve().parent.parent / "book" / "_static" / "alpha-data.js"
+SHOWN = ("test", "line_new_artists", "solid", "color", "emoji", "pixel")
+
+
+def choose(right: torch.Tensor) -> list[int]:
+    """Rows of ``right`` ``[alphas, n]`` to show: one kept, two lost, one won, as far as there are any."""
+    first, last = right[0], right[-1]
+    groups = ((first & last & right.all(0), 1), (first & ~last, 2), (~first & last, 1))
+    return [int(i) for mask, count in groups for i in mask.nonzero().flatten()[:count]]
+
+
+def main() -> None:
+    task = load_task("iconshift")
+    zero_shot = zero_shot_classifier(load_clip("iconclip"), task)
+    fine_tuned = trained(zero_shot, task, Recipe(seed=0))
+    theta_0, theta_1 = zero_shot.state_dict(), fine_tuned.state_dict()
+    logits = {name: [] for name in task.evaluation}
+    for alpha in ALPHAS:
+        model = zero_shot.with_weights(interpolate(theta_0, theta_1, alpha))
+        for name, split in task.evaluation.items():
+            logits[name].append(predict(model, split))
+    curves, pictures = {}, []
+    for name, split in task.evaluation.items():
+        curves[name] = [round(100 * accuracy(rows, split.labels, split.classes).accuracy, 1) for rows in logits[name]]
+        if name not in SHOWN:
+            continue
+        guesses = torch.stack([predictions(rows, split.classes) for rows in logits[name]])
+        sure = torch.stack([rows[:, list(split.classes)].softmax(-1).amax(-1) for rows in logits[name]])
+        for row in choose(guesses == split.labels):
+            file = io.BytesIO()
+            split[row][0].save(file, "webp", lossless=True)
+            pictures.append({
+                "split": name, "label": task.class_names[int(split.labels[row])],
+                "src": "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode(),
+                "guess": [task.class_names[int(g)] for g in guesses[:, row]],
+                "sure": [round(100 * float(s)) for s in sure[:, row]]})
+    curves["shifts"] = [round(sum(curves[s][k] for s in task.shifts) / len(task.shifts), 1)
+                        for k in range(len(ALPHAS))]
+    data = {"alphas": ALPHAS, "curves": curves, "pictures": pictures}
+    TARGET.write_text("// Made by data_scripts/build_landing.py\n"
+                      f"window.WISEFT_ALPHA = {json.dumps(data, separators=(',', ':'))};\n")
+    print(f"{len(pictures)} pictures, {TARGET.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()

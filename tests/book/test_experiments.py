@@ -1,0 +1,67 @@
+"""What the experiments compute, on small cases."""
+
+import build_book
+import build_landing
+import pandas as pd
+import pytest
+import torch
+
+from wiseft_lite import UserError, experiments, load_task, zero_shot_head
+from wiseft_lite.experiments import ch01, ch03, ch06
+from wiseft_lite.training import Recipe
+
+
+def test_an_unknown_experiment_says_which_there_are():
+    with pytest.raises(UserError, match="unknown experiment 'ch99'; choose one of: data, ch01"):
+        experiments.run("ch99.gain", [0])
+
+
+def test_the_miniature_learns_words_from_pairs():
+    before, after, labels = ch01.miniature(load_task("iconshift"), steps=100)
+    right = [(s.argmax(1) == labels).float().mean() for s in (before, after)]
+    assert before.shape == after.shape == (len(labels), ch01.WORDS)
+    assert right[0] < 0.25 < right[1]
+
+
+def test_each_normalisation_can_be_left_out(clip, task):
+    whole = ch01.averaged(clip, task, each=True, mean=True).weight
+    assert torch.allclose(whole, zero_shot_head(clip, task.class_names, task.templates).weight, atol=1e-5)
+    assert torch.allclose(whole.norm(dim=1), torch.full((3,), clip.logit_scale))
+    assert (ch01.averaged(clip, task, each=True, mean=False).weight.norm(dim=1) < clip.logit_scale).all()
+
+
+def test_a_probe_of_k_shots_sees_k_pictures_of_each_class(theta_0, task, monkeypatch):
+    seen = []
+    monkeypatch.setattr(ch03, "fit", lambda head, features, labels, recipe: seen.append(labels) or head)
+    frozen = ch03.Frozen(theta_0, task)
+    scores = frozen.probe(Recipe(), shots=4)
+    assert seen[0].bincount().tolist() == [4, 4, 4]
+    assert scores["shifts"] == scores["two"] and {"val", "test"} <= set(scores)
+
+
+def test_starts_of_a_head(theta_0):
+    zero_shot = theta_0.head
+    assert ch03.start_head("zeros", zero_shot, 0).weight.abs().sum() == 0
+    random = ch03.start_head("random", zero_shot, 0).weight
+    assert torch.allclose(random.norm(dim=1), zero_shot.weight.norm(dim=1), atol=1e-4)
+    assert torch.equal(ch03.start_head("zero-shot", zero_shot, 0).weight, zero_shot.weight)
+
+
+def test_the_mean_of_the_shifts_leaves_reference_and_val_out(task):
+    rows = [(0.0, "val", 0.9), (0.0, "test", 0.8), (0.0, "two", 0.4)]
+    wide = ch06.wide(pd.DataFrame(rows, columns=["alpha", "split", "accuracy"]), task)
+    assert wide.loc[0.0, "shifts"] == pytest.approx(40) and wide.loc[0.0, "test"] == pytest.approx(80)
+
+
+def test_the_landing_page_shows_kept_lost_and_won():
+    right = torch.tensor([[1, 1, 1, 0, 0, 1], [1, 1, 1, 0, 1, 0], [1, 0, 0, 0, 1, 0]], dtype=torch.bool)
+    assert build_landing.choose(right) == [0, 1, 2, 4]
+
+
+@pytest.mark.parametrize("remote, found", [
+    ("https://github.com/some-one/a.book.git", "https://github.com/some-one/a.book"),
+    ("git@github.com:someone/book.git", "https://github.com/someone/book"),
+    ("https://example.org/someone/book.git", None), ("", None)])
+def test_colab_buttons_follow_the_clone(monkeypatch, remote, found):
+    monkeypatch.setenv("BOOK_REPOSITORY", remote)
+    assert build_book.repository() == found

@@ -1,0 +1,136 @@
+"""The built site in a real browser: ``make test-site`` (after ``make book``)."""
+
+import http.server
+import functools
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright", reason="browser tests need 'make test-site'")
+from axe_playwright_python.sync_playwright import Axe  # noqa: E402
+from playwright.sync_api import sync_playwright  # noqa: E402
+
+SITE = Path(__file__).resolve().parents[2] / "_build" / "html"
+PAGES = sorted(p.relative_to(SITE).as_posix() for p in SITE.glob("book/**/*.html")) if SITE.exists() else []
+CHAPTERS = [page for page in PAGES if page.split("/")[-1][:2].isdigit()]
+pytestmark = pytest.mark.skipif(not PAGES, reason="no site in _build/html; run 'make book' first")
+WIDTHS = (1280, 390)
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def address():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(SITE)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as tools:
+        installed = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+        try:
+            chromium = tools.chromium.launch(executable_path=installed, args=["--no-sandbox"])
+        except Exception as error:
+            pytest.skip(f"no Chromium ({str(error).splitlines()[0]}); run 'python -m playwright install chromium'")
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def tab(browser, address):
+    """A page that remembers what went wrong while it was open."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.wrong, page.outside = [], []
+    page.on("console", lambda message: page.wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))
+    page.on("response", lambda reply: page.wrong.append(reply.url) if reply.status >= 400 else None)
+    page.on("request", lambda ask: None if ask.url.startswith((address, "data:", "blob:"))
+            else page.outside.append(ask.url))
+    yield page
+    context.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_opens_clean_and_fits(tab, address, name):
+    tab.goto(f"{address}/{name}", wait_until="load")
+    for width in WIDTHS:
+        tab.set_viewport_size({"width": width, "height": 900})
+        over = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert over <= 1, f"{name} is {over} px too wide at {width}"
+    assert not tab.wrong and not tab.outside, (tab.wrong, tab.outside)
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_formulas_are_drawn_and_figures_have_alt_text(tab, address, name):
+    tab.goto(f"{address}/{name}", wait_until="load")
+    if tab.locator(".math").count():
+        tab.wait_for_selector("mjx-container svg", timeout=20_000)
+        assert tab.locator(".math:not(:has(mjx-container))").count() == 0
+    for alt in tab.eval_on_selector_all("main img", "images => images.map(i => i.alt)"):
+        assert len(alt) > 10 and not alt.startswith("../"), alt
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_solutions_unfold_and_fold_again(tab, address, name):
+    tab.goto(f"{address}/{name}", wait_until="load")
+    folds = tab.locator("details.hide.above-input")
+    assert folds.count() >= 4
+    first = folds.first
+    assert first.get_attribute("open") is None
+    first.locator("summary").click()
+    assert first.get_attribute("open") is not None and first.locator("pre").first.is_visible()
+    first.locator("summary").click()
+    assert first.get_attribute("open") is None
+
+
+def test_the_slider_moves_by_keyboard(tab, address):
+    tab.goto(f"{address}/book/index.html", wait_until="load")
+    slider, text = tab.locator("#alpha-slider"), tab.locator("#alpha-demo output")
+    cards = tab.locator("#alpha-demo figure")
+    assert cards.count() == 24
+    slider.focus()
+    tab.keyboard.press("Home")
+    at_zero, guesses = text.inner_text(), cards.all_inner_texts()
+    assert "α = 0.0" in at_zero
+    for _ in range(10):
+        tab.keyboard.press("ArrowRight")
+    assert "α = 1.0" in text.inner_text() and text.inner_text() != at_zero
+    assert sum(a != b for a, b in zip(guesses, cards.all_inner_texts())) >= 12
+
+
+def test_the_slider_works_from_a_file(browser):
+    page = browser.new_page()
+    page.goto((SITE / "book" / "index.html").as_uri())
+    assert page.locator("#alpha-demo output").inner_text().startswith("α = 0.5")
+    page.close()
+
+
+@pytest.mark.parametrize("word, chapter", [
+    ("temperature", "01"), ("Clopper", "02"), ("probe", "03"), ("forgetting", "04"), ("augmentation", "05"),
+    ("interpolate", "06")])
+def test_search_finds_a_word_of_each_chapter(tab, address, word, chapter):
+    tab.goto(f"{address}/search.html?q={word}", wait_until="load")
+    tab.wait_for_selector(".search li a", timeout=10_000)
+    found = tab.eval_on_selector_all(".search li a", "links => links.map(a => a.getAttribute('href'))")
+    assert any(f"book/{chapter}_" in link for link in found), found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", [p for p in PAGES if p in ("book/index.html", "book/06_interpolate.html")])
+def test_accessibility_has_no_serious_finding(browser, address, name, scheme):
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(f"{address}/{name}", wait_until="load")
+    results = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
+    serious = [f"{v['id']}: {v['nodes'][0]['target']}" for v in results.response["violations"]
+               if v["impact"] in ("serious", "critical")]
+    page.close()
+    assert not serious, serious
