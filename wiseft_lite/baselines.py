@@ -14,7 +14,7 @@ from wiseft_lite.tasks import Task
 from wiseft_lite.training import Recipe
 
 WIDTH = 128  # features
-SCRATCH = Recipe(epochs=25, lr=2e-3, batch_size=64, augment=False)
+SCRATCH = Recipe(epochs=25, lr=2e-3, batch_size=64, augment="none")
 
 
 def convnet() -> nn.Module:

@@ -182,7 +182,7 @@ def parser() -> argparse.ArgumentParser:
         for option, kind in (("epochs", int), ("lr", float), ("weight_decay", float), ("batch_size", int),
                              ("seed", int)):
             sub.add_argument(f"--{option.replace('_', '-')}", type=kind, help="the recipe's own if not given")
-    sub.add_argument("--augment", action=argparse.BooleanOptionalAction, help="random crops; on if not given")
+    sub.add_argument("--augment", help="none, crop or strong; the recipe's own if not given")
     sub = command("sweep", sweep, "measure the models on the line between two checkpoints", "results/sweep.jsonl")
     sub.add_argument("zero_shot", type=Path, help="checkpoint at alpha 0")
     sub.add_argument("fine_tuned", type=Path, help="checkpoint at alpha 1")

@@ -1,12 +1,89 @@
-"""Training losses beside plain cross-entropy."""
+"""What training can minimise. An *objective* maps a model, a batch of inputs and its labels to one number."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from wiseft_lite.errors import UserError
+
+Objective = Callable[[nn.Module, Tensor, Tensor], Tensor]
+
+
+def cross_entropy(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+    """Return the mean of ``-log softmax(model(x))[y]``, the objective of plain fine-tuning.
+
+    Example:
+        >>> round(cross_entropy(nn.Identity(), torch.zeros(1, 4), torch.tensor([2])).exp().item(), 4)
+        4.0
+    """
+    return F.cross_entropy(model(inputs), labels)
+
+
+def smoothed(share: float) -> Objective:
+    """Return cross-entropy with label smoothing: ``share`` of the target is spread over all classes.
+
+    Raises:
+        UserError: the share does not lie in 0..1.
+
+    Source: Szegedy et al. 2016, section 7; one of the paper's regularisers for probes (appendix D.3).
+    """
+    if not 0 <= share < 1:
+        raise UserError(f"label smoothing of {share} makes no sense; give a share from 0 to below 1")
+    return lambda model, inputs, labels: F.cross_entropy(model(inputs), labels, label_smoothing=share)
+
+
+def l2_to(theta_0: Mapping[str, Tensor], strength: float) -> Objective:
+    """Return ``CE + strength * |theta - theta_0|^2``: a spring from each weight to where it started.
+
+    Args:
+        theta_0: parameters by name, a state dict of the model's start; buffers in it are ignored.
+        strength: of the spring; 0 is plain cross-entropy.
+
+    Source: Li et al. 2018 (L2-SP); the paper, appendix C.3.3.
+    """
+    def objective(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+        far = sum((p - theta_0[name].to(p.device)).square().sum()
+                  for name, p in model.named_parameters() if p.requires_grad)
+        return cross_entropy(model, inputs, labels) + strength * far
+
+    return objective
+
+
+def l1(strength: float) -> Objective:
+    """Return ``CE + strength * sum |theta|``, one of the paper's regularisers for probes (appendix D.3)."""
+    def objective(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+        size = sum(p.abs().sum() for p in model.parameters() if p.requires_grad)
+        return cross_entropy(model, inputs, labels) + strength * size
+
+    return objective
+
+
+def distillation(teacher: nn.Module, share: float) -> Objective:
+    """Return ``(1 - share) CE(f(x), y) + share CE(f(x), softmax(teacher(x)))``.
+
+    Args:
+        teacher: as a rule the zero-shot model, in eval mode; it gets no gradient.
+        share: 0 is plain cross-entropy, 1 asks only for the teacher's answers.
+
+    Raises:
+        UserError: the share does not lie in 0..1.
+
+    Source: the paper, appendix C.3.3 (distillation to zero-shot), where the share of the teacher is alpha.
+    """
+    if not 0 <= share <= 1:
+        raise UserError(f"a teacher's share of {share} makes no sense; give a number from 0 to 1")
+
+    def objective(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = teacher(inputs).softmax(-1)
+        logits = model(inputs)
+        return (1 - share) * F.cross_entropy(logits, labels) + share * F.cross_entropy(logits, wanted)
+
+    return objective
 
 
 def contrastive_loss(images: Tensor, texts: Tensor, scale: float | Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -73,3 +74,45 @@ class ImageClassifier(nn.Module):
         other = copy.deepcopy(self)
         other.load_state_dict(dict(theta))
         return other
+
+
+def freeze(classifier: ImageClassifier, trains: Callable[[str], bool]) -> ImageClassifier:
+    """Return a copy in which only the parameters whose name passes ``trains`` need a gradient.
+
+    Args:
+        classifier: it is left alone.
+        trains: given a name such as ``"head.weight"``; see ``last_blocks``.
+
+    Raises:
+        UserError: nothing is left to train.
+    """
+    other = copy.deepcopy(classifier)
+    for name, parameter in other.named_parameters():
+        parameter.requires_grad_(trains(name))
+    if not any(p.requires_grad for p in other.parameters()):
+        raise UserError("every parameter is frozen; leave something to train, such as the head")
+    return other
+
+
+def last_blocks(classifier: ImageClassifier, k: int) -> Callable[[str], bool]:
+    """Return the test for names of the last ``k`` transformer blocks and all that follows them.
+
+    Args:
+        classifier: its encoder is one of open_clip's vision transformers.
+        k: 0 leaves the final norm, the projection and the head.
+
+    Raises:
+        UserError: the encoder has no blocks, or fewer than ``k``.
+    """
+    number = re.compile(r"encoder\.transformer\.resblocks\.(\d+)\.")
+    found = {int(match[1]) for name in classifier.state_dict() if (match := number.match(name))}
+    if not 0 <= k <= len(found) or not found:
+        raise UserError(f"{k} blocks, but the encoder has {len(found)}; give a number between 0 and that")
+
+    def trains(name: str) -> bool:
+        match = number.match(name)
+        if match:
+            return int(match[1]) >= len(found) - k
+        return name.startswith(("head.", "encoder.ln_post.", "encoder.proj"))
+
+    return trains

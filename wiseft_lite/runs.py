@@ -7,9 +7,10 @@ import inspect
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from wiseft_lite import models, training
+from wiseft_lite import augmentation, losses, models, training
 from wiseft_lite.checkpoints import read_weights, save
 from wiseft_lite.errors import UserError
 from wiseft_lite.features import pixels
@@ -26,14 +27,16 @@ def cache_folder() -> Path:
 
 def fingerprint(classifier: ImageClassifier, task: Task, recipe: Recipe, train: Callable) -> str:
     """Return the name of a run: a hash of its start, its pictures, its recipe and the code that trains."""
-    digest = hashlib.sha256()
+    function, settings = (train.func, train.keywords) if isinstance(train, partial) else (train, {})
+    trains = [name for name, parameter in classifier.named_parameters() if parameter.requires_grad]
+    digest = hashlib.sha256(repr((recipe, function.__qualname__, sorted(settings.items()), trains)).encode())
+    for code in (augmentation, losses, models, training, function):
+        digest.update(inspect.getsource(code).encode())
     for name, tensor in sorted(classifier.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     digest.update(pixels(classifier, task.train).numpy().tobytes())
     digest.update(task.train.labels.numpy().tobytes())
-    for text in (repr(recipe), train.__qualname__, inspect.getsource(training), inspect.getsource(models)):
-        digest.update(text.encode())
     return digest.hexdigest()[:16]
 
 
@@ -47,7 +50,8 @@ def trained(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
         classifier: where to start; it is left alone.
         task: gives the training split.
         recipe: how to train.
-        train: ``finetune``, ``linear_probe`` or a function like them.
+        train: ``finetune``, ``linear_probe``, a function like them, or a ``functools.partial`` of one whose
+            keywords are plain numbers and words: they belong to the run's name.
         progress: say what happens and show a bar.
 
     Raises:
@@ -55,7 +59,8 @@ def trained(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
     """
     from filelock import FileLock
 
-    folder = cache_folder() / f"{task.name}-{train.__name__}-{fingerprint(classifier, task, recipe, train)}"
+    label = getattr(train, "func", train).__name__
+    folder = cache_folder() / f"{task.name}-{label}-{fingerprint(classifier, task, recipe, train)}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -68,7 +73,7 @@ def trained(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
             except UserError:
                 pass  # half a disk or an old version: train again and replace it
         if progress:
-            print(f"Training ({train.__name__}, {recipe.epochs} epochs, lr {recipe.lr:g}); "
+            print(f"Training ({label}, {recipe.epochs} epochs, lr {recipe.lr:g}); "
                   "the next run finds it in the cache.", flush=True)
         started = time.time()
         model = train(classifier, task, recipe, progress=progress)

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from wiseft_lite.errors import UserError
+from wiseft_lite.augmentation import AUGMENTS, augmentation
+from wiseft_lite.errors import UserError, unknown
 from wiseft_lite.features import encode, pixels
+from wiseft_lite.losses import Objective, cross_entropy
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Task
 
@@ -31,7 +32,8 @@ class Recipe:
         warmup: steps if an int, a share of all steps if a float.
         clip_norm: largest global gradient norm.
         betas: AdamW's.
-        augment: random square crops of 90 to 100 % of the area, the paper's minimal augmentation.
+        augment: ``"none"``; ``"crop"``, random square crops of 90 to 100 % of the area, the paper's minimal
+            augmentation; or ``"strong"``, crops of 50 to 100 %, small turns and shears, and erased patches.
         seed: order of the images and crops.
 
     Raises:
@@ -47,13 +49,15 @@ class Recipe:
     warmup: int | float = 0.1
     clip_norm: float = 1.0
     betas: tuple[float, float] = (0.9, 0.999)
-    augment: bool = True
+    augment: str = "crop"
     seed: int = 0
 
     def __post_init__(self):
         for name in ("epochs", "lr", "batch_size", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise UserError(f"recipe: {name} is {getattr(self, name)}; give a number above 0")
+        if self.augment not in AUGMENTS:
+            raise unknown("augmentation", self.augment, AUGMENTS)
         if self.weight_decay < 0 or self.warmup < 0:
             raise UserError("recipe: weight_decay and warmup cannot be negative")
         if isinstance(self.warmup, float) and self.warmup >= 1:
@@ -62,7 +66,7 @@ class Recipe:
 
 
 PAPER = Recipe(lr=3e-5, batch_size=512, warmup=500)  # ViT-B/16 on ImageNet
-PROBE = Recipe(epochs=30, lr=3e-3, weight_decay=0.0, batch_size=128, augment=False)
+PROBE = Recipe(epochs=30, lr=3e-3, weight_decay=0.0, batch_size=128, augment="none")
 
 
 def learning_rate(step: int, total: int, recipe: Recipe) -> float:
@@ -84,18 +88,21 @@ def learning_rate(step: int, total: int, recipe: Recipe) -> float:
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
 
-def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe,
-        transform: Callable[[Tensor], Tensor] | None = None, progress: bool = False,
+def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
+        objective: Objective = cross_entropy, transform: Callable[[Tensor], Tensor] | None = None,
+        progress: bool = False, after_step: Callable[[nn.Module], None] | None = None,
         after_epoch: Callable[[int, nn.Module], None] | None = None) -> nn.Module:
-    """Train ``model`` in place by cross-entropy and return it in eval mode.
+    """Train ``model`` in place and return it in eval mode.
 
     Args:
-        model: maps a batch of ``inputs`` to logits.
+        model: maps a batch of ``inputs`` to logits; parameters that need no gradient stay as they are.
         inputs: ``[n, ...]``, kept where they are; batches go to the model's device.
         labels: int64 ``[n]``.
         recipe: how to train.
+        objective: what to minimise on a batch; see ``losses``.
         transform: applied to each input of a batch, such as a random crop.
         progress: show a bar.
+        after_step: called with the model after each step, to average its weights.
         after_epoch: called with the number of epochs done and the model, to watch it learn.
 
     Raises:
@@ -118,7 +125,7 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe,
                 batch = inputs[rows]
                 if transform is not None:
                     batch = torch.stack([transform(x) for x in batch])
-                loss = F.cross_entropy(model(batch.to(device)), labels[rows].to(device))
+                loss = objective(model, batch.to(device), labels[rows].to(device))
                 if not torch.isfinite(loss):
                     raise UserError(f"the loss is {loss.item()} at step {step + 1} of {total}; "
                                     f"lower the learning rate (it is {recipe.lr:g})")
@@ -129,6 +136,8 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe,
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
                 optimizer.step()
                 step += 1
+                if after_step is not None:
+                    after_step(model)
                 bar.update()
                 bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
             if after_epoch is not None:
@@ -144,16 +153,20 @@ def _check_classes(classifier: ImageClassifier, task: Task) -> None:
                         "make it with zero_shot_classifier(clip, task)")
 
 
-def finetune(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
-             progress: bool = False,
+def finetune(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(), *,
+             objective: Objective = cross_entropy, progress: bool = False,
+             after_step: Callable[[ImageClassifier], None] | None = None,
              after_epoch: Callable[[int, ImageClassifier], None] | None = None) -> ImageClassifier:
     """Return a copy of ``classifier`` with every weight fine-tuned on ``task.train``.
 
     Args:
-        classifier: where to start, as a rule the zero-shot classifier; it is left alone.
+        classifier: where to start, as a rule the zero-shot classifier; it is left alone. What is frozen in
+            it (``models.freeze``) stays frozen.
         task: gives the training split.
         recipe: how to train; one seed gives the same weights on the same machine.
+        objective: what to minimise on a batch; see ``losses``.
         progress: show a bar.
+        after_step: called with the model so far after each step.
         after_epoch: called with the number of epochs done and the model so far.
 
     Raises:
@@ -162,21 +175,18 @@ def finetune(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
     Source: the paper, section 2, end-to-end fine-tuning.
     """
     _check_classes(classifier, task)
-    crop = None
     images = pixels(classifier, task.train)
-    if recipe.augment:
-        from torchvision.transforms import v2
-
-        crop = v2.RandomResizedCrop(images.shape[-1], scale=(0.9, 1.0), ratio=(1.0, 1.0),
-                                    interpolation=v2.InterpolationMode.BICUBIC)
-    return fit(copy.deepcopy(classifier), images, task.train.labels, recipe, crop, progress, after_epoch)
+    return fit(copy.deepcopy(classifier), images, task.train.labels, recipe, objective=objective,
+               transform=augmentation(recipe.augment, images.shape[-1]), progress=progress,
+               after_step=after_step, after_epoch=after_epoch)
 
 
-def linear_probe(classifier: ImageClassifier, task: Task, recipe: Recipe = PROBE,
-                 progress: bool = False) -> ImageClassifier:
+def linear_probe(classifier: ImageClassifier, task: Task, recipe: Recipe = PROBE, *,
+                 objective: Objective = cross_entropy, progress: bool = False) -> ImageClassifier:
     """Return a copy of ``classifier`` with its head alone trained, on features encoded once.
 
-    The head starts where it is, as a rule at the zero-shot head; the encoder keeps its weights.
+    The head starts where it is, as a rule at the zero-shot head; the encoder keeps its weights. The
+    objective gets the head as its model and features ``[b, d]`` as its inputs.
 
     Raises:
         UserError: the classes differ, or the loss is not finite.
@@ -186,5 +196,5 @@ def linear_probe(classifier: ImageClassifier, task: Task, recipe: Recipe = PROBE
     _check_classes(classifier, task)
     features, labels = encode(classifier, task.train)
     probe = copy.deepcopy(classifier)
-    fit(probe.head, features, labels, recipe, progress=progress)
+    fit(probe.head, features, labels, recipe, objective=objective, progress=progress)
     return probe.eval()

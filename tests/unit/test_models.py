@@ -3,9 +3,13 @@ import torch
 import torch.nn.functional as F
 from scipy.stats import beta
 
-from wiseft_lite import (Head, ImageClassifier, Recipe, Split, Task, UserError, accuracy, encode, finetune,
+from wiseft_lite import (Head, ImageClassifier, Recipe, Split, Task, UserError, accuracy, distance, encode, finetune,
                          interpolate, linear_probe, load_clip, predict, sweep, zero_shot_head)
+from wiseft_lite.augmentation import AUGMENTS
+from wiseft_lite.features import pixels
+from wiseft_lite.losses import cross_entropy, distillation, l1, l2_to, smoothed
 from wiseft_lite.metrics import clopper_pearson
+from wiseft_lite.models import freeze, last_blocks
 from wiseft_lite.sweeps import summary
 from wiseft_lite.training import learning_rate
 
@@ -65,9 +69,55 @@ def test_finetune_learns_leaves_its_input_alone_and_repeats(theta_0, task, tuned
     assert score(tuned) > score(theta_0) + 0.2
 
 
-def test_augmentation_changes_the_run(theta_0, task, tuned):
-    augmented = finetune(theta_0, task, Recipe(epochs=3, lr=1e-2, batch_size=16, augment=True))
-    assert not torch.equal(augmented.head.weight, tuned.head.weight)
+def test_each_augmentation_is_another_run(theta_0, task):
+    heads = [finetune(theta_0, task, Recipe(epochs=1, lr=1e-2, batch_size=16, augment=kind)).head.weight
+             for kind in AUGMENTS]
+    assert not any(torch.equal(heads[i], heads[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+    with pytest.raises(UserError, match="unknown augmentation 'flip'; choose one of: none, crop, strong"):
+        Recipe(augment="flip")
+
+
+def test_what_is_frozen_stays(theta_0, task):
+    recipe = Recipe(epochs=1, lr=1e-2, batch_size=16)
+    frozen = finetune(freeze(theta_0, last_blocks(theta_0, 0)), task, recipe).state_dict()
+    moved = {k for k, v in theta_0.state_dict().items() if not torch.equal(v, frozen[k])}
+    assert moved == {"head.weight", "head.bias", "encoder.proj", "encoder.ln_post.weight", "encoder.ln_post.bias"}
+    assert last_blocks(theta_0, 1)("encoder.transformer.resblocks.0.ln_1.weight")
+    assert all(p.requires_grad for p in theta_0.parameters())
+    with pytest.raises(UserError, match="2 blocks, but the encoder has 1"):
+        last_blocks(theta_0, 2)
+    with pytest.raises(UserError, match="every parameter is frozen"):
+        freeze(theta_0, lambda name: False)
+
+
+def test_a_spring_holds_and_a_teacher_pulls(theta_0, task):
+    recipe = Recipe(epochs=3, lr=1e-2, batch_size=16, weight_decay=0.0)
+    start = dict(theta_0.named_parameters())
+    runs = [finetune(theta_0, task, recipe, objective=objective) for objective in
+            (cross_entropy, l2_to({k: v.detach() for k, v in start.items()}, 1.0), distillation(theta_0, 1.0))]
+    lengths = [distance(theta_0.state_dict(), run.state_dict()) for run in runs]
+    assert lengths[1] < 0.5 * lengths[0]
+    wanted = predict(theta_0, task.test).softmax(-1)
+    apart = [F.kl_div(predict(run, task.test).log_softmax(-1), wanted, reduction="batchmean") for run in runs]
+    assert apart[2] < 0.5 * apart[0]
+    for make in (lambda: distillation(theta_0, 1.5), lambda: smoothed(1.0)):
+        with pytest.raises(UserError, match="makes no sense"):
+            make()
+
+
+def test_objectives_at_their_ends_are_cross_entropy(theta_0, task):
+    inputs, labels = pixels(theta_0, task.test), task.test.labels
+    plain = cross_entropy(theta_0, inputs, labels)
+    for objective in (smoothed(0.0), l2_to(dict(theta_0.named_parameters()), 5.0), l1(0.0), distillation(theta_0, 0.0)):
+        assert torch.allclose(objective(theta_0, inputs, labels), plain)
+    head = theta_0.head
+    assert l1(2.0)(head, torch.zeros(1, 16), torch.tensor([0])) > 2 * head.weight.abs().sum()
+
+
+def test_after_step_sees_every_step(theta_0, task):
+    seen = []
+    finetune(theta_0, task, Recipe(epochs=2, batch_size=16), after_step=lambda model: seen.append(model.training))
+    assert seen == [True] * 8
 
 
 def test_probe_moves_the_head_only(theta_0, task):

@@ -7,7 +7,7 @@ import torch
 
 from wiseft_lite import UserError
 from wiseft_lite.baselines import nearest_neighbour, scratch_classifier
-from wiseft_lite.metrics import effective_robustness, fit_baseline, logit
+from wiseft_lite.robustness import effective_robustness, fit_baseline, logit
 
 
 def test_the_baseline_finds_a_line_in_logit_space():

@@ -6,7 +6,8 @@ import math
 
 import torch
 
-from wiseft_lite.metrics import Baseline, effective_robustness, logit, predictions
+from wiseft_lite.metrics import predictions
+from wiseft_lite.robustness import Baseline, effective_robustness, logit
 from wiseft_lite.teaching import Exercise, choice
 
 

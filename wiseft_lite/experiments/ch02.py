@@ -11,8 +11,9 @@ from wiseft_lite.encoders import load_clip
 from wiseft_lite.experiments.common import mean_of_shifts, n_shifts, percents
 from wiseft_lite.features import pixels
 from wiseft_lite.ledger import Record
-from wiseft_lite.metrics import accuracy, effective_robustness, fit_baseline
+from wiseft_lite.metrics import accuracy
 from wiseft_lite.models import ImageClassifier
+from wiseft_lite.robustness import effective_robustness, fit_baseline
 from wiseft_lite.runs import trained
 from wiseft_lite.tasks import Task, load_task
 from wiseft_lite.training import Recipe
