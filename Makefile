@@ -17,20 +17,17 @@ help:            ## list the targets
 	$(BIN)/python -m pip install --quiet --editable ".[book]"
 	touch $@
 
-.venv/site.stamp: .venv/book.stamp
-	$(BIN)/python -m pip install --quiet --editable ".[site]"
-	command -v chromium chromium-browser google-chrome >/dev/null || $(BIN)/python -m playwright install chromium
-	touch $@
-
 demo: .venv/core.stamp  ## zero-shot, fine-tune and the line between them, in a few minutes
 	$(BIN)/wiseft-lite demo --overwrite
 
-test: .venv/test.stamp  ## unit tests, examples in the docstrings, and every notebook
-	$(BIN)/python -m pytest -q -rs
-	$(BIN)/python -m pytest -q --nbmake --nbmake-timeout=900 book/*.ipynb
+test: .venv/book.stamp  ## unit tests, every notebook, the site with warnings as errors, and a browser if there is one
+	$(BIN)/python -m pytest -q -rs --ignore=tests/browser
+	$(BIN)/python data_scripts/build_book.py
+	$(BIN)/python -m pytest -q -rs tests/browser
 
-test-site: .venv/site.stamp  ## open the built pages in a browser; builds them if they are not there
+test-site: .venv/book.stamp  ## open the built pages in a browser; builds them if they are not there
 	test -f _build/html/index.html || $(MAKE) book
+	command -v chromium chromium-browser google-chrome >/dev/null || $(BIN)/python -m playwright install chromium
 	$(BIN)/python -m pytest -q -rs tests/browser
 
 book: .venv/book.stamp  ## run every notebook and build the site into _build/html

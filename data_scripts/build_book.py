@@ -61,11 +61,12 @@ def main() -> None:
                          "launch_buttons: {colab_url: https://colab.research.google.com}\n")
     else:
         print("This clone has no GitHub remote: the pages get no Colab button (or set BOOK_REPOSITORY).")
+    threads = str(max(1, (os.cpu_count() or 2) // 2))  # two notebooks at once must not fight for the cores
     run, report, cache = [sys.executable, "-m"], COPY / "report.xml", COPY / "cache"
     subprocess.run([*run, "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(COPY), "-c", "/dev/null",
                     "--nbmake", "--overwrite", "--nbmake-timeout=900", "-n", "2", f"--junitxml={report}",
                     *map(str, sorted((COPY / "book").glob("*.ipynb")))],
-                   cwd=COPY, check=True, env={**os.environ, "WISEFT_CACHE": str(cache)})
+                   cwd=COPY, check=True, env={**os.environ, "WISEFT_CACHE": str(cache), "OMP_NUM_THREADS": threads})
     shutil.rmtree(cache)
     (COPY / "book" / "appendix" / "runtimes.md").write_text(runtimes(report))
     built = COPY / "_build" / "html"

@@ -60,6 +60,8 @@ def test_exercises_have_a_header_a_hint_and_a_folded_solution(path):
     headers = re.findall(r"### Exercise (\d+\.\d+) · (\w+) · \d of 5 · \d+ min · CPU", text)
     assert len(headers) == len(re.findall("### Exercise", text)) >= 4
     assert {kind for _, kind in headers} <= {"Predict", "Read", "Fix", "Write", "Measure", "Explain"}
+    chapter = int(path.name[:2])
+    assert [name for name, _ in headers] == [f"{chapter}.{k}" for k in range(1, len(headers) + 1)], "not in reading order"
     solutions = [s for c, s in cells(path, "code") if "hide-cell" in c["metadata"].get("tags", [])]
     for name, kind in headers:
         if kind == "Explain":

@@ -32,7 +32,7 @@ def _summed(images, texts, scale):
 
 
 loss = Exercise(
-    "1.1",
+    "1.2",
     claims=[
         ("only the pictures look for their captions; captions must look for their pictures too.",
          lambda f: not _near(f(*_pairs()), _one_way(*_pairs()))),
@@ -49,7 +49,7 @@ loss = Exercise(
 )
 
 chance = Exercise(
-    "1.2",
+    "1.1",
     claims=[
         ("that is the chance for two classes; here there are 122.", lambda x: not _near(x, 50)),
         ("that is the share; the question asks for percent.", lambda x: not _near(x, 1 / 122, 1e-3)),
@@ -107,7 +107,7 @@ def _labels_for_rows(labels, folders, names):
 
 
 order = Exercise(
-    "1.4",
+    "1.5",
     claims=[
         ("the numbers are unchanged: label 0 still means the first folder, but row 0 of the head is another class.",
          lambda f: list(f([0, 1, 2], _FOLDERS, _NAMES)) != [0, 1, 2]),
@@ -122,7 +122,7 @@ order = Exercise(
            (lambda labels, folders, names: [0 for _ in labels], "look up")],
 )
 
-temperature = choice("1.5", "B", {
+temperature = choice("1.4", "B", {
     "A": "the order of the logits stays when all are divided by one number, so every prediction stays too.",
     "C": "the predictions stay, but the probabilities do not: a flatter softmax gives another loss.",
     "D": "training starts from the loss, so a head with the wrong temperature learns in another way.",

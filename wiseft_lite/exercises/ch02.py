@@ -62,7 +62,7 @@ images = Exercise(
 )
 
 to_logit = Exercise(
-    "2.3",
+    "2.4",
     claims=[
         ("an accuracy of 50 % must land on 0; the logit compares p with 1 - p.",
          lambda f: _near(f(0.5), 0)),
@@ -81,7 +81,7 @@ _PROMISED = _LINE(0.8)
 
 
 rho = Exercise(
-    "2.4",
+    "2.5",
     claims=[
         ("that is the plain gap between reference and shift; compare with what the baseline promises instead.",
          lambda f: not _near(abs(f(0.8, 0.7, _LINE)), 0.1)),
@@ -97,7 +97,7 @@ rho = Exercise(
            (lambda r, s, line: s - line(s), "not the one under shift"), (lambda r, s, line: s, "shift minus")],
 )
 
-overlap = choice("2.5", "C", {
+overlap = choice("2.3", "C", {
     "A": "two intervals that overlap can still belong to different accuracies; overlap is not a test.",
     "B": "a higher number on other pictures may be chance: look at the intervals before you rank.",
     "D": "the size of the interval comes from n and p; more epochs do not narrow it.",

@@ -32,7 +32,7 @@ def _no_shift(step, total, warmup, peak):
 
 
 schedule = Exercise(
-    "4.1",
+    "4.4",
     claims=[
         ("there is no warm-up: the first step already takes the full rate.", lambda f: f(0, 100, 10, 1.0) < 0.5),
         ("the rate jumps down when the warm-up ends; count the cosine from there, not from step 0.",
@@ -79,7 +79,7 @@ def _tasks() -> pd.DataFrame:
 
 
 forgotten = Exercise(
-    "4.4",
+    "4.5",
     claims=[
         ("the sign is turned: forgetting is what was lost, before minus after.", lambda f: f(_tasks()) > 0),
         ("you divide by what was there before; the book states losses in points.",
@@ -95,7 +95,7 @@ forgotten = Exercise(
            (lambda t: (t["before"] - t["after"]).sum(), "15 on average")],
 )
 
-notation = choice("4.5", "B", {
+notation = choice("4.1", "B", {
     "A": "10e-5 is 10 times 0.00001; the 10 in front is part of the number.",
     "C": "the exponent is the same in both; only the number in front differs.",
     "D": "try it: print(10e-5 / 1e-5).",

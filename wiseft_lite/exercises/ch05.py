@@ -24,7 +24,7 @@ def _range(table, within):
 
 
 twins = Exercise(
-    "5.1",
+    "5.3",
     claims=[
         ("you look at all settings; keep those that validation cannot tell apart.",
          lambda f: not _near(f(_grid(), 1.0), 27)),
@@ -47,7 +47,7 @@ def _correlation(table):
 
 
 correlation = Exercise(
-    "5.2",
+    "5.4",
     claims=[
         ("rates differ by factors of ten: take their logarithm, or the largest rate alone decides.",
          lambda f: not _near(f(_grid()), np.corrcoef(_grid()["lr"], _grid()["shifts"])[0, 1])),
@@ -73,7 +73,7 @@ def _stop(table):
 
 
 stop = Exercise(
-    "5.3",
+    "5.5",
     claims=[
         ("you stop where the shifts are best; that needs labels from the future.", lambda f: f(_curve()) != 1),
         ("you stop where the test pictures are best, and then report on them.", lambda f: f(_curve()) != 3),
@@ -86,13 +86,13 @@ stop = Exercise(
            (lambda t: int(t["epoch"].max()), "not stopping early"), (lambda t: 0, "largest 'val'")],
 )
 
-guess_rate = choice("5.4", "C", {
+guess_rate = choice("5.2", "C", {
     "A": "the reference has a broad top: rates ten times apart often end within a few points of each other.",
     "B": "fine-tuning with a tiny rate hardly moves the weights, so hardly anything is lost on the shifts.",
     "D": "the shifts are where the rates come apart: the paper finds up to 8 points there for 0.3 on the reference.",
 })
 
-published = choice("5.5", "A", {
+published = choice("5.1", "A", {
     "B": "0.32 is positive: better on the reference goes, weakly, with better under shift.",
     "C": "a correlation of 0.32 explains a tenth of the variance (0.32 squared), not a third.",
     "D": "a weak correlation between the two accuracies does not say that every run is equally robust.",
