@@ -18,7 +18,7 @@ from wiseft_lite.zeroshot import zero_shot_classifier
 
 RATES = (5e-5, 2e-4, 7e-4, 2e-3, 4e-3)  # the middle one is the recipe's own
 GRID = {**{f"lr {rate:g}": Recipe(lr=rate) for rate in RATES},
-        **{f"{epochs} epochs": Recipe(epochs=epochs) for epochs in (2, 20)},
+        **{f"{epochs} epochs": Recipe(epochs=epochs) for epochs in (2, 5)},
         "no crops": Recipe(augment="none")}
 
 
