@@ -1,5 +1,6 @@
-"""Measure what the landing page's slider shows: python data_scripts/build_landing.py
+"""Make the landing page's still figure and measure what its slider shows: python data_scripts/build_landing.py
 
+The figure is drawn from the recorded curves of chapter 6, seed 0.
 One fine-tuned model (seed 0), eleven alphas, and 24 test pictures with the class that each mixture predicts. The pictures
 are chosen by rule: from each of six splits, the first one right at both ends, the first two lost by fine-tuning and
 the first one won by it.
@@ -14,12 +15,13 @@ from pathlib import Path
 
 import torch
 
-from wiseft_lite import Recipe, interpolate, load_clip, load_task, predict, zero_shot_classifier
+from wiseft_lite import Recipe, frontier, interpolate, ledger, load_clip, load_task, predict, zero_shot_classifier
 from wiseft_lite.metrics import accuracy, predictions
 from wiseft_lite.runs import trained
 from wiseft_lite.sweeps import ALPHAS
 
-TARGET = Path(__file__).resolve().parent.parent / "book" / "_static" / "alpha-data.js"
+STATIC = Path(__file__).resolve().parent.parent / "book" / "_static"
+TARGET = STATIC / "alpha-data.js"
 SHOWN = ("test", "line_new_artists", "solid", "color", "emoji", "pixel")
 
 
@@ -30,7 +32,16 @@ def choose(right: torch.Tensor) -> list[int]:
     return [int(i) for mask, count in groups for i in mask.nonzero().flatten()[:count]]
 
 
+def still_figure() -> None:
+    """Write ``frontier.svg``, which README and landing page show."""
+    curves = ledger.table("ch06_curves").query("seed == 0 and split != 'val'")
+    kinds = {kind: rows for kind, rows in curves.groupby("kind")}
+    figure = frontier({kind: kinds[kind] for kind in ("probe", "end-to-end")}, title="IconShift, IconCLIP")
+    figure.savefig(STATIC / "frontier.svg", metadata={"Date": None})
+
+
 def main() -> None:
+    still_figure()
     task = load_task("iconshift")
     zero_shot = zero_shot_classifier(load_clip("iconclip"), task)
     fine_tuned = trained(zero_shot, task, Recipe(seed=0))

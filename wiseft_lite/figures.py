@@ -81,8 +81,10 @@ def frontier(table: pd.DataFrame | Mapping[str, pd.DataFrame], reference: str = 
         y = _limits(everything["shifts_low"], everything["shifts_high"])
         logit_axes(ax, x, y)
         colours = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+        spans = {label: float(np.ptp(curve["reference"]) + np.ptp(curve["shifts"])) for label, curve in curves.items()}
+        longest = max(spans, key=spans.get)  # the path with most room for the names of its alphas
         for k, (label, curve) in enumerate(curves.items()):
-            _path(ax, label, curve, colours[k % len(colours)], name_alphas=k == 0)
+            _path(ax, label, curve, colours[k % len(colours)], name_alphas=label == longest)
         start = next(iter(curves.values())).query("alpha == 0").iloc[0]
         _point(ax, start, "*", 240, "black")
         ax.annotate("zero-shot", (start["reference"], start["shifts"]), xytext=(-9, 8), ha="right",
