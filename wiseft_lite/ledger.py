@@ -94,7 +94,7 @@ class Record:
         self.numbers[key] = {
             "value": round(statistics.fmean(values), 4),
             "spread": round(statistics.stdev(values), 4) if len(values) > 1 else None,
-            "values": [round(v, 4) for v in values], "unit": unit, "seeds": list(seeds), "n": n,
+            "values": [round(v, 4) for v in values], "unit": unit, "seeds": [int(s) for s in seeds], "n": n,
             "recipe": settings, "device": f"CPU, {platform.machine()}",
             "torch": torch.__version__.split("+")[0], "code": code_version(), "made_by": self.made_by,
         }
