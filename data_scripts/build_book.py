@@ -31,10 +31,9 @@ def runtimes(report: Path) -> str:
     lines = ["# Run times", "", "Measured when this site was built, each notebook once, two at a time, from an empty cache of",
              f"trained models, on {os.cpu_count()} CPU cores ({platform.system()}, {platform.machine()}, Python "
              f"{platform.python_version()}, torch {torch.__version__.split('+')[0]}).", "", "| notebook | seconds |", "|---|---|"]
-    cases = sorted(ET.parse(report).iter("testcase"), key=lambda case: case.get("classname", "") + case.get("name", ""))
+    cases = sorted(ET.parse(report).iter("testcase"), key=lambda case: case.get("name", ""))
     for case in cases:
-        name = Path(case.get("classname", "").replace(".", "/")).name or "notebook"
-        lines.append(f"| {name} | {float(case.get('time', 0)):.0f} |")
+        lines.append(f"| {Path(case.get('name', '')).stem} | {float(case.get('time', 0)):.0f} |")
     return "\n".join(lines) + "\n"
 
 

@@ -2,8 +2,8 @@
 
 The figure is drawn from the recorded curves of chapter 6, seed 0.
 One fine-tuned model (seed 0), eleven alphas, and 24 test pictures with the class that each mixture predicts. The pictures
-are chosen by rule: from each of six splits, the first one right at both ends, the first two lost by fine-tuning and
-the first one won by it.
+are chosen by rule: from each of six splits, the first one right all along, the first two lost by fine-tuning and the
+first one won by it, passing over objects that are shown already.
 """
 
 from __future__ import annotations
@@ -25,11 +25,22 @@ TARGET = STATIC / "alpha-data.js"
 SHOWN = ("test", "line_new_artists", "solid", "color", "emoji", "pixel")
 
 
-def choose(right: torch.Tensor) -> list[int]:
-    """Rows of ``right`` ``[alphas, n]`` to show: one kept, two lost, one won, as far as there are any."""
-    first, last = right[0], right[-1]
-    groups = ((first & last & right.all(0), 1), (first & ~last, 2), (~first & last, 1))
-    return [int(i) for mask, count in groups for i in mask.nonzero().flatten()[:count]]
+def choose(right: torch.Tensor, labels: list[int], shown: set[int]) -> list[int]:
+    """Rows of ``right`` ``[alphas, n]`` to show: one kept, two lost, one won, as far as there are any.
+
+    Args:
+        right: which pictures each mixture gets right.
+        labels: the classes of the pictures.
+        shown: classes that are passed over; the chosen ones are added.
+    """
+    first, last, rows = right[0], right[-1], []
+    for mask, count in ((right.all(0), 1), (first & ~last, 2), (~first & last, 1)):
+        for row in mask.nonzero().flatten().tolist():
+            if count and labels[row] not in shown:
+                shown.add(labels[row])
+                rows.append(row)
+                count -= 1
+    return rows
 
 
 def still_figure() -> None:
@@ -51,14 +62,14 @@ def main() -> None:
         model = zero_shot.with_weights(interpolate(theta_0, theta_1, alpha))
         for name, split in task.evaluation.items():
             logits[name].append(predict(model, split))
-    curves, pictures = {}, []
+    curves, pictures, shown = {}, [], set()
     for name, split in task.evaluation.items():
         curves[name] = [round(100 * accuracy(rows, split.labels, split.classes).accuracy, 1) for rows in logits[name]]
         if name not in SHOWN:
             continue
         guesses = torch.stack([predictions(rows, split.classes) for rows in logits[name]])
         sure = torch.stack([rows[:, list(split.classes)].softmax(-1).amax(-1) for rows in logits[name]])
-        for row in choose(guesses == split.labels):
+        for row in choose(guesses == split.labels, split.labels.tolist(), shown):
             file = io.BytesIO()
             split[row][0].save(file, "webp", lossless=True)
             pictures.append({

@@ -55,7 +55,16 @@ def test_the_mean_of_the_shifts_leaves_reference_and_val_out(task):
 
 def test_the_landing_page_shows_kept_lost_and_won():
     right = torch.tensor([[1, 1, 1, 0, 0, 1], [1, 1, 1, 0, 1, 0], [1, 0, 0, 0, 1, 0]], dtype=torch.bool)
-    assert build_landing.choose(right) == [0, 1, 2, 4]
+    assert build_landing.choose(right, [0, 1, 2, 3, 4, 5], set()) == [0, 1, 2, 4]
+    shown = {0}
+    assert build_landing.choose(right, [0, 1, 1, 3, 4, 5], shown) == [1, 5, 4] and shown == {0, 1, 5, 4}
+
+
+def test_the_page_of_run_times_names_each_notebook(tmp_path):
+    (tmp_path / "report.xml").write_text(
+        '<testsuites><testsuite><testcase classname="book.02_b.ipynb" name="02_b.ipynb" time="61.4"/>'
+        '<testcase classname="book.01_a.ipynb" name="01_a.ipynb" time="9.6"/></testsuite></testsuites>')
+    assert build_book.runtimes(tmp_path / "report.xml").endswith("| 01_a | 10 |\n| 02_b | 61 |\n")
 
 
 @pytest.mark.parametrize("remote, found", [

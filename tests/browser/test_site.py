@@ -75,7 +75,7 @@ def test_formulas_are_drawn_and_figures_have_alt_text(tab, address, name):
     if tab.locator(".math").count():
         tab.wait_for_selector("mjx-container svg", timeout=20_000)
         assert tab.locator(".math:not(:has(mjx-container))").count() == 0
-    for alt in tab.eval_on_selector_all("main img", "images => images.map(i => i.alt)"):
+    for alt in tab.eval_on_selector_all("article img", "images => images.map(i => i.alt)"):
         assert len(alt) > 10 and not alt.startswith("../"), alt
 
 
