@@ -1,0 +1,126 @@
+"""What a path between two models says: does averaging hold up, or is there a wall on the way?
+
+The functions read a sweep: a table with the columns ``alpha, split, accuracy``, accuracies as shares in 0..1.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from wiseft_lite.errors import UserError
+
+_EXACT = 1e-9  # shares that differ by rounding alone count as equal
+
+
+def chord(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the straight line between the accuracies of the two ends, at the alphas of the sweep.
+
+    ``(1 - alpha) Acc(theta_0) + alpha Acc(theta_1)``
+
+    Args:
+        table: a sweep of one pair of models; alphas outside 0..1 are left out.
+
+    Returns:
+        A row for each alpha, a column for each split, as shares.
+
+    Raises:
+        UserError: a split lacks an end, or has nothing between.
+
+    Example:
+        >>> rows = [(0.0, "test", 0.5), (0.5, "test", 0.8), (1.0, "test", 0.7)]
+        >>> chord(pd.DataFrame(rows, columns=["alpha", "split", "accuracy"]))["test"].tolist()
+        [0.5, 0.6, 0.7]
+    """
+    wide = _wide(table)
+    alpha = pd.Series(wide.index, wide.index)
+    return pd.DataFrame({split: (1 - alpha) * curve[0.0] + alpha * curve[1.0] for split, curve in wide.items()})
+
+
+def _wide(table: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy on the path, both ends included: a row for each alpha, a column for each split."""
+    wide = table.pivot(index="alpha", columns="split", values="accuracy")[list(dict.fromkeys(table["split"]))]
+    wide = wide[(wide.index >= 0) & (wide.index <= 1)]
+    if len(wide) < 3 or not {0.0, 1.0} <= set(wide.index) or wide.isna().any(axis=None):
+        raise UserError("every split of a path needs its accuracy at alpha 0, at alpha 1 and at the same alphas "
+                        "between; measure these too")
+    return wide
+
+
+def observation_1(table: pd.DataFrame) -> pd.DataFrame:
+    """Check that no mixture falls below the straight line between the accuracies of the two ends.
+
+    ``Acc((1 - alpha) theta_0 + alpha theta_1) >= (1 - alpha) Acc(theta_0) + alpha Acc(theta_1)``
+
+    Args:
+        table: a sweep of one pair of models.
+
+    Returns:
+        One row for each split: ``holds``; ``slack``, the smallest height above the line over the alphas
+        between the ends, a share; and ``alpha``, where that is.
+
+    Raises:
+        UserError: as ``chord``.
+
+    Source: the paper, observation 1 and figure 6.
+
+    Example:
+        >>> rows = [(0.0, "test", 0.5), (0.5, "test", 0.8), (1.0, "test", 0.7)]
+        >>> found = observation_1(pd.DataFrame(rows, columns=["alpha", "split", "accuracy"]))
+        >>> bool(found.holds["test"]), float(found.slack["test"].round(3))
+        (True, 0.2)
+    """
+    above = (_wide(table) - chord(table)).drop([0.0, 1.0])
+    return pd.DataFrame({"holds": above.min() >= -_EXACT, "slack": above.min(), "alpha": above.idxmin()})
+
+
+def observation_2(table: pd.DataFrame) -> pd.DataFrame:
+    """Check that some mixture is at least as accurate as the better of the two ends.
+
+    ``max_alpha Acc((1 - alpha) theta_0 + alpha theta_1) >= max(Acc(theta_0), Acc(theta_1))``
+
+    Args:
+        table: a sweep of one pair of models.
+
+    Returns:
+        One row for each split: ``holds``; ``margin``, the accuracy of the best mixture strictly between the
+        ends above the better end, a share; and ``alpha``, the best on these very images.
+
+    Raises:
+        UserError: as ``chord``.
+
+    Source: the paper, observation 2 and figure 6.
+
+    Example:
+        >>> rows = [(0.0, "test", 0.5), (0.5, "test", 0.8), (1.0, "test", 0.7)]
+        >>> found = observation_2(pd.DataFrame(rows, columns=["alpha", "split", "accuracy"]))
+        >>> bool(found.holds["test"]), float(found.margin["test"].round(3))
+        (True, 0.1)
+    """
+    wide = _wide(table)
+    over = wide.drop([0.0, 1.0]) - wide.loc[[0.0, 1.0]].max()
+    return pd.DataFrame({"holds": over.max() >= -_EXACT, "margin": over.max(), "alpha": over.idxmax()})
+
+
+def barrier(table: pd.DataFrame) -> pd.Series:
+    """Return the height of the error barrier on each split: how far a path falls below the straight line.
+
+    ``max_alpha [(1 - alpha) Acc(theta_0) + alpha Acc(theta_1) - Acc((1 - alpha) theta_0 + alpha theta_1)]``
+
+    Args:
+        table: a sweep of one pair of models.
+
+    Returns:
+        For each split a share in 0..1; 0 means that observation 1 holds.
+
+    Raises:
+        UserError: as ``chord``.
+
+    Source: Frankle et al. 2020, section 2, who take the mean of both ends in place of the line; Entezari et
+    al. 2022, definition 2.1, with the line, as the ends may differ.
+
+    Example:
+        >>> rows = [(0.0, "test", 0.5), (0.5, "test", 0.1), (1.0, "test", 0.7)]
+        >>> barrier(pd.DataFrame(rows, columns=["alpha", "split", "accuracy"])).tolist()
+        [0.5]
+    """
+    return (-observation_1(table)["slack"]).clip(lower=0).rename("barrier")
