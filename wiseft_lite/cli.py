@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -112,9 +113,12 @@ def sweep(args: argparse.Namespace) -> None:
     task = tasks.load_task(args.task)
     names = args.splits.split(",") if args.splits else list(task.evaluation)
     splits = {name: task.split(name) for name in names}
-    table = sweeps.sweep(checkpoints.load(args.zero_shot), checkpoints.load(args.fine_tuned), splits,
-                         alphas, progress=True)
+    zero_shot, fine_tuned = checkpoints.load(args.zero_shot), checkpoints.load(args.fine_tuned)
+    with warnings.catch_warnings(record=True) as doubts:
+        table = sweeps.sweep(zero_shot, fine_tuned, splits, alphas, progress=True, passes=args.passes)
     show_table(table)
+    for doubt in doubts:
+        print(f"wiseft-lite: {doubt.message}", file=sys.stderr)
     write_results(table, args.out)
     print(f"written: {args.out}")
 
@@ -190,6 +194,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--splits", help="comma-separated; test and every shift if not given")
     sub.add_argument("--alphas", default="0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
                      help="comma-separated")
+    sub.add_argument("--passes", type=int, metavar="K",
+                     help="an odd number such as 5: run K models only and interpolate their logits")
     sub = command("plot", plot, "draw the frontier of a results file", "results/frontier.png")
     sub.add_argument("results", type=Path, help="a results.jsonl of demo or sweep")
     sub = command("ledger", ledger, "show the book's numbers, or run an experiment again", None)
