@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wiseft_lite.errors import UserError
+from wiseft_lite.metrics import Accuracy
 
 
 def logit(share: float) -> float:
@@ -24,18 +25,45 @@ def logit(share: float) -> float:
     return math.log(share / (1 - share))
 
 
+def _share(value: float) -> float:
+    return 0.5 + 0.5 * math.tanh(value / 2)  # the inverse of logit, written so that nothing overflows
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """How the models of a baseline lie around their line, in logit space: what its uncertainty needs.
+
+    Args:
+        n: models.
+        centre: mean of their reference logits.
+        spread: sum of squared distances of the reference logits from the centre.
+        noise: standard deviation of the models around the line, with ``n - 2`` degrees of freedom.
+    """
+
+    n: int
+    centre: float
+    spread: float
+    noise: float
+
+
 @dataclass(frozen=True)
 class Baseline:
     """The accuracy under shift that a reference accuracy promises, for models trained on the reference only.
 
     ``beta(x) = sigmoid(slope * logit(x) + intercept)``
+
+    Args:
+        slope: in logit space.
+        intercept: in logit space.
+        scatter: of the models that it was fitted to; None for a line that was not fitted, or to two models.
     """
 
     slope: float
     intercept: float
+    scatter: Scatter | None = None
 
     def __call__(self, reference: float) -> float:
-        return 1 / (1 + math.exp(-(self.slope * logit(reference) + self.intercept)))
+        return _share(self.slope * logit(reference) + self.intercept)
 
 
 def fit_baseline(reference: Sequence[float], shift: Sequence[float]) -> Baseline:
@@ -61,8 +89,47 @@ def fit_baseline(reference: Sequence[float], shift: Sequence[float]) -> Baseline
         raise UserError(f"{len(reference)} reference accuracies but {len(shift)} under shift; give one pair a model")
     if len(set(reference)) < 2:
         raise UserError("a line needs at least two models with different reference accuracies")
-    line = linregress([logit(x) for x in reference], [logit(y) for y in shift])
-    return Baseline(float(line.slope), float(line.intercept))
+    x, y = [logit(v) for v in reference], [logit(v) for v in shift]
+    line, n = linregress(x, y), len(x)
+    if n == 2:
+        return Baseline(float(line.slope), float(line.intercept))
+    centre = math.fsum(x) / n
+    left = math.fsum((b - line.slope * a - line.intercept) ** 2 for a, b in zip(x, y))
+    scatter = Scatter(n, centre, math.fsum((a - centre) ** 2 for a in x), math.sqrt(left / (n - 2)))
+    return Baseline(float(line.slope), float(line.intercept), scatter)
+
+
+def promise_interval(reference: float, baseline: Baseline, level: float = 0.95) -> tuple[float, float]:
+    """Return the interval of what the baseline promises at a reference accuracy, as shares.
+
+    In logit space, with ``x = logit(reference)``: ``slope x + intercept -+ t noise sqrt(1/n + (x - centre)^2 /
+    spread)``, ``t`` the quantile of Student's distribution with ``n - 2`` degrees of freedom; both ends are turned
+    back into accuracies. It says how well the *line* is known, not where one more baseline model would lie.
+
+    Args:
+        reference: an accuracy as a share, taken as known.
+        baseline: fitted to at least three models.
+        level: of the interval.
+
+    Raises:
+        UserError: the baseline has no scatter, or the reference is not strictly between 0 and 1.
+
+    Source: the confidence band of simple linear regression, in any textbook.
+
+    Example:
+        >>> line = fit_baseline([0.2, 0.4, 0.6, 0.8], [0.1, 0.2, 0.4, 0.5])
+        >>> [round(x, 2) for x in promise_interval(0.5, line)]
+        [0.19, 0.37]
+    """
+    from scipy.stats import t
+
+    scatter = baseline.scatter
+    if scatter is None:
+        raise UserError("this baseline has no interval; fit it with fit_baseline to at least three models")
+    x = logit(reference)
+    error = scatter.noise * math.sqrt(1 / scatter.n + (x - scatter.centre) ** 2 / scatter.spread)
+    middle, half = baseline.slope * x + baseline.intercept, float(t.ppf((1 + level) / 2, scatter.n - 2)) * error
+    return _share(middle - half), _share(middle + half)
 
 
 def effective_robustness(reference: float, shift: float, baseline: Baseline) -> float:
@@ -75,3 +142,31 @@ def effective_robustness(reference: float, shift: float, baseline: Baseline) -> 
         0.1
     """
     return shift - baseline(reference)
+
+
+def robustness_interval(reference: float, shift: Accuracy, baseline: Baseline) -> tuple[float, float]:
+    """Return the 95 % interval of effective robustness, from those of the shift accuracy and of the promise.
+
+    With the shift accuracy ``s`` in ``[s-, s+]`` and the promise ``b`` in ``[b-, b+]``: ``rho -
+    sqrt((s - s-)^2 + (b+ - b)^2)`` to ``rho + sqrt((s+ - s)^2 + (b - b-)^2)``. The two errors are taken as
+    independent, and the reference accuracy as known.
+
+    Args:
+        reference: an accuracy as a share.
+        shift: with its Clopper-Pearson interval, as ``metrics.accuracy`` gives it.
+        baseline: fitted to at least three models.
+
+    Raises:
+        UserError: as ``promise_interval``.
+
+    Source: Newcombe 1998, method 10; Zou and Donner 2008, for any two intervals.
+
+    Example:
+        >>> line = fit_baseline([0.2, 0.4, 0.6, 0.8], [0.1, 0.2, 0.4, 0.5])
+        >>> [round(x, 2) for x in robustness_interval(0.5, Accuracy(0.6, 100, 0.5, 0.7), line)]
+        [0.19, 0.46]
+    """
+    promised, (low, high) = baseline(reference), promise_interval(reference, baseline)
+    rho = effective_robustness(reference, shift.accuracy, baseline)
+    return (rho - math.hypot(shift.accuracy - shift.low, high - promised),
+            rho + math.hypot(shift.high - shift.accuracy, promised - low))
