@@ -39,6 +39,51 @@ class Clip:
         device = next(self.model.parameters()).device
         return F.normalize(self.model.encode_text(self.tokenizer(list(texts)).to(device)), dim=-1)
 
+    def token_embeddings(self, text: str) -> Tensor:
+        """The vectors ``[m, width]`` that a text's ``m`` tokens enter the text tower as, without start and end."""
+        tokens = self.tokenizer([text])[0]
+        words = tokens[1:int(tokens.argmax())]  # the end has the largest number, as in CLIP's own pooling
+        table = self._token_table
+        return table(words.to(table.weight.device)).detach().clone()
+
+    def encode_with_context(self, context: Tensor, texts: Sequence[str]) -> Tensor:
+        """L2-normalised embeddings ``[n, d]`` of texts with vectors in place of words before them.
+
+        The gradient flows to the vectors.
+
+        Args:
+            context: ``[M, width]``, the same before every text; see ``token_embeddings``.
+            texts: ``n`` strings, such as ``"cat."``.
+
+        Raises:
+            UserError: vectors and text do not fit into the text tower together.
+        """
+        m = len(context)
+        alone = self.tokenizer(list(texts))
+        tokens = self.tokenizer([" ".join(["x"] * m + [text]) for text in texts])  # "x" keeps the places
+        fits = (torch.cat([alone[:, :1], alone[:, 1:alone.shape[1] - m]], 1)
+                == torch.cat([tokens[:, :1], tokens[:, m + 1:]], 1)).all(1)
+        if not fits.all():
+            raise UserError(f"{m} vectors and {texts[int(fits.int().argmin())]!r} do not fit into the "
+                            f"{tokens.shape[1]} tokens of {self.name}; give fewer vectors or a shorter name")
+
+        def replace(_module, _tokens, words: Tensor) -> Tensor:
+            return torch.cat([words[:, :1], context.expand(len(words), -1, -1), words[:, m + 1:]], dim=1)
+
+        hook = self._token_table.register_forward_hook(replace)  # so that the rest of the tower is open_clip's own
+        try:
+            return F.normalize(self.model.encode_text(tokens.to(context.device)), dim=-1)
+        finally:
+            hook.remove()
+
+    @property
+    def _token_table(self) -> torch.nn.Module:
+        tower = getattr(self.model, "text", self.model)
+        if not hasattr(tower, "token_embedding"):
+            raise UserError(f"the text tower of {self.name} is not open_clip's own, so its words cannot be replaced; "
+                            "take a model such as ViT-B-32")
+        return tower.token_embedding
+
     @property
     def logit_scale(self) -> float:
         """CLIP's inverse temperature, the factor before its softmax."""
