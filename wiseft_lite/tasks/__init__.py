@@ -54,6 +54,35 @@ class Split:
         return Split(self.name, [self.images[i] for i in rows], self.labels[rows], self.classes)
 
 
+def few_shot_rows(labels: Tensor, k: int, seed: int = 0) -> list[int]:
+    """The places of ``k`` random images of each class; a smaller class gives all it has.
+
+    A larger ``k`` with the same seed adds images and takes none away.
+
+    Args:
+        labels: int64 ``[n]``.
+        k: images a class.
+        seed: of the draw.
+
+    Raises:
+        UserError: ``k`` is not positive.
+
+    Example:
+        >>> sorted(few_shot_rows(torch.tensor([0, 1, 1]), k=2))
+        [0, 1, 2]
+    """
+    if k < 1:
+        raise UserError(f"{k} images a class is too few; give at least 1")
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    taken: Counter[int] = Counter()
+    rows = []
+    for row, label in zip(order.tolist(), labels[order].tolist()):
+        if taken[label] < k:
+            taken[label] += 1
+            rows.append(row)
+    return rows
+
+
 @dataclass(frozen=True)
 class Task:
     """A reference distribution (``train``, ``val``, ``test``) and its named shifts.
@@ -109,16 +138,7 @@ class Task:
         Raises:
             UserError: ``k`` is not positive.
         """
-        if k < 1:
-            raise UserError(f"{k} images a class is too few; give at least 1")
-        order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(seed))
-        labels, taken = self.train.labels[order], Counter()
-        rows = []
-        for row, label in zip(order.tolist(), labels.tolist()):
-            if taken[label] < k:
-                taken[label] += 1
-                rows.append(row)
-        return replace(self, train=self.train.select(rows))
+        return replace(self, train=self.train.select(few_shot_rows(self.train.labels, k, seed)))
 
 
 def task_names() -> list[str]:
