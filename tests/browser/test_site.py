@@ -73,7 +73,8 @@ def test_every_page_opens_clean_and_fits(tab, address, name):
 def test_formulas_are_drawn_and_figures_have_alt_text(tab, address, name):
     tab.goto(f"{address}/{name}", wait_until="load")
     if tab.locator(".math").count():
-        tab.wait_for_selector("mjx-container svg", timeout=20_000)
+        tab.wait_for_selector("mjx-container svg", state="attached", timeout=20_000)  # it may stand in a fold
+        tab.wait_for_function("MathJax.startup.promise.then(() => true)")
         assert tab.locator(".math:not(:has(mjx-container))").count() == 0
     for alt in tab.eval_on_selector_all("article img", "images => images.map(i => i.alt)"):
         assert len(alt) > 10 and not alt.startswith("../"), alt
@@ -129,6 +130,8 @@ def test_search_finds_a_word_of_each_chapter(tab, address, word, chapter):
 def test_accessibility_has_no_serious_finding(browser, address, name, scheme):
     page = browser.new_page(color_scheme=scheme)
     page.goto(f"{address}/{name}", wait_until="load")
+    page.wait_for_selector(f"html[data-theme={scheme}]", timeout=10_000)
+    page.wait_for_timeout(500)  # colours fade from one theme into the other
     results = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
     serious = [f"{v['id']}: {v['nodes'][0]['target']}" for v in results.response["violations"]
                if v["impact"] in ("serious", "critical")]
