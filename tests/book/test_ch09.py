@@ -85,16 +85,22 @@ def test_the_mean_leaves_the_reference_out_and_the_worst_alpha_counts(task):
     assert worst.loc["shifts", "agreement"] == 85
 
 
-def test_the_clock_compares_exact_with_few(theta_0, tuned, task, monkeypatch):
-    asked = []
-    monkeypatch.setattr(ch09, "sweep", lambda *a, passes: asked.append((a[3], passes)))
-    assert ch09.clock(theta_0, tuned, task.test) > 0
-    assert asked == [(ch09.GRID, None), (ch09.GRID, 5)]
+def test_the_clock_takes_the_shortest_of_each(theta_0, tuned, task, monkeypatch):
+    asked, now, ticks = [], [0.0], iter([9, 2, 6, 1, 8, 4])
+
+    def fake(*arguments, passes):
+        asked.append((arguments[3], passes))
+        now[0] += next(ticks)
+
+    monkeypatch.setattr(ch09, "sweep", fake)
+    monkeypatch.setattr(ch09.time, "perf_counter", lambda: now[0])
+    assert ch09.clock(theta_0, tuned, task.test) == 6
+    assert asked == 3 * [(ch09.GRID, None), (ch09.GRID, 5)]
 
 
-def test_strangers_are_mixed_by_outputs(theta_0, task, monkeypatch):
-    monkeypatch.setattr(ch09, "trained", lambda start, few, recipe: start.eval())
+def test_strangers_are_mixed_by_outputs(theta_0, tuned, task, monkeypatch):
+    monkeypatch.setattr(ch09, "trained", lambda start, few, recipe: tuned)
     scores = ch09.strangers(theta_0, task, seed=1)
-    right = accuracy(predict(theta_0, task.test), task.test.labels).accuracy
-    assert scores["test"][0] == pytest.approx(100 * right)
+    alone = [100 * accuracy(predict(model, task.test), task.test.labels).accuracy for model in (theta_0, tuned)]
+    assert (scores["test"][0], scores["test"][2]) == pytest.approx(alone) and alone[0] < alone[1]
     assert scores["shifts"] == pytest.approx(scores["two"]) and len(scores["test"]) == 3

@@ -27,16 +27,17 @@ def test_a_line_is_read_between_its_alphas_and_from_its_far_end():
 
 
 def test_gaps_compare_each_run_with_one_alpha_on_the_line_of_its_own_seed():
-    lines = {3: LINE, 4: LINE + 2}  # the mean reaches 87 at alpha 0.5
-    part = pd.DataFrame({"seed": [4, 3], "test": [84.0, 88.0], "shifts": [70.0, 65.0]})
-    assert ch10.gaps(part, lines) == pytest.approx([2, -1])
-    assert ch10.gaps(part.assign(test=[99.0, 99.0]), lines) == pytest.approx([2, -1])
+    falling = pd.DataFrame({"test": [80.0, 90.0], "shifts": [70.0, 60.0]}, index=[0.0, 1.0])
+    lines = {3: falling, 4: falling + 2}  # their mean has 86 on the reference at alpha 0.5
+    part = pd.DataFrame({"seed": [4, 3], "test": [82.0, 90.0], "shifts": [70.0, 64.0]})
+    assert ch10.gaps(part, lines) == pytest.approx([3, -1])
+    assert ch10.gaps(part.assign(test=99.0), lines) == pytest.approx([8, 4])
 
 
 def test_a_verdict_needs_an_interval_without_zero():
     assert ch10.half_width([1.0, 2.0, 3.0, 4.0, 5.0]) == pytest.approx(2.776 * 1.5811 / 5 ** 0.5, abs=1e-3)
     assert ch10.verdict([-3, -2, -4, -3, -3]) == "below"
-    assert ch10.verdict([0.5, -0.4, 0.2, -0.6, 0.1]) == "on"
+    assert ch10.verdict([0.5, -0.4, 0.2, -0.6, 0.1]) == ch10.verdict([-0.5, 0.4, -0.2, 0.6, -0.1]) == "on"
     assert ch10.verdict([1.0, 1.2, 0.9, 1.1, 1.0]) == "above"
 
 

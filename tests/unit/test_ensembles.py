@@ -51,7 +51,8 @@ def test_a_softmax_ensemble_mixes_probabilities(ends):
     for alpha in (0.0, 0.3, 1.0):
         mixed = softmax_ensemble(*ends, alpha)
         torch.testing.assert_close(mixed.sum(-1), torch.ones(len(mixed)))
-        torch.testing.assert_close(mixed[:, 1], (1 - alpha) * ends[0].softmax(-1)[:, 1] + alpha * ends[1].softmax(-1)[:, 1])
+        one = (1 - alpha) * ends[0].softmax(-1)[:, 1] + alpha * ends[1].softmax(-1)[:, 1]
+        torch.testing.assert_close(mixed[:, 1], one)
     sure, unsure = torch.tensor([[0.0, 9.0]]), torch.tensor([[30.0, 0.0]])
     assert output_ensemble(sure, unsure, 0.5).argmax() == 0  # here the larger logits decide
     assert softmax_ensemble(sure, unsure, 0.4).argmax() == 1

@@ -104,14 +104,19 @@ def few_pass_errors(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def clock(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, split: Split, passes: int = 5) -> float:
-    """How many times longer 21 exact evaluations take than a curve from few passes, decoding included."""
-    seconds = []
-    for few in (None, passes):
-        started = time.perf_counter()
-        sweep(zero_shot, fine_tuned, {split.name: split}, GRID, passes=few)
-        seconds.append(time.perf_counter() - started)
-    return seconds[0] / seconds[1]
+def clock(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, split: Split, passes: int = 5,
+          repeats: int = 3) -> float:
+    """How many times longer 21 exact evaluations take than a curve from few passes, decoding included.
+
+    The shortest of some repeats counts: what else a machine does can only make a run longer.
+    """
+    seconds: dict[int | None, list[float]] = {None: [], passes: []}
+    for _ in range(repeats):
+        for few in seconds:
+            started = time.perf_counter()
+            sweep(zero_shot, fine_tuned, {split.name: split}, GRID, passes=few)
+            seconds[few].append(time.perf_counter() - started)
+    return min(seconds[None]) / min(seconds[passes])
 
 
 def strangers(zero_shot: ImageClassifier, task: Task, seed: int) -> dict[str, tuple[float, float, float]]:
@@ -163,13 +168,18 @@ def run(record: Record, seeds: list[int]) -> None:
                 add(f"{prefix}{kind.replace(' ', '_')}.{split}", values, "percent", split, recipe)
                 if kind in ("outputs", "softmax", "random"):
                     add(f"{prefix}weights_over_{kind}.{split}", half["weights"] - values, "points", split, recipe)
-            for name, kind, alpha in (("outputs", "outputs", 0.5), ("softmax", "softmax", 0.5),
-                                      ("first_order_tenth", "first order", 0.1),
-                                      ("first_order_half", "first order", 0.5),
-                                      ("first_order_one", "first order", 1.0)):
-                for what in ("agreement", "departure"):
-                    values = at.loc[(model, kind, alpha, split), what]
-                    add(f"{prefix}{what}.{name}.{split}", values, "percent", split, recipe)
+    for split in n:
+        for name, kind, alpha in (("outputs", "outputs", 0.5), ("softmax", "softmax", 0.5),
+                                  ("first_order_tenth", "first order", 0.1), ("first_order_half", "first order", 0.5),
+                                  ("first_order_one", "first order", 1.0)):
+            for what in ("agreement", "departure"):
+                add(f"{what}.{name}.{split}", at.loc[("end-to-end", kind, alpha, split), what], "percent", split)
+        probes = mixtures[mixtures["model"].eq("probe") & mixtures["kind"].eq("outputs") & mixtures["split"].eq(split)]
+        add(f"probe.same.{split}", probes.groupby("seed")["agreement"].min(), "percent", split, PROBE)
+        ends = [at.loc[("end-to-end", kind, 1.0, split), "accuracy"] for kind in ("first order", "weights")]
+        for name, values in zip(("first_order_one", "fine_tuned"), ends):
+            add(f"{name}.{split}", values, "percent", split)
+        add(f"first_order_over_fine_tuned.{split}", ends[0] - ends[1], "points", split)
     for (k, split), part in passes[passes["split"].isin(n)].groupby(["passes", "split"]):
         for what, unit in (("error", "points"), ("agreement", "percent"), ("changed", "percent")):
             add(f"passes_{k}.{split}.{what}", part[what], unit, split)
