@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import os
+import textwrap
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,10 +21,22 @@ from wiseft_lite.tasks import Task
 from wiseft_lite.training import Recipe, finetune
 
 
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
+
+
 def cache_folder() -> Path:
     """Where trained models are kept: ``WISEFT_CACHE``, or ``wiseft_lite`` in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("WISEFT_CACHE") or Path(base) / "wiseft_lite")
+
+
+def _statements(code) -> str:
+    """The source of a module or a function without comments and docstrings: what it does, not what it says."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(code)))
+    for node in ast.walk(tree):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node) is not None:
+            node.body[0] = ast.Pass()
+    return ast.unparse(tree)
 
 
 def fingerprint(classifier: ImageClassifier, task: Task, recipe: Recipe, train: Callable) -> str:
@@ -30,8 +44,8 @@ def fingerprint(classifier: ImageClassifier, task: Task, recipe: Recipe, train: 
     function, settings = (train.func, train.keywords) if isinstance(train, partial) else (train, {})
     trains = [name for name, parameter in classifier.named_parameters() if parameter.requires_grad]
     digest = hashlib.sha256(repr((recipe, function.__qualname__, sorted(settings.items()), trains)).encode())
-    for code in (augmentation, losses, models, training, function):
-        digest.update(inspect.getsource(code).encode())
+    for code in (augmentation, losses, models, training.learning_rate, training.fit, function):
+        digest.update(_statements(code).encode())
     for name, tensor in sorted(classifier.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -1,5 +1,7 @@
 """Runs kept by content."""
 
+import importlib.util
+import linecache
 from dataclasses import replace
 
 import pytest
@@ -43,6 +45,20 @@ def test_another_recipe_start_or_training_set_is_another_run(theta_0, task):
     names.add(fingerprint(moved, task, RECIPE, finetune))
     assert len(names) == 4
     assert fingerprint(theta_0, task, RECIPE, finetune) in names
+
+
+def test_what_trains_names_a_run_and_what_is_said_about_it_does_not(theta_0, task, tmp_path):
+    def named(source):
+        (tmp_path / "mine.py").write_text(source)
+        spec = importlib.util.spec_from_file_location("mine", tmp_path / "mine.py")
+        module = importlib.util.module_from_spec(spec)
+        linecache.clearcache()
+        spec.loader.exec_module(module)
+        return fingerprint(theta_0, task, RECIPE, module.train)
+
+    plain = named('def train(c, t, r):\n    """One."""\n    return c\n')
+    assert named('def train(c, t, r):\n    """Two."""\n    return c  # why\n') == plain
+    assert named('def train(c, t, r):\n    """One."""\n    return t\n') != plain
 
 
 def test_a_damaged_entry_is_trained_again(theta_0, task, counted):
