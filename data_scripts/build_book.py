@@ -30,7 +30,9 @@ def runtimes(report: Path) -> str:
 
     lines = ["# Run times", "", "Measured when this site was built, each notebook once, two at a time, from an empty cache of",
              f"trained models, on {os.cpu_count()} CPU cores ({platform.system()}, {platform.machine()}, Python "
-             f"{platform.python_version()}, torch {torch.__version__.split('+')[0]}).", "", "| notebook | seconds |", "|---|---|"]
+             f"{platform.python_version()}, torch {torch.__version__.split('+')[0]}). Two at a time share the cores, so each",
+             "takes longer than alone; the *Time* at the head of a chapter is for a notebook that runs alone.",
+             "", "| notebook | seconds |", "|---|--:|"]
     cases = sorted(ET.parse(report).iter("testcase"), key=lambda case: case.get("name", ""))
     for case in cases:
         lines.append(f"| {Path(case.get('name', '')).stem} | {float(case.get('time', 0)):.0f} |")

@@ -34,13 +34,13 @@ def house_style() -> Iterator[None]:
 
 
 def logit_axes(ax: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
-    """Give both axes a logit scale with ticks in percent."""
+    """Give both axes a logit scale with ticks in percent; where the steps are wide, 5 and 10 are named as well."""
     for axis, scale, limits in ((ax.xaxis, ax.set_xscale, x), (ax.yaxis, ax.set_yscale, y)):
         scale("logit")
         span = 100 * (limits[1] - limits[0])
         step = next(s for s in (1, 2, 5, 10, 20) if span / s <= 8 or s == 20)
-        ticks = [t / 100 for t in range(step, 100, step)]
-        axis.set_major_locator(FixedLocator(ticks))
+        ends = {t for end in (5, 10) if end < step for t in (end, 100 - end)}  # logits have room near 0 and 1
+        axis.set_major_locator(FixedLocator([t / 100 for t in sorted({*range(step, 100, step), *ends})]))
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}"))
     ax.set_xlim(*x)
@@ -87,7 +87,9 @@ def frontier(table: pd.DataFrame | Mapping[str, pd.DataFrame], reference: str = 
             _path(ax, label, curve, colours[k % len(colours)], name_alphas=label == longest)
         start = next(iter(curves.values())).query("alpha == 0").iloc[0]
         _point(ax, start, "*", 240, "black")
-        ax.annotate("zero-shot", (start["reference"], start["shifts"]), xytext=(-9, 8), ha="right",
+        star = (start["reference"], start["shifts"])
+        at_left = ax.transAxes.inverted().transform(ax.transData.transform(star))[0] < 0.25
+        ax.annotate("zero-shot", star, xytext=(8, -16) if at_left else (-9, 8), ha="left" if at_left else "right",
                     textcoords="offset points")
         ax.set_xlabel("Reference accuracy (%)")
         ax.set_ylabel("Mean accuracy over the shifts (%)")
@@ -121,7 +123,7 @@ def _path(ax: Axes, label: str, curve: pd.DataFrame, colour: str, name_alphas: b
                 textcoords="offset points", color=colour)
 
 
-def alpha_curves(table: pd.DataFrame, columns: int = 4,
+def alpha_curves(table: pd.DataFrame, columns: int = 2,
                  guesses: Mapping[str, float] | None = None) -> Figure:
     """Draw accuracy against alpha, one small panel for each split, the 95 % interval shaded.
 
@@ -136,22 +138,23 @@ def alpha_curves(table: pd.DataFrame, columns: int = 4,
     splits = list(dict.fromkeys(table["split"]))
     with house_style():
         rows = -(-len(splits) // columns)
-        figure, axes = plt.subplots(rows, columns, figsize=(2.3 * columns, 2.1 * rows), squeeze=False,
+        figure, axes = plt.subplots(rows, columns, figsize=(3.2 * columns, 1.9 * rows), squeeze=False,
                                     sharex=True, constrained_layout=True)
         for ax, split in zip(axes.flat, splits):
             part = table[table["split"] == split].sort_values("alpha")
             ax.fill_between(part["alpha"], 100 * part["low"], 100 * part["high"], alpha=0.18, linewidth=0)
-            ax.plot(part["alpha"], 100 * part["accuracy"])
+            curve, = ax.plot(part["alpha"], 100 * part["accuracy"])
             first, last = part.iloc[0], part.iloc[-1]
             ax.scatter(first["alpha"], 100 * first["accuracy"], marker="*", s=90, color="black", zorder=3)
-            ax.scatter(last["alpha"], 100 * last["accuracy"], marker="D", s=28, zorder=3)
+            ax.scatter(last["alpha"], 100 * last["accuracy"], marker="D", s=28, color=curve.get_color(), zorder=3)
             if guesses and split in guesses:
                 ax.scatter(1, 100 * guesses[split], marker="D", s=60, facecolors="none", edgecolors="black",
                            zorder=4)
-            ax.set_title(f"{split} (n={int(first['n'])})", loc="left", fontsize=9)
+            ax.set_title(f"{split} (n={int(first['n'])})", loc="left", fontsize=10)
         for ax in axes.flat[len(splits):]:
             ax.set_visible(False)
-        for ax in axes[-1]:
+        for ax in axes.flat[max(0, len(splits) - columns):len(splits)]:  # the lowest of each column
+            ax.tick_params(labelbottom=True)
             ax.set_xlabel("α")
         for ax in axes[:, 0]:
             ax.set_ylabel("accuracy (%)")
@@ -159,7 +162,7 @@ def alpha_curves(table: pd.DataFrame, columns: int = 4,
 
 
 def gallery(rows: Mapping[str, Split], class_names, label: str, most: int = 10) -> Figure:
-    """Draw one class in several splits, a row of pictures each, as in the paper's figure 2.
+    """Draw one class in several splits, a row of pictures each, as in the paper's figure 2; a split without it says so.
 
     Raises:
         UserError: the class is not among ``class_names``.
@@ -175,5 +178,7 @@ def gallery(rows: Mapping[str, Split], class_names, label: str, most: int = 10) 
                 ax.axis("off")
             for ax, i in zip(line, found):
                 ax.imshow(split[i][0])
+            if not found:
+                line[0].text(0.5, 0.5, "none", ha="center", va="center", color="#666666", transform=line[0].transAxes)
             line[0].text(-0.15, 0.5, name, ha="right", va="center", transform=line[0].transAxes)
     return figure

@@ -6,6 +6,7 @@ import ast
 import hashlib
 import inspect
 import os
+import sys
 import textwrap
 import time
 from collections.abc import Callable
@@ -66,7 +67,7 @@ def trained(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
         recipe: how to train.
         train: ``finetune``, ``linear_probe``, a function like them, or a ``functools.partial`` of one whose
             keywords are plain numbers and words: they belong to the run's name.
-        progress: say what happens and show a bar.
+        progress: say on the error stream what happens, and show a bar.
 
     Raises:
         UserError: as ``train`` does, or the cache folder cannot be written.
@@ -88,10 +89,10 @@ def trained(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
                 pass  # half a disk or an old version: train again and replace it
         if progress:
             print(f"Training ({label}, {recipe.epochs} epochs, lr {recipe.lr:g}); "
-                  "the next run finds it in the cache.", flush=True)
+                  "the next run finds it in the cache.", file=sys.stderr, flush=True)
         started = time.time()
         model = train(classifier, task, recipe, progress=progress)
         save(model, folder, recipe=recipe, overwrite=True)
         if progress:
-            print(f"done in {time.time() - started:.0f} s")
+            print(f"done in {time.time() - started:.0f} s", file=sys.stderr)
     return model

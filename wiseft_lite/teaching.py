@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import io
+import sys
 import textwrap
+import tokenize
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,15 +23,15 @@ def guess(name: str, value: float | None) -> float | None:
 
     Example:
         >>> guess("gain", 3)
-        Stored: 3 for gain. A figure below shows it hollow.
+        Stored: 3 for gain. You meet it again below.
         3.0
     """
     if value is None:
         _guesses.pop(name, None)
-        print(f"No guess for {name}: put a number for None and run again.")
+        print(f"No guess for {name} yet.\nPut a number for None and run again.")
         return None
     _guesses[name] = float(value)
-    print(f"Stored: {value:g} for {name}. A figure below shows it hollow.")
+    print(f"Stored: {value:g} for {name}. You meet it again below.")
     return _guesses[name]
 
 
@@ -37,15 +40,42 @@ def guessed(name: str) -> float | None:
     return _guesses.get(name)
 
 
+def _narrow(source: str, width: int = 79) -> str:
+    """The same code, its long lines broken after a comma or before a word where brackets allow it."""
+    lines, breaks, brackets, in_text = source.splitlines(), {}, [], 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        kind, (row, column) = tokenize.tok_name[token.type], token.start
+        in_text += kind.endswith("STRING_START") - kind.endswith("STRING_END")  # newer Pythons cut f-strings up
+        if in_text or kind == "STRING":
+            continue
+        if token.string in ("(", "[", "{"):
+            brackets.append(token.start)
+        elif token.string in (")", "]", "}"):
+            brackets.pop()
+        word = kind == "NAME" and token.string in ("for", "if", "else", "and", "or")
+        if brackets and (token.string == "," or word):
+            breaks.setdefault(row, []).append((column if word else column + 1, brackets[-1]))
+    for row, line in enumerate(lines, start=1):
+        margin = len(line) - len(line.lstrip())
+        fits = [(place, bracket) for place, bracket in breaks.get(row, []) if margin < place <= width]
+        if len(line) > width and fits:
+            place, (opened, column) = fits[-1]
+            if opened == row:
+                margin = column + 1 if column < width // 2 else margin + 8
+            lines[row - 1:row] = [line[:place].rstrip(), " " * margin + line[place:].lstrip()]
+            return _narrow("\n".join(lines), width)
+    return source
+
+
 def show(function: Callable) -> None:
-    """Print the library's own source of a function, without its docstring."""
+    """Print the library's own source of a function, without its docstring, in lines that fit a page."""
     source = textwrap.dedent(inspect.getsource(function))
     doc = inspect.getdoc(function)
     if doc and '"""' in source:
         start = source.index('"""')
         end = source.index('"""', start + 3) + 3
         source = source[:start].rstrip() + "\n" + source[end:].lstrip("\n")
-    print(source.rstrip())
+    print(_narrow(source.rstrip()))
 
 
 def expect(key: str, value: float) -> None:
@@ -60,20 +90,30 @@ def expect(key: str, value: float) -> None:
         raise UserError(f"the ledger has no entry {key!r}; did you mean {', '.join(near)}?")
     known = entries[key]
     spread, unit = known["spread"], {"percent": "%"}.get(known["unit"], known["unit"])
-    ours = f"{known['value']:.1f}" + (f" +- {spread:.1f}" if spread is not None else "")
+    ours = f"{known['value']:.1f}" + (f" ± {spread:.1f}" if spread is not None else "")
     images = "" if known["n"] is None else f", n={known['n']}"
     seeds = f"{len(known['seeds'])} seed{'s' if len(known['seeds']) > 1 else ''}"
-    print(f"{key}: yours {value:.1f}, ours {ours} {unit} ({seeds}{images})")
+    print(f"{key}: yours {value:.1f}\n   ours {ours} {unit} ({seeds}{images})")  # two lines fit a phone
     if abs(value - known["value"]) > max(4 * (spread or 0), 2.0):
-        print(f"   Far from ours ({known['device']}). Look at recipe, model name and eval mode.")
+        print(f"   Far from ours ({known['device']}).\n   Look at recipe, model name and eval mode.")
+
+
+def _sharp_figures() -> None:
+    """In a notebook, draw figures with twice the pixels and show them in their old size."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None:
+        from matplotlib_inline.config import InlineBackend
+
+        InlineBackend.instance(parent=shell).figure_formats = {"retina"}
 
 
 def ready() -> None:
-    """Print one line about this machine, and what to do about packages that are too old."""
+    """Print one line about this machine, and what to do about packages that are too old; make figures sharp."""
     import os
 
     import torch
 
+    _sharp_figures()
     major, minor = (int(part) for part in torch.__version__.split(".")[:2])
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
     print(f"wiseft_lite {__version__}, torch {torch.__version__.split('+')[0]}, {device}")
@@ -115,7 +155,7 @@ class Exercise:
         ``...`` or ``None`` is an untouched blank: the reference steps in and says so.
         """
         if answer is None or answer is ... or _is_blank(answer):
-            print(f"Exercise {self.name}: still blank; going on with the reference.")
+            print(f"Exercise {self.name}: still blank, so ours is used.")
             return self.solution
         message = self.verdict(answer)
         if message is None:

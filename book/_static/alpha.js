@@ -59,10 +59,10 @@
       const right = picture.guess[k] === picture.label;
       good += right;
       card.className = right ? "right" : "wrong";
-      text.textContent = `${right ? "✓" : "✗"} ${picture.guess[k]} ${picture.sure[k]} %`;
+      text.textContent = `${right ? "✓" : "✗"} ${picture.guess[k]} ${picture.sure[k]}\u00a0%`;
     });
-    line.textContent = `α = ${alpha.toFixed(1)}: ${xs[k].toFixed(1)} % on line drawings, ` +
-      `${ys[k].toFixed(1)} % on the other styles, ${data.curves.emoji[k].toFixed(1)} % on emoji; ` +
+    line.textContent = `α = ${alpha.toFixed(1)}: ${xs[k].toFixed(1)}\u00a0% on line drawings, ` +
+      `${ys[k].toFixed(1)}\u00a0% on the other styles, ${data.curves.emoji[k].toFixed(1)}\u00a0% on emoji; ` +
       `${good} of these ${cards.length} pictures right.`;
     slider.setAttribute("aria-valuetext", `alpha ${alpha.toFixed(1)}`);
   };

@@ -109,7 +109,7 @@ def test_the_numbers_of_a_tiny_run(theta_0, tuned, task, monkeypatch):
     assert record.numbers["ch08.shuffled.test.alpha_1"]["values"] == pytest.approx(
         (100 * curves["accuracy"]).tolist(), abs=1e-3)
     high = {walk: 100 * barrier(rows)["test"] for walk, rows in tables["ch08_walks"].groupby(["kind", "seed"])}
-    for kind in ("shuffled", "lr_0.0007", "lr_0.01"):
+    for kind in ("shuffled", f"lr_{Recipe().lr:g}", "lr_0.01"):
         assert record.numbers[f"ch08.barrier.{kind}.test"]["values"] == pytest.approx(
             [high[kind, 0], high[kind, 1]], abs=1e-3)
     assert record.numbers["ch08.barrier.between_lr_0.01.test"]["recipe"]["lr"] == 0.01

@@ -56,10 +56,18 @@ def test_alpha_is_chosen_on_val_and_the_oracle_on_test():
     assert (found["zero_shot"], found["half"], found["fine_tuned"], found["better"]) == (50, 54, 58, 58)
 
 
+def probes(*ends, k=1000):
+    """Curves with these (rate, val at alpha 0.5, val at alpha 1)."""
+    return pd.DataFrame([dict(task="one", k=k, seed=0, rate=rate, alpha=alpha, val=val, test=100 - val)
+                         for rate, *vals in ends for alpha, val in zip((0.5, 1.0), vals)])
+
+
 def test_a_rate_is_chosen_by_the_probe_on_val():
-    curves = {0.1: curve([60, 99, 70], [50, 50, 99]), 0.01: curve([60, 60, 80], [50, 50, 50]),
-              0.03: curve([60, 60, 80], [50, 60, 60])}
-    assert ch11.searched(curves) == 0.01
+    table = pd.concat([probes((0.1, 99, 70), (0.03, 60, 80), (0.01, 60, 80)), probes((0.1, 60, 90), (0.01, 60, 80), k=1)])
+    found = ch11.searched(table)
+    assert found[["k", "rate"]].drop_duplicates().values.tolist() == [[1000, 0.01], [1, 0.1]]
+    assert len(found) == 4  # both alphas of each
+    assert ch11.one_rate(table) == 0.01  # k = 1 has no say
 
 
 def test_the_share_of_errors_that_went_away():
@@ -80,16 +88,16 @@ def test_the_better_end_is_taken_task_by_task():
     assert record.numbers["ch11.mean.half"]["n"] == 40
 
 
-def test_shots_are_averaged_over_tasks_before_the_best_alpha_is_read(monkeypatch):
-    rows = [dict(task=name, k=1, seed=0, rate=ch11.FIXED, alpha=alpha, val=test, test=test)
+def test_shots_are_averaged_over_tasks_before_the_best_alpha_is_read():
+    rows = [dict(task=name, k=1, seed=0, rate=0.1, alpha=alpha, val=test, test=test)
             for name, tests in (("one", (50, 60, 90)), ("two", (50, 60, 10))) for alpha, test in zip((0, 0.5, 1), tests)]
-    table, record = pd.DataFrame(rows), Record("a test")
-    rates = table.groupby(["k", "seed", "rate", "alpha"])[["val", "test"]].mean().reset_index()
-    ch11.record_shots(record, table, rates, 40, [0])
+    record = Record("a test")
+    found = ch11.record_shots(record, "searched", pd.DataFrame(rows), 40, [0])
     value = {key: entry["value"] for key, entry in record.numbers.items()}
-    assert value["ch11.shots_1.best_alpha"] == value["ch11.shots_1.fixed_best_alpha"] == 0.5
-    assert value["ch11.shots_1.half_over_better"] == -10 and value["ch11.shots_1.half_wins"] == 1
-    assert value["ch11.shots_1.oracle_over_better"] == 5  # 0 and 10: an oracle never loses
+    assert value["ch11.searched_1.best_alpha"] == 0.5
+    assert value["ch11.searched_1.half_over_better"] == -10 and value["ch11.searched_1.half_wins"] == 1
+    assert value["ch11.searched_1.oracle_over_better"] == 5  # 0 and 10: an oracle never loses
+    assert found["task"].tolist() == ["one", "two"] and found["rate"].tolist() == [0.1, 0.1]
 
 
 def test_the_whole_run_on_a_tiny_world(clip, task, monkeypatch, tmp_path):
@@ -104,10 +112,10 @@ def test_the_whole_run_on_a_tiny_world(clip, task, monkeypatch, tmp_path):
     record = Record("a test")
     ch11.run(record, [0, 1])
     assert len(record.tables["ch11_tasks"]) == 2 * 2 * 11
-    assert len(record.tables["ch11_shots"]) == 2 * 2 * 2 * 11
+    assert len(record.tables["ch11_shots"]) == 2 * 2 * 2 * 2
     assert len(record.tables["ch11_rates"]) == 5 * 2 * 2 * 11
     numbers = record.numbers
     assert numbers["ch11.shapes.pictures_1"]["value"] == 3 and numbers["ch11.shapes.pictures_all"]["value"] == 60
     assert numbers["ch11.classes_with_1"]["value"] == 6
     assert numbers["ch11.epochs_2.val"]["n"] == len(task.val)
-    assert {"ch11.mean.error_cut", "ch11.shots_all.oracle_over_better"} <= set(numbers)
+    assert {"ch11.mean.error_cut", "ch11.searched_all.oracle_over_better", "ch11.one_rate_1.best_alpha"} <= set(numbers)

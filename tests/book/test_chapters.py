@@ -81,6 +81,17 @@ def paragraphs(path):
         yield from re.split(r"\n\s*\n|\n(?=#)", text)
 
 
+@each
+def test_works_that_a_chapter_names_stand_in_the_bibliography(path):
+    def words(text):
+        return " ".join(re.findall(r"\w+", text.lower().replace("{", "").replace("}", "")))
+
+    known = [words(title) for title in re.findall(r"title = \{(.*)\},", (BOOK / "references.bib").read_text())]
+    text = "\n".join(source for _, source in cells(path, "markdown"))
+    named = re.findall(r"\*([^*]+)\*", text.partition("## References")[2])
+    assert named and not [title for title in named if not any(k.startswith(words(title)) for k in known)]
+
+
 def test_numbers_in_prose_are_the_ledgers():
     entries = json.loads((BOOK / "ledger.json").read_text())
     found = 0

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from wiseft_lite import UserError, experiments, load_task, zero_shot_head
-from wiseft_lite.experiments import ch01, ch03, ch06
+from wiseft_lite.experiments import ch01, ch03, ch05, ch06
 from wiseft_lite.training import Recipe
 
 
@@ -74,3 +74,10 @@ def test_the_page_of_run_times_names_each_notebook(tmp_path):
 def test_colab_buttons_follow_the_clone(monkeypatch, remote, found):
     monkeypatch.setenv("BOOK_REPOSITORY", remote)
     assert build_book.repository() == found
+
+
+def test_the_largest_rate_within_one_standard_error_is_taken():
+    runs = [(1e-4, 87.0), (1e-4, 87.2), (3e-4, 89.0), (3e-4, 91.0), (5e-4, 89.0), (5e-4, 89.2), (9e-4, 88.0), (9e-4, 89.8)]
+    table = pd.DataFrame(runs, columns=["lr", "val"])  # the best mean is 90 +- 1 at 3e-4; 89.1 is within, 88.9 is not
+    assert ch05.one_standard_error(table) == 5e-4
+    assert ch05.one_standard_error(table[table["lr"] != 5e-4]) == 3e-4

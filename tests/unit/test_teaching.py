@@ -1,8 +1,14 @@
+import ast
+import inspect
 import json
+import subprocess
+import sys
 
 import pytest
 
-from wiseft_lite import UserError, interpolate, ledger
+from wiseft_lite import UserError, interpolate, ledger, training
+from wiseft_lite.experiments.ch01 import miniature
+from wiseft_lite.experiments.ch07 import choices
 from wiseft_lite.ledger import Record
 from wiseft_lite.teaching import expect, guess, guessed, ready, show
 
@@ -18,6 +24,27 @@ def test_show_prints_live_source_without_docstring(capsys):
     assert out.startswith("def interpolate(") and "_combine" in out and '"""' not in out
 
 
+@pytest.mark.parametrize("function", [miniature, choices, training.linear_probe, training.finetune])
+def test_shown_lines_fit_the_page_and_mean_the_same(function, capsys):
+    source = inspect.getsource(function)
+    assert max(map(len, source.splitlines())) > 80
+    show(function)
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) < 80
+    shown, whole = ast.parse(out), ast.parse(source)
+    whole.body[0].body = whole.body[0].body[1:]  # without the docstring
+    assert ast.dump(shown) == ast.dump(whole)
+
+
+def test_in_a_notebook_figures_are_drawn_sharp():
+    """Before the plotting backend is loaded, as in a setup cell."""
+    code = ("from IPython.core.interactiveshell import InteractiveShell as S; S.instance();"
+            "from wiseft_lite.teaching import ready; ready();"
+            "from matplotlib_inline.config import InlineBackend; print(InlineBackend.instance().figure_formats)")
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == "{'retina'}"
+
+
 @pytest.fixture
 def book(tmp_path, monkeypatch):
     """A ledger with one number."""
@@ -31,7 +58,7 @@ def book(tmp_path, monkeypatch):
 def test_expect_compares_with_the_ledger(book, capsys):
     expect("ch00.a", 11.5)
     out = capsys.readouterr().out
-    assert "yours 11.5, ours 11.0 +- 1.4 points (2 seeds, n=50)" in out and "Far" not in out
+    assert out == "ch00.a: yours 11.5\n   ours 11.0 ± 1.4 points (2 seeds, n=50)\n"
     expect("ch00.a", 30)
     assert "Far from ours" in capsys.readouterr().out
     with pytest.raises(UserError, match="no entry 'ch00.b'; did you mean ch00.a"):

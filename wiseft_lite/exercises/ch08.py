@@ -45,7 +45,7 @@ def _gap(first, second, labels):
 diverse = Exercise(
     "8.2",
     claims=[
-        ("you count every disagreement; where both are wrong in different ways, no mixture can profit.",
+        ("you count every disagreement; where both are wrong in different ways, no vote can profit.",
          lambda f: not _near(f(_FIRST, _SECOND, _LABELS), 4 / 8)),
         ("you take the difference of two accuracies; equally good classifiers would then never differ.",
          lambda f: not _near(f(_FIRST, _SECOND, _LABELS), 1 / 8)),
@@ -55,7 +55,7 @@ diverse = Exercise(
          lambda f: _near(f(_FIRST, _SECOND, _LABELS), 3 / 8)),
     ],
     solution=prediction_diversity,
-    wrong=[(_disagree, "no mixture can profit"), (_gap, "difference of two accuracies"),
+    wrong=[(_disagree, "no vote can profit"), (_gap, "difference of two accuracies"),
            (lambda f, g, y: int(((f == y) != (g == y)).sum()), "divide the count"),
            (lambda f, g, y: float(((f != y) & (g != y)).double().mean()), "3 of these 8")],
 )

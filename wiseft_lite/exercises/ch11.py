@@ -118,7 +118,7 @@ def _same(f, g) -> bool:
 
 
 mixture = Exercise(
-    "11.4",
+    "11.5",
     claims=[
         ("alpha = 0 must give the zero-shot head; yours runs the other way.", lambda f: not _same(f, _swapped)),
         ("you mix two accuracies, so your curve is a straight line without a hump. Mix what comes before the argmax.",
@@ -135,10 +135,10 @@ mixture = Exercise(
            (lambda x, w0, w1, y, alpha: _mixed(x, w0, w1, y, round(alpha)), "take the largest")],
 )
 
-oracle = choice("11.5", "B", {
+oracle = choice("11.4", "B", {
     "A": "that is a claim about the model, and the number would say the same for a model that gained nothing.",
     "C": "the sign has nothing to do with seeds: it holds for every single run.",
     "D": "val had no part in it; the oracle picks alpha on the very test pictures.",
 })
 
-ALL = [separate, cut, better, mixture, oracle]
+ALL = [separate, cut, better, oracle, mixture]

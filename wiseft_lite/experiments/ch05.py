@@ -9,14 +9,15 @@ import pandas as pd
 
 from wiseft_lite import ledger
 from wiseft_lite.encoders import load_clip
-from wiseft_lite.experiments.common import n_shifts, percents
+from wiseft_lite.experiments.common import n_shifts, percent, percents
 from wiseft_lite.ledger import Record
 from wiseft_lite.runs import trained
 from wiseft_lite.tasks import load_task
 from wiseft_lite.training import Recipe
 from wiseft_lite.zeroshot import zero_shot_classifier
 
-RATES = (5e-5, 2e-4, 7e-4, 2e-3, 4e-3)  # the middle one is the recipe's own
+RATES = (5e-5, 2e-4, 4e-4, 6e-4, 2e-3, 4e-3)  # 6e-4 is the recipe's own
+SEARCH = (2e-4, 3e-4, 4e-4, 5e-4, 6e-4, 7e-4)  # from which it was chosen on val
 GRID = {**{f"lr {rate:g}": Recipe(lr=rate) for rate in RATES},
         **{f"{epochs} epochs": Recipe(epochs=epochs) for epochs in (2, 5)},
         "no crops": Recipe(augment="none")}
@@ -26,6 +27,19 @@ def row(zero_shot, task, recipe: Recipe) -> dict[str, float]:
     """Fine-tune, or find the run in the cache, and score it in percent on every split."""
     scores = percents(trained(zero_shot, task, recipe), {"val": task.val, **task.evaluation})
     return {**scores, "shifts": scores[list(task.shifts)].mean()}
+
+
+def one_standard_error(rates: pd.DataFrame) -> float:
+    """The largest rate whose mean on ``val`` lies within one standard error of the best rate's mean.
+
+    Source: Breiman, Friedman, Olshen, Stone 1984, section 3.4.3, who take the simplest tree within it.
+
+    Args:
+        rates: a row for each run, with the columns ``lr`` and ``val``.
+    """
+    means, errors = rates.groupby("lr")["val"].mean(), rates.groupby("lr")["val"].sem()
+    best = means.idxmax()
+    return float(means.index[means >= means[best] - errors[best]].max())
 
 
 def run(record: Record, seeds: list[int]) -> None:
@@ -40,6 +54,13 @@ def run(record: Record, seeds: list[int]) -> None:
         for column, images in n.items():
             record.number(f"ch05.{name.replace(' ', '_')}.{column}", part[column].tolist(), "percent", images, seeds,
                           GRID[name])
+    search = record.tables["ch05_search"] = pd.DataFrame(
+        [{"lr": rate, "seed": seed, "val": percent(trained(zero_shot, task, Recipe(lr=rate, seed=seed)), task.val)}
+         for rate in SEARCH for seed in seeds])
+    for rate, part in search.groupby("lr"):
+        record.number(f"ch05.search.lr_{rate:g}", part["val"].tolist(), "percent", n["val"], seeds, Recipe(lr=rate))
+    record.number("ch05.search.chosen", one_standard_error(search), "learning rate", n["val"])
+
     rates = table[table["setting"].str.startswith("lr")]
     for column in ("test", "shifts", "emoji"):
         values = [np.corrcoef(np.log10(part["lr"]), part[column])[0, 1] for _, part in rates.groupby("seed")]

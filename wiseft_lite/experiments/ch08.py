@@ -13,7 +13,6 @@ from wiseft_lite.connectivity import barrier, observation_1, observation_2
 from wiseft_lite.diversity import (
     cka_complement, kappa_complement, kl_divergence, margins, overrides, prediction_diversity)
 from wiseft_lite.encoders import load_clip
-from wiseft_lite.experiments.ch05 import RATES as GENTLE
 from wiseft_lite.experiments.common import n_shifts
 from wiseft_lite.features import pixels
 from wiseft_lite.landscape import corners, plane, shuffle_units
@@ -27,7 +26,7 @@ from wiseft_lite.training import PROBE, Recipe, linear_probe
 from wiseft_lite.weights import Weights, distance, interpolate
 from wiseft_lite.zeroshot import zero_shot_classifier
 
-RATES = (*GENTLE, 7e-3, 1e-2)
+RATES = (5e-5, 2e-4, 6e-4, 2e-3, 4e-3, 7e-3, 1e-2)  # 6e-4 is the recipe's own
 QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)  # enough to find a wall between two runs
 WALLS = ("test", "emoji")  # where the path is measured for every rate
 MODELS = ("zero-shot", "probe", "half probe", "other half", "end-to-end", "other run")

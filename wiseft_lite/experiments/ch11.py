@@ -23,8 +23,7 @@ from wiseft_lite.training import PROBE, Recipe, fit
 from wiseft_lite.zeroshot import zero_shot_classifier
 
 SHOTS = (1, 5, 10, 25, 50, 1000)  # pictures a class; the last is all there are
-RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)  # for each probe the one that is best on val
-FIXED = 1e-2  # and one rate for all, to see what the number of pictures does by itself
+RATES = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)  # of the probes
 STEPS = 300
 LONGER = 20  # epochs, the other candidate beside the recipe's own
 MODELS = ("half", "chosen", "oracle")
@@ -70,9 +69,20 @@ def shot_curve(zero_shot: ImageClassifier, task: Task, features: Features, k: in
     return pd.DataFrame(curves).rename_axis("alpha")
 
 
-def searched(curves: Mapping[float, pd.DataFrame]) -> float:
-    """The learning rate whose probe (alpha = 1) is best on ``val``; of equals the smallest."""
-    return min(curves, key=lambda rate: (-curves[rate].loc[1.0, "val"], rate))
+def searched(table: pd.DataFrame) -> pd.DataFrame:
+    """Of each task, k and seed the curve of the rate whose probe (alpha = 1) is best on ``val``.
+
+    Of equal rates the smallest counts. This is the paper's way: a search for each data set and each k.
+    """
+    ends = table[table["alpha"] == 1].sort_values(["val", "rate"], ascending=[False, True])
+    best = ends.drop_duplicates(["task", "k", "seed"])[["task", "k", "seed", "rate"]]
+    return table.merge(best, on=list(best))
+
+
+def one_rate(table: pd.DataFrame) -> float:
+    """The rate that is best on ``val`` for probes on all pictures, mean over tasks and seeds."""
+    ends = table[(table["alpha"] == 1) & (table["k"] == table["k"].max())]
+    return float(ends.groupby("rate")["val"].mean().idxmax())
 
 
 def points(curve: pd.DataFrame) -> dict[str, float]:
@@ -128,31 +138,40 @@ def record_tasks(record: Record, table: pd.DataFrame, n: Mapping[str, int], seed
         record.number(f"ch11.{model}_wins", wins, f"of the {len(n)} tasks", sum(n.values()))
 
 
-def record_shots(record: Record, table: pd.DataFrame, rates: pd.DataFrame, n: int, seeds: list[int]) -> None:
-    """The gains of the probes, mean over the tasks, and the best alpha for each number of pictures."""
-    rows = reduced(table, ["task", "k", "seed"])
-    fixed = rates[rates["rate"] == FIXED]
-    for k, part in rows.groupby("k"):
-        name = f"ch11.shots_{'all' if k == SHOTS[-1] else k}"
+def record_shots(record: Record, search: str, table: pd.DataFrame, n: int, seeds: list[int]) -> pd.DataFrame:
+    """The gains of the probes, mean over the tasks, and the best alpha for each number of pictures.
 
-        def add(key: str, values: Sequence[float], unit: str) -> None:
-            record.number(f"{name}.{key}", list(values), unit, n, seeds, PROBE)
+    Args:
+        record: takes the numbers, named ``ch11.{search}_{k}``.
+        search: how the rate was chosen.
+        table: one curve for each task, k and seed.
+        n: test pictures of all tasks together.
+        seeds: those in the table.
+
+    Returns:
+        The points of each curve.
+    """
+    rows = reduced(table, ["task", "k", "seed", "rate"])
+    for k, part in rows.groupby("k"):
+        name = f"ch11.{search}_{'all' if k == SHOTS[-1] else k}"
+
+        def add(key: str, values: pd.Series, unit: str) -> None:
+            record.number(f"{name}.{key}", values.tolist(), unit, n, seeds, PROBE)
 
         means = part.drop(columns="task").groupby("seed").mean()
-        for model in ("zero_shot", "fine_tuned", *MODELS):
+        for model in ("fine_tuned", *MODELS):
             add(model, means[model], "percent")
-            if model != "zero_shot":
-                for rival in RIVALS:
-                    add(f"{model}_over_{rival}", means[model] - means[rival], "points")
+            for rival in RIVALS:
+                add(f"{model}_over_{rival}", means[model] - means[rival], "points")
         tasks = part.groupby("task")[[*MODELS, *RIVALS]].mean()
         for model in MODELS:
             gain = tasks[model] - tasks["better"]
             record.number(f"{name}.{model}_spread", gain.std(), "points, standard deviation between tasks", n)
             record.number(f"{name}.{model}_wins", int((gain > 0).sum()), f"of the {len(tasks)} tasks", n)
-        for key, curves in (("best_alpha", table[table["k"] == k]), ("fixed_best_alpha", fixed[fixed["k"] == k])):
-            mean = curves.groupby(["seed", "alpha"])["test"].mean().unstack("alpha")
-            add(key, mean.idxmax(axis=1), "alpha")
-        add("chosen_alpha", means["chosen_alpha"], "alpha")
+        mean = table[table["k"] == k].groupby(["seed", "alpha"])["test"].mean().unstack("alpha")
+        add("best_alpha", mean.idxmax(axis=1), "alpha, best on test for the mean of the tasks")
+        add("chosen_alpha", means["chosen_alpha"], "alpha, mean of the tasks")
+    return rows.assign(search=search)
 
 
 def run(record: Record, seeds: list[int]) -> None:
@@ -175,25 +194,23 @@ def run(record: Record, seeds: list[int]) -> None:
         record.number(f"ch11.epochs_{epochs}.val", sum(ends) / len(ends), "percent",
                       sum(len(tasks[name].val) for name in small), recipe=recipe)
 
-    chosen, everything = [], []
+    curves = []
     for name, task in tasks.items():
-        features = encoded(starts[name], task)
-        counts = torch.bincount(task.train.labels)
+        features, counts = encoded(starts[name], task), torch.bincount(task.train.labels)
         for k in SHOTS:
-            label = "all" if k == SHOTS[-1] else k
-            record.number(f"ch11.{name}.pictures_{label}", int(counts.clamp(max=k).sum()), "images", None)
-            for seed in seeds:
-                found = {rate: shot_curve(starts[name], task, features, k, rate, seed) for rate in RATES}
-                best = searched(found)
-                for rate, curve in found.items():
-                    row = curve.reset_index().assign(task=name, k=k, seed=seed, rate=rate)
-                    everything.append(row)
-                    chosen += [row] if rate == best else []
-    columns = ["k", "seed", "rate", "alpha", "val", "test"]
-    table = record.tables["ch11_shots"] = pd.concat(chosen)[["task", *columns]]
-    rates = pd.concat(everything).groupby(columns[:4])[columns[4:]].mean().reset_index()
-    record.tables["ch11_rates"] = rates  # mean over the tasks
-    record_shots(record, table, rates, sum(n.values()), seeds)
+            record.number(f"ch11.{name}.pictures_{'all' if k == SHOTS[-1] else k}", int(counts.clamp(max=k).sum()),
+                          "images", None)
+            curves += [shot_curve(starts[name], task, features, k, rate, seed).reset_index()
+                       .assign(task=name, k=k, seed=seed, rate=rate) for rate in RATES for seed in seeds]
+    probes = pd.concat(curves)
+    rate = one_rate(probes)
+    record.number("ch11.one_rate", rate, "learning rate", None)
+    shots = [record_shots(record, search, table, sum(n.values()), seeds)
+             for search, table in (("searched", searched(probes)), ("one_rate", probes[probes["rate"] == rate]))]
+    record.tables["ch11_shots"] = pd.concat(shots)
+    keys = ["k", "seed", "rate", "alpha"]
+    record.tables["ch11_rates"] = probes.groupby(keys)[["val", "test"]].mean().reset_index()  # mean over the tasks
     for k in SHOTS[:-1]:
         full = sum(int((torch.bincount(task.train.labels) >= k).sum()) for task in tasks.values())
         record.number(f"ch11.classes_with_{k}", full, "classes", None)
+    print(pd.concat(shots).groupby(["search", "k"]).mean(numeric_only=True).round(1).to_string())
