@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import io
 import sys
 import textwrap
-import tokenize
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,42 +38,15 @@ def guessed(name: str) -> float | None:
     return _guesses.get(name)
 
 
-def _narrow(source: str, width: int = 79) -> str:
-    """The same code, its long lines broken after a comma or before a word where brackets allow it."""
-    lines, breaks, brackets, in_text = source.splitlines(), {}, [], 0
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        kind, (row, column) = tokenize.tok_name[token.type], token.start
-        in_text += kind.endswith("STRING_START") - kind.endswith("STRING_END")  # newer Pythons cut f-strings up
-        if in_text or kind == "STRING":
-            continue
-        if token.string in ("(", "[", "{"):
-            brackets.append(token.start)
-        elif token.string in (")", "]", "}"):
-            brackets.pop()
-        word = kind == "NAME" and token.string in ("for", "if", "else", "and", "or")
-        if brackets and (token.string == "," or word):
-            breaks.setdefault(row, []).append((column if word else column + 1, brackets[-1]))
-    for row, line in enumerate(lines, start=1):
-        margin = len(line) - len(line.lstrip())
-        fits = [(place, bracket) for place, bracket in breaks.get(row, []) if margin < place <= width]
-        if len(line) > width and fits:
-            place, (opened, column) = fits[-1]
-            if opened == row:
-                margin = column + 1 if column < width // 2 else margin + 8
-            lines[row - 1:row] = [line[:place].rstrip(), " " * margin + line[place:].lstrip()]
-            return _narrow("\n".join(lines), width)
-    return source
-
-
 def show(function: Callable) -> None:
-    """Print the library's own source of a function, without its docstring, in lines that fit a page."""
+    """Print the library's own source of a function, without its docstring."""
     source = textwrap.dedent(inspect.getsource(function))
     doc = inspect.getdoc(function)
     if doc and '"""' in source:
         start = source.index('"""')
         end = source.index('"""', start + 3) + 3
         source = source[:start].rstrip() + "\n" + source[end:].lstrip("\n")
-    print(_narrow(source.rstrip()))
+    print(source.rstrip())
 
 
 def expect(key: str, value: float) -> None:

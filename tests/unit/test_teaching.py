@@ -1,14 +1,10 @@
-import ast
-import inspect
 import json
 import subprocess
 import sys
 
 import pytest
 
-from wiseft_lite import UserError, interpolate, ledger, training
-from wiseft_lite.experiments.ch01 import miniature
-from wiseft_lite.experiments.ch07 import choices
+from wiseft_lite import UserError, interpolate, ledger
 from wiseft_lite.ledger import Record
 from wiseft_lite.teaching import expect, guess, guessed, ready, show
 
@@ -22,18 +18,6 @@ def test_show_prints_live_source_without_docstring(capsys):
     show(interpolate)
     out = capsys.readouterr().out
     assert out.startswith("def interpolate(") and "_combine" in out and '"""' not in out
-
-
-@pytest.mark.parametrize("function", [miniature, choices, training.linear_probe, training.finetune])
-def test_shown_lines_fit_the_page_and_mean_the_same(function, capsys):
-    source = inspect.getsource(function)
-    assert max(map(len, source.splitlines())) > 80
-    show(function)
-    out = capsys.readouterr().out
-    assert max(map(len, out.splitlines())) < 80
-    shown, whole = ast.parse(out), ast.parse(source)
-    whole.body[0].body = whole.body[0].body[1:]  # without the docstring
-    assert ast.dump(shown) == ast.dump(whole)
 
 
 def test_in_a_notebook_figures_are_drawn_sharp():
