@@ -45,7 +45,8 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True,
                          help="go on from where this very command was cut short")
     sub.add_argument("--augment", help="none, crop or strong; the recipe's own if not given")
-    sub = command("sweep", commands.sweep, "measure the models on the line between two checkpoints", "results/sweep.jsonl")
+    sub = command("sweep", commands.sweep, "measure the models on the line between two checkpoints",
+                  "results/sweep.jsonl")
     sub.add_argument("zero_shot", type=Path, help="checkpoint at alpha 0")
     sub.add_argument("fine_tuned", type=Path, help="checkpoint at alpha 1")
     sub.add_argument("--task", default="iconshift", help="see 'wiseft-lite tasks'")
@@ -59,7 +60,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("file", type=Path, help="the file; nothing in it is run")
     sub.add_argument("--classes", type=Path, metavar="FILE",
                      help="class names, one a line, in the order of the file's head; leave it out for a whole CLIP")
-    sub.add_argument("--architecture", metavar="ARCH", help="open_clip's name for it; found from the shapes if not given")
+    sub.add_argument("--architecture", metavar="ARCH",
+                     help="open_clip's name for it; found from the shapes if not given")
     sub.add_argument("--sha256", help="what the file must hash to")
     sub = command("export", commands.export, "write a checkpoint as a folder that open_clip alone can use",
                   "results/exported")

@@ -6,6 +6,8 @@ import argparse
 import shutil
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -119,7 +121,8 @@ def import_file(args: argparse.Namespace) -> None:
     try:
         names = [line.strip() for line in args.classes.read_text().splitlines() if line.strip()]
     except (OSError, ValueError) as error:
-        raise UserError(f"--classes {args.classes} cannot be read ({error}); give a text file, one name a line") from None
+        raise UserError(f"--classes {args.classes} cannot be read ({error}); give a text file, one name a "
+                        "line") from None
     classifier = interchange.import_checkpoint(args.file, names, **how)
     checkpoints.save(classifier, args.out, overwrite=args.overwrite)
     print(f"written: {args.out} ({classifier.encoder_name}, {len(names)} classes)")
@@ -133,8 +136,17 @@ def export(args: argparse.Namespace) -> None:
     print(f"written: {args.out}: {', '.join(sorted(path.name for path in args.out.iterdir()))}")
 
 
+@contextmanager
+def _doubts() -> Iterator[None]:
+    """Say warnings in one line each, without the place in the code."""
+    with warnings.catch_warnings(record=True) as doubts:
+        yield
+    for doubt in doubts:
+        print(f"wiseft-lite: {doubt.message}", file=sys.stderr)
+
+
 def sweep(args: argparse.Namespace) -> None:
-    from wiseft_lite import checkpoints, sweeps, tasks
+    from wiseft_lite import checkpoints, connectivity, sweeps, tasks
 
     _check_new(args.out, args.overwrite)
     alphas = _alphas(args.alphas)
@@ -142,11 +154,11 @@ def sweep(args: argparse.Namespace) -> None:
     names = args.splits.split(",") if args.splits else list(task.evaluation)
     splits = {name: task.split(name) for name in names}
     zero_shot, fine_tuned = checkpoints.load(args.zero_shot), checkpoints.load(args.fine_tuned)
-    with warnings.catch_warnings(record=True) as doubts:
+    with _doubts():
+        connectivity.connected(zero_shot, fine_tuned, task.val)
+    with _doubts():
         table = sweeps.sweep(zero_shot, fine_tuned, splits, alphas, progress=True, passes=args.passes)
     show_table(table)
-    for doubt in doubts:
-        print(f"wiseft-lite: {doubt.message}", file=sys.stderr)
     write_results(table, args.out)
     print(f"written: {args.out}")
 
