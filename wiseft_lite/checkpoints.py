@@ -108,7 +108,8 @@ def read_card(folder: str | Path) -> dict:
         raise UserError(f"{folder} is no checkpoint (it has no card.json); give a folder made by save") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}); save the checkpoint again") from error
-    missing = [key for key in ("schema", "encoder", "class_names", "sha256") if key not in card]
+    kinds = {"schema": int, "encoder": str, "class_names": list, "sha256": str}
+    missing = [key for key, kind in kinds.items() if not (isinstance(card, dict) and isinstance(card.get(key), kind))]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}; save the checkpoint again")
     if card["schema"] > SCHEMA:

@@ -180,11 +180,11 @@ def architectures_of(shapes: Mapping[str, torch.Size]) -> dict[str, dict]:
         ['RN50', 'RN50-quickgelu']
     """
     open_clip, found = _open_clip(), {}
-    width = shapes["visual.conv1.weight"][0] if "visual.conv1.weight" in shapes else None
+    width = (shapes.get("visual.conv1.weight") or (0,))[0]
     for name in open_clip.list_models():
         config = open_clip.get_model_config(name)
         vision, text = config["vision_cfg"], config["text_cfg"]
-        if "timm_model_name" in vision or "hf_model_name" in text or vision["width"] not in (width, 2 * (width or 0)):
+        if "timm_model_name" in vision or "hf_model_name" in text or vision["width"] not in (width, 2 * width):
             continue
         before = logging.root.manager.disable
         logging.disable(logging.WARNING)  # open_clip warns that this model has no weights, which is the point

@@ -215,4 +215,3 @@ class _Reader:
                 stack.append(arg)
             elif kind not in ("PROTO", "FRAME"):
                 raise ValueError(f"instruction {kind}, which no checkpoint needs")
-        raise ValueError("it ends early")

@@ -57,17 +57,17 @@ def import_checkpoint(path: str | Path, class_names: Sequence[str], *, architect
     Source: src/models/modeling.py of wise-ft; utils.py of model-soups.
     """
     parts = _read(path, sha256)
-    if not parts.head.keys() >= {"weight"}:
+    if "weight" not in parts.head:
         raise UserError(f"{path} has no classification head; read the whole CLIP with import_clip, and write a head "
                         "with zero_shot_classifier")
     name = f"{_architecture(parts, parts.image, architecture)}/none"
     clip = load_clip(name)
     encoder = clip.model.visual.requires_grad_(True)
     encoder.load_state_dict({key.removeprefix("visual."): tensor for key, tensor in parts.image.items()})
-    head = Head(**parts.head)
-    if head.weight.shape[1:] != (encoder.output_dim,):
-        raise UserError(f"{path}: a head of shape {tuple(head.weight.shape)} does not fit the image tower")
-    return ImageClassifier(encoder, head, clip.preprocess, class_names, name).eval()
+    weight, bias = parts.head["weight"], parts.head.get("bias")
+    if weight.shape[1:] != (encoder.output_dim,) or bias is not None and bias.shape != weight.shape[:1]:
+        raise UserError(f"{path}: a head of shape {tuple(weight.shape)} does not fit the image tower or its own bias")
+    return ImageClassifier(encoder, Head(weight, bias), clip.preprocess, class_names, name).eval()
 
 
 def import_clip(path: str | Path, folder: str | Path, *, architecture: str | None = None,
@@ -138,7 +138,6 @@ def _write(folder: str | Path, config: dict, towers: dict[str, Tensor], classifi
 
 def _read(path: str | Path, sha256: str | None) -> _Parts:
     """Sort a file's tensors into towers and head."""
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path, names = Path(path), set()
@@ -149,7 +148,7 @@ def _read(path: str | Path, sha256: str | None) -> _Parts:
     if path.suffix == ".safetensors":
         try:
             weights = load_file(path)
-        except (SafetensorError, ValueError) as error:
+        except Exception as error:
             raise UserError(f"{path} is damaged ({error}); copy or download it again") from error
     else:
         weights, names = inert.read(path)
@@ -188,6 +187,6 @@ def _architecture(parts: _Parts, weights: dict[str, Tensor], wanted: str | None)
               if parts.quick_gelu is None or bool(config.get("quick_gelu")) == parts.quick_gelu}
     kinds = {json.dumps([config["vision_cfg"], bool(config.get("quick_gelu"))]) for config in likely.values()}
     if len(kinds) != 1:
-        raise UserError(f"{parts.path} may be {' or '.join(likely or fits)}; say which with architecture (the weights of "
-                        "OpenAI, and what was fine-tuned from them, need QuickGELU)")
+        raise UserError(f"{parts.path} may be {' or '.join(likely or fits)}; say which with architecture (the weights "
+                        "of OpenAI, and what was fine-tuned from them, need QuickGELU)")
     return min(likely, key=len)

@@ -142,7 +142,8 @@ class States:
             number, _, name = key.partition(".")
             moments[int(number)][name] = tensor
         if self.averages is not None:
-            self.averages.load_state_dict(groups["averages"])
+            device = next(self.model.parameters()).device
+            self.averages.load_state_dict({name: tensor.to(device) for name, tensor in groups["averages"].items()})
         self.model.load_state_dict(groups["model"])
         settings = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": dict(moments), "param_groups": settings})
