@@ -80,12 +80,13 @@ def test_the_better_end_is_taken_task_by_task():
             for name, tests in (("one", (80, 80, 60)), ("two", (60, 80, 80))) for seed in (0, 1)
             for alpha, test in zip((0.0, 0.5, 1.0), tests)]
     record = Record("a test")
-    ch11.record_tasks(record, pd.DataFrame(rows), {"one": 10, "two": 30}, [0, 1])
+    ch11.record_tasks(record, pd.DataFrame(rows), {"one": 10, "two": 30}, {"one": 5, "two": 6}, [0, 1])
     value = {key: entry["value"] for key, entry in record.numbers.items()}
     assert value["ch11.mean.half_over_zero_shot"] == value["ch11.mean.half_over_fine_tuned"] == 10
     assert value["ch11.mean.half_over_better"] == 0 and value["ch11.half_wins"] == 0
     assert value["ch11.one.half_over_fine_tuned"] == 20 and value["ch11.one.error_cut"] == 50
-    assert record.numbers["ch11.mean.half"]["n"] == 40
+    assert record.numbers["ch11.mean.half"]["n"] == 40 and record.numbers["ch11.mean.val_fine_tuned"]["n"] == 11
+    assert record.numbers["ch11.one.val_zero_shot"]["n"] == 5 and record.numbers["ch11.one.oracle_alpha"]["n"] == 10
 
 
 def test_shots_are_averaged_over_tasks_before_the_best_alpha_is_read():

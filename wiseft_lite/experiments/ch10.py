@@ -30,7 +30,7 @@ from wiseft_lite.weights import interpolate
 from wiseft_lite.zeroshot import zero_shot_classifier
 
 DECAYS = (0.9, 0.99, 0.997, 0.999)
-STRENGTHS = (1e-3, 1e-2)  # times a squared distance of about 100: 0.1 and 1, beside a cross-entropy below 1
+STRENGTHS = (1e-3, 1e-2)  # times a squared distance of about 75: 0.08 and 0.8, beside a cross-entropy below 1
 SHARES = (0.3, 0.7)
 BLOCKS, SHOTS = 2, 16
 ON_TOP = ("EMA 0.99", "LP-FT", "strong augmentation")  # controls that get a line of their own

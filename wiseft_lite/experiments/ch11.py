@@ -108,15 +108,25 @@ def error_cut(before: float, after: float) -> float:
     return 100 * (after - before) / (100 - before)
 
 
-def record_tasks(record: Record, table: pd.DataFrame, n: Mapping[str, int], seeds: list[int]) -> None:
-    """The end-to-end numbers: for each task, and the mean over all."""
+def record_tasks(record: Record, table: pd.DataFrame, n: Mapping[str, int], n_val: Mapping[str, int],
+                 seeds: list[int]) -> None:
+    """The end-to-end numbers: for each task, and the mean over all.
+
+    Args:
+        record: takes the numbers, named ``ch11.{task}`` and ``ch11.mean``.
+        table: one curve for each task and seed.
+        n: test pictures of each task.
+        n_val: pictures of each task's ``val``.
+        seeds: those in the table.
+    """
     rows = reduced(table, ["task", "seed"])
     for name in (*n, "mean"):
         part = rows.drop(columns="task").groupby("seed").mean() if name == "mean" else \
             rows[rows["task"] == name].set_index("seed")
-        images = sum(n.values()) if name == "mean" else n[name]
 
-        def add(key: str, values: pd.Series, unit: str, seeds: list[int] = seeds) -> None:
+        def add(key: str, values: pd.Series, unit: str, seeds: list[int] = seeds,
+                of: Mapping[str, int] = n) -> None:
+            images = sum(of.values()) if name == "mean" else of[name]
             record.number(f"ch11.{name}.{key}", values.tolist(), unit, images, seeds, Recipe())
 
         add("zero_shot", part["zero_shot"].iloc[:1], "percent", [0])
@@ -124,9 +134,10 @@ def record_tasks(record: Record, table: pd.DataFrame, n: Mapping[str, int], seed
             add(model, part[model], "percent")
         for model in ("fine_tuned", *MODELS):
             for rival in RIVALS:
-                add(f"{model}_over_{rival}", part[model] - part[rival], "points")
+                if rival != model:
+                    add(f"{model}_over_{rival}", part[model] - part[rival], "points")
         for key in ("val_zero_shot", "val_fine_tuned"):
-            add(key, part[key], "percent")
+            add(key, part[key], "percent", of=n_val)
         for key in ("chosen_alpha", "oracle_alpha"):
             add(key, part[key], "alpha")
         cuts = rows.assign(cut=error_cut(rows["fine_tuned"], rows["half"]))
@@ -162,7 +173,8 @@ def record_shots(record: Record, search: str, table: pd.DataFrame, n: int, seeds
         for model in ("fine_tuned", *MODELS):
             add(model, means[model], "percent")
             for rival in RIVALS:
-                add(f"{model}_over_{rival}", means[model] - means[rival], "points")
+                if rival != model:
+                    add(f"{model}_over_{rival}", means[model] - means[rival], "points")
         tasks = part.groupby("task")[[*MODELS, *RIVALS]].mean()
         for model in MODELS:
             gain = tasks[model] - tasks["better"]
@@ -183,7 +195,7 @@ def run(record: Record, seeds: list[int]) -> None:
     curves = [own_model(starts[name], task, Recipe(seed=seed)).reset_index().assign(task=name, seed=seed)
               for name, task in tasks.items() for seed in seeds]
     table = record.tables["ch11_tasks"] = pd.concat(curves)[["task", "seed", "alpha", "val", "test"]]
-    record_tasks(record, table, n, seeds)
+    record_tasks(record, table, n, {name: len(task.val) for name, task in tasks.items()}, seeds)
     print(reduced(table, ["task", "seed"]).groupby("task", sort=False).mean().round(1).to_string())
 
     # Are ten epochs enough where they are only forty steps? Asked of val alone, on the six small tasks.

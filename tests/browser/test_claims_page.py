@@ -1,0 +1,66 @@
+"""Chapter 12 in a real browser: the table of claims and the figure of curves, by keyboard, in light and dark."""
+
+import pytest
+from test_site import PAGES, Axe, address, browser, tab  # noqa: F401  (fixtures)
+
+NAME = "book/12_claims.html"
+pytestmark = pytest.mark.skipif(NAME not in PAGES, reason=f"no {NAME} in _build/html; run 'make book' first")
+
+
+@pytest.fixture
+def page(tab, address):  # noqa: F811
+    tab.goto(f"{address}/{NAME}", wait_until="load")
+    return tab
+
+
+def test_the_buttons_show_one_verdict_at_a_time(page):
+    rows, buttons = page.locator(".wf-page tbody tr"), page.locator(".wf-page fieldset").first.locator("input")
+    assert rows.count() >= 30
+    seen = 0
+    for k in range(1, buttons.count()):
+        buttons.nth(k).check()
+        shown = page.locator(".wf-page tbody tr:visible")
+        assert {row.get_attribute("data-verdict") for row in shown.all()} <= {buttons.nth(k).get_attribute("value")}
+        seen += shown.count()
+    buttons.first.check()
+    assert seen == rows.count() == page.locator(".wf-page tbody tr:visible").count()
+
+
+def test_the_links_lead_to_the_chapters(page):
+    links = {link.get_attribute("href") for link in page.locator(".wf-page tbody a").all()}
+    assert len(links) >= 6 and all(f"book/{link}" in PAGES for link in links), links
+
+
+def test_the_slider_and_the_selects_work_by_keyboard(page):
+    slider, text = page.locator("input[name=alpha]"), page.locator(".wf-page output")
+    slider.focus()
+    page.keyboard.press("Home")
+    start = text.inner_text()
+    assert start.startswith("α = 0.0. Paper, ViT-L/14@336px, end-to-end: 76.6 % (+0.0) on ImageNet")
+    page.keyboard.press("End")
+    assert text.inner_text().startswith("α = 1.0. Paper, ViT-L/14@336px, end-to-end: 86.2 % (+9.6) on ImageNet")
+    page.locator("select[name=paper]").select_option(label="Paper, ALIGN, end-to-end")
+    assert "Paper, ALIGN" in text.inner_text() and page.locator("select[name=paper-shift] option").count() == 1
+    page.locator("select[name=our-shift]").select_option("emoji")
+    assert "on emoji" in text.inner_text()
+    page.locator("select[name=paper]").select_option(label="Paper, ViT-B/16, probe")
+    assert "Ours, IconCLIP, probe" in text.inner_text() and "on emoji" in text.inner_text()
+
+
+def test_the_axes_change_from_points_to_percent(page):
+    labels = page.locator(".wf-page svg text")
+    assert any("under shift (points)" in label for label in labels.all_text_contents())
+    page.locator("input[value=accuracy]").check()
+    assert any("under shift (%)" in label for label in labels.all_text_contents())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_accessibility_has_no_serious_finding(browser, address, scheme, width):  # noqa: F811
+    page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+    page.goto(f"{address}/{NAME}", wait_until="load")
+    results = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
+    serious = [f"{v['id']}: {v['nodes'][0]['target']}" for v in results.response["violations"]
+               if v["impact"] in ("serious", "critical")]
+    page.close()
+    assert not serious, serious

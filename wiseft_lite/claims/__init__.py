@@ -1,0 +1,7 @@
+"""The claims of the paper, each with what decides it here: chapter 12."""
+
+from wiseft_lite.claims import controls, data, line, scale, start, why
+from wiseft_lite.claims.rules import FAILS, HOLDS, SCALE, UNDECIDED, VERDICTS, Claim, Evidence
+
+CLAIMS = (*start.CLAIMS, *line.CLAIMS, *why.CLAIMS, *controls.CLAIMS, *data.CLAIMS, *scale.CLAIMS)
+__all__ = ["CLAIMS", "FAILS", "HOLDS", "SCALE", "UNDECIDED", "VERDICTS", "Claim", "Evidence"]
