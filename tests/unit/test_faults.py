@@ -149,6 +149,13 @@ def test_a_damaged_results_file_is_refused_or_read(harm, seed, tmp_path):
         assert str(path) in str(error)
 
 
+@pytest.mark.parametrize("lines", ["", "3", "null", "[1, 2]", '"x"', '{"alpha": 0}\n3', '{"alpha": 0}\nnull'])
+def test_a_results_file_of_another_kind_is_refused(lines, tmp_path):
+    (tmp_path / "results.jsonl").write_text(lines)
+    with pytest.raises(UserError, match="results.jsonl lacks"):
+        read_results(tmp_path / "results.jsonl")
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("harm", ["shortened", "early bit"])
 @pytest.mark.parametrize("member", ["train.webp", "index.csv", "task.json"])
