@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import logging
 import warnings
@@ -186,14 +187,21 @@ def architectures_of(shapes: Mapping[str, torch.Size]) -> dict[str, dict]:
         vision, text = config["vision_cfg"], config["text_cfg"]
         if "timm_model_name" in vision or "hf_model_name" in text or vision["width"] not in (width, 2 * width):
             continue
-        before = logging.root.manager.disable
-        logging.disable(logging.WARNING)  # open_clip warns that this model has no weights, which is the point
-        try:
-            with torch.device("meta"):
-                blank = open_clip.create_model(name, load_weights=False, device="meta").state_dict()
-        finally:
-            logging.disable(before)
+        blank = _shapes(name)
         image = {key for key in blank if key.startswith("visual.")}
-        if image <= shapes.keys() and all(key in blank and blank[key].shape == shapes[key] for key in shapes):
+        if image <= shapes.keys() and all(blank.get(key) == shape for key, shape in shapes.items()):
             found[name] = config
     return found
+
+
+@functools.cache
+def _shapes(name: str) -> dict[str, torch.Size]:
+    """The shapes of an architecture's weights; the model is built on no device, once."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # open_clip warns that this model has no weights, which is the point
+    try:
+        with torch.device("meta"):
+            model = _open_clip().create_model(name, load_weights=False, device="meta")
+    finally:
+        logging.disable(before)
+    return {key: tensor.shape for key, tensor in model.state_dict().items()}

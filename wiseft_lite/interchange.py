@@ -66,7 +66,11 @@ def import_checkpoint(path: str | Path, class_names: Sequence[str], *, architect
     encoder.load_state_dict({key.removeprefix("visual."): tensor for key, tensor in parts.image.items()})
     weight, bias = parts.head["weight"], parts.head.get("bias")
     if weight.shape[1:] != (encoder.output_dim,) or bias is not None and bias.shape != weight.shape[:1]:
-        raise UserError(f"{path}: a head of shape {tuple(weight.shape)} does not fit the image tower or its own bias")
+        raise UserError(f"{path}: a head of shape {tuple(weight.shape)} does not fit the image tower's "
+                        f"{encoder.output_dim} features or its own bias; it is damaged")
+    if len(weight) != len(class_names):
+        raise UserError(f"{path}: the head has {len(weight)} rows but there are {len(class_names)} class names; "
+                        "give one for each row, in its order")
     return ImageClassifier(encoder, Head(weight, bias), clip.preprocess, class_names, name).eval()
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import multiprocessing
 import os
 import pickle
 import random
@@ -17,13 +16,13 @@ from pathlib import Path
 import peers
 import pytest
 import torch
+import victims
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
 from wiseft_lite import (Recipe, Split, Task, UserError, compatible, difference, export_open_clip, finetune,
                          import_checkpoint, import_clip, interpolate, linear_probe, load, predict, save, sweep)
-from wiseft_lite.averaging import MovingAverages
 from wiseft_lite.cli import main
 from wiseft_lite.digest import digest, file_sha256
 from wiseft_lite.results import read_results, write_results
@@ -412,157 +411,71 @@ def test_a_write_that_fails_keeps_what_was_there(theta_0, tuned, what, broken, t
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
-def limited(folder, size, write):
-    """Run in a child: every file longer than ``size`` bytes fails to be written, as on a full disk."""
-    import resource
-
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-    write(folder)
-
-
-def in_a_child(function, *arguments):
-    """Fork, so that the child need not import torch anew; returns its exit code."""
-    child = multiprocessing.get_context("fork").Process(target=function, args=arguments)
-    child.start()
-    child.join(300)
-    return child.exitcode
-
-
 @pytest.mark.parametrize("seed", range(4))
-def test_a_disk_that_fills_up_in_the_middle_of_a_file_is_one_error(theta_0, seed, tmp_path):
+def test_a_disk_that_fills_up_in_the_middle_of_a_file_is_one_error(theta_0, checkpoint, seed, tmp_path):
     folder = save(theta_0, tmp_path / "a")
-    size = (folder / "model.safetensors").stat().st_size
-
-    def write(folder):
-        try:
-            save(theta_0, folder, overwrite=True)
-        except UserError:
-            os._exit(7)
-
-    assert in_a_child(limited, folder, random.Random(seed).randrange(size), write) == 7
+    room = random.Random(seed).randrange((folder / "model.safetensors").stat().st_size)
+    assert victims.exit_code(victims.save_with_little_room, checkpoint, folder, room) == 7
     assert torch.equal(load(folder).head.weight, theta_0.head.weight)
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
 
 
-DATA = torch.randn(24, 6, generator=torch.Generator().manual_seed(0))
-LABELS = torch.arange(24) % 3
 KILLS = 30
-
-
-def noisy(x):
-    return x + 0.1 * torch.randn_like(x)
-
-
-def network():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3))
-
-
-def whole_run(folder=None):
-    model, averages = network(), MovingAverages([0.9])
-    fit(model, DATA, LABELS, Recipe(epochs=3, lr=1e-2, batch_size=5), transform=noisy, after_step=averages,
-        folder=folder)
-    return digest(model.state_dict(), averages.state_dict())
-
-
-def killed_run(folder, at):
-    """Train and die by SIGKILL at the ``at``-th event: a step, or a point before, in or after a write of a state."""
-    import safetensors.torch
-
-    from wiseft_lite import resume
-
-    events = [0]
-
-    def event(harm=lambda: None):
-        events[0] += 1
-        if events[0] == at:
-            harm()
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def around(owner, name, harm=lambda *a, **k: None):
-        function = getattr(owner, name)
-
-        def watched(*a, **k):
-            event(lambda: harm(*a, **k))
-            result = function(*a, **k)
-            event()
-            return result
-
-        setattr(owner, name, watched)
-
-    resume.SECONDS = 0
-    around(safetensors.torch, "save_file", lambda tensors, path, metadata: Path(path).write_bytes(os.urandom(500)))
-    around(os, "fsync")
-    around(os, "replace")
-    around(Path, "unlink")
-    around(torch.optim.AdamW, "step")
-    whole_run(folder)
-    (folder / "events").write_text(str(events[0]))
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("events")
-    assert in_a_child(killed_run, folder, -1) == 0
-    return whole_run(), int((folder / "events").read_text())
+    assert victims.exit_code(victims.killed_run, folder, -1) == 0
+    return victims.whole_run(), int((folder / "events").read_text())
 
 
 @pytest.mark.parametrize("seed", range(KILLS))
 def test_a_run_killed_at_a_random_point_resumes_to_the_same_bits(uninterrupted, seed, tmp_path):
     bits, events = uninterrupted
     at = sorted(random.Random(0).sample(range(1, events + 1), KILLS))[seed]
-    assert in_a_child(killed_run, tmp_path, at) == -signal.SIGKILL
-    assert whole_run(tmp_path) == bits
+    assert victims.exit_code(victims.killed_run, tmp_path, at) == -signal.SIGKILL
+    assert victims.whole_run(tmp_path) == bits
     assert not list(tmp_path.glob("*.part"))
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_run_killed_from_outside_again_and_again_ends_with_the_same_bits(uninterrupted, seed, tmp_path):
-    rng, context = random.Random(seed), multiprocessing.get_context("fork")
+    rng = random.Random(seed)
     for _ in range(3):
-        child = context.Process(target=killed_run, args=(tmp_path, -1))
+        begins = victims.CONTEXT.Event()
+        child = victims.CONTEXT.Process(target=victims.killed_run, args=(tmp_path, -1, begins))
         child.start()
-        time.sleep(rng.uniform(0.01, 0.3))
+        assert begins.wait(300)
+        time.sleep(rng.uniform(0.0, 0.2))
         child.kill()
         child.join()
-    assert whole_run(tmp_path) == uninterrupted[0]
+    assert victims.whole_run(tmp_path) == uninterrupted[0]
 
 
-def one_of_two(task, theta_0, cache, ready, result):
-    os.environ["WISEFT_CACHE"] = str(cache)
-    ready.wait(200)
-    model = trained(theta_0, task, Recipe(epochs=1, lr=1e-2, batch_size=16), progress=True)
-    result.put(digest(model.state_dict()))
+ONE_EPOCH = Recipe(epochs=1, lr=1e-2, batch_size=16)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_two_processes_on_one_cache_train_once_and_agree(theta_0, task, seed, tmp_path, monkeypatch, capfd):
+def test_two_processes_on_one_cache_train_once_and_agree(checkpoint, task, seed, tmp_path, monkeypatch):
     monkeypatch.setenv("WISEFT_CACHE", str(tmp_path))
-    context = multiprocessing.get_context("fork")
-    ready, result = context.Barrier(2), context.Queue()
-    children = [context.Process(target=one_of_two, args=(task, theta_0, tmp_path, ready, result)) for _ in range(2)]
+    ready, result = victims.CONTEXT.Barrier(2), victims.CONTEXT.Queue()
+    arguments = (checkpoint, task, ONE_EPOCH, tmp_path, ready, result)
+    children = [victims.CONTEXT.Process(target=victims.train_when_both_are_ready, args=arguments) for _ in range(2)]
     for child in children:
         child.start()
-    found = {result.get(timeout=300) for _ in children}
+    bits, said = zip(*[result.get(timeout=300) for _ in children])
     for child in children:
         child.join()
-    assert len(found) == 1 and capfd.readouterr().out.count("Training (finetune") == 1
+    assert len(set(bits)) == 1 and "".join(said).count("Training (finetune") == 1
     assert len([p for p in cache_folder().iterdir() if p.is_dir()]) == 1
 
 
-def test_a_killed_process_leaves_the_cache_usable(theta_0, task, tmp_path, monkeypatch):
+def test_a_killed_process_leaves_the_cache_usable(theta_0, checkpoint, task, tmp_path, monkeypatch):
     monkeypatch.setenv("WISEFT_CACHE", str(tmp_path))
-    recipe = Recipe(epochs=1, lr=1e-2, batch_size=16)
-
-    def die_while_saving():
-        monkeypatch.setattr("wiseft_lite.runs.save", lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL))
-        trained(theta_0, task, recipe, progress=False)
-
-    assert in_a_child(die_while_saving) == -signal.SIGKILL
-    expected = finetune(theta_0, task, recipe)
-    assert digest(trained(theta_0, task, recipe, progress=False).state_dict()) == digest(expected.state_dict())
+    assert victims.exit_code(victims.die_while_saving, checkpoint, task, ONE_EPOCH, tmp_path) == -signal.SIGKILL
+    expected = finetune(theta_0, task, ONE_EPOCH)
+    assert digest(trained(theta_0, task, ONE_EPOCH, progress=False).state_dict()) == digest(expected.state_dict())
 
 
 @pytest.mark.parametrize("arguments", [

@@ -163,7 +163,9 @@ def without(weights, *endings):
     (lambda: {**peers.model_soups_weights(), "model.visual.more": torch.ones(1)}, "fits no architecture"),
     (lambda: {**peers.model_soups_weights(), "model.visual.proj": torch.ones(32, 8)}, "fits no architecture"),
     (lambda: {**peers.model_soups_weights(), "classification_head.weight": torch.ones(3, 8)}, "does not fit"),
-    (lambda: {**peers.model_soups_weights(), "classification_head.weight": torch.ones(4, 16)}, "4 rows .* 3 class"),
+    (lambda: {**peers.model_soups_weights(), "classification_head.weight": torch.ones(4, 16)}, "or its own bias"),
+    (lambda: {**peers.model_soups_weights(), "classification_head.weight": torch.ones(4, 16),
+              "classification_head.bias": torch.ones(4)}, "4 rows .* 3 class"),
     (lambda: {**peers.model_soups_weights(), "model.visual.proj": torch.full((32, 16), torch.nan)}, "not finite in"),
 ])
 def test_files_that_do_not_fit_say_why(weights, message, tmp_path):
