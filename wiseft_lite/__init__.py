@@ -9,13 +9,15 @@ __version__ = "0.1.0"
 
 _HOME = {
     "interpolate": "weights", "average": "weights", "difference": "weights", "distance": "weights",
+    "compatible": "weights", "connected": "connectivity", "barrier": "connectivity",
     "accuracy": "metrics", "Accuracy": "metrics", "macro_f1": "metrics", "worst_group": "metrics",
-    "calibration_error": "metrics", "effective_robustness": "robustness", "barrier": "connectivity",
+    "calibration_error": "metrics", "effective_robustness": "robustness",
     "prediction_diversity": "diversity", "output_ensemble": "ensembles",
     "Head": "models", "ImageClassifier": "models", "freeze": "models",
     "Clip": "encoders", "load_clip": "encoders",
     "Split": "tasks", "Task": "tasks", "load_task": "tasks", "task_names": "tasks",
     "save": "checkpoints", "load": "checkpoints",
+    "import_checkpoint": "interchange", "import_clip": "interchange", "export_open_clip": "interchange",
     "zero_shot_head": "zeroshot", "zero_shot_classifier": "zeroshot",
     "encode": "features", "predict": "features",
     "Recipe": "training", "finetune": "training", "linear_probe": "training",

@@ -63,6 +63,28 @@ class MovingAverages:
                     mean[name] = torch.zeros_like(theta, dtype=torch.promote_types(theta.dtype, torch.float32))
                 mean[name].lerp_(theta.to(mean[name].dtype), 1 - decay)
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything that is kept, as a flat dict of tensors; see ``resume``."""
+        state = {"steps": torch.tensor(self.steps), "decays": torch.tensor(self.decays, dtype=torch.float64)}
+        for number, mean in enumerate(self._means.values()):
+            state |= {f"{number}.{name}": tensor for name, tensor in mean.items()}
+        return state | {f"type.{name}": torch.empty(0, dtype=dtype) for name, dtype in self._types.items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a ``state_dict`` of averages with the same decays.
+
+        Raises:
+            UserError: the decays differ.
+        """
+        if state["decays"].tolist() != list(self.decays):
+            raise UserError(f"the state holds averages for the decays {state['decays'].tolist()}, not for "
+                            f"{list(self.decays)}; take the same decays or another folder")
+        self.steps = int(state["steps"])
+        self._types = {name.removeprefix("type."): tensor.dtype for name, tensor in state.items()
+                       if name.startswith("type.")}
+        self._means = {decay: {name: state[f"{number}.{name}"].clone() for name in self._types}
+                       for number, decay in enumerate(self.decays)}
+
     def debiased(self, decay: float) -> dict[str, Tensor]:
         """Return ``mu_T / (1 - beta^T)``, a weighted mean of the steps alone, as a new state dict.
 

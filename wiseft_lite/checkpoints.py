@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from wiseft_lite import __version__
+from wiseft_lite.digest import file_sha256
 from wiseft_lite.encoders import load_clip
 from wiseft_lite.errors import UserError
 from wiseft_lite.models import Head, ImageClassifier
@@ -22,8 +24,48 @@ from wiseft_lite.models import Head, ImageClassifier
 SCHEMA = 1
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+@contextmanager
+def new_folder(folder: str | Path, overwrite: bool = False, mark: str = "card.json") -> Iterator[Path]:
+    """Give an empty folder to write into, which takes the place of ``folder`` at the end, whole or not at all.
+
+    Args:
+        folder: where the result goes; it must not exist unless ``overwrite``.
+        overwrite: replace what is there.
+        mark: the file by which a folder that may be replaced is known.
+
+    Raises:
+        UserError: the folder exists, is another's, or cannot be written.
+    """
+    from safetensors import SafetensorError
+
+    folder = Path(folder)
+    if folder.exists() and not overwrite:
+        raise UserError(f"{folder} exists; choose another folder or pass overwrite")
+    if folder.exists() and not (folder.is_dir() and ((folder / mark).exists() or not any(folder.iterdir()))):
+        raise UserError(f"{folder} is no checkpoint and is left alone; choose another folder")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}") from error
+    old = part.with_name(f"{part.name}-old")
+    try:
+        yield part
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(part, folder)
+    except (OSError, SafetensorError) as error:
+        if old.exists() and not folder.exists():
+            os.replace(old, folder)
+        raise UserError(f"{folder} cannot be written: {getattr(error, 'strerror', None) or error}") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def portable(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors as safetensors wants them: on the CPU, contiguous, none shared."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
 
 
 def save(classifier: ImageClassifier, folder: str | Path, *, recipe: Any = None,
@@ -42,33 +84,15 @@ def save(classifier: ImageClassifier, folder: str | Path, *, recipe: Any = None,
     """
     from safetensors.torch import save_file
 
-    folder = Path(folder)
-    if folder.exists() and not overwrite:
-        raise UserError(f"{folder} exists; choose another folder or pass overwrite")
-    if folder.exists() and any(folder.iterdir()) and not (folder / "card.json").exists():
-        raise UserError(f"{folder} is no checkpoint and is left alone; choose another folder")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror}") from error
-    try:
-        weights = {k: v.detach().cpu().contiguous().clone() for k, v in classifier.state_dict().items()}
-        save_file(weights, part / "model.safetensors")
+    with new_folder(folder, overwrite) as part:
+        save_file(portable(classifier.state_dict()), part / "model.safetensors")
         card = {
             "schema": SCHEMA, "library": __version__, "encoder": classifier.encoder_name,
-            "class_names": list(classifier.class_names), "sha256": _digest(part / "model.safetensors"),
+            "class_names": list(classifier.class_names), "sha256": file_sha256(part / "model.safetensors"),
             "recipe": dataclasses.asdict(recipe) if recipe is not None else None, "metrics": metrics or {},
         }
         (part / "card.json").write_text(json.dumps(card, indent=1) + "\n")
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(part, folder)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return folder
+    return Path(folder)
 
 
 def read_card(folder: str | Path) -> dict:
@@ -84,7 +108,8 @@ def read_card(folder: str | Path) -> dict:
         raise UserError(f"{folder} is no checkpoint (it has no card.json); give a folder made by save") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}); save the checkpoint again") from error
-    missing = [key for key in ("schema", "encoder", "class_names", "sha256") if key not in card]
+    kinds = {"schema": int, "encoder": str, "class_names": list, "sha256": str}
+    missing = [key for key, kind in kinds.items() if not (isinstance(card, dict) and isinstance(card.get(key), kind))]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}; save the checkpoint again")
     if card["schema"] > SCHEMA:
@@ -102,7 +127,7 @@ def read_weights(folder: str | Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     card, path = read_card(folder), Path(folder) / "model.safetensors"
-    if not path.exists() or _digest(path) != card["sha256"]:
+    if not path.exists() or file_sha256(path) != card["sha256"]:
         raise UserError(f"{path} is missing or damaged (its hash is not the card's); "
                         "copy or train the checkpoint again")
     return load_file(path)

@@ -5,164 +5,20 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import warnings
-from dataclasses import fields, replace
 from pathlib import Path
 
-import pandas as pd
-
-from wiseft_lite import __version__
+from wiseft_lite import __version__, commands
 from wiseft_lite.errors import UserError
-from wiseft_lite.results import read_results, show_table, write_results
-
-
-def _check_new(path: Path, overwrite: bool) -> None:
-    """Refuse a file, or a folder with something in it, before any work is done."""
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())) and not overwrite:
-        raise UserError(f"{path} exists; choose another --out or pass --overwrite")
-
-
-def _alphas(text: str) -> tuple[float, ...]:
-    try:
-        alphas = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UserError(f"--alphas {text!r} is no list of numbers; write for example 0,0.5,1") from None
-    return alphas
-
-
-def _recipe(args: argparse.Namespace, base):
-    given = {f.name: getattr(args, f.name) for f in fields(base) if getattr(args, f.name, None) is not None}
-    return replace(base, **given)
-
-
-def demo(args: argparse.Namespace) -> None:
-    import time
-
-    from wiseft_lite import encoders, sweeps, tasks, training, zeroshot
-    from wiseft_lite.figures import frontier
-
-    _check_new(args.out, args.overwrite)
-    started = time.time()
-    task = tasks.load_task("iconshift")
-    theta_0 = zeroshot.zero_shot_classifier(encoders.load_clip(args.model), task)
-    print(f"IconShift: {len(task.class_names)} classes, {len(task.train)} training images; "
-          f"zero-shot model {args.model}")
-    tuned = {"probe": training.linear_probe(theta_0, task, progress=True),
-             "end-to-end": training.finetune(theta_0, task, training.Recipe(seed=args.seed), progress=True)}
-    tables = {}
-    for kind, theta_1 in tuned.items():
-        tables[kind] = sweeps.sweep(theta_0, theta_1, task.evaluation, progress=True)
-        print(f"\n{kind}: accuracy in % at each alpha (0 zero-shot, 1 fine-tuned)")
-        show_table(tables[kind])
-    table = pd.concat([t.assign(kind=kind) for kind, t in tables.items()], ignore_index=True)
-    write_results(table[["kind", "alpha", "split", "accuracy", "n", "low", "high"]], args.out / "results.jsonl")
-    _save_figure(frontier(tables, title="IconShift, IconCLIP"), args.out)
-    print(f"\n{time.time() - started:.0f} s; written: {args.out}/results.jsonl, frontier.png, frontier.svg")
-
-
-def _save_figure(figure, folder: Path) -> None:
-    for ending in ("png", "svg"):
-        figure.savefig(folder / f"frontier.{ending}", metadata={"Date": None} if ending == "svg" else None)
-
-
-def list_tasks(args: argparse.Namespace) -> None:
-    from wiseft_lite import tasks
-
-    for name in tasks.task_names():
-        task = tasks.load_task(name)
-        sizes = {"train": task.train, "val": task.val, **task.evaluation}
-        print(f"{name:10} {len(task.class_names):4} classes; "
-              + ", ".join(f"{split} {len(images)}" for split, images in sizes.items()))
-
-
-def _report(classifier, task) -> dict:
-    from wiseft_lite.features import predict
-    from wiseft_lite.metrics import accuracy
-
-    metrics = {}
-    for name, split in task.evaluation.items():
-        result = accuracy(predict(classifier, split), split.labels, split.classes)
-        metrics[name] = result.accuracy
-        print(f"{name:17} {100 * result.accuracy:5.1f} %   "
-              f"[{100 * result.low:.1f}, {100 * result.high:.1f}]   n={result.n}")
-    return metrics
-
-
-def train(args: argparse.Namespace) -> None:
-    """zeroshot, probe and finetune: make a classifier, measure it, save it."""
-    from wiseft_lite import checkpoints, encoders, tasks, training, zeroshot
-
-    trainer, base = {"zeroshot": (None, None), "probe": (training.linear_probe, training.PROBE),
-                     "finetune": (training.finetune, training.Recipe())}[args.command]
-    recipe = _recipe(args, base) if base else None
-    _check_new(args.out, args.overwrite)
-    task = tasks.load_task(args.task)
-    classifier = zeroshot.zero_shot_classifier(encoders.load_clip(args.model), task)
-    if trainer:
-        classifier = trainer(classifier, task, recipe, progress=True)
-    metrics = _report(classifier, task)
-    checkpoints.save(classifier, args.out, recipe=recipe, metrics=metrics, overwrite=args.overwrite)
-    print(f"written: {args.out}")
-
-
-def sweep(args: argparse.Namespace) -> None:
-    from wiseft_lite import checkpoints, sweeps, tasks
-
-    _check_new(args.out, args.overwrite)
-    alphas = _alphas(args.alphas)
-    task = tasks.load_task(args.task)
-    names = args.splits.split(",") if args.splits else list(task.evaluation)
-    splits = {name: task.split(name) for name in names}
-    zero_shot, fine_tuned = checkpoints.load(args.zero_shot), checkpoints.load(args.fine_tuned)
-    with warnings.catch_warnings(record=True) as doubts:
-        table = sweeps.sweep(zero_shot, fine_tuned, splits, alphas, progress=True, passes=args.passes)
-    show_table(table)
-    for doubt in doubts:
-        print(f"wiseft-lite: {doubt.message}", file=sys.stderr)
-    write_results(table, args.out)
-    print(f"written: {args.out}")
-
-
-def plot(args: argparse.Namespace) -> None:
-    from wiseft_lite.figures import frontier
-
-    _check_new(args.out, args.overwrite)
-    table = read_results(args.results)
-    kinds = dict(tuple(table.groupby("kind", sort=False))) if "kind" in table else {"fine-tuned": table}
-    if args.out.suffix not in (".png", ".svg", ".pdf"):
-        raise UserError(f"--out {args.out} must end in .png, .svg or .pdf")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    frontier(kinds).savefig(args.out)
-    print(f"written: {args.out}")
-
-
-def ledger(args: argparse.Namespace) -> None:
-    from wiseft_lite import experiments
-    from wiseft_lite import ledger as book
-
-    for key in args.keys if args.run_again else ():
-        record = experiments.run(key, range(args.seeds))
-        book.write(record)
-        print(f"{key}: {len(record.numbers)} numbers measured and written to {book.LEDGER}")
-    entries = book.read()
-    for key in args.keys:
-        found = {k: v for k, v in entries.items() if k == key or k.startswith(f"{key}.")}
-        if not found:
-            raise UserError(f"the ledger has no entry {key!r}; 'wiseft-lite ledger {key} --run' may make it")
-        for name, known in found.items():
-            spread = "" if known["spread"] is None else f" +- {known['spread']:.2f}"
-            print(f"{name:32} {known['value']:8.2f}{spread} {known['unit']}, n={known['n']}, "
-                  f"{len(known['seeds'])} seeds, {known['code']}, {known['made_by']}")
 
 
 def parser() -> argparse.ArgumentParser:
     main = argparse.ArgumentParser(prog="wiseft-lite", description="Robust fine-tuning by interpolating weights.")
     main.add_argument("--version", action="version", version=__version__)
-    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    known = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run, text: str, out: str | None) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text,
-                                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        sub = known.add_parser(name, help=text, description=text,
+                               formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         sub.set_defaults(run=run)
         if out:
             sub.add_argument("--out", type=Path, default=Path(out), help="where the result goes")
@@ -173,21 +29,24 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--model", default="iconclip", help="iconclip, ARCH/pretrained or local-dir:PATH")
         sub.add_argument("--task", default="iconshift", help="see 'wiseft-lite tasks'")
 
-    sub = command("demo", demo, "zero-shot, probe, fine-tuning and the line between them on IconShift",
+    sub = command("demo", commands.demo, "zero-shot, probe, fine-tuning and the line between them on IconShift",
                   "results/demo")
     sub.add_argument("--model", default="iconclip", help="iconclip, ARCH/pretrained or local-dir:PATH")
     sub.add_argument("--seed", type=int, default=0, help="seed of the fine-tuning")
-    command("tasks", list_tasks, "list the tasks that ship with the package", None)
-    trains(command("zeroshot", train, "write and measure a zero-shot classifier", "results/zeroshot"))
+    command("tasks", commands.list_tasks, "list the tasks that ship with the package", None)
+    trains(command("zeroshot", commands.train, "write and measure a zero-shot classifier", "results/zeroshot"))
     for name, text in (("probe", "train the head alone, on features encoded once"),
                        ("finetune", "train every weight, starting from the zero-shot classifier")):
-        sub = command(name, train, text, f"results/{name}")
+        sub = command(name, commands.train, text, f"results/{name}")
         trains(sub)
         for option, kind in (("epochs", int), ("lr", float), ("weight_decay", float), ("batch_size", int),
                              ("seed", int)):
             sub.add_argument(f"--{option.replace('_', '-')}", type=kind, help="the recipe's own if not given")
+        sub.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True,
+                         help="go on from where this very command was cut short")
     sub.add_argument("--augment", help="none, crop or strong; the recipe's own if not given")
-    sub = command("sweep", sweep, "measure the models on the line between two checkpoints", "results/sweep.jsonl")
+    sub = command("sweep", commands.sweep, "measure the models on the line between two checkpoints",
+                  "results/sweep.jsonl")
     sub.add_argument("zero_shot", type=Path, help="checkpoint at alpha 0")
     sub.add_argument("fine_tuned", type=Path, help="checkpoint at alpha 1")
     sub.add_argument("--task", default="iconshift", help="see 'wiseft-lite tasks'")
@@ -196,9 +55,20 @@ def parser() -> argparse.ArgumentParser:
                      help="comma-separated")
     sub.add_argument("--passes", type=int, metavar="K",
                      help="an odd number such as 5: run K models only and interpolate their logits")
-    sub = command("plot", plot, "draw the frontier of a results file", "results/frontier.png")
+    sub = command("import", commands.import_file, "read a checkpoint of wise-ft, model-soups, OpenAI or open_clip",
+                  "results/imported")
+    sub.add_argument("file", type=Path, help="the file; nothing in it is run")
+    sub.add_argument("--classes", type=Path, metavar="FILE",
+                     help="class names, one a line, in the order of the file's head; leave it out for a whole CLIP")
+    sub.add_argument("--architecture", metavar="ARCH",
+                     help="open_clip's name for it; found from the shapes if not given")
+    sub.add_argument("--sha256", help="what the file must hash to")
+    sub = command("export", commands.export, "write a checkpoint as a folder that open_clip alone can use",
+                  "results/exported")
+    sub.add_argument("checkpoint", type=Path, help="a checkpoint of this library")
+    sub = command("plot", commands.plot, "draw the frontier of a results file", "results/frontier.png")
     sub.add_argument("results", type=Path, help="a results.jsonl of demo or sweep")
-    sub = command("ledger", ledger, "show the book's numbers, or run an experiment again", None)
+    sub = command("ledger", commands.ledger, "show the book's numbers, or run an experiment again", None)
     sub.add_argument("keys", nargs="+", metavar="KEY", help="an experiment such as ch06, or one of its numbers")
     sub.add_argument("--run", dest="run_again", action="store_true", help="measure again and write the ledger")
     sub.add_argument("--seeds", type=int, default=5, help="number of seeds for what is trained")

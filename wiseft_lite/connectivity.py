@@ -1,13 +1,20 @@
 """What a path between two models says: does averaging hold up, or is there a wall on the way?
 
-The functions read a sweep: a table with the columns ``alpha, split, accuracy``, accuracies as shares in 0..1.
+Most functions read a sweep: a table with the columns ``alpha, split, accuracy``, accuracies as shares in 0..1.
 """
 
 from __future__ import annotations
 
+import warnings
+
 import pandas as pd
+import torch
 
 from wiseft_lite.errors import UserError
+from wiseft_lite.models import ImageClassifier
+from wiseft_lite.sweeps import sweep
+from wiseft_lite.tasks import Split
+from wiseft_lite.weights import compatible
 
 _EXACT = 1e-9  # shares that differ by rounding alone count as equal
 
@@ -124,3 +131,43 @@ def barrier(table: pd.DataFrame) -> pd.Series:
         [0.5]
     """
     return (-observation_1(table)["slack"]).clip(lower=0).rename("barrier")
+
+
+def connected(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, split: Split, most: int = 200) -> float:
+    """Return the barrier half-way between two models on a few pictures, and warn if they should not be averaged.
+
+    The usual reasons are a head that started at random, another pre-training, or a learning rate that was too high.
+    There is a warning from a barrier of 5 points on, or of two standard errors where the pictures are few.
+
+    Args:
+        zero_shot: ``theta_0``.
+        fine_tuned: ``theta_1``, with the same classes and architecture.
+        split: labelled pictures; ``task.val`` leaves the test splits alone.
+        most: at most that many of them are used, drawn at random but always the same.
+
+    Returns:
+        The barrier, a share in 0..1.
+
+    Raises:
+        UserError: the two do not fit together, or have weights that are not finite.
+
+    Source: as ``barrier``.
+
+    Example:
+        >>> from wiseft_lite import load_clip, load_task, zero_shot_classifier
+        >>> task = load_task("iconshift")
+        >>> theta_0 = zero_shot_classifier(load_clip("iconclip"), task)
+        >>> connected(theta_0, theta_0, task.val, most=10) < 1e-9
+        True
+    """
+    apart = compatible(zero_shot.state_dict(), fine_tuned.state_dict())
+    rows = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:most].tolist()
+    table = sweep(zero_shot, fine_tuned, {split.name: split.select(rows)}, (0, 0.5, 1))
+    height = barrier(table).item()
+    if height > max(0.05, len(rows) ** -0.5):
+        first, middle, last = 100 * table["accuracy"]
+        warnings.warn(f"the two models are not connected: {first:.0f} % and {last:.0f} % of {len(rows)} pictures of "
+                      f"{split.name!r} are right, but {middle:.0f} % half-way, {100 * height:.0f} points below the "
+                      f"line between them, and their weights differ by {100 * apart:.0f} %; fine-tune from the "
+                      "zero-shot model and its own head, at a lower learning rate", stacklevel=2)
+    return height

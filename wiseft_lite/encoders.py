@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import json
+import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,3 +146,62 @@ def _checked(name: str) -> tuple[str, str | None]:
         near = difflib.get_close_matches(name, ["iconclip", *known], n=3, cutoff=0.3)
         raise UserError(f"unknown model {name!r}; did you mean {', '.join(near) or 'iconclip'}?")
     return arch, tag
+
+
+def open_clip_config(name: str) -> dict:
+    """Return the ``open_clip_config.json`` of a model: its architecture and its preprocessing.
+
+    Raises:
+        UserError: as ``load_clip``.
+
+    Example:
+        >>> open_clip_config("iconclip")["model_cfg"]["embed_dim"]
+        128
+    """
+    clip = load_clip(name)
+    if name == "iconclip" or name.startswith("local-dir:"):
+        folder = ICONCLIP if name == "iconclip" else Path(name.removeprefix("local-dir:"))
+        return json.loads((folder / "open_clip_config.json").read_text())
+    model_cfg = _open_clip().get_model_config(_checked(name)[0])
+    if any(type(module).__name__ == "QuickGELU" for module in clip.model.modules()):
+        model_cfg["quick_gelu"] = True
+    keys = ("mean", "std", "interpolation", "resize_mode")
+    return {"model_cfg": model_cfg, "preprocess_cfg": {key: clip.model.visual.preprocess_cfg[key] for key in keys}}
+
+
+def architectures_of(shapes: Mapping[str, torch.Size]) -> dict[str, dict]:
+    """Return the open_clip architectures, with their configurations, whose weights have these shapes.
+
+    Args:
+        shapes: of all of an image tower (keys ``"visual."...``), and of as much of a text tower as is known.
+
+    Example:
+        >>> shapes = {k: v.shape for k, v in load_clip("RN50-quickgelu/none").model.state_dict().items()}
+        >>> list(architectures_of(shapes))
+        ['RN50', 'RN50-quickgelu']
+    """
+    open_clip, found = _open_clip(), {}
+    width = (shapes.get("visual.conv1.weight") or (0,))[0]
+    for name in open_clip.list_models():
+        config = open_clip.get_model_config(name)
+        vision, text = config["vision_cfg"], config["text_cfg"]
+        if "timm_model_name" in vision or "hf_model_name" in text or vision["width"] not in (width, 2 * width):
+            continue
+        blank = _shapes(name)
+        image = {key for key in blank if key.startswith("visual.")}
+        if image <= shapes.keys() and all(blank.get(key) == shape for key, shape in shapes.items()):
+            found[name] = config
+    return found
+
+
+@functools.cache
+def _shapes(name: str) -> dict[str, torch.Size]:
+    """The shapes of an architecture's weights; the model is built on no device, once."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # open_clip warns that this model has no weights, which is the point
+    try:
+        with torch.device("meta"):
+            model = _open_clip().create_model(name, load_weights=False, device="meta")
+    finally:
+        logging.disable(before)
+    return {key: tensor.shape for key, tensor in model.state_dict().items()}

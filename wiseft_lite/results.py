@@ -18,7 +18,8 @@ def read_results(path: Path) -> pd.DataFrame:
         UserError: it is missing, damaged, or lacks a column.
     """
     try:
-        table = pd.DataFrame([json.loads(line) for line in path.read_text().splitlines() if line.strip()])
+        rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        table = pd.DataFrame([row if isinstance(row, dict) else {} for row in rows])
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; make it with 'wiseft-lite sweep' or 'demo'") from None
     except ValueError as error:

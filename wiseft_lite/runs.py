@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import inspect
 import os
+import shutil
 import sys
-import textwrap
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from wiseft_lite import augmentation, losses, models, training
 from wiseft_lite.checkpoints import read_weights, save
+from wiseft_lite.digest import digest
 from wiseft_lite.errors import UserError
 from wiseft_lite.features import pixels
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Task
 from wiseft_lite.training import Recipe, finetune
-
-
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 
 def cache_folder() -> Path:
@@ -31,42 +25,25 @@ def cache_folder() -> Path:
     return Path(os.environ.get("WISEFT_CACHE") or Path(base) / "wiseft_lite")
 
 
-def _statements(code) -> str:
-    """The source of a module or a function without comments and docstrings: what it does, not what it says."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(code)))
-    for node in ast.walk(tree):
-        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node) is not None:
-            node.body[0] = ast.Pass()
-    return ast.unparse(tree)
-
-
 def fingerprint(classifier: ImageClassifier, task: Task, recipe: Recipe, train: Callable) -> str:
     """Return the name of a run: a hash of its start, its pictures, its recipe and the code that trains."""
-    function, settings = (train.func, train.keywords) if isinstance(train, partial) else (train, {})
-    trains = [name for name, parameter in classifier.named_parameters() if parameter.requires_grad]
-    digest = hashlib.sha256(repr((recipe, function.__qualname__, sorted(settings.items()), trains)).encode())
-    for code in (augmentation, losses, models, training.learning_rate, training.fit, function):
-        digest.update(_statements(code).encode())
-    for name, tensor in sorted(classifier.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    digest.update(pixels(classifier, task.train).numpy().tobytes())
-    digest.update(task.train.labels.numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return digest(recipe, train, classifier, pixels(classifier, task.train), task.train.labels,
+                  augmentation, losses, models, training.learning_rate, training.fit)
 
 
 def trained(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
             train: Callable[..., ImageClassifier] = finetune, progress: bool = True) -> ImageClassifier:
     """Return ``train(classifier, task, recipe)``, from the cache if this very run was done before.
 
-    Two processes that ask for one run at the same time train it once: the second waits.
+    Two processes that ask for one run at the same time train it once: the second waits. A run that is cut
+    short goes on from its last state when it is asked for again.
 
     Args:
         classifier: where to start; it is left alone.
         task: gives the training split.
         recipe: how to train.
-        train: ``finetune``, ``linear_probe``, a function like them, or a ``functools.partial`` of one whose
-            keywords are plain numbers and words: they belong to the run's name.
+        train: ``finetune``, ``linear_probe``, a function like them, with ``progress`` and the ``folder`` for its
+            states, or a ``functools.partial`` of one; its keywords belong to the run's name.
         progress: say on the error stream what happens, and show a bar.
 
     Raises:
@@ -91,8 +68,10 @@ def trained(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
             print(f"Training ({label}, {recipe.epochs} epochs, lr {recipe.lr:g}); "
                   "the next run finds it in the cache.", file=sys.stderr, flush=True)
         started = time.time()
-        model = train(classifier, task, recipe, progress=progress)
+        states = Path(f"{folder}.states")
+        model = train(classifier, task, recipe, progress=progress, folder=states)
         save(model, folder, recipe=recipe, overwrite=True)
+        shutil.rmtree(states, ignore_errors=True)
         if progress:
             print(f"done in {time.time() - started:.0f} s", file=sys.stderr)
     return model

@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from wiseft_lite.errors import UserError, unknown
 from wiseft_lite.features import encode, pixels
 from wiseft_lite.losses import Objective, cross_entropy
 from wiseft_lite.models import ImageClassifier
+from wiseft_lite.resume import States
 from wiseft_lite.tasks import Task
 
 
@@ -92,7 +94,8 @@ def learning_rate(step: int, total: int, recipe: Recipe) -> float:
 def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
         objective: Objective = cross_entropy, transform: Callable[[Tensor], Tensor] | None = None,
         progress: bool = False, after_step: Callable[[nn.Module], None] | None = None,
-        after_epoch: Callable[[int, nn.Module], None] | None = None) -> nn.Module:
+        after_epoch: Callable[[int, nn.Module], None] | None = None,
+        folder: str | Path | None = None, resume: bool = True) -> nn.Module:
     """Train ``model`` in place and return it in eval mode.
 
     Args:
@@ -105,24 +108,33 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
         progress: show a bar.
         after_step: called with the model after each step, to average its weights.
         after_epoch: called with the number of epochs done and the model, to watch it learn.
+        folder: where a state of the run is kept every minute; a run that was cut short goes on from it and ends
+            with the same bits. ``after_step`` then needs a state too, as ``MovingAverages`` has; see ``resume``.
+        resume: False throws the state away and begins anew.
 
     Raises:
-        UserError: the loss is not finite.
+        UserError: the loss or a weight is not finite, or ``after_step`` cannot be resumed.
     """
     from tqdm import tqdm
 
     device = next(model.parameters()).device
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=recipe.lr,
                                   betas=recipe.betas, weight_decay=recipe.weight_decay)
-    total = recipe.epochs * -(-len(inputs) // recipe.batch_size)
+    an_epoch = -(-len(inputs) // recipe.batch_size)
+    total = recipe.epochs * an_epoch
     learning_rate(0, total, recipe)
+    states = States(folder, (fit, learning_rate, recipe, inputs, labels, objective, transform), model, optimizer,
+                    after_step)
     bar = tqdm(total=total, desc="training", unit="step", disable=not progress)
     model.train()
     with torch.random.fork_rng(), bar:  # the caller's random state is left as it was
         torch.manual_seed(recipe.seed)
-        step = 0
-        for epoch in range(recipe.epochs):
-            for rows in torch.randperm(len(inputs)).split(recipe.batch_size):
+        step, order = states.restore(resume)
+        bar.update(step)
+        for epoch in range(step // an_epoch, recipe.epochs):
+            order = torch.randperm(len(inputs)) if order is None else order
+            for rows in order.split(recipe.batch_size)[step % an_epoch:]:
+                states.keep(step, order)
                 batch = inputs[rows]
                 if transform is not None:
                     batch = torch.stack([transform(x) for x in batch])
@@ -141,10 +153,13 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
                     after_step(model)
                 bar.update()
                 bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+            order = None
             if after_epoch is not None:
                 with torch.random.fork_rng():  # watching must not change what is watched
                     after_epoch(epoch + 1, model)
                 model.train()
+    if not all(torch.isfinite(p).all() for p in model.parameters()):
+        raise UserError(f"the last step gave weights that are not finite; lower the rate (it is {recipe.lr:g})")
     return model.eval()
 
 
@@ -157,7 +172,8 @@ def _check_classes(classifier: ImageClassifier, task: Task) -> None:
 def finetune(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(), *,
              objective: Objective = cross_entropy, progress: bool = False,
              after_step: Callable[[ImageClassifier], None] | None = None,
-             after_epoch: Callable[[int, ImageClassifier], None] | None = None) -> ImageClassifier:
+             after_epoch: Callable[[int, ImageClassifier], None] | None = None,
+             folder: str | Path | None = None, resume: bool = True) -> ImageClassifier:
     """Return a copy of ``classifier`` with every weight fine-tuned on ``task.train``.
 
     Args:
@@ -169,9 +185,10 @@ def finetune(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
         progress: show a bar.
         after_step: called with the model so far after each step.
         after_epoch: called with the number of epochs done and the model so far.
+        folder, resume: see ``fit``; a run that was cut short goes on from its last state in the folder.
 
     Raises:
-        UserError: the classes differ, or the loss is not finite.
+        UserError: the classes differ, or as ``fit``.
 
     Source: the paper, section 2, end-to-end fine-tuning.
     """
@@ -179,23 +196,24 @@ def finetune(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
     images = pixels(classifier, task.train)
     return fit(copy.deepcopy(classifier), images, task.train.labels, recipe, objective=objective,
                transform=augmentation(recipe.augment, images.shape[-1]), progress=progress,
-               after_step=after_step, after_epoch=after_epoch)
+               after_step=after_step, after_epoch=after_epoch, folder=folder, resume=resume)
 
 
 def linear_probe(classifier: ImageClassifier, task: Task, recipe: Recipe = PROBE, *,
-                 objective: Objective = cross_entropy, progress: bool = False) -> ImageClassifier:
+                 objective: Objective = cross_entropy, progress: bool = False,
+                 folder: str | Path | None = None, resume: bool = True) -> ImageClassifier:
     """Return a copy of ``classifier`` with its head alone trained, on features encoded once.
 
     The head starts where it is, as a rule at the zero-shot head; the encoder keeps its weights. The
-    objective gets the head as its model and features ``[b, d]`` as its inputs.
+    objective gets the head as its model and features ``[b, d]`` as its inputs; see ``fit`` for the rest.
 
     Raises:
-        UserError: the classes differ, or the loss is not finite.
+        UserError: the classes differ, or as ``fit``.
 
     Source: the paper, section 2, linear classifier (LC).
     """
     _check_classes(classifier, task)
     features, labels = encode(classifier, task.train)
     probe = copy.deepcopy(classifier)
-    fit(probe.head, features, labels, recipe, objective=objective, progress=progress)
+    fit(probe.head, features, labels, recipe, objective=objective, progress=progress, folder=folder, resume=resume)
     return probe.eval()

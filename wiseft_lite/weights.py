@@ -34,6 +34,34 @@ def _check(thetas: Sequence[Weights]) -> None:
                             "they cannot be averaged, make them equal first")
 
 
+def compatible(theta_0: Weights, theta_1: Weights) -> float:
+    """Return how far apart two models are that can be averaged, ``|theta_1 - theta_0| / |theta_0|``.
+
+    Fine-tuning moves a model by some percent of its length. Two models that were pre-trained apart stand about as
+    far from each other as they are long; then their average is no model, and ``connectivity.connected`` measures it.
+
+    Args:
+        theta_0: state dict of the zero-shot model.
+        theta_1: state dict of the fine-tuned model.
+
+    Raises:
+        UserError: keys, shapes or integer buffers differ, or a weight is not finite.
+
+    Example:
+        >>> compatible({"w": torch.tensor([3.0, 4.0])}, {"w": torch.tensor([3.0, 4.5])})
+        0.1
+    """
+    _check([theta_0, theta_1])
+    for name, theta in (("first", theta_0), ("second", theta_1)):
+        bad = [key for key, tensor in theta.items() if not torch.isfinite(tensor).all()]
+        if bad:
+            raise UserError(f"the {name} model has weights that are not finite: {', '.join(bad[:3])}; train it again "
+                            "with a lower learning rate, or copy it again")
+    length = distance(theta_0, {key: torch.zeros_like(tensor) if tensor.is_floating_point() else tensor
+                                for key, tensor in theta_0.items()})
+    return distance(theta_0, theta_1) / length if length else math.inf
+
+
 def _combine(thetas: Sequence[Weights], shares: Sequence[float]) -> dict[str, Tensor]:
     """``sum_i shares_i theta_i``, in float32 or wider, back in each tensor's own type."""
     _check(thetas)

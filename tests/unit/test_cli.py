@@ -1,7 +1,9 @@
 import json
 
 import pytest
+import torch
 
+from wiseft_lite import load, save
 from wiseft_lite.cli import main
 from wiseft_lite.results import read_results
 
@@ -24,6 +26,42 @@ def test_zeroshot_finetune_sweep_plot(shapes, clip_folder, tmp_path, capsys):
     assert "*" in capsys.readouterr().out
     assert main(["plot", str(out), "--out", str(tmp_path / "f.svg")]) == 0
     assert (tmp_path / "f.svg").read_text().lstrip().startswith("<?xml")
+
+
+def test_finetune_that_was_cut_short_goes_on(shapes, clip_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("wiseft_lite.resume.SECONDS", 0)
+    command = ["finetune", "--model", f"local-dir:{clip_folder}", "--epochs", "2", "--batch-size", "16", "--lr", "0.01"]
+    assert main([*command, "--out", str(tmp_path / "whole")]) == 0
+    step = torch.optim.AdamW.step
+
+    def stop(optimizer):
+        if optimizer.state and next(iter(optimizer.state.values()))["step"] == 5:
+            raise KeyboardInterrupt
+        return step(optimizer)
+
+    for option, says in (("--resume", True), ("--no-resume", False)):
+        with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
+            cut.setattr(torch.optim.AdamW, "step", stop)
+            main([*command, "--out", str(tmp_path / option)])
+        assert (tmp_path / f"{option}.states").is_dir() and not (tmp_path / option).exists()
+        capsys.readouterr()
+        assert main([*command, "--out", str(tmp_path / option), option]) == 0
+        assert ("goes on after step 5" in capsys.readouterr().out) == says
+        assert not (tmp_path / f"{option}.states").exists()
+        ends = [load(tmp_path / name).state_dict() for name in ("whole", option)]
+        assert all(torch.equal(value, ends[1][key]) for key, value in ends[0].items())
+
+
+def test_sweep_warns_of_models_that_are_not_connected(shapes, tuned, tmp_path, capsys):
+    theta = tuned.state_dict()
+    other = tuned.with_weights({**theta, **{key: -theta[key] for key in ("encoder.proj", "head.weight")}})
+    save(tuned, tmp_path / "a")
+    save(other, tmp_path / "b")
+    out = ["--alphas", "0,1", "--out", str(tmp_path / "sweep.jsonl"), "--overwrite"]
+    assert main(["sweep", str(tmp_path / "a"), str(tmp_path / "b"), *out]) == 0
+    assert "wiseft-lite: the two models are not connected" in capsys.readouterr().err
+    assert main(["sweep", str(tmp_path / "a"), str(tmp_path / "a"), *out]) == 0
+    assert "not connected" not in capsys.readouterr().err
 
 
 def test_demo_writes_what_it_promises(shapes, clip_folder, tmp_path):

@@ -1,7 +1,9 @@
+import warnings
+
 import pandas as pd
 import pytest
 
-from wiseft_lite import UserError
+from wiseft_lite import UserError, compatible, connected, interpolate
 from wiseft_lite.connectivity import barrier, chord, observation_1, observation_2
 
 # Along a path: 'high' lies above the straight line everywhere, 'low' falls through it at 0.75 most.
@@ -56,3 +58,29 @@ def test_a_path_without_its_ends_or_its_inside_is_refused(path):
     for rows in (path[path["alpha"] > 0], path[path["alpha"].isin([0, 1])], patchy):
         with pytest.raises(UserError, match="at alpha 0, at alpha 1 and at the same alphas"):
             barrier(rows)
+
+
+def mirrored(model):
+    """The same answers from other weights: features and head change their sign together, as in another training."""
+    theta = model.state_dict()
+    return model.with_weights({**theta, "encoder.proj": -theta["encoder.proj"], "head.weight": -theta["head.weight"]})
+
+
+def test_models_on_one_line_are_connected_and_others_warn_with_the_figure(theta_0, tuned, task):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert connected(theta_0, tuned, task.test) < 0.05
+    other = mirrored(tuned)
+    with pytest.warns(UserWarning, match=r"not connected: (\d+) % and \1 % of 30 pictures of 'test' .* points below"):
+        height = connected(tuned, other, task.test)
+    assert height > 0.3
+    with pytest.warns(UserWarning, match="of 15 pictures"):
+        assert connected(tuned, other, task.test, most=15) == connected(tuned, other, task.test, most=15) > 0.26
+
+
+def test_the_distance_between_models_is_a_share_of_their_length(theta_0, tuned):
+    theta, end = theta_0.state_dict(), tuned.state_dict()
+    assert compatible(theta, theta) == 0
+    assert compatible(theta, {k: 2 * v for k, v in theta.items()}) == pytest.approx(1)
+    half = compatible(theta, interpolate(theta, end, 0.5))
+    assert 0 < half == pytest.approx(compatible(theta, end) / 2, rel=1e-4)

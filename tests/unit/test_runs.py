@@ -20,9 +20,9 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def counted():
-    def train(classifier, task, recipe, progress=False):
+    def train(classifier, task, recipe, progress=False, folder=None):
         train.calls += 1
-        return finetune(classifier, task, recipe)
+        return finetune(classifier, task, recipe, folder=folder)
 
     train.calls = 0
     return train
@@ -75,6 +75,27 @@ def test_a_cache_that_cannot_be_written_says_so(theta_0, task, tmp_path, monkeyp
     monkeypatch.setenv("WISEFT_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(UserError, match="set WISEFT_CACHE"):
         trained(theta_0, task, RECIPE, progress=False)
+
+
+def test_a_run_that_was_cut_short_goes_on_and_leaves_nothing_behind(theta_0, task, monkeypatch, capsys):
+    whole = trained(theta_0, task, RECIPE, progress=False)
+    monkeypatch.setenv("WISEFT_CACHE", str(cache_folder()) + "-2")
+    monkeypatch.setattr("wiseft_lite.resume.SECONDS", 0)
+    step = torch.optim.AdamW.step
+
+    def stop(optimizer):
+        if next(iter(optimizer.state.values()), {"step": 0})["step"] == 2:
+            raise KeyboardInterrupt
+        return step(optimizer)
+
+    with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
+        cut.setattr(torch.optim.AdamW, "step", stop)
+        trained(theta_0, task, RECIPE, progress=False)
+    assert len(list(cache_folder().glob("*.states/*.safetensors"))) == 2
+    again = trained(theta_0, task, RECIPE, progress=False)
+    assert "goes on after step 2" in capsys.readouterr().out
+    assert all(torch.equal(v, again.state_dict()[k]) for k, v in whole.state_dict().items())
+    assert not list(cache_folder().glob("*.states"))
 
 
 def test_after_epoch_sees_every_epoch_and_changes_nothing(theta_0, task):

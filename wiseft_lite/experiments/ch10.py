@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -39,15 +40,17 @@ PROBE_STRENGTHS, PROBE_SHARES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), (0.2, 0.4, 0.6, 
 
 
 def with_spring(classifier: ImageClassifier, task: Task, recipe: Recipe, *, progress: bool = False,
-                strength: float) -> ImageClassifier:
+                folder: Path | None = None, strength: float) -> ImageClassifier:
     """Fine-tune with an L2 pull to where ``classifier`` stands."""
-    return finetune(classifier, task, recipe, objective=l2_to(classifier.state_dict(), strength), progress=progress)
+    return finetune(classifier, task, recipe, objective=l2_to(classifier.state_dict(), strength), progress=progress,
+                    folder=folder)
 
 
 def with_teacher(classifier: ImageClassifier, task: Task, recipe: Recipe, *, progress: bool = False,
-                 share: float) -> ImageClassifier:
+                 folder: Path | None = None, share: float) -> ImageClassifier:
     """Fine-tune with ``classifier`` as the teacher of a share of every answer."""
-    return finetune(classifier, task, recipe, objective=distillation(classifier, share), progress=progress)
+    return finetune(classifier, task, recipe, objective=distillation(classifier, share), progress=progress,
+                    folder=folder)
 
 
 def averaged(zero_shot: ImageClassifier, task: Task, recipe: Recipe, decays: Sequence[float] = DECAYS,

@@ -53,10 +53,23 @@ def names(data: Path = DATA) -> list[str]:
 
 
 def load(name: str, data: Path = DATA) -> Task:
-    """Read one task; images stay undecoded until they are asked for."""
-    folder = data / str(name)
+    """Read one task; images stay undecoded until they are asked for.
+
+    Raises:
+        UserError: an unknown name, or damaged files.
+    """
     if name not in names(data):
         raise unknown("task", name, names(data))
+    try:
+        return _read(data / name)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{data / name} is damaged ({type(error).__name__}: {error}); "
+                        "install the package again") from error
+
+
+def _read(folder: Path) -> Task:
     card = json.loads((folder / "task.json").read_text())
     index = pd.read_csv(folder / "index.csv", keep_default_na=False, dtype=str)
     number = {label: k for k, label in enumerate(card["class_names"])}

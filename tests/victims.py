@@ -1,0 +1,118 @@
+"""What tests run in processes of their own: there it is killed, starved of disk space, or meets a rival.
+
+A process that has used torch must not fork, for its threads stay behind and their locks stay shut. On Linux every
+child is forked from a server that has imported torch and used nothing of it; elsewhere it starts from nothing.
+"""
+
+import contextlib
+import io
+import multiprocessing
+import os
+import signal
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from wiseft_lite import Recipe, UserError, load, resume, runs, save
+from wiseft_lite.averaging import MovingAverages
+from wiseft_lite.digest import digest
+from wiseft_lite.training import fit
+
+CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+if sys.platform == "linux":
+    CONTEXT.set_forkserver_preload(["wiseft_lite.runs", "safetensors.torch", "open_clip", "torch._dynamo", "tqdm"])
+
+DATA = torch.randn(24, 6, generator=torch.Generator().manual_seed(0))
+LABELS = torch.arange(24) % 3
+
+
+def exit_code(function, *arguments):
+    """Run a function of this module in a child and return how it ended: 0, or minus the signal that killed it."""
+    child = CONTEXT.Process(target=function, args=arguments)
+    child.start()
+    child.join(300)
+    return child.exitcode
+
+
+def noisy(x):
+    return x + 0.1 * torch.randn_like(x)
+
+
+def network():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3))
+
+
+def whole_run(folder=None):
+    """Fifteen steps with everything that has a state; returns all bits of the end as one digest."""
+    model, averages = network(), MovingAverages([0.9])
+    fit(model, DATA, LABELS, Recipe(epochs=3, lr=1e-2, batch_size=5), transform=noisy, after_step=averages,
+        folder=folder)
+    return digest(model.state_dict(), averages.state_dict())
+
+
+def killed_run(folder, at, begins=None):
+    """Train and die by SIGKILL at the ``at``-th event: a step, or a point before, in or after a write of a state."""
+    import safetensors.torch
+
+    events = [0]
+
+    def event(harm=lambda: None):
+        events[0] += 1
+        if events[0] == at:
+            harm()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(owner, name, harm=lambda *a, **k: None):
+        function = getattr(owner, name)
+
+        def watched(*a, **k):
+            event(lambda: harm(*a, **k))
+            result = function(*a, **k)
+            event()
+            return result
+
+        setattr(owner, name, watched)
+
+    resume.SECONDS = 0
+    around(safetensors.torch, "save_file", lambda tensors, path, metadata: Path(path).write_bytes(os.urandom(500)))
+    around(os, "fsync")
+    around(os, "replace")
+    around(Path, "unlink")
+    around(torch.optim.AdamW, "step")
+    if begins is not None:
+        begins.set()
+    whole_run(folder)
+    (folder / "events").write_text(str(events[0]))
+
+
+def save_with_little_room(checkpoint, folder, size):
+    """Write a checkpoint where every file longer than ``size`` bytes fails, as on a full disk; exit with 7 if told."""
+    import resource
+
+    classifier = load(checkpoint)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    try:
+        save(classifier, folder, overwrite=True)
+    except UserError:
+        os._exit(7)
+
+
+def train_when_both_are_ready(checkpoint, task, recipe, cache, ready, result):
+    """Ask for a run at the same time as a rival; report its bits and what was said."""
+    os.environ["WISEFT_CACHE"] = str(cache)
+    theta_0, said = load(checkpoint), io.StringIO()
+    ready.wait(200)
+    with contextlib.redirect_stderr(said):
+        model = runs.trained(theta_0, task, recipe)
+    result.put((digest(model.state_dict()), said.getvalue()))
+
+
+def die_while_saving(checkpoint, task, recipe, cache):
+    os.environ["WISEFT_CACHE"] = str(cache)
+    runs.save = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
+    runs.trained(load(checkpoint), task, recipe, progress=False)
