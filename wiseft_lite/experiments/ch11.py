@@ -110,15 +110,7 @@ def error_cut(before: float, after: float) -> float:
 
 def record_tasks(record: Record, table: pd.DataFrame, n: Mapping[str, int], n_val: Mapping[str, int],
                  seeds: list[int]) -> None:
-    """The end-to-end numbers: for each task, and the mean over all.
-
-    Args:
-        record: takes the numbers, named ``ch11.{task}`` and ``ch11.mean``.
-        table: one curve for each task and seed.
-        n: test pictures of each task.
-        n_val: pictures of each task's ``val``.
-        seeds: those in the table.
-    """
+    """The end-to-end numbers for each task, of ``n`` test and ``n_val`` validation pictures, and the mean over all."""
     rows = reduced(table, ["task", "seed"])
     for name in (*n, "mean"):
         part = rows.drop(columns="task").groupby("seed").mean() if name == "mean" else \
