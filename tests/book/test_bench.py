@@ -1,6 +1,7 @@
 """The benchmarks measure the same work on both sides, and their sums are right."""
 
 
+import pandas as pd
 import pytest
 import torch
 
@@ -71,6 +72,12 @@ def test_a_record_holds_median_and_extremes():
     assert [record.numbers[f"bench.a_over_b{end}"]["value"] for end in ("", ".min", ".max")] == [3, 2, 4]
     assert clocks.as_table(record).to_numpy().tolist() == [["a_over_b", "times", 2, 3, 4],
                                                            ["images", "images", 10, 10, 10]]
+
+
+def test_the_error_is_the_worst_of_all_alphas_and_splits():
+    exact, five = (pd.DataFrame({"accuracy": accuracy, "n": [100, 100, 400]})
+                   for accuracy in ([0.50, 0.60, 0.70], [0.50, 0.59, 0.7075]))
+    assert bench.error(exact, five) == (pytest.approx(1.0), 3)
 
 
 def test_the_whole_run_on_a_tiny_task(theta_0, tuned, task, monkeypatch, tmp_path, capsys):

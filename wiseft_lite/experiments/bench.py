@@ -45,28 +45,31 @@ def one_pass(classifier: ImageClassifier, images: Mapping[str, Tensor]) -> None:
 
 
 def curves(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, probe: ImageClassifier, splits: Mapping[str, Split],
-           alphas: Sequence[float], repeats: int, folder: Path) -> Seconds:
-    """Seconds of a whole curve by each procedure, from image files, and of the two parts of the floor."""
+           alphas: Sequence[float], repeats: int, folder: Path) -> tuple[Seconds, dict[str, pd.DataFrame]]:
+    """Seconds of whole curves, from image files, by each procedure, and of the two parts of the floor; the curves."""
     images = {name: pixels(zero_shot, split) for name, split in splits.items()}
     one_pass(zero_shot, images)  # warms up
     rival = partial(per_alpha, zero_shot, fine_tuned, splits, folder=folder)
     tried = in_turns({str(workers): partial(rival, alphas=[0.5], workers=workers) for workers in WORKERS}, 1)
     workers = int(min(tried, key=tried.get))
     sweep(zero_shot, probe, splits, alphas)  # encodes once
+    tables: dict[str, pd.DataFrame] = {}
+
+    def ours(name: str, model: ImageClassifier, passes: int | None = None) -> None:
+        tables[name] = sweep(zero_shot, model, splits, alphas, batch_size=BATCH, passes=passes)
+
     return in_turns({
         "per_alpha": partial(rival, alphas=alphas, workers=workers),
-        "exact": partial(sweep, zero_shot, fine_tuned, splits, alphas),
-        "five": partial(sweep, zero_shot, fine_tuned, splits, alphas, passes=5),
-        "frozen": partial(sweep, zero_shot, probe, splits, alphas),
+        "exact": partial(ours, "exact", fine_tuned),
+        "five": partial(ours, "five", fine_tuned, 5),
+        "frozen": partial(ours, "frozen", probe),
         "decode": lambda: [pixels(zero_shot, split) for split in splits.values()],
         "pass": partial(one_pass, zero_shot, images),
-    }, repeats)
+    }, repeats), tables
 
 
-def error(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, splits: Mapping[str, Split],
-          alphas: Sequence[float]) -> tuple[float, float]:
+def error(exact: pd.DataFrame, five: pd.DataFrame) -> tuple[float, float]:
     """The largest accuracy error of five passes over all alphas and splits: in points, and in images."""
-    exact, five = (sweep(zero_shot, fine_tuned, splits, alphas, passes=passes) for passes in (None, 5))
     wrong = (five["accuracy"] - exact["accuracy"]).abs()
     return 100 * wrong.max(), round((wrong * exact["n"]).max())
 
@@ -89,6 +92,7 @@ def loops(zero_shot: ImageClassifier, task, repeats: int) -> Seconds:
     """Seconds of an epoch of ``finetune`` and of the bare loop, on the same pictures, decoding included in both."""
     recipe = Recipe(epochs=1)
     bare = lambda: bare_loop(zero_shot, pixels(zero_shot, task.train), task.train.labels, recipe)  # noqa: E731
+    bare()  # warms up
     return in_turns({"finetune": partial(finetune, zero_shot, task, recipe), "bare": bare}, repeats)
 
 
@@ -133,7 +137,7 @@ def scaling(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, split: Spli
 
 
 def run(record: Record, seeds: list[int]) -> None:
-    """Measure everything; there is a repeat for each seed, and all repeats do the same."""
+    """Measure everything; there is a repeat for each seed, three for training, and all repeats do the same."""
     task, repeats = load_task("iconshift"), len(seeds)
     zero_shot = zero_shot_classifier(load_clip("iconclip"), task)
     fine_tuned, probe = trained(zero_shot, task), linear_probe(zero_shot, task)
@@ -141,12 +145,12 @@ def run(record: Record, seeds: list[int]) -> None:
     with tempfile.TemporaryDirectory() as folder, patch.dict(os.environ, WISEFT_CACHE=f"{folder}/cache"):
         folder = Path(folder)
         splits = {name: as_files(split, folder / "images" / name) for name, split in task.evaluation.items()}
-        wide = curves(zero_shot, fine_tuned, probe, splits, GRID, repeats, folder / "models")
-        points, images = error(zero_shot, fine_tuned, splits, GRID)
+        wide, tables = curves(zero_shot, fine_tuned, probe, splits, GRID, repeats, folder / "models")
+        points, images = error(tables["exact"], tables["five"])
         kept = features(zero_shot, splits, repeats)
         held = memory(zero_shot, fine_tuned, splits["test"], folder / "models")
         grows = record.tables["bench_scaling"] = scaling(zero_shot, fine_tuned, splits["test"])
-        training = loops(zero_shot, replace(task, train=as_files(task.train, folder / "train")), repeats)
+        training = loops(zero_shot, replace(task, train=as_files(task.train, folder / "train")), 3 * repeats)
         heads = probes(zero_shot, task, repeats)
     starts = imports(repeats)
     floor = {name: [d + passes * p for d, p in zip(wide["decode"], wide["pass"])]
