@@ -89,14 +89,17 @@ def test_no_models_are_refused(theta_0, task):
         sweep(theta_0, {}, task.evaluation)
 
 
-def test_a_frozen_curve_needs_no_forward_pass_once_features_are_there(theta_0, probe, task, monkeypatch):
+def test_a_frozen_curve_needs_no_forward_pass_once_features_are_there(theta_0, probe, task, counting, monkeypatch):
     alphas = [k / 1000 for k in range(-100, 1101, 50)]
     expected = [theta_0.with_weights(interpolate(theta_0.state_dict(), probe.state_dict(), a)) for a in alphas]
     expected = [accuracy(predict(m, task.test), task.test.labels, task.test.classes).accuracy for m in expected]
     encode(theta_0, task.test)
+    known = counting("known")
+    encode(theta_0, known)
     monkeypatch.setattr(type(theta_0.encoder), "forward", None)
-    curve = sweep(theta_0, probe, {"test": task.test}, alphas)
-    assert curve["accuracy"].tolist() == expected
+    curve = sweep(theta_0, probe, {"test": task.test, "known": known}, alphas)
+    assert curve.loc[curve["split"] == "test", "accuracy"].tolist() == expected
+    assert known.images.decoded == len(known)
 
 
 def test_mixing_in_place_is_mixing(theta_0, tuned):
