@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -18,7 +18,7 @@ from wiseft_lite.features import encode, pixels
 from wiseft_lite.metrics import accuracy, predictions
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Split
-from wiseft_lite.weights import interpolate
+from wiseft_lite.weights import interpolate_
 
 ALPHAS = tuple(k / 10 for k in range(11))
 TOO_MANY = 0.05  # share of changed predictions from which a curve from few passes is in doubt
@@ -40,6 +40,9 @@ def logits_along(first: torch.nn.Module, last: torch.nn.Module, inputs: Tensor, 
                  batch_size: int = 256) -> Iterator[Tensor]:
     """Yield the logits ``[n, C]`` of the interpolated model at each alpha in turn, on the CPU.
 
+    The weights are mixed where the first model lives, in one working copy, and nothing is written to disk: three
+    models are held in memory, the two ends and that copy, however many alphas there are.
+
     Args:
         first: ``theta_0``, a classifier, or a head alone.
         last: ``theta_1``, of the same kind.
@@ -60,67 +63,94 @@ def logits_along(first: torch.nn.Module, last: torch.nn.Module, inputs: Tensor, 
     theta_0, theta_1 = first.state_dict(), last.state_dict()
     model = copy.deepcopy(first).eval()
     for alpha in alphas:
-        model.load_state_dict(interpolate(theta_0, theta_1, alpha))
+        interpolate_(model.state_dict(), theta_0, theta_1, alpha)
         yield _logits(model, inputs, batch_size)
 
 
-def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, splits: Mapping[str, Split],
-          alphas: Sequence[float] = ALPHAS, batch_size: int = 256, progress: bool = False,
-          passes: int | None = None) -> pd.DataFrame:
+def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier | Mapping[str, ImageClassifier],
+          splits: Mapping[str, Split], alphas: Sequence[float] = ALPHAS, batch_size: int = 256, progress: bool = False,
+          passes: int | None = None, measures: Mapping[str, Callable[[Tensor, Split], float]] = {}) -> pd.DataFrame:
     """Return the accuracy of every interpolated model on every split.
 
-    Each image is decoded once. When only the head differs, as for a linear probe, each is also encoded
-    only once. With ``passes`` the models are run at that many Chebyshev-Lobatto nodes only, and each logit
-    at every alpha is read off the polynomial through its values there.
+    Each image is decoded once for all alphas, models and measures. When only the head differs, as for a linear probe,
+    the logits are a straight line in alpha, ``f_alpha(x) = (1 - alpha) f_0(x) + alpha f_1(x)``: each image is encoded
+    once on a machine (see ``features.encode``), and any number of alphas costs no forward pass more. Otherwise
+    ``passes`` runs the models at that many Chebyshev-Lobatto nodes only, and each logit at every alpha is read off the
+    polynomial through its values there.
 
     Args:
         zero_shot: ``theta_0``.
-        fine_tuned: ``theta_1``, with the same classes and architecture.
+        fine_tuned: ``theta_1``, with the same classes and architecture; or several, by name.
         splits: what to measure, by name.
         alphas: mixing coefficients; 0 is ``zero_shot``.
         batch_size: images a forward pass.
         progress: show a bar.
         passes: None measures every alpha itself; an odd number such as 5 measures that many.
+        measures: further columns, each a function of logits ``[n, C]`` and the split.
 
     Returns:
         One row for each split and alpha: ``alpha, split, accuracy, n, low, high``, the last two the
-        95 % Clopper-Pearson interval, accuracies as shares in 0..1. With ``passes`` also ``changed``, the
-        share of images whose prediction would change if every second pass were left out. As a rule it is
-        far above the share that ``passes`` gets wrong; when it is large there is a warning.
+        95 % Clopper-Pearson interval, accuracies as shares in 0..1; then the measures. Several models are told
+        apart by a first column ``model``. With ``passes`` also ``changed``, the share of images whose prediction
+        would change if every second pass were left out. As a rule it is far above the share that ``passes`` gets
+        wrong; when it is large there is a warning.
 
     Raises:
-        UserError: the two do not fit together, no splits, an alpha that is no finite number, or with
+        UserError: the models do not fit together, no models or splits, an alpha that is no finite number, or with
             ``passes`` one outside 0..1.
 
     Source: the paper, equation 1 and figure 1.
     """
     from tqdm import tqdm
 
-    if zero_shot.class_names != fine_tuned.class_names:
+    models = fine_tuned if isinstance(fine_tuned, Mapping) else {"": fine_tuned}
+    if any(model.class_names != zero_shot.class_names for model in models.values()):
         raise UserError("the two classifiers have different classes; fine-tune from the zero-shot classifier")
     bad = [a for a in alphas if not math.isfinite(a)]
-    if bad or not len(alphas) or not splits:
-        raise UserError(f"alpha {bad[0]} is not finite" if bad else "give at least one alpha and one split")
+    if bad or not len(alphas) or not splits or not models:
+        raise UserError(f"alpha {bad[0]} is not finite" if bad else "give at least one alpha, one split and one model")
     points = alphas if passes is None else _nodes(passes, alphas)
-    heads_only = same_encoder(zero_shot, fine_tuned)
-    first, last = (zero_shot.head, fine_tuned.head) if heads_only else (zero_shot, fine_tuned)
-    rows, changed = [], []
-    with tqdm(total=len(splits) * len(points), desc="sweep", unit="model", disable=not progress) as bar:
+    frozen = {label: same_encoder(zero_shot, model) for label, model in models.items()}
+    rows = []
+    total = len(splits) * sum(2 if heads_only else len(points) for heads_only in frozen.values())
+    with tqdm(total=total, desc="sweep", unit="model", disable=not progress) as bar:
         for name, split in splits.items():
-            inputs = encode(zero_shot, split, batch_size)[0] if heads_only else pixels(zero_shot, split)
-            curve = _counted(logits_along(first, last, inputs, points, batch_size), bar)
-            if passes is not None:
-                measured = torch.stack(list(curve))
-                curve = interpolated(measured, points, alphas)
-                changed += _changed(measured, points, alphas, split)
-            for alpha, logits in zip(alphas, curve):
-                result = accuracy(logits, split.labels, split.classes)
-                rows.append({"alpha": float(alpha), "split": name, **dataclasses.asdict(result)})
-    table = pd.DataFrame(rows)
+            images = None if all(frozen.values()) else pixels(zero_shot, split)
+            features = encode(zero_shot, split, batch_size, images)[0] if any(frozen.values()) else None
+            start: list[Tensor] = []  # logits at alpha 0, the same for every model
+            for label, model in models.items():
+                if frozen[label]:
+                    ends, inputs, nodes = (zero_shot.head, model.head), features, [0.0, 1.0]
+                else:
+                    ends, inputs, nodes = (zero_shot, model), images, points
+                curve = _counted(_from(start, *ends, inputs, nodes, batch_size), bar)
+                changed = [0.0] * len(alphas)
+                if nodes is not alphas:
+                    measured = torch.stack(list(curve))
+                    curve = interpolated(measured, nodes, alphas)
+                    changed = changed if frozen[label] else _changed(measured, nodes, alphas, split)
+                for alpha, logits, doubt in zip(alphas, curve, changed):
+                    row = {"model": label, "alpha": float(alpha), "split": name}
+                    row |= dataclasses.asdict(accuracy(logits, split.labels, split.classes))
+                    row |= {key: float(measure(logits, split)) for key, measure in measures.items()}
+                    rows.append(row | {"changed": doubt})
+    unasked = [*(["changed"] if passes is None else []), *(["model"] if models is not fine_tuned else [])]
+    table = pd.DataFrame(rows).drop(columns=unasked)
     if passes is not None:
-        table["changed"] = changed
         _warn_if_in_doubt(table, passes)
     return table
+
+
+def _from(start: list[Tensor], first: torch.nn.Module, last: torch.nn.Module, inputs: Tensor,
+          alphas: Sequence[float], batch_size: int) -> Iterator[Tensor]:
+    """As ``logits_along``, but the logits at alpha 0 are taken from ``start``, or put there by the first model."""
+    known = bool(start)
+    rest = logits_along(first, last, inputs, [alpha for alpha in alphas if alpha or not known], batch_size)
+    for alpha in alphas:
+        if alpha or not known:
+            logits = next(rest)
+            start += [logits] if alpha == 0 else []
+        yield logits if alpha or not known else start[0]
 
 
 def _counted(curve: Iterator[Tensor], bar) -> Iterator[Tensor]:
