@@ -27,7 +27,12 @@ def parser() -> argparse.ArgumentParser:
 
     def trains(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--model", default="iconclip", help="iconclip, ARCH/pretrained or local-dir:PATH")
-        sub.add_argument("--task", default="iconshift", help="see 'wiseft-lite tasks'")
+        takes_task(sub)
+
+    def takes_task(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--task", default="iconshift",
+                         help="a name of 'wiseft-lite tasks', or a folder or .csv file of your own images")
+        sub.add_argument("--data", type=Path, help="where data sets are; WISEFT_DATA or ~/data if not given")
 
     sub = command("demo", commands.demo, "zero-shot, probe, fine-tuning and the line between them on IconShift",
                   "results/demo")
@@ -49,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
                   "results/sweep.jsonl")
     sub.add_argument("zero_shot", type=Path, help="checkpoint at alpha 0")
     sub.add_argument("fine_tuned", type=Path, help="checkpoint at alpha 1")
-    sub.add_argument("--task", default="iconshift", help="see 'wiseft-lite tasks'")
+    takes_task(sub)
     sub.add_argument("--splits", help="comma-separated; test and every shift if not given")
     sub.add_argument("--alphas", default="0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
                      help="comma-separated")

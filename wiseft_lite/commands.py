@@ -68,21 +68,23 @@ def _save_figure(figure, folder: Path) -> None:
 
 def list_tasks(args: argparse.Namespace) -> None:
     from wiseft_lite import tasks
+    from wiseft_lite.tasks.catalogue import FAMILIES
 
     for name in tasks.task_names():
         task = tasks.load_task(name)
         sizes = {"train": task.train, "val": task.val, **task.evaluation}
         print(f"{name:10} {len(task.class_names):4} classes; "
               + ", ".join(f"{split} {len(images)}" for split, images in sizes.items()))
+    print(f"to download, see data_scripts: {', '.join(FAMILIES)}")
+    print("your own images: the path of a folder or a .csv file")
 
 
 def _report(classifier, task) -> dict:
     from wiseft_lite.features import predict
-    from wiseft_lite.metrics import accuracy
 
     metrics = {}
     for name, split in task.evaluation.items():
-        result = accuracy(predict(classifier, split), split.labels, split.classes)
+        result = split.score(split.predicted(predict(classifier, split)))
         metrics[name] = result.accuracy
         print(f"{name:17} {100 * result.accuracy:5.1f} %   "
               f"[{100 * result.low:.1f}, {100 * result.high:.1f}]   n={result.n}")
@@ -97,7 +99,7 @@ def train(args: argparse.Namespace) -> None:
                      "finetune": (training.finetune, training.Recipe())}[args.command]
     recipe = _recipe(args, base) if base else None
     _check_new(args.out, args.overwrite)
-    task = tasks.load_task(args.task)
+    task = tasks.load_task(args.task, args.data)
     classifier = zeroshot.zero_shot_classifier(encoders.load_clip(args.model), task)
     states = args.out.with_name(f"{args.out.name}.states")
     if trainer:
@@ -150,7 +152,7 @@ def sweep(args: argparse.Namespace) -> None:
 
     _check_new(args.out, args.overwrite)
     alphas = _alphas(args.alphas)
-    task = tasks.load_task(args.task)
+    task = tasks.load_task(args.task, args.data)
     names = args.splits.split(",") if args.splits else list(task.evaluation)
     splits = {name: task.split(name) for name in names}
     zero_shot, fine_tuned = checkpoints.load(args.zero_shot), checkpoints.load(args.fine_tuned)

@@ -127,6 +127,25 @@ def load_clip(name: str = "iconclip") -> Clip:
     return Clip(name, model.eval().requires_grad_(False), preprocess, tokenizer)
 
 
+def imagenet_classes() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """ImageNet's 1000 WordNet ids in class order, OpenAI's names for them, and the 80 prompts with ``{}``.
+
+    Two pairs of classes share a name, missile and sunglasses.
+
+    Source: timm for the ids; open_clip for names and prompts, which are Radford et al. 2021's.
+
+    Example:
+        >>> ids, names, templates = imagenet_classes()
+        >>> ids[0], names[0], templates[0]
+        ('n01440764', 'tench', 'a bad photo of a {}.')
+    """
+    from timm.data import ImageNetInfo
+
+    clip = _open_clip()
+    return (tuple(ImageNetInfo("imagenet-1k").label_names()), tuple(clip.IMAGENET_CLASSNAMES),
+            tuple(template("{}") for template in clip.OPENAI_IMAGENET_TEMPLATES))
+
+
 def _open_clip():
     """open_clip, imported without the complaint that a notebook lacks widgets for progress bars."""
     with warnings.catch_warnings():

@@ -2,30 +2,75 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
+from PIL import Image
 from torch import Tensor
 
 from wiseft_lite.errors import UserError
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Split
 
+HELD = 2**30  # bytes of preprocessed images that may be held in memory at once
 
-def pixels(classifier: ImageClassifier, split: Split) -> Tensor:
-    """Every image of a split, preprocessed: float32 ``[n, 3, h, w]``.
 
-    Raises:
-        UserError: an image that cannot be decoded, named by its place in the split.
+class Decoded:
+    """The preprocessed images of a split, decoded again each time they are asked for: memory stays flat.
+
+    It answers to what training and sweeps ask of a tensor ``[n, 3, h, w]``: ``shape``, ``len``, rows and ``split``.
+
+    Args:
+        preprocess: turns a PIL image into a tensor ``[3, h, w]``.
+        split: the images.
     """
-    rows = []
-    for i in range(len(split)):
+
+    def __init__(self, preprocess: Callable[[Image.Image], Tensor], split: Split):
+        self.preprocess, self.images = preprocess, split
+        self.shape = (len(split), *self._row(0).shape)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def _row(self, i: int) -> Tensor:
         try:
-            rows.append(classifier.preprocess(split[i][0]))
+            return self.preprocess(self.images[i][0])
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"image {i} of split {split.name!r} cannot be read ({error}); "
+            raise UserError(f"image {i} of split {self.images.name!r} cannot be read ({error}); "
                             "mend or remove the file") from error
-    return torch.stack(rows)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # PIL lets go of the interpreter while it decodes
+            return torch.stack(list(pool.map(self._row, rows.tolist())))
+
+    def split(self, size: int) -> Iterator[Tensor]:
+        """Batches of ``size`` images in order."""
+        for rows in torch.arange(len(self)).split(size):
+            yield self[rows]
+
+
+def pixels(classifier: ImageClassifier, split: Split) -> Tensor | Decoded:
+    """Every image of a split, preprocessed: float32 ``[n, 3, h, w]``.
+
+    Up to ``HELD`` bytes they are decoded once and held in memory; beyond that the answer is ``Decoded``.
+
+    Raises:
+        UserError: an image that cannot be decoded, named by its file or its place in the split.
+    """
+    decoded = Decoded(classifier.preprocess, split)
+    if 4 * math.prod(decoded.shape) > HELD:
+        return decoded
+    return decoded[torch.arange(len(decoded))]
+
+
+def pieces(inputs: Tensor | Decoded, batch_size: int) -> Iterator[Tensor]:
+    """The inputs in turn, in whole batches and as many at a time as may be held in memory."""
+    row = 4 * math.prod(inputs.shape[1:])
+    return iter(inputs.split(max(HELD // row // batch_size, 1) * batch_size))
 
 
 @torch.inference_mode()

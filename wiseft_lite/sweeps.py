@@ -14,8 +14,7 @@ from torch import Tensor
 
 from wiseft_lite.chebyshev import interpolated, lobatto_nodes
 from wiseft_lite.errors import UserError
-from wiseft_lite.features import encode, pixels
-from wiseft_lite.metrics import accuracy, predictions
+from wiseft_lite.features import encode, pieces, pixels
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Split
 from wiseft_lite.weights import interpolate
@@ -69,7 +68,7 @@ def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, splits: Mappi
           passes: int | None = None) -> pd.DataFrame:
     """Return the accuracy of every interpolated model on every split.
 
-    Each image is decoded once. When only the head differs, as for a linear probe, each is also encoded
+    Each image is decoded once, and no more images are held in memory than ``features.HELD`` allows. When only the head differs, as for a linear probe, each is also encoded
     only once. With ``passes`` the models are run at that many Chebyshev-Lobatto nodes only, and each logit
     at every alpha is read off the polynomial through its values there.
 
@@ -105,17 +104,22 @@ def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, splits: Mappi
     heads_only = same_encoder(zero_shot, fine_tuned)
     first, last = (zero_shot.head, fine_tuned.head) if heads_only else (zero_shot, fine_tuned)
     rows, changed = [], []
-    with tqdm(total=len(splits) * len(points), desc="sweep", unit="model", disable=not progress) as bar:
+    with tqdm(total=len(points) * sum(map(len, splits.values())), desc="sweep", unit="image",
+              disable=not progress) as bar:
         for name, split in splits.items():
             inputs = encode(zero_shot, split, batch_size)[0] if heads_only else pixels(zero_shot, split)
-            curve = _counted(logits_along(first, last, inputs, points, batch_size), bar)
+            said, doubted = [], []  # one [alphas, images] for each piece: predictions are kept, logits are not
+            for piece in pieces(inputs, batch_size):
+                curve = _counted(logits_along(first, last, piece, points, batch_size), bar)
+                if passes is not None:
+                    measured = torch.stack(list(curve))
+                    curve = interpolated(measured, points, alphas)
+                    doubted.append(_changed(measured, points, alphas, split))
+                said.append(torch.stack([split.predicted(logits) for logits in curve]))
+            for alpha, predicted in zip(alphas, torch.cat(said, 1)):
+                rows.append({"alpha": float(alpha), "split": name, **dataclasses.asdict(split.score(predicted))})
             if passes is not None:
-                measured = torch.stack(list(curve))
-                curve = interpolated(measured, points, alphas)
-                changed += _changed(measured, points, alphas, split)
-            for alpha, logits in zip(alphas, curve):
-                result = accuracy(logits, split.labels, split.classes)
-                rows.append({"alpha": float(alpha), "split": name, **dataclasses.asdict(result)})
+                changed += torch.cat(doubted, 1).double().mean(1).tolist()
     table = pd.DataFrame(rows)
     if passes is not None:
         table["changed"] = changed
@@ -125,7 +129,7 @@ def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, splits: Mappi
 
 def _counted(curve: Iterator[Tensor], bar) -> Iterator[Tensor]:
     for logits in curve:
-        bar.update()
+        bar.update(len(logits))
         yield logits
 
 
@@ -139,11 +143,10 @@ def _nodes(passes: int, alphas: Sequence[float]) -> list[float]:
     return lobatto_nodes(passes)
 
 
-def _changed(measured: Tensor, nodes: Sequence[float], alphas: Sequence[float], split: Split) -> list[float]:
-    """The share of predictions that change at each alpha when every second node is left out."""
+def _changed(measured: Tensor, nodes: Sequence[float], alphas: Sequence[float], split: Split) -> Tensor:
+    """Bool ``[alphas, n]``: which predictions change when every second node is left out."""
     pairs = zip(interpolated(measured, nodes, alphas), interpolated(measured[::2], nodes[::2], alphas))
-    return [(predictions(fine, split.classes) != predictions(coarse, split.classes)).double().mean().item()
-            for fine, coarse in pairs]
+    return torch.stack([split.predicted(fine) != split.predicted(coarse) for fine, coarse in pairs])
 
 
 def _warn_if_in_doubt(table: pd.DataFrame, passes: int) -> None:

@@ -10,7 +10,7 @@ from wiseft_lite.results import read_results
 
 @pytest.fixture
 def shapes(monkeypatch, task):
-    monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda name: task)
+    monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda name, data=None: task)
 
 
 def test_zeroshot_finetune_sweep_plot(shapes, clip_folder, tmp_path, capsys):
