@@ -68,9 +68,10 @@ def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, splits: Mappi
           passes: int | None = None) -> pd.DataFrame:
     """Return the accuracy of every interpolated model on every split.
 
-    Each image is decoded once, and no more images are held in memory than ``features.HELD`` allows. When only the head differs, as for a linear probe, each is also encoded
-    only once. With ``passes`` the models are run at that many Chebyshev-Lobatto nodes only, and each logit
-    at every alpha is read off the polynomial through its values there.
+    Each image is decoded once, and no more are held in memory than ``features.HELD`` allows. When only the
+    head differs, as for a linear probe, each is also encoded only once. With ``passes`` the models are run at
+    that many Chebyshev-Lobatto nodes only, and each logit at every alpha is read off the polynomial through
+    its values there. What a split reports is up to it: accuracy, or macro-F1, worst region, pm-k.
 
     Args:
         zero_shot: ``theta_0``.

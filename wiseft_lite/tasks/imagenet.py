@@ -36,7 +36,7 @@ def from_folders(name: str, folder: Path, number: Mapping[str, int], count: int,
     found = class_folders(folder)
     strange = sorted(set(found) - set(number))
     if strange:
-        raise UserError(f"{folder}: {strange[0]!r} is no class folder of {name}; check that the archive was unpacked here")
+        raise UserError(f"{folder}: {strange[0]!r} is no class folder of {name}; unpack the right archive there")
     if len(found) != count:
         raise UserError(f"{folder} has {len(found)} class folders, but {name} has {count}; unpack the archive again")
     labels = [number[key] for key, files in found.items() for _ in files]

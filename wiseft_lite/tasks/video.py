@@ -137,7 +137,10 @@ def ytbb_clips(root: Path) -> Clips:
     names = tuple(index[str(k)] for k in range(len(index)))
     number = {name: k for k, name in enumerate(names)}
     anchors = {_key(key): said for key, said in _rows(_json(meta / "anchor_labels.json")).items()}
-    pairs = {tuple(map(_key, key.split(","))): said for key, said in _rows(_json(meta / "pmk_labels.json")).items()}
+    pairs: dict[str, list[tuple[str, set[str]]]] = {}
+    for key, said in _rows(_json(meta / "pmk_labels.json")).items():
+        anchor, frame = map(_key, key.split(","))
+        pairs.setdefault(anchor, []).append((frame, said))
     table = meta / "ytbb_robustness_test_anchors_full.csv"
     if not table.exists():
         raise UserError(f"{table} does not exist; see data_scripts/get_video.py")
@@ -145,14 +148,14 @@ def ytbb_clips(root: Path) -> Clips:
     swap = {22: 23, 23: 22}  # the table counts car before none, the class index none before car
     first = {f"{video}_{ms}": swap.get(int(label), int(label))
              for video, ms, label in zip(first["ytid"], first["time_ms"], first["label"])}
-    bad = {anchor for (anchor, _), said in pairs.items() if "bad-anchor" in said}
+    bad = {anchor for anchor, others in pairs.items() if any("bad-anchor" in said for _, said in others)}
     rows = []
     for anchor, said in anchors.items():
         if "good" not in said or said & {"bad", "unsure"} or anchor in bad:
             continue
         right = frozenset({first[anchor.split("/")[0]], *(number[name] for name in said if name in number)})
-        frames = [anchor, *(frame for (of, frame), verdict in pairs.items()
-                            if of == anchor and "similar" in verdict and not verdict & PROBLEMS)]
+        frames = [anchor, *(frame for frame, verdict in pairs.get(anchor, ())
+                            if frame != anchor and "similar" in verdict and not verdict & PROBLEMS)]
         rows += [(f"ytbb_videos/{frame}", anchor, _frame(frame) - _frame(anchor), right) for frame in frames]
     groups = tuple(tuple(inside.get(str(k), ())) for k in range(len(names)))
     frames = pd.DataFrame(rows, columns=["path", "anchor", "offset", "right"])

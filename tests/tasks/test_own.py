@@ -1,0 +1,145 @@
+"""Your own images: folders and tables, and one clear error for each kind of mistake."""
+
+import shutil
+
+import pytest
+import torch
+from conftest import picture
+
+from wiseft_lite import UserError, csv_task, features, folder_task, load_task, predict, sweep, zero_shot_classifier
+from wiseft_lite.cli import main
+
+NAMES = ("disc", "square", "bar_shape")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for split, n in (("train", 10), ("test", 3), ("night", 2)):
+        for label, name in enumerate(NAMES):
+            (tmp_path / "own" / split / name).mkdir(parents=True)
+            for k in range(n):
+                picture(label, k).save(tmp_path / "own" / split / name / f"{k}.png")
+    return tmp_path / "own"
+
+
+def test_a_folder_becomes_a_task_with_a_seeded_validation_split(folder):
+    task = folder_task(folder, val_share=0.2)
+    assert task.class_names == ("bar shape", "disc", "square") and list(task.shifts) == ["night"]
+    assert [len(s) for s in (task.train, task.val, task.test, task.shifts["night"])] == [24, 6, 9, 6]
+    assert task.val.labels.bincount().tolist() == [2, 2, 2]
+    files = lambda t: [t.images.images.paths[i] for i in t.images.rows]  # noqa: E731
+    assert not set(files(task.train)) & set(files(task.val))
+    assert files(folder_task(folder, val_share=0.2).val) == files(task.val)
+    assert files(folder_task(folder, val_share=0.2, seed=1).val) != files(task.val)
+    assert all(task.class_names[label].split()[0] in path for path, label in zip(files(task.train), task.train.labels))
+
+
+def test_names_order_and_prompts_may_be_given(folder):
+    (folder / "classes.csv").write_text("folder,name\nsquare,a box\nbar_shape,a beam\ndisc,a ball\n")
+    (folder / "prompts.txt").write_text("this is {}.\n\n")
+    task = folder_task(folder)
+    assert task.class_names == ("a box", "a beam", "a ball") and task.templates == ("this is {}.",)
+    assert "square" in task.test.images.paths[task.test.labels.tolist().index(0)]
+    assert folder_task(folder, templates=["{}"]).templates == ("{}",)
+
+
+def test_a_table_gives_the_same_task(folder):
+    rows = [f"own/{split}/{name}/{k}.png,{name.replace('_', ' ')},{split}" for split, n in
+            (("train", 10), ("test", 3), ("night", 2)) for name in sorted(NAMES) for k in range(n)]
+    table = folder.parent / "own.csv"
+    table.write_text("path,class,split\n" + "\n".join(rows) + "\n")
+    one, other = csv_task(table), folder_task(folder)
+    assert one.class_names == other.class_names
+    for name in ("train", "val", "test", "night"):
+        assert torch.equal(one.split(name).labels, other.split(name).labels)
+        assert one.split(name)[0][0].tobytes() == other.split(name)[0][0].tobytes()
+
+
+def test_images_are_decoded_when_asked_for_and_memory_is_bounded(folder, clip, monkeypatch):
+    task = folder_task(folder)
+    theta_0 = zero_shot_classifier(clip, task)
+    theta_1 = theta_0.with_weights({k: v * 1.1 for k, v in theta_0.state_dict().items()})
+    logits, table = predict(theta_0, task.train), sweep(theta_0, theta_1, {"train": task.train}, [0, 1], passes=3)
+    monkeypatch.setattr(features, "HELD", 4 * 4 * 3 * 24 * 24)  # four images
+    decoded = features.pixels(theta_0, task.train)
+    assert isinstance(decoded, features.Decoded) and decoded.shape == (27, 3, 24, 24)
+    assert [len(piece) for piece in features.pieces(decoded, 2)] == [4] * 6 + [3]
+    assert torch.allclose(predict(theta_0, task.train, batch_size=2), logits, atol=1e-4)
+    again = sweep(theta_0, theta_1, {"train": task.train}, [0, 1], batch_size=2, passes=3)
+    assert again.accuracy.tolist() == table.accuracy.tolist()
+
+
+def test_the_command_line_takes_a_folder(folder, clip_folder, tmp_path, capsys):
+    arguments = ["--model", f"local-dir:{clip_folder}", "--task", str(folder)]
+    assert main(["zeroshot", *arguments, "--out", str(tmp_path / "zs")]) == 0
+    assert main(["probe", *arguments, "--out", str(tmp_path / "lp"), "--epochs", "1"]) == 0
+    assert main(["sweep", str(tmp_path / "zs"), str(tmp_path / "lp"), "--task", str(folder), "--alphas", "0,1",
+                 "--out", str(tmp_path / "s.jsonl")]) == 0
+    assert "night" in capsys.readouterr().out
+    assert main(["zeroshot", "--task", str(tmp_path / "none.csv"), "--out", str(tmp_path / "x")]) == 2
+    assert "none.csv does not exist; give a table" in capsys.readouterr().err
+
+
+def empty(folder):
+    for file in (folder / "train" / "disc").iterdir():
+        file.unlink()
+
+
+def strange(folder):
+    shutil.copytree(folder / "night" / "disc", folder / "night" / "ring")
+
+
+def one_class(folder):
+    for split in ("train", "test", "night"):
+        for name in ("disc", "square"):
+            shutil.rmtree(folder / split / name)
+
+
+@pytest.mark.parametrize("spoil, message", [
+    (empty, "class 'disc' in .*train has no images; fill its folder"),
+    (strange, "class 'ring' of split 'night' is not among the classes of train"),
+    (one_class, "has 1 class; a classifier needs at least two"),
+    (lambda f: shutil.rmtree(f / "test"), "has no folder 'test' .it holds night, train"),
+    (lambda f: shutil.rmtree(f), "is no folder"),
+    (lambda f: (f / "classes.csv").write_text("folder,name\ndisc,x\nsquare,x\nbar_shape,y\n"), "names stand twice: x"),
+    (lambda f: (f / "classes.csv").write_text("folder,name\ndisc,x\nsquare,z\n"), "has no name for class 'bar_shape'"),
+    (lambda f: (f / "classes.csv").write_text("a,b\n"), "first line must be folder,name"),
+    (lambda f: (f / "classes.csv").write_text("folder,name\ndisc,x\nsquare,z\nbar_shape,y\nring,r\n"),
+     "class 'ring' has no training images"),
+    (lambda f: (f / "prompts.txt").write_text("no braces"), "'no braces' has no {}"),
+])
+def test_mistakes_in_a_folder(folder, spoil, message):
+    spoil(folder)
+    with pytest.raises(UserError, match=message) as error:
+        folder_task(folder)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("path,label,split\na,b,c\n", "has no column 'class'"),
+    ("path,class,split\nown/train/disc/0.png,,train\n", "line 2: class is empty"),
+    ("path,class,split\nown/train/disc/0.png,a,train\nown/x.png,b,train\n", "line 3: .*x.png does not exist"),
+    ("path,class,split\nown/train/disc/0.png,a,train\nown/train/bar_shape/0.png,b,train\n", "has no test images"),
+    ("", "is no table"),
+])
+def test_mistakes_in_a_table(folder, text, message):
+    table = folder.parent / "t.csv"
+    table.write_text(text)
+    with pytest.raises(UserError, match=message):
+        load_task(str(table))
+
+
+def test_an_image_that_cannot_be_decoded_is_named(folder, clip):
+    path = folder / "test" / "disc" / "0.png"
+    path.write_bytes(path.read_bytes()[:40])
+    task = folder_task(folder)
+    with pytest.raises(UserError, match="disc/0.png is no image that can be decoded"):
+        predict(zero_shot_classifier(clip, task), task.test)
+
+
+def test_one_image_a_class_cannot_be_held_out(folder):
+    for name in NAMES:
+        for k in range(1, 10):
+            (folder / "train" / name / f"{k}.png").unlink()
+    with pytest.raises(UserError, match="none can be held out; add images or a val split"):
+        folder_task(folder)
