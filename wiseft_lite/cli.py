@@ -32,13 +32,18 @@ def parser() -> argparse.ArgumentParser:
     def takes_task(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--task", default="iconshift",
                          help="a name of 'wiseft-lite tasks', or a folder or .csv file of your own images")
+        takes_data(sub)
+
+    def takes_data(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--data", type=Path, help="where data sets are; WISEFT_DATA or ~/data if not given")
 
     sub = command("demo", commands.demo, "zero-shot, probe, fine-tuning and the line between them on IconShift",
                   "results/demo")
     sub.add_argument("--model", default="iconclip", help="iconclip, ARCH/pretrained or local-dir:PATH")
     sub.add_argument("--seed", type=int, default=0, help="seed of the fine-tuning")
-    command("tasks", commands.list_tasks, "list the tasks that ship with the package", None)
+    command("tasks", commands.show, "list the tasks that ship with the package, and those to download", None)
+    takes_data(command("doctor", commands.show, "say what is installed, where a model would run, and what is missing",
+                       None))
     trains(command("zeroshot", commands.train, "write and measure a zero-shot classifier", "results/zeroshot"))
     for name, text in (("probe", "train the head alone, on features encoded once"),
                        ("finetune", "train every weight, starting from the zero-shot classifier")):

@@ -66,17 +66,11 @@ def _save_figure(figure, folder: Path) -> None:
         figure.savefig(folder / f"frontier.{ending}", metadata={"Date": None} if ending == "svg" else None)
 
 
-def list_tasks(args: argparse.Namespace) -> None:
-    from wiseft_lite import tasks
-    from wiseft_lite.tasks.catalogue import FAMILIES
+def show(args: argparse.Namespace) -> None:
+    """tasks and doctor: what there is, and what is missing."""
+    from wiseft_lite import doctor
 
-    for name in tasks.task_names():
-        task = tasks.load_task(name)
-        sizes = {"train": task.train, "val": task.val, **task.evaluation}
-        print(f"{name:10} {len(task.class_names):4} classes; "
-              + ", ".join(f"{split} {len(images)}" for split, images in sizes.items()))
-    print(f"to download, see data_scripts: {', '.join(FAMILIES)}")
-    print("your own images: the path of a folder or a .csv file")
+    print("\n".join(doctor.tasks() if args.command == "tasks" else doctor.report(args.data)))
 
 
 def _report(classifier, task) -> dict:

@@ -94,13 +94,14 @@ def vid_robust(root):
               f"{two}/000010.JPEG": [8], f"{two}/000006.JPEG": [8]}
     write(folder / "metadata" / "labels.json", json.dumps(labels))
     write(folder / "metadata" / "pmsets.json", json.dumps({
-        f"{one}/000442.JPEG": [f"{one}/000440.JPEG", f"{one}/000443.JPEG"], f"{two}/000010.JPEG": [f"{two}/000006.JPEG"]}))
+        f"{one}/000442.JPEG": [f"{one}/000440.JPEG", f"{one}/000443.JPEG"],
+        f"{two}/000010.JPEG": [f"{two}/000006.JPEG"]}))
     for k, path in enumerate(labels):
         write(folder / path, JPEG[k % 4])
 
 
 def ytbb_robust(root):
-    """Five anchors: one good, one car, one cow (no ImageNet class), one that a reviewer doubts, one bad by its pair."""
+    """Anchors: a dog, a car, a cow (no ImageNet class), one that a reviewer doubts, one bad by its pair."""
     folder = root / "ytbb-robust"
     words = ["good", "unsure", "bad", *(name for name, _ in PUBLISHED["ytbb"])]
     pair = ["similar", "dissimilar", "bad-anchor", "correct"]
@@ -146,9 +147,10 @@ def cifar(root):
     np.savez(root / "CIFAR-10.2" / "cifar102_test.npz", images=flat(ten), labels=np.array(ten),
              label_names=np.array(names), keywords=np.array(["x"] * 10, dtype=object))
     np.save(root / "CIFAR-10-C" / "labels.npy", np.array([1, 2] * 5, np.uint8))
+    grey = np.repeat(np.arange(5, dtype=np.uint8), 2 * 3072).reshape(10, 32, 32, 3)  # as bright as it is severe
     for name in ("gaussian_noise shot_noise impulse_noise defocus_blur glass_blur motion_blur zoom_blur snow frost fog "
                  "brightness contrast elastic_transform pixelate jpeg_compression speckle_noise").split():
-        np.save(root / "CIFAR-10-C" / f"{name}.npy", np.repeat(np.arange(5, dtype=np.uint8), 2 * 3072).reshape(10, 32, 32, 3))
+        np.save(root / "CIFAR-10-C" / f"{name}.npy", grey)
     hundred = root / "cifar-100-binary"
     write(hundred / "fine_label_names.txt", "\n".join([*(f"class_{k}" for k in range(99)), "worm"]) + "\n")
     write(hundred / "train.bin", binary(list(range(100)) * 2, 2))
@@ -185,7 +187,7 @@ def sun397(root):
     write(folder / "ClassName.txt", "\n".join(names) + "\n")
     for part, n in (("Training_01", 2), ("Testing_01", 1)):
         files = [f"{name}/sun_{part[:2]}{i}.jpg" for name in names for i in range(n)]
-        write(folder / f"{part}.txt", "\n".join(files) + "\n")
+        write(folder / "Partitions" / f"{part}.txt", "\n".join(files) + "\n")
         for k, file in enumerate(files):
             write(folder / file.lstrip("/"), JPEG[k % 4])
 
@@ -221,7 +223,8 @@ def iwildcam(root):
     write(folder / "categories.csv", "y,category_id,name\n" + "".join(
         f"{y},{y + 1},{name}\n" for y, name in enumerate(names)) + "99999,400,didelphis sp\n")
     lines = ["split,location_remapped,location,sequence_remapped,seq_id,y,category_id,datetime,filename,image_id"]
-    for part, labels in (("train", [0, 1, 2, 3]), ("val", [1]), ("test", [0, 0, 2]), ("id_val", [1]), ("id_test", [0, 2])):
+    for part, labels in (("train", [0, 1, 2, 3]), ("val", [1]), ("test", [0, 0, 2]), ("id_val", [1]),
+                         ("id_test", [0, 2])):
         for i, y in enumerate(labels):
             lines.append(f"{part},0,0,0,s,{y},{y + 1},2013-01-01 00:00:00.000,{part}{i}.jpg,{part}{i}")
             write(folder / "train" / f"{part}{i}.jpg", JPEG[y % 4])

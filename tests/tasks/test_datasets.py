@@ -201,7 +201,7 @@ def damage(name):
         "mat": ("cars", "stanford_cars/devkit/cars_meta.mat", cut, "cars_meta.mat is damaged"),
         "picture": ("food101", "food-101/images/apple_pie/1001.jpg", remove, "apple_pie/1001.jpg is listed"),
         "list": ("dtd", "dtd/dtd/labels/val1.txt", remove, "val1.txt does not exist; see data_scripts"),
-        "partition": ("sun397", "SUN397/Training_01.txt", remove, "Training_01.txt does not exist"),
+        "partition": ("sun397", "SUN397/Partitions/Training_01.txt", remove, "Training_01.txt does not exist"),
         "table": ("fmow", "fmow_v1.1/rgb_metadata.csv", remove, "rgb_metadata.csv does not exist"),
         "last": ("iwildcam", "iwildcam_v2.0/train/test2.jpg", remove, "test2.jpg is listed but does not exist"),
     }[name]

@@ -178,7 +178,7 @@ def load_task(name: str, data: str | Path | None = None) -> Task:
     from wiseft_lite.tasks import catalogue, icons, own
 
     if name in catalogue.FAMILIES:
-        return catalogue.FAMILIES[name](catalogue.data_folder(data))
+        return catalogue.FAMILIES[name].load(catalogue.data_folder(data))
     if str(name).endswith(".csv"):
         return own.csv_task(name)
     if name not in icons.names() and ("/" in str(name) or Path(name).is_dir()):

@@ -95,7 +95,7 @@ def load_dtd(root: Path) -> Task:
 def load_sun397(root: Path) -> Task:
     """SUN397 (397 classes), its first partition, from ``SUN397/``; 10 % of train is ``val``.
 
-    ``Training_01.txt`` and ``Testing_01.txt`` of the authors' Partitions.zip lie beside ``ClassName.txt``.
+    ``Training_01.txt`` and ``Testing_01.txt`` are those of the authors' Partitions.zip, in ``SUN397/Partitions``.
 
     Source: Xiao et al. 2010; prompts from Radford et al. 2021.
     """
@@ -105,7 +105,7 @@ def load_sun397(root: Path) -> Task:
     number = _counted(names, 397, listed)
 
     def part(name: str, file: str) -> Split:
-        files = _lines(folder / file, "get_transfer.py")
+        files = _lines(folder / "Partitions" / file, "get_transfer.py")
         return _split(name, folder, [f.lstrip("/") for f in files], [f.rsplit("/", 1)[0] for f in files], number)
 
     train, test = part("train", "Training_01.txt"), part("test", "Testing_01.txt")
