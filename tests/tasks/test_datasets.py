@@ -69,7 +69,7 @@ def test_zero_shot_and_sweep_run_on_a_few_images(load, clip, name):
     theta_0 = zero_shot_classifier(clip, task)
     theta_1 = theta_0.with_weights({k: v + 0.01 if v.is_floating_point() else v
                                     for k, v in theta_0.state_dict().items()})
-    splits = {"test": task.test.select(range(4))}
+    splits = {"test": task.test.select(range(min(4, len(task.test))))}
     splits |= {key: split if "pm" in key else split.select(range(min(6, len(split))))
                for key, split in itertools.islice(task.shifts.items(), 6)}
     table = sweep(theta_0, theta_1, splits, [0, 0.5, 1])
@@ -183,7 +183,8 @@ def test_iwildcam_reads_its_splits_and_reports_macro_f1(load):
     assert task.class_names[:2] == ("empty", "white-lipped peccary")
     assert [len(s) for s in (task.train, task.val, task.test, task.shifts["ood"])] == [4, 1, 2, 3]
     score = task.shifts["ood"].score(torch.tensor([0, 0, 0]))
-    assert score.accuracy == pytest.approx(0.4) and np.isnan(score.low)
+    assert score.accuracy == pytest.approx(0.4)  # F1 of 4/5 and of 0
+    assert 0 <= score.low < 0.4 < score.high <= 1
 
 
 def damage(name):

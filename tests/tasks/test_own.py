@@ -6,7 +6,8 @@ import pytest
 import torch
 from conftest import picture
 
-from wiseft_lite import UserError, csv_task, features, folder_task, load_task, predict, sweep, zero_shot_classifier
+from wiseft_lite import (Recipe, UserError, csv_task, features, finetune, folder_task, load_task, predict, sweep,
+                         zero_shot_classifier)
 from wiseft_lite.cli import main
 
 NAMES = ("disc", "square", "bar_shape")
@@ -67,6 +68,10 @@ def test_images_are_decoded_when_asked_for_and_memory_is_bounded(folder, clip, m
     assert torch.allclose(predict(theta_0, task.train, batch_size=2), logits, atol=1e-4)
     again = sweep(theta_0, theta_1, {"train": task.train}, [0, 1], batch_size=2, passes=3)
     assert again.accuracy.tolist() == table.accuracy.tolist()
+    recipe = Recipe(epochs=1, batch_size=8)
+    bounded = finetune(theta_0, task, recipe).state_dict()
+    monkeypatch.setattr(features, "HELD", 2**30)
+    assert all(torch.equal(v, bounded[k]) for k, v in finetune(theta_0, task, recipe).state_dict().items())
 
 
 def test_the_command_line_takes_a_folder(folder, clip_folder, tmp_path, capsys):
