@@ -127,6 +127,42 @@ def load_clip(name: str = "iconclip") -> Clip:
     return Clip(name, model.eval().requires_grad_(False), preprocess, tokenizer)
 
 
+@dataclass(frozen=True)
+class VisionShape:
+    """The size of a vision transformer: blocks, width, patch and picture in pixels, and its embedding."""
+
+    layers: int
+    width: int
+    patch: int
+    picture: int
+    embedding: int
+
+    @property
+    def tokens(self) -> int:
+        """Patches and the class token."""
+        return (self.picture // self.patch) ** 2 + 1
+
+
+def vision_shape(arch: str) -> VisionShape:
+    """The size of an architecture's image tower, from open_clip's configuration; no weights are made.
+
+    Raises:
+        UserError: an unknown name, or an image tower that is no plain vision transformer.
+
+    Example:
+        >>> vision_shape("ViT-B-32").tokens
+        50
+    """
+    config = _open_clip().get_model_config(arch)
+    if config is None:
+        raise UserError(f"unknown architecture {arch!r}; give one of open_clip's, such as ViT-B-32")
+    vision = config["vision_cfg"]
+    if not isinstance(vision.get("layers"), int) or not vision.get("patch_size"):
+        raise UserError(f"the image tower of {arch} is no plain vision transformer; its memory is not known here")
+    return VisionShape(vision["layers"], vision["width"], vision["patch_size"], vision["image_size"],
+                       config["embed_dim"])
+
+
 def imagenet_classes() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """ImageNet's 1000 WordNet ids in class order, OpenAI's names for them, and the 80 prompts with ``{}``.
 
