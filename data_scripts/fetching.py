@@ -13,7 +13,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from wiseft_lite import UserError, load_task
+from wiseft_lite import Task, UserError, load_task
 from wiseft_lite.tasks.catalogue import data_folder
 
 CHUNK = 2**20
@@ -129,21 +129,35 @@ def get(remote: Remote, root: Path) -> None:
         print(f"{made}: unpacked")
 
 
+def absent(task: Task) -> list[str]:
+    """Files that the lists of a task name and that are not there; an archive that was cut short lacks its last ones."""
+    splits = (task.train, task.val, task.test, *task.shifts.values())
+    sources = {id(source): source for source in (getattr(s.images, "images", s.images) for s in splits)}
+    return sorted({path for source in sources.values() for path in getattr(source, "paths", ())
+                   if not Path(path).is_file()})
+
+
 def verify(name: str, root: Path, published: dict[str, int]) -> None:
-    """Load a data set and compare its number of images with the published ones, split by split.
+    """Load a data set, look for every file that it lists, and compare its numbers of images with the published ones.
 
     ``train+val`` counts the two together, where ``val`` was held out of ``train``.
 
     Raises:
-        UserError: another number; the whole message names every split that differs.
+        UserError: a missing file, or another number; the message names every split that differs.
     """
     task = load_task(name, root)
+    lost = absent(task)
+    if lost:
+        raise UserError(f"{name}: {lost[0]} is listed but does not exist, and {len(lost) - 1} more; the archive was cut "
+                        "short: download it again")
     sizes = {part: len(task.split(part)) for part in ("train", "val", "test", *task.shifts)}
     sizes["train+val"] = sizes["train"] + sizes["val"]
     wrong = [f"{part} has {sizes[part]} images, published are {count}" for part, count in published.items()
              if part in sizes and sizes[part] != count]
-    for part, count in published.items():
-        print(f"{name} {part}: {sizes.get(part, 'not there')} of {count}")
+    for part, size in sizes.items():
+        print(f"{name} {part}: {size}" + (f", published {published[part]}" if part in published else ""))
+    for part in published.keys() - sizes.keys():
+        print(f"{name} {part}: not there")
     if wrong:
         raise UserError(f"{name}: {'; '.join(wrong)}; download it again")
 

@@ -1,6 +1,7 @@
 """CIFAR-10 with 10.1, 10.2 and CIFAR-10-C, and CIFAR-100: 0.4 GB and, with CIFAR-10-C, 3.3 GB.
 
-MD5 sums are those on the authors' pages; files on GitHub are checked by the names that git gives them.
+MD5 sums are those on the authors' pages (cs.toronto.edu, Zenodo 2535967); files on GitHub are checked by the names that
+git gives them there. Counts are those of the authors' READMEs.
 """
 
 import sys

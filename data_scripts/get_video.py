@@ -1,6 +1,7 @@
 """ImageNet-Vid-Robust and YTBB-Robust, with YTBB's reviews from wise-ft; ImageNet itself comes from get_imagenet.py.
 
-The archive has no published checksum: its counts are checked. The reviews are checked by their names in git.
+The archive has no published checksum: every listed frame is looked for, and the 1,109 anchors of Vid-Robust are
+counted (Shankar et al. 2021; modestyachts/imagenet-testbed). The reviews are checked by their names in git.
 """
 
 import sys
@@ -22,7 +23,7 @@ def run(root):
                "imagenet_vid_ytbb_robust", "imagenet_vid_ytbb_robust"), root)
     for name, blob in BLOBS.items():
         get(Remote(f"{WISE}/{name}", f"git:{blob}", f"imagenet_vid_ytbb_robust/ytbb-robust/metadata/{name}"), root)
-    verify("vid-robust", root, {"pm-0": 1109, "pm-10": 22179})
+    verify("vid-robust", root, {"pm-0": 1109})
     verify("ytbb-robust", root, {})
 
 

@@ -133,8 +133,8 @@ def read_weights(folder: str | Path) -> dict[str, Tensor]:
     return load_file(path)
 
 
-def load(folder: str | Path) -> ImageClassifier:
-    """Read a checkpoint back into a classifier in eval mode.
+def load(folder: str | Path, device: str | torch.device = "cpu") -> ImageClassifier:
+    """Read a checkpoint back into a classifier in eval mode, on a device.
 
     Raises:
         UserError: it is no checkpoint, it is damaged or half-written, or its encoder cannot be loaded.
@@ -149,4 +149,4 @@ def load(folder: str | Path) -> ImageClassifier:
     except RuntimeError as error:
         raise UserError(f"{folder} does not fit the encoder {card['encoder']!r}: "
                         f"{str(error).splitlines()[-1].strip()}") from error
-    return classifier.eval()
+    return classifier.to(device).eval()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import os
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from wiseft_lite.errors import UserError
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Split
 
 HELD = 2**30  # bytes of preprocessed images that may be held in memory at once
+DECODED = 256  # images that one worker decodes in turn
 
 
 class Decoded:
@@ -25,10 +27,11 @@ class Decoded:
     Args:
         preprocess: turns a PIL image into a tensor ``[3, h, w]``.
         split: the images.
+        workers: processes that decode ahead, for a GPU that would wait; 0 decodes here.
     """
 
-    def __init__(self, preprocess: Callable[[Image.Image], Tensor], split: Split):
-        self.preprocess, self.images = preprocess, split
+    def __init__(self, preprocess: Callable[[Image.Image], Tensor], split: Split, workers: int = 0):
+        self.preprocess, self.images, self.workers = preprocess, split, workers
         self.shape = (len(split), *self._row(0).shape)
 
     def __len__(self) -> int:
@@ -44,13 +47,20 @@ class Decoded:
                             "mend or remove the file") from error
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:  # PIL lets go of the interpreter while it decodes
-            return torch.stack(list(pool.map(self._row, rows.tolist())))
+        return torch.stack([self._row(i) for i in rows.tolist()])
+
+    def batches(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
+        """The images at each of these groups of places in turn, decoded ahead by the workers."""
+        loader = DataLoader(self, sampler=rows, batch_size=None, num_workers=self.workers,
+                            pin_memory=self.workers > 0, generator=torch.Generator())  # training's dice are not touched
+        try:
+            yield from loader
+        except UserError as error:  # a worker's comes with its traceback
+            raise UserError(str(error).rpartition("UserError: ")[2]) from None
 
     def split(self, size: int) -> Iterator[Tensor]:
         """Batches of ``size`` images in order."""
-        for rows in torch.arange(len(self)).split(size):
-            yield self[rows]
+        return self.batches(torch.arange(len(self)).split(size))
 
 
 def pixels(classifier: ImageClassifier, split: Split) -> Tensor | Decoded:
@@ -61,16 +71,24 @@ def pixels(classifier: ImageClassifier, split: Split) -> Tensor | Decoded:
     Raises:
         UserError: an image that cannot be decoded, named by its file or its place in the split.
     """
-    decoded = Decoded(classifier.preprocess, split)
+    on_gpu = next(classifier.parameters()).is_cuda
+    decoded = Decoded(classifier.preprocess, split, min(4, os.cpu_count() or 1) if on_gpu else 0)
     if 4 * math.prod(decoded.shape) > HELD:
         return decoded
-    return decoded[torch.arange(len(decoded))]
+    return torch.cat(list(decoded.split(DECODED)))
 
 
 def pieces(inputs: Tensor | Decoded, batch_size: int) -> Iterator[Tensor]:
     """The inputs in turn, in whole batches and as many at a time as may be held in memory."""
-    row = 4 * math.prod(inputs.shape[1:])
-    return iter(inputs.split(max(HELD // row // batch_size, 1) * batch_size))
+    most = max(HELD // (4 * math.prod(inputs.shape[1:]) * batch_size), 1)
+    held: list[Tensor] = []
+    for batch in inputs.split(batch_size):
+        held.append(batch)
+        if len(held) == most:
+            yield torch.cat(held)
+            held = []
+    if held:
+        yield torch.cat(held)
 
 
 @torch.inference_mode()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from wiseft_lite.encoders import VisionShape, vision_shape
+from wiseft_lite.architectures import VisionShape, vision_shape
 from wiseft_lite.errors import UserError
 
 MODELS = ("ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336")

@@ -1,14 +1,18 @@
 """Your own images: folders and tables, and one clear error for each kind of mistake."""
 
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
 from conftest import picture
+from PIL import Image
 
 from wiseft_lite import (Recipe, UserError, csv_task, features, finetune, folder_task, load_task, predict, sweep,
                          zero_shot_classifier)
 from wiseft_lite.cli import main
+from wiseft_lite.tasks.images import Files
 
 NAMES = ("disc", "square", "bar_shape")
 
@@ -72,6 +76,76 @@ def test_images_are_decoded_when_asked_for_and_memory_is_bounded(folder, clip, m
     bounded = finetune(theta_0, task, recipe).state_dict()
     monkeypatch.setattr(features, "HELD", 2**30)
     assert all(torch.equal(v, bounded[k]) for k, v in finetune(theta_0, task, recipe).state_dict().items())
+
+
+def test_a_large_photograph_is_decoded_small_and_others_whole(tmp_path):
+    for size, seen in (((2688, 1400), (1344, 700)), ((1300, 2600), (1300, 2600)), ((500, 375), (500, 375))):
+        Image.new("RGB", size, "red").save(tmp_path / "a.jpg")
+        assert Files([tmp_path / "a.jpg"])[0].size == seen
+    Image.new("RGB", (2688, 1400)).save(tmp_path / "a.png")
+    assert Files([tmp_path / "a.png"])[0].size == (2688, 1400)
+
+
+FLAT = """
+import resource, numpy as np, torch
+from torch import nn
+from wiseft_lite import features
+from wiseft_lite.models import Head, ImageClassifier
+from wiseft_lite.sweeps import sweep
+from wiseft_lite.tasks import Split
+from wiseft_lite.tasks.images import Arrays
+
+torch.set_num_threads(1)
+features.HELD = 2**24
+tower = nn.Sequential(nn.AvgPool2d(112), nn.Flatten())
+first, last = (ImageClassifier(tower, Head(torch.randn(2, 12)), lambda picture: torch.ones(3, 224, 224), "ab", "x")
+               for _ in range(2))
+last.encoder = nn.Sequential(nn.AvgPool2d(112), nn.Flatten(), nn.Linear(12, 12))
+first.encoder = nn.Sequential(nn.AvgPool2d(112), nn.Flatten(), nn.Linear(12, 12))
+for n in (200, 2000):
+    images = Arrays(np.broadcast_to(np.zeros((), np.uint8), (n, 8, 8, 3)))
+    split = Split("a", images, torch.arange(n) % 2)
+    features.predict(first, split, 16)
+    sweep(first, last, {"a": split}, [0, 1], 16)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_peak_memory_stays_flat_in_the_number_of_images():
+    run = subprocess.run([sys.executable, "-c", FLAT], capture_output=True, text=True, check=True)
+    few, many = map(int, run.stdout.split())
+    assert many - few < 500  # MiB; 2,000 images of 224 x 224 are 1,150 and the heap has gaps
+
+
+WORKER = """
+import torch
+from wiseft_lite import UserError
+from wiseft_lite.features import Decoded
+from wiseft_lite.tasks import Split
+from wiseft_lite.tasks.images import Files
+import sys
+
+split = Split("a", Files(sys.argv[1:]), torch.arange(len(sys.argv) - 1))
+decoded = Decoded(lambda picture: torch.tensor(picture.getpixel((0, 0))), split, workers=2)
+before = torch.get_rng_state()
+try:
+    for batch in decoded.split(2):
+        print(batch.tolist())
+except UserError as error:
+    print(error)
+assert torch.equal(before, torch.get_rng_state())
+"""
+
+
+def test_workers_decode_in_order_leave_the_dice_alone_and_name_the_bad_file(tmp_path):
+    for k in range(5):
+        Image.new("RGB", (4, 4), (k, 0, 0)).save(tmp_path / f"{k}.png")
+    (tmp_path / "5.png").write_bytes(b"no image")
+    files = [str(tmp_path / f"{k}.png") for k in range(6)]
+    run = subprocess.run([sys.executable, "-c", WORKER, *files], capture_output=True, text=True, check=True)
+    lines = run.stdout.splitlines()
+    assert lines[:2] == ["[[0, 0, 0], [1, 0, 0]]", "[[2, 0, 0], [3, 0, 0]]"]
+    assert lines[2].startswith(files[5]) and "is no image that can be decoded" in lines[2] and len(lines) == 3
 
 
 def test_the_command_line_takes_a_folder(folder, clip_folder, tmp_path, capsys):

@@ -94,6 +94,16 @@ def test_counts_are_compared_with_the_published_ones(monkeypatch, tmp_path, task
         fetching.verify("shapes", tmp_path, {"test": 30, "two": 21, "absent": 3})
 
 
+def test_every_listed_file_is_looked_for(monkeypatch, tmp_path):
+    from make_fixtures import iwildcam
+
+    iwildcam(tmp_path)
+    fetching.verify("iwildcam", tmp_path, {"train": 4})
+    (tmp_path / "iwildcam_v2.0" / "train" / "train2.jpg").unlink()  # neither the first nor the last
+    with pytest.raises(UserError, match="iwildcam: .*train2.jpg is listed but does not exist, and 0 more"):
+        fetching.verify("iwildcam", tmp_path, {})
+
+
 def test_the_doctor_finds_data_sets_and_names_the_script_for_the_others(tmp_path, capsys):
     from wiseft_lite.cli import main
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from wiseft_lite import UserError
-from wiseft_lite.encoders import VisionShape
+from wiseft_lite.architectures import VisionShape
 from wiseft_lite.memory import PER_TOKEN, need, parameters, table
 
 SHAPE = VisionShape(layers=4, width=64, patch=8, picture=64, embedding=32)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from wiseft_lite.encoders import imagenet_classes
+from wiseft_lite.architectures import imagenet_classes
 from wiseft_lite.errors import UserError
 from wiseft_lite.tasks import Split, Task
 from wiseft_lite.tasks.images import Files

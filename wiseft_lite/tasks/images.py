@@ -11,8 +11,15 @@ from PIL import Image, ImageOps
 from wiseft_lite.errors import UserError
 
 
+ENOUGH = 672  # pixels of the shorter edge, twice what the largest CLIP takes in
+
+
 class Files(Sequence):
     """Image files as a sequence of RGB pictures.
+
+    A JPEG with a shorter edge of 1,344 pixels or more, such as a photograph from a phone, is decoded at a half, a
+    quarter or an eighth of its size, never below ``ENOUGH``: that is several times faster and shows the same picture.
+    ImageNet's are as a rule smaller and are decoded whole.
 
     Args:
         paths: one for each picture.
@@ -29,6 +36,8 @@ class Files(Sequence):
         path = self.paths[index]
         try:
             with Image.open(path) as file:
+                if not self.border:
+                    file.draft("RGB", (ENOUGH, ENOUGH))
                 picture = file.convert("RGB")
         except FileNotFoundError:
             raise UserError(f"{path} does not exist; download the data again, or leave the row out") from None
