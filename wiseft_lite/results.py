@@ -42,7 +42,9 @@ def show_table(table: pd.DataFrame) -> None:
     """Print one row for each alpha and one column for each split; the best of a column has a star."""
     splits = list(dict.fromkeys(table["split"]))
     wide = table.pivot(index="alpha", columns="split", values="accuracy")[splits] * 100
-    wide["mean of shifts"] = wide[[s for s in splits if s != "test"]].mean(axis=1)
+    shifts = [s for s in splits if s not in ("val", "test")]
+    if shifts:
+        wide["mean of shifts"] = wide[shifts].mean(axis=1)
     best = wide.idxmax()
     names = [*wide.columns]
     width = {name: max(7, len(name)) for name in names}

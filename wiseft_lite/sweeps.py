@@ -163,8 +163,8 @@ def summary(table: pd.DataFrame, reference: str = "test") -> pd.DataFrame:
 
     Returns:
         ``alpha, reference, reference_low, reference_high, shifts, shifts_low, shifts_high``: accuracy on
-        the reference split with its interval, and the plain mean over all other splits with a normal
-        95 % interval from their binomial variances.
+        the reference split with its interval, and the plain mean over all other splits, ``val`` left out, with a
+        normal 95 % interval from their binomial variances.
 
     Raises:
         UserError: the table lacks the reference split, or has nothing else.
@@ -176,7 +176,7 @@ def summary(table: pd.DataFrame, reference: str = "test") -> pd.DataFrame:
         [0.8, 0.4]
     """
     on_reference = table[table["split"] == reference].set_index("alpha").sort_index()
-    others = table[table["split"] != reference]
+    others = table[~table["split"].isin([reference, "val"])]
     if on_reference.empty or others.empty:
         raise UserError(f"a figure needs the reference split {reference!r} and at least one shift; "
                         f"the table has {', '.join(table['split'].unique())}")

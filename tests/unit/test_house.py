@@ -14,7 +14,7 @@ LAYERS = {
     "zeroshot": 2, "features": 2, "training": 2,
     "losses": 2, "memory": 2, "baselines": 2, "averaging": 2, "prompts": 2, "calibration": 2,
     "sweeps": 3, "connectivity": 3, "landscape": 3, "results": 3, "ledger": 3, "runs": 3, "paper": 3,
-    "figures": 4, "teaching": 4, "doctor": 4, "experiments": 5, "exercises": 5, "claims": 5,
+    "figures": 4, "pipeline": 4, "teaching": 4, "doctor": 4, "experiments": 5, "exercises": 5, "claims": 5,
     "commands": 6, "cli": 6, "__main__": 6,
 }
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from wiseft_lite import UserError
+from wiseft_lite import UserError, load_clip
 from wiseft_lite.architectures import VisionShape
 from wiseft_lite.memory import PER_TOKEN, need, parameters, table
 
@@ -47,3 +47,21 @@ def test_the_table_grows_with_the_model_and_refuses_what_it_does_not_know():
             need(arch)
     with pytest.raises(UserError, match="does not exist"):
         table(memory=0)
+
+
+@pytest.mark.parametrize("name, quick", [("ViT-B-32/openai", True), ("ViT-B-32/metaclip_400m", True),
+                                         ("ViT-L-14-336/openai", True), ("ViT-B-32/laion2b_s34b_b79k", False),
+                                         ("ViT-B-16/none", False)])
+def test_weights_get_the_gelu_that_they_were_trained_with(name, quick, monkeypatch):
+    import open_clip
+
+    class Seen(Exception):
+        pass
+
+    def create(*_, **options):
+        raise Seen(options.get("force_quick_gelu", False))
+
+    monkeypatch.setattr(open_clip, "create_model_and_transforms", create)
+    with pytest.raises(UserError) as error:
+        load_clip(name)
+    assert error.value.__cause__.args == (quick,)
