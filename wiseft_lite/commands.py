@@ -25,10 +25,9 @@ def _check_new(path: Path, overwrite: bool) -> None:
 
 def _alphas(text: str) -> tuple[float, ...]:
     try:
-        alphas = tuple(float(part) for part in text.split(","))
+        return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise UserError(f"--alphas {text!r} is no list of numbers; write for example 0,0.5,1") from None
-    return alphas
 
 
 def _recipe(args: argparse.Namespace, base):
@@ -56,8 +55,10 @@ def run(args: argparse.Namespace) -> None:
     for kind, part in table.groupby("kind", sort=False):
         print(f"\n{kind}: accuracy in % at each alpha (0 zero-shot, 1 fine-tuned)")
         show_table(part)
-    print("\nalpha chosen without a test image (half: the paper's advice; val: the best on val):")
-    print(pipeline.choices(table).to_string(index=False, na_rep="-", float_format=lambda share: f"{share:.3g}"))
+    print("\nalpha chosen without a test image (half: the paper's advice; val: the best on val), accuracy in %")
+    chosen = pipeline.choices(table)
+    chosen[["val", "test", "shifts"]] *= 100
+    print(chosen.round(1).to_string(index=False, na_rep="-"))
     with checkpoints.new_folder(args.out, args.overwrite, mark="results.jsonl") as folder:
         write_results(table.assign(model=args.model, task=task.name), folder / "results.jsonl")
         for name, figure in pipeline.draw(table, f"{task.name}, {args.model}").items():

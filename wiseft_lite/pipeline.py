@@ -63,7 +63,7 @@ def choices(table: pd.DataFrame) -> pd.DataFrame:
     """Return what the two rules that look at no test image choose, one row for each kind and rule.
 
     ``half`` is alpha 0.5, the paper's advice where nothing is known of the shift. ``val`` is the best alpha on ``val``,
-    the larger one of two that are equally good.
+    of several that are equally good the one nearest to 0.5.
 
     Args:
         table: of ``walk``; alpha 0.5 is among its alphas.
@@ -78,7 +78,7 @@ def choices(table: pd.DataFrame) -> pd.DataFrame:
     for kind, part in table.groupby("kind", sort=False):
         wide = part.pivot(index="alpha", columns="split", values="accuracy")
         wide["shifts"] = wide.drop(columns=["val", "test"]).mean(axis=1)
-        best = wide["val"].iloc[::-1].idxmax()
+        best = min(wide.index[wide["val"] == wide["val"].max()], key=lambda alpha: abs(alpha - 0.5))
         rows += [{"kind": kind, "rule": rule, "alpha": alpha, **wide.loc[alpha, ["val", "test", "shifts"]]}
                  for rule, alpha in (("half", 0.5), ("val", best))]
     return pd.DataFrame(rows)
