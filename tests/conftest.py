@@ -12,6 +12,14 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "data_scripts"))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache_folder(tmp_path_factory):
+    """No test leaves features or models in the cache of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WISEFT_CACHE", str(tmp_path_factory.mktemp("wiseft-cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def clip_folder(tmp_path_factory):
     from open_clip.model import CLIP

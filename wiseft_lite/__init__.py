@@ -24,7 +24,7 @@ _HOME = {
     "Recipe": "training", "finetune": "training", "linear_probe": "training",
     "MovingAverages": "averaging", "learn_prompt": "prompts",
     "fit_temperature": "calibration", "calibrated": "calibration",
-    "sweep": "sweeps", "summary": "sweeps",
+    "sweep": "sweeps", "summary": "results",
     "frontier": "figures", "alpha_curves": "figures",
     "UserError": "errors",
 }

@@ -109,7 +109,7 @@ def parser() -> argparse.ArgumentParser:
     sub = command("ledger", commands.ledger, "show the book's numbers, or run an experiment again", None)
     sub.add_argument("keys", nargs="+", metavar="KEY", help="an experiment such as ch06, or one of its numbers")
     sub.add_argument("--run", dest="run_again", action="store_true", help="measure again and write the ledger")
-    sub.add_argument("--seeds", type=int, default=5, help="number of seeds for what is trained")
+    sub.add_argument("--seeds", type=int, default=5, help="number of seeds for what is trained, of repeats for bench")
     return main
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import torch
 from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from wiseft_lite.cache import entry
+from wiseft_lite.digest import digest
 from wiseft_lite.errors import UserError
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Split
@@ -32,12 +38,16 @@ class Decoded:
 
     def __init__(self, preprocess: Callable[[Image.Image], Tensor], split: Split, workers: int = 0):
         self.preprocess, self.images, self.workers = preprocess, split, workers
-        self.shape = (len(split), *self._row(0).shape)
+        self._first: Tensor | None = None
+        self._first = self._row(0)  # kept, so that asking for the shape decodes nothing twice
+        self.shape = (len(split), *self._first.shape)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def _row(self, i: int) -> Tensor:
+        if i == 0 and self._first is not None:
+            return self._first
         try:
             return self.preprocess(self.images[i][0])
         except UserError:
@@ -78,6 +88,11 @@ def pixels(classifier: ImageClassifier, split: Split) -> Tensor | Decoded:
     return torch.cat(list(decoded.split(DECODED)))
 
 
+def batches(inputs: Tensor | Decoded, groups: Sequence[Tensor]) -> Iterator[Tensor]:
+    """The inputs at each of these groups of places in turn; what is decoded, is decoded ahead."""
+    return inputs.batches(groups) if isinstance(inputs, Decoded) else (inputs[rows] for rows in groups)
+
+
 def pieces(inputs: Tensor | Decoded, batch_size: int) -> Iterator[Tensor]:
     """The inputs in turn, in whole batches and as many at a time as may be held in memory."""
     most = max(HELD // (4 * math.prod(inputs.shape[1:]) * batch_size), 1)
@@ -92,21 +107,69 @@ def pieces(inputs: Tensor | Decoded, batch_size: int) -> Iterator[Tensor]:
 
 
 @torch.inference_mode()
-def _run(classifier: ImageClassifier, function, split: Split, batch_size: int) -> Tensor:
+def _run(classifier: ImageClassifier, function, images: Tensor | Decoded, batch_size: int) -> Tensor:
     device = next(classifier.parameters()).device
     was_training = classifier.training
     classifier.eval()
-    images = pixels(classifier, split)
     parts = [function(batch.to(device)).float().cpu() for batch in images.split(batch_size)]
     classifier.train(was_training)
     return torch.cat(parts)
 
 
-def encode(classifier: ImageClassifier, split: Split, batch_size: int = 256) -> tuple[Tensor, Tensor]:
-    """Return L2-normalised features ``[n, d]`` and labels ``[n]``, in eval mode, without augmentation."""
-    return _run(classifier, classifier.encode, split, batch_size), split.labels
+def encode(classifier: ImageClassifier, split: Split, batch_size: int = 256,
+           images: Tensor | Decoded | None = None) -> tuple[Tensor, Tensor]:
+    """Return L2-normalised features ``[n, d]`` and labels ``[n]``, in eval mode, without augmentation.
+
+    Features are kept in ``cache.cache_folder`` under a name that hashes the encoder's weights, the preprocessing and
+    the pictures, so the same ones are encoded once on a machine; they come back mapped into memory, bit for bit. A
+    source of images that can name its ``content``, as those of the shipped tasks can, is then not even decoded.
+
+    Args:
+        classifier: its head plays no part.
+        split: the images.
+        batch_size: images a forward pass.
+        images: what ``pixels`` returned for them, if they are decoded already.
+    """
+    content, encoder = split.content(), classifier.encoder
+    if content is None and images is None:
+        images = pixels(classifier, split)
+    pictures = (content, classifier.preprocess)
+    if content is None:
+        pictures = tuple(digest(piece) for piece in pieces(images, batch_size))
+    device = next(classifier.parameters()).device.type
+    name = digest(ImageClassifier.encode, repr(encoder), encoder.state_dict(), pictures, batch_size, device,
+                  torch.__version__)
+    with entry(f"features-{name}.safetensors") as path:
+        features = _read(path)
+        if features is None:
+            images = pixels(classifier, split) if images is None else images
+            features = _run(classifier, classifier.encode, images, batch_size).clone()  # no inference tensor: it trains
+            _write(path, features)
+    return features, split.labels
+
+
+def _read(path: Path) -> Tensor | None:
+    """The features in a file, mapped into memory; None if it is not there or not what was written."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            features, written = file.get_tensor("features"), file.metadata()["digest"]
+    except (OSError, SafetensorError, KeyError, TypeError):
+        return None
+    return features if digest(features) == written else None
+
+
+def _write(path: Path, features: Tensor) -> None:
+    """Put features into a file that appears whole or not at all; a full disk costs the next run its time, no more."""
+    part = path.with_suffix(".part")
+    try:
+        save_file({"features": features}, part, metadata={"digest": digest(features)})
+        os.replace(part, path)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        warnings.warn(f"{path} cannot be written ({error}), so these features will be made again; make room there, or "
+                      "set WISEFT_CACHE to a folder elsewhere", stacklevel=3)
 
 
 def predict(classifier: ImageClassifier, split: Split, batch_size: int = 256) -> Tensor:
     """Return logits ``[n, C]`` on the CPU, in eval mode, without augmentation."""
-    return _run(classifier, classifier, split, batch_size)
+    return _run(classifier, classifier, pixels(classifier, split), batch_size)

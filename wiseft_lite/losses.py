@@ -86,6 +86,22 @@ def distillation(teacher: nn.Module, share: float) -> Objective:
     return objective
 
 
+def in_bfloat16(objective: Objective, device: torch.device) -> Objective:
+    """Return the objective computed in bfloat16 if the device is a GPU with units for it, else the objective itself.
+
+    Weights, their gradients and AdamW's moments stay in float32. The units came with compute capability 8.0; older
+    GPUs only emulate bfloat16, which is slower than float32.
+    """
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0):
+        return objective
+
+    def mixed(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16):
+            return objective(model, inputs, labels)
+
+    return mixed
+
+
 def contrastive_loss(images: Tensor, texts: Tensor, scale: float | Tensor) -> Tensor:
     """Return CLIP's loss: each picture must find its caption, and each caption its picture.
 

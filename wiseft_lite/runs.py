@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wiseft_lite import augmentation, losses, models, training
+from wiseft_lite.cache import cache_folder, entry  # noqa: F401: who looks for runs finds their folder here
 from wiseft_lite.checkpoints import read_weights, save
 from wiseft_lite.digest import digest
 from wiseft_lite.errors import UserError
@@ -17,12 +17,6 @@ from wiseft_lite.features import pixels
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Task
 from wiseft_lite.training import Recipe, finetune
-
-
-def cache_folder() -> Path:
-    """Where trained models are kept: ``WISEFT_CACHE``, or ``wiseft_lite`` in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("WISEFT_CACHE") or Path(base) / "wiseft_lite")
 
 
 def fingerprint(classifier: ImageClassifier, task: Task, recipe: Recipe, train: Callable) -> str:
@@ -49,16 +43,8 @@ def trained(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
     Raises:
         UserError: as ``train`` does, or the cache folder cannot be written.
     """
-    from filelock import FileLock
-
     label = getattr(train, "func", train).__name__
-    folder = cache_folder() / f"{task.name}-{label}-{fingerprint(classifier, task, recipe, train)}"
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder.parent} cannot be written ({error.strerror}); "
-                        "set WISEFT_CACHE to a folder of your own") from error
-    with FileLock(f"{folder}.lock"):
+    with entry(f"{task.name}-{label}-{fingerprint(classifier, task, recipe, train)}") as folder:
         if folder.exists():
             try:
                 return classifier.with_weights(read_weights(folder)).eval()

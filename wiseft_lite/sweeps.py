@@ -6,7 +6,8 @@ import copy
 import dataclasses
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pandas as pd
 import torch
@@ -17,7 +18,7 @@ from wiseft_lite.errors import UserError
 from wiseft_lite.features import encode, pieces, pixels
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Split
-from wiseft_lite.weights import interpolate
+from wiseft_lite.weights import interpolate_
 
 ALPHAS = tuple(k / 10 for k in range(11))
 TOO_MANY = 0.05  # share of changed predictions from which a curve from few passes is in doubt
@@ -39,6 +40,9 @@ def logits_along(first: torch.nn.Module, last: torch.nn.Module, inputs: Tensor, 
                  batch_size: int = 256) -> Iterator[Tensor]:
     """Yield the logits ``[n, C]`` of the interpolated model at each alpha in turn, on the CPU.
 
+    The weights are mixed where the first model lives, in one working copy, and nothing is written to disk: three
+    models are held in memory, the two ends and that copy, however many alphas there are.
+
     Args:
         first: ``theta_0``, a classifier, or a head alone.
         last: ``theta_1``, of the same kind.
@@ -59,73 +63,103 @@ def logits_along(first: torch.nn.Module, last: torch.nn.Module, inputs: Tensor, 
     theta_0, theta_1 = first.state_dict(), last.state_dict()
     model = copy.deepcopy(first).eval()
     for alpha in alphas:
-        model.load_state_dict(interpolate(theta_0, theta_1, alpha))
+        interpolate_(model.state_dict(), theta_0, theta_1, alpha)
         yield _logits(model, inputs, batch_size)
 
 
-def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, splits: Mapping[str, Split],
-          alphas: Sequence[float] = ALPHAS, batch_size: int = 256, progress: bool = False,
-          passes: int | None = None) -> pd.DataFrame:
+def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier | Mapping[str, ImageClassifier],
+          splits: Mapping[str, Split], alphas: Sequence[float] = ALPHAS, batch_size: int = 256, progress: bool = False,
+          passes: int | None = None, measures: Mapping[str, Callable[[Tensor, Split], float]] = {}) -> pd.DataFrame:
     """Return the accuracy of every interpolated model on every split.
 
-    Each image is decoded once, and no more are held in memory than ``features.HELD`` allows. When only the
-    head differs, as for a linear probe, each is also encoded only once. With ``passes`` the models are run at
-    that many Chebyshev-Lobatto nodes only, and each logit at every alpha is read off the polynomial through
-    its values there. What a split reports is up to it: accuracy, or macro-F1, worst region, pm-k.
+    Each image is decoded once for all alphas, models and measures, and no more are held in memory than
+    ``features.HELD`` allows. When only the head differs, as for a linear probe, the logits are a straight line in
+    alpha, ``f_alpha(x) = (1 - alpha) f_0(x) + alpha f_1(x)``: each image is encoded once on a machine (see
+    ``features.encode``), and any number of alphas costs no forward pass more. Otherwise ``passes`` runs the models at
+    that many Chebyshev-Lobatto nodes only, and each logit at every alpha is read off the polynomial through its values
+    there. What a split reports is up to it: accuracy, or macro-F1, worst region, pm-k.
 
     Args:
         zero_shot: ``theta_0``.
-        fine_tuned: ``theta_1``, with the same classes and architecture.
+        fine_tuned: ``theta_1``, with the same classes and architecture; or several, by name.
         splits: what to measure, by name.
         alphas: mixing coefficients; 0 is ``zero_shot``.
         batch_size: images a forward pass.
         progress: show a bar.
         passes: None measures every alpha itself; an odd number such as 5 measures that many.
+        measures: further columns, each a function of logits ``[n, C]`` and the split.
 
     Returns:
         One row for each split and alpha: ``alpha, split, accuracy, n, low, high``, the last two the
-        95 % Clopper-Pearson interval, accuracies as shares in 0..1. With ``passes`` also ``changed``, the
-        share of images whose prediction would change if every second pass were left out. As a rule it is
-        far above the share that ``passes`` gets wrong; when it is large there is a warning.
+        95 % Clopper-Pearson interval, accuracies as shares in 0..1; then the measures. Several models are told
+        apart by a first column ``model``. With ``passes`` also ``changed``, the share of images whose prediction
+        would change if every second pass were left out. As a rule it is far above the share that ``passes`` gets
+        wrong; when it is large there is a warning.
 
     Raises:
-        UserError: the two do not fit together, no splits, an alpha that is no finite number, or with
+        UserError: the models do not fit together, no models or splits, an alpha that is no finite number, or with
             ``passes`` one outside 0..1.
 
     Source: the paper, equation 1 and figure 1.
     """
     from tqdm import tqdm
 
-    if zero_shot.class_names != fine_tuned.class_names:
+    models = fine_tuned if isinstance(fine_tuned, Mapping) else {"": fine_tuned}
+    if any(model.class_names != zero_shot.class_names for model in models.values()):
         raise UserError("the two classifiers have different classes; fine-tune from the zero-shot classifier")
     bad = [a for a in alphas if not math.isfinite(a)]
-    if bad or not len(alphas) or not splits:
-        raise UserError(f"alpha {bad[0]} is not finite" if bad else "give at least one alpha and one split")
+    if bad or not len(alphas) or not splits or not models:
+        raise UserError(f"alpha {bad[0]} is not finite" if bad else "give at least one alpha, one split and one model")
     points = alphas if passes is None else _nodes(passes, alphas)
-    heads_only = same_encoder(zero_shot, fine_tuned)
-    first, last = (zero_shot.head, fine_tuned.head) if heads_only else (zero_shot, fine_tuned)
-    rows, changed = [], []
-    with tqdm(total=len(points) * sum(map(len, splits.values())), desc="sweep", unit="image",
-              disable=not progress) as bar:
+    frozen = {label: same_encoder(zero_shot, model) for label, model in models.items()}
+    runs = sum(2 if heads_only else len(points) for heads_only in frozen.values())
+    rows = []
+    with tqdm(total=runs * sum(map(len, splits.values())), desc="sweep", unit="image", disable=not progress) as bar:
         for name, split in splits.items():
-            inputs = encode(zero_shot, split, batch_size)[0] if heads_only else pixels(zero_shot, split)
-            said, doubted = [], []  # one [alphas, images] for each piece: predictions are kept, logits are not
-            for piece in pieces(inputs, batch_size):
-                curve = _counted(logits_along(first, last, piece, points, batch_size), bar)
-                if passes is not None:
-                    measured = torch.stack(list(curve))
-                    curve = interpolated(measured, points, alphas)
-                    doubted.append(_changed(measured, points, alphas, split))
-                said.append(torch.stack([split.predicted(logits) for logits in curve]))
-            for alpha, predicted in zip(alphas, torch.cat(said, 1)):
-                rows.append({"alpha": float(alpha), "split": name, **dataclasses.asdict(split.score(predicted))})
-            if passes is not None:
-                changed += torch.cat(doubted, 1).double().mean(1).tolist()
-    table = pd.DataFrame(rows)
+            images = None if all(frozen.values()) else pixels(zero_shot, split)
+            features = encode(zero_shot, split, batch_size, images)[0] if any(frozen.values()) else None
+            said, doubted, kept = defaultdict(list), defaultdict(list), defaultdict(list)  # one entry for each piece
+            for inputs, group in ((features, [m for m in models if frozen[m]]),
+                                  (images, [m for m in models if not frozen[m]])):
+                for piece in pieces(inputs, batch_size) if group else ():
+                    start: list[Tensor] = []  # logits at alpha 0, the same for every model
+                    for label in group:
+                        first, last = zero_shot, models[label]
+                        ends, nodes = ((first.head, last.head), [0.0, 1.0]) if frozen[label] else ((first, last), points)
+                        curve = _counted(_from(start, *ends, piece, nodes, batch_size), bar)
+                        if nodes is not alphas:
+                            measured = torch.stack(list(curve))
+                            curve = interpolated(measured, nodes, alphas)
+                            doubted[label].append(_changed(measured, nodes, alphas, split) if not frozen[label] else
+                                                  torch.zeros(len(alphas), len(piece)))
+                        curve = list(curve) if measures else curve  # predictions are kept, logits only to be measured
+                        said[label].append(torch.stack([split.predicted(logits) for logits in curve]))
+                        kept[label].append(curve if measures else [])
+            for label in models:
+                changed = torch.cat(doubted[label], 1).double().mean(1).tolist() if doubted[label] else alphas
+                for i, predicted in enumerate(torch.cat(said[label], 1)):
+                    row = {"model": label, "alpha": float(alphas[i]), "split": name}
+                    row |= dataclasses.asdict(split.score(predicted))
+                    row |= {key: float(measure(torch.cat([piece[i] for piece in kept[label]]), split))
+                            for key, measure in measures.items()}
+                    rows.append(row | {"changed": changed[i]})
+    unasked = [*(["changed"] if passes is None else []), *(["model"] if models is not fine_tuned else [])]
+    table = pd.DataFrame(rows).drop(columns=unasked)
     if passes is not None:
-        table["changed"] = changed
         _warn_if_in_doubt(table, passes)
     return table
+
+
+def _from(start: list[Tensor], first: torch.nn.Module, last: torch.nn.Module, inputs: Tensor,
+          alphas: Sequence[float], batch_size: int) -> Iterator[Tensor]:
+    """As ``logits_along``, but the logits at alpha 0 are taken from ``start``, or put there by the first model."""
+    known = bool(start)
+    rest = logits_along(first, last, inputs, [alpha for alpha in alphas if alpha or not known], batch_size)
+    for alpha in alphas:
+        if alpha or not known:
+            logits = next(rest)
+            start += [logits] if alpha == 0 else []
+        yield logits if alpha or not known else start[0]
 
 
 def _counted(curve: Iterator[Tensor], bar) -> Iterator[Tensor]:
@@ -156,36 +190,3 @@ def _warn_if_in_doubt(table: pd.DataFrame, passes: int) -> None:
         warnings.warn(f"{passes} passes may be too few: without every second one, {100 * worst['changed']:.0f} % of "
                       f"the predictions on {worst['split']!r} change at alpha {worst['alpha']:g}; take "
                       f"{2 * passes - 1}, or measure every alpha", stacklevel=3)
-
-
-def summary(table: pd.DataFrame, reference: str = "test") -> pd.DataFrame:
-    """Reduce a sweep to the two axes of the paper's figure 1, one row for each alpha.
-
-    Returns:
-        ``alpha, reference, reference_low, reference_high, shifts, shifts_low, shifts_high``: accuracy on
-        the reference split with its interval, and the plain mean over all other splits, ``val`` left out, with a
-        normal 95 % interval from their binomial variances.
-
-    Raises:
-        UserError: the table lacks the reference split, or has nothing else.
-
-    Example:
-        >>> rows = [(0.5, "test", 0.8, 100, 0.7, 0.9), (0.5, "a", 0.4, 100, 0.3, 0.5)]
-        >>> table = pd.DataFrame(rows, columns=["alpha", "split", "accuracy", "n", "low", "high"])
-        >>> summary(table)[["reference", "shifts"]].iloc[0].tolist()
-        [0.8, 0.4]
-    """
-    on_reference = table[table["split"] == reference].set_index("alpha").sort_index()
-    others = table[~table["split"].isin([reference, "val"])]
-    if on_reference.empty or others.empty:
-        raise UserError(f"a figure needs the reference split {reference!r} and at least one shift; "
-                        f"the table has {', '.join(table['split'].unique())}")
-    variance = others["accuracy"] * (1 - others["accuracy"]) / others["n"]
-    groups = others.assign(variance=variance).groupby("alpha")
-    mean = groups["accuracy"].mean()
-    half = 1.96 * groups["variance"].sum() ** 0.5 / groups["variance"].count()
-    return pd.DataFrame({
-        "reference": on_reference["accuracy"], "reference_low": on_reference["low"],
-        "reference_high": on_reference["high"], "shifts": mean,
-        "shifts_low": mean - half, "shifts_high": mean + half,
-    }).rename_axis("alpha").reset_index()

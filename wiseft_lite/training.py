@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from wiseft_lite.augmentation import AUGMENTS, augmentation
 from wiseft_lite.errors import UserError, unknown
-from wiseft_lite.features import encode, pixels
-from wiseft_lite.losses import Objective, cross_entropy
+from wiseft_lite.features import batches, encode, pixels
+from wiseft_lite.losses import Objective, cross_entropy, in_bfloat16
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.resume import States
 from wiseft_lite.tasks import Task
@@ -133,12 +133,13 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
         bar.update(step)
         for epoch in range(step // an_epoch, recipe.epochs):
             order = torch.randperm(len(inputs)) if order is None else order
-            for rows in order.split(recipe.batch_size)[step % an_epoch:]:
+            groups = order.split(recipe.batch_size)[step % an_epoch:]
+            for rows, batch in zip(groups, batches(inputs, groups), strict=True):
                 states.keep(step, order)
-                batch = inputs[rows]
+                batch = batch.to(device)  # before the crops, which a GPU then cuts
                 if transform is not None:
                     batch = torch.stack([transform(x) for x in batch])
-                loss = objective(model, batch.to(device), labels[rows].to(device))
+                loss = objective(model, batch, labels[rows].to(device))
                 if not torch.isfinite(loss):
                     raise UserError(f"the loss is {loss.item()} at step {step + 1} of {total}; "
                                     f"lower the learning rate (it is {recipe.lr:g})")
@@ -181,10 +182,9 @@ def finetune(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
             it (``models.freeze``) stays frozen.
         task: gives the training split.
         recipe: how to train; one seed gives the same weights on the same machine.
-        objective: what to minimise on a batch; see ``losses``.
+        objective: what to minimise on a batch; see ``losses``, also for ``in_bfloat16``, which newer GPUs run.
         progress: show a bar.
-        after_step: called with the model so far after each step.
-        after_epoch: called with the number of epochs done and the model so far.
+        after_step, after_epoch: as for ``fit``, to watch the copy.
         folder, resume: see ``fit``; a run that was cut short goes on from its last state in the folder.
 
     Raises:
@@ -194,6 +194,7 @@ def finetune(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
     """
     _check_classes(classifier, task)
     images = pixels(classifier, task.train)
+    objective = in_bfloat16(objective, next(classifier.parameters()).device)
     return fit(copy.deepcopy(classifier), images, task.train.labels, recipe, objective=objective,
                transform=augmentation(recipe.augment, images.shape[-1]), progress=progress,
                after_step=after_step, after_epoch=after_epoch, folder=folder, resume=resume)

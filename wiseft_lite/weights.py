@@ -65,17 +65,18 @@ def compatible(theta_0: Weights, theta_1: Weights) -> float:
 def _combine(thetas: Sequence[Weights], shares: Sequence[float]) -> dict[str, Tensor]:
     """``sum_i shares_i theta_i``, in float32 or wider, back in each tensor's own type."""
     _check(thetas)
-    result = {}
-    for key, first in thetas[0].items():
-        if not first.is_floating_point():
-            result[key] = first.clone()
-            continue
-        wide = torch.promote_types(first.dtype, torch.float32)
-        total = torch.zeros_like(first, dtype=wide)
-        for theta, share in zip(thetas, shares):
-            total.add_(theta[key].to(wide), alpha=share)
-        result[key] = total.to(first.dtype)
-    return result
+    return {key: _sum([theta[key] for theta in thetas], shares) if first.is_floating_point() else first.clone()
+            for key, first in thetas[0].items()}
+
+
+def _sum(tensors: Sequence[Tensor], shares: Sequence[float], out: Tensor | None = None) -> Tensor:
+    """``sum_i shares_i tensors_i``; added up in ``out`` itself, without a copy, where that is wide enough."""
+    wide = torch.promote_types(tensors[0].dtype, torch.float32)
+    here = out is not None and out.dtype == wide
+    total = out.zero_() if here else torch.zeros_like(tensors[0], dtype=wide)
+    for tensor, share in zip(tensors, shares):
+        total.add_(tensor.to(wide), alpha=share)
+    return total.to(tensors[0].dtype)
 
 
 def interpolate(
@@ -110,6 +111,41 @@ def interpolate(
         end = theta_1 if alpha else theta_0
         return {key: tensor.clone() for key, tensor in end.items()}
     return _combine([theta_0, theta_1], [1 - alpha, alpha])
+
+
+def interpolate_(target: Weights, theta_0: Weights, theta_1: Weights, alpha: float) -> None:
+    """Write ``interpolate(theta_0, theta_1, alpha)`` into the tensors of ``target``, bit for bit and without a copy.
+
+    Args:
+        target: the state dict of a third model with the same keys and shapes; where it lives, the mixing is done.
+        theta_0: state dict of the zero-shot model.
+        theta_1: state dict of the fine-tuned model.
+        alpha: any finite number.
+
+    Raises:
+        UserError: as ``interpolate``, or ``target`` shares memory with an end.
+
+    Source: as ``interpolate``.
+
+    Example:
+        >>> zero, one, mixed = ({"w": torch.tensor([value])} for value in (0.0, 4.0, 9.0))
+        >>> interpolate_(mixed, zero, one, 0.25)
+        >>> mixed
+        {'w': tensor([1.])}
+    """
+    if not math.isfinite(alpha):
+        raise UserError(f"alpha is {alpha}; give a number such as 0.5")
+    _check([theta_0, theta_1, target])
+    shared = [key for key, tensor in target.items() if tensor.numel()
+              and tensor.data_ptr() in (theta_0[key].data_ptr(), theta_1[key].data_ptr())]
+    if shared:
+        raise UserError(f"the target shares memory with an end: {', '.join(shared[:3])}; give it a copy.deepcopy")
+    for key, tensor in target.items():
+        if alpha in (0, 1) or not tensor.is_floating_point():
+            tensor.copy_((theta_1 if alpha else theta_0)[key])
+        else:
+            ends = [theta[key].to(tensor.device) for theta in (theta_0, theta_1)]
+            tensor.copy_(_sum(ends, [1 - alpha, alpha], tensor))
 
 
 def average(thetas: Sequence[Weights], weights: Sequence[float] | None = None) -> dict[str, Tensor]:

@@ -15,6 +15,7 @@ from wiseft_lite.features import pixels
 from wiseft_lite.metrics import predictions
 from wiseft_lite.results import read_results
 from wiseft_lite.sweeps import logits_along
+from wiseft_lite.weights import interpolate_
 
 ALPHAS = [k / 20 for k in range(21)]
 
@@ -155,7 +156,7 @@ def test_changed_is_the_share_that_hangs_on_every_second_pass(theta_0, tuned, ta
 
 def test_few_passes_take_few_passes(theta_0, near, task, monkeypatch):
     seen = []
-    monkeypatch.setattr("wiseft_lite.sweeps.interpolate", lambda *a: seen.append(a[2]) or interpolate(*a))
+    monkeypatch.setattr("wiseft_lite.sweeps.interpolate_", lambda *a: seen.append(a[3]) or interpolate_(*a))
     sweep(theta_0, near, {"test": task.test}, ALPHAS, passes=5)
     assert seen == lobatto_nodes(5)
 

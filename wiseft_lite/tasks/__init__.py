@@ -57,6 +57,13 @@ class Split:
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         return self.images[index], int(self.labels[index])
 
+    def content(self) -> str | None:
+        """A name that changes when a picture does, if the images' source can tell without decoding them.
+
+        Such a source has a method ``content`` of its own, as ``icons.Tiles`` has: a hash of the bytes on disk.
+        """
+        return self.images.content() if hasattr(self.images, "content") else None
+
     def select(self, rows: Sequence[int]) -> Split:
         """The images at these places, in this order, scored on the same classes."""
         rows = [int(i) for i in rows]

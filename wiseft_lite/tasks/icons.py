@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
+from wiseft_lite.digest import file_sha256
 from wiseft_lite.errors import UserError, unknown
 from wiseft_lite.tasks import Split, Task
 
@@ -26,6 +27,9 @@ class Tiles(Sequence):
 
     def __len__(self) -> int:
         return self.n
+
+    def content(self) -> str:
+        return f"{self.n} tiles of {file_sha256(self.path)}"
 
     @cached_property
     def sheet(self) -> Image.Image:

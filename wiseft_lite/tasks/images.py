@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from wiseft_lite.digest import digest, file_sha256
 from wiseft_lite.errors import UserError
 
 
@@ -45,6 +46,13 @@ class Files(Sequence):
             raise UserError(f"{path} is no image that can be decoded ({error}); replace or remove it") from error
         return ImageOps.crop(picture, self.border) if self.border else picture
 
+    def content(self) -> str:
+        try:
+            return digest([file_sha256(path) for path in self.paths], self.border, ENOUGH)
+        except OSError as error:
+            raise UserError(f"{error.filename} cannot be read ({error.strerror}); download the data again, or leave "
+                            "the row out") from None
+
 
 class Arrays(Sequence):
     """A uint8 array ``[n, h, w, 3]`` as a sequence of pictures; it may be mapped from disk."""
@@ -58,6 +66,9 @@ class Arrays(Sequence):
     def __getitem__(self, index: int) -> Image.Image:
         return Image.fromarray(np.asarray(self.array[index]))
 
+    def content(self) -> str:
+        return digest(self.array)
+
 
 class Picked(Sequence):
     """Some places of another sequence, in a given order; nothing is decoded until it is asked for."""
@@ -70,6 +81,10 @@ class Picked(Sequence):
 
     def __getitem__(self, index: int) -> Image.Image:
         return self.images[self.rows[index]]
+
+    def content(self) -> str | None:
+        whole = self.images.content() if hasattr(self.images, "content") else None
+        return None if whole is None else digest(whole, self.rows)
 
 
 def load_array(path: Path, key: str | None = None) -> np.ndarray:

@@ -1,0 +1,101 @@
+"""The benchmarks measure the same work on both sides, and their sums are right."""
+
+
+import pandas as pd
+import pytest
+import torch
+
+from wiseft_lite import Recipe, encode, finetune, sweep
+from wiseft_lite.experiments import bench, clocks
+from wiseft_lite.experiments.rivals import as_files, bare_loop, lbfgs_probe, per_alpha
+from wiseft_lite.features import pixels
+from wiseft_lite.ledger import Record
+
+
+@pytest.fixture
+def files(task, tmp_path):
+    return {name: as_files(split, tmp_path / "images" / name) for name, split in task.evaluation.items()}
+
+
+def test_files_hold_the_same_pictures_and_notice_a_change(theta_0, task, files):
+    assert torch.equal(pixels(theta_0, files["test"]), pixels(theta_0, task.test))
+    before = files["test"].content()
+    files["test"].images[3].rotate(90).save(files["test"].images.paths[2])
+    assert files["test"].content() != before
+
+
+def test_the_per_alpha_procedure_measures_what_a_sweep_does(theta_0, tuned, files, tmp_path):
+    alphas = [0.0, 0.25, 1.0]
+    theirs = per_alpha(theta_0, tuned, files, alphas, tmp_path / "models")
+    ours = sweep(theta_0, tuned, files, alphas).pivot(index="alpha", columns="split", values="accuracy")[list(files)]
+    assert theirs == pytest.approx(ours.to_numpy().ravel().tolist())
+    assert len(list((tmp_path / "models").glob("*.pt"))) == 3
+
+
+def test_the_bare_loop_ends_with_the_bits_of_finetune(theta_0, task):
+    recipe = Recipe(epochs=2, batch_size=16)
+    ours = finetune(theta_0, task, recipe).state_dict()
+    bare = bare_loop(theta_0, pixels(theta_0, task.train), task.train.labels, recipe).state_dict()
+    assert all(torch.equal(tensor, bare[name]) for name, tensor in ours.items())
+
+
+def test_scikit_learns_steps_lower_the_loss_from_where_we_start(theta_0, task):
+    pytest.importorskip("sklearn")
+    features, labels = encode(theta_0, task.train)
+    losses = []
+    for iterations in (0, 1, 5, 40):
+        head = lbfgs_probe(theta_0.head, features, labels, iterations) if iterations else theta_0.head
+        losses.append(torch.nn.functional.cross_entropy(head(features), labels).item())
+    assert losses == sorted(losses, reverse=True) and losses[-1] < 0.5 * losses[0]
+
+
+def test_every_job_has_its_turn_in_each_place():
+    seen = []
+    seconds = clocks.in_turns({name: lambda name=name: seen.append(name) for name in "abc"}, 3)
+    assert "".join(seen) == "abcbcacab" and all(len(values) == 3 for values in seconds.values())
+
+
+def test_peak_bytes_are_those_held_at_once():
+    def job():
+        for _ in range(5):
+            torch.zeros(1000)
+        kept = [torch.zeros(1000) for _ in range(3)]
+        del kept
+
+    assert clocks.peak_bytes(job) == 3 * 4000
+
+
+def test_a_record_holds_median_and_extremes():
+    record = Record("test")
+    clocks.add(record, "a_over_b", clocks.ratio([2.0, 9.0, 8.0], [1.0, 3.0, 2.0]), "times", 10)
+    record.number("bench.images", 10, "images", None)
+    assert [record.numbers[f"bench.a_over_b{end}"]["value"] for end in ("", ".min", ".max")] == [3, 2, 4]
+    assert clocks.as_table(record).to_numpy().tolist() == [["a_over_b", "times", 2, 3, 4],
+                                                           ["images", "images", 10, 10, 10]]
+
+
+def test_the_error_is_the_worst_of_all_alphas_and_splits():
+    exact, five = (pd.DataFrame({"accuracy": accuracy, "n": [100, 100, 400]})
+                   for accuracy in ([0.50, 0.60, 0.70], [0.50, 0.59, 0.7075]))
+    assert bench.error(exact, five) == (pytest.approx(1.0), 3)
+
+
+def test_the_whole_run_on_a_tiny_task(theta_0, tuned, task, monkeypatch, tmp_path, capsys):
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr(bench, "load_task", lambda name: task)
+    monkeypatch.setattr(bench, "zero_shot_classifier", lambda clip, task: theta_0)
+    monkeypatch.setattr(bench, "trained", lambda *a: tuned)
+    monkeypatch.setattr(bench, "GRID", (0.0, 0.5, 1.0))
+    monkeypatch.setattr(bench, "WORKERS", (0,))  # a loader's workers fork
+    record = Record("test")
+    bench.run(record, [0, 1])
+    table = record.tables["bench"].set_index("what")
+    assert (table["min"] <= table["median"]).all() and (table["median"] <= table["max"]).all()
+    values = table["median"]
+    for name in ("per_alpha_over_five", "exact_over_floor", "exact_over_frozen", "fresh_over_cached",
+                 "bare_over_finetune", "scikit_over_ours", "memory.exact", "seconds.import.wiseft_lite"):
+        assert values[name] > 0, name
+    assert values["images"] == 50 and values["repeats"] == 2
+    assert values["memory.exact"] < values["memory.per_alpha"]
+    assert set(record.tables["bench_scaling"]["axis"]) == {"images", "alphas", "models"}
+    assert "per_alpha_over_five" in capsys.readouterr().out

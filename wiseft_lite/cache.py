@@ -1,0 +1,42 @@
+"""One place on a machine for what is kept by content, and one process at a time in each of its entries."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from wiseft_lite.errors import UserError
+
+
+def cache_folder() -> Path:
+    """Where models and features are kept: ``WISEFT_CACHE``, or ``wiseft_lite`` in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("WISEFT_CACHE") or Path(base) / "wiseft_lite")
+
+
+@contextmanager
+def entry(name: str) -> Iterator[Path]:
+    """Give the path of an entry, which may not be there yet, while no other process has it.
+
+    Args:
+        name: what it holds and the ``digest`` of all that it depends on.
+
+    Raises:
+        UserError: the cache folder cannot be written.
+    """
+    from filelock import FileLock
+
+    path = cache_folder() / name
+    lock = FileLock(f"{path}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise UserError(f"{path.parent} cannot be written ({error.strerror}); "
+                        "set WISEFT_CACHE to a folder of your own") from error
+    try:
+        yield path
+    finally:
+        lock.release()
