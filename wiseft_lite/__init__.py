@@ -16,6 +16,7 @@ _HOME = {
     "Head": "models", "ImageClassifier": "models", "freeze": "models",
     "Clip": "encoders", "load_clip": "encoders",
     "Split": "tasks", "Task": "tasks", "load_task": "tasks", "task_names": "tasks",
+    "folder_task": "tasks.own", "csv_task": "tasks.own",
     "save": "checkpoints", "load": "checkpoints",
     "import_checkpoint": "interchange", "import_clip": "interchange", "export_open_clip": "interchange",
     "zero_shot_head": "zeroshot", "zero_shot_classifier": "zeroshot",
@@ -23,7 +24,7 @@ _HOME = {
     "Recipe": "training", "finetune": "training", "linear_probe": "training",
     "MovingAverages": "averaging", "learn_prompt": "prompts",
     "fit_temperature": "calibration", "calibrated": "calibration",
-    "sweep": "sweeps", "summary": "sweeps",
+    "sweep": "sweeps", "summary": "results",
     "frontier": "figures", "alpha_curves": "figures",
     "UserError": "errors",
 }

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -133,13 +133,23 @@ def read_weights(folder: str | Path) -> dict[str, Tensor]:
     return load_file(path)
 
 
-def load(folder: str | Path) -> ImageClassifier:
+def load(folder: str | Path, device: str | torch.device = "cpu",
+         class_names: Sequence[str] | None = None) -> ImageClassifier:
     """Read a checkpoint back into a classifier in eval mode.
 
+    Args:
+        folder: of the checkpoint.
+        device: where its weights go.
+        class_names: those it must have been made for, in their order; any if not given.
+
     Raises:
-        UserError: it is no checkpoint, it is damaged or half-written, or its encoder cannot be loaded.
+        UserError: it is no checkpoint, it is damaged or half-written, its encoder cannot be loaded, or it has other
+            classes.
     """
     card, weights = read_card(folder), read_weights(folder)
+    if class_names is not None and list(class_names) != card["class_names"]:
+        raise UserError(f"{folder} was made for other classes, or for these in another order; give the task that it was "
+                        "trained on")
     clip = load_clip(card["encoder"])
     head = Head(torch.zeros_like(weights["head.weight"]))
     classifier = ImageClassifier(clip.model.visual.requires_grad_(True), head, clip.preprocess,
@@ -149,4 +159,4 @@ def load(folder: str | Path) -> ImageClassifier:
     except RuntimeError as error:
         raise UserError(f"{folder} does not fit the encoder {card['encoder']!r}: "
                         f"{str(error).splitlines()[-1].strip()}") from error
-    return classifier.eval()
+    return classifier.to(device).eval()

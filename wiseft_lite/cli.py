@@ -25,32 +25,70 @@ def parser() -> argparse.ArgumentParser:
             sub.add_argument("--overwrite", action="store_true", help="replace what is there")
         return sub
 
-    def trains(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--model", default="iconclip", help="iconclip, ARCH/pretrained or local-dir:PATH")
-        sub.add_argument("--task", default="iconshift", help="see 'wiseft-lite tasks'")
+    def takes_model(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--model", default="iconclip",
+                         help="iconclip, a name of open_clip such as ViT-B-32/openai, or local-dir:PATH")
+        takes_device(sub)
 
-    sub = command("demo", commands.demo, "zero-shot, probe, fine-tuning and the line between them on IconShift",
-                  "results/demo")
-    sub.add_argument("--model", default="iconclip", help="iconclip, ARCH/pretrained or local-dir:PATH")
-    sub.add_argument("--seed", type=int, default=0, help="seed of the fine-tuning")
-    command("tasks", commands.list_tasks, "list the tasks that ship with the package", None)
-    trains(command("zeroshot", commands.train, "write and measure a zero-shot classifier", "results/zeroshot"))
-    for name, text in (("probe", "train the head alone, on features encoded once"),
-                       ("finetune", "train every weight, starting from the zero-shot classifier")):
-        sub = command(name, commands.train, text, f"results/{name}")
-        trains(sub)
+    def takes_device(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--device", choices=("cpu", "cuda"), help="a GPU if there is one, if not given")
+
+    def takes_recipe(sub: argparse.ArgumentParser) -> None:
         for option, kind in (("epochs", int), ("lr", float), ("weight_decay", float), ("batch_size", int),
                              ("seed", int)):
             sub.add_argument(f"--{option.replace('_', '-')}", type=kind, help="the recipe's own if not given")
         sub.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True,
                          help="go on from where this very command was cut short")
+
+    def takes_splits(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--splits", help="comma-separated; test and every shift if not given")
+
+    def takes_task(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--task", default="iconshift",
+                         help="a name of 'wiseft-lite tasks', or a folder or .csv file of your own images")
+        takes_data(sub)
+
+    def takes_data(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--data", type=Path, help="where data sets are; WISEFT_DATA or ~/data if not given")
+
+    sub = command("demo", commands.run, "the whole method with IconCLIP on IconShift: 'run' with nothing to choose",
+                  "results/demo")
+    takes_model(sub)
+    sub.add_argument("--seed", type=int, default=0, help="seed of the fine-tuning")
+    sub.set_defaults(task="iconshift", data=None, kinds=None, resume=True)
+    sub = command("run", commands.run, "the whole method on a task: zero-shot, probe and fine-tuning, the line "
+                  "between them, figure and checkpoints", "results/run")
+    takes_model(sub)
+    takes_task(sub)
+    takes_recipe(sub)
     sub.add_argument("--augment", help="none, crop or strong; the recipe's own if not given")
+    sub.add_argument("--kinds", help="probe, end-to-end, or both with a comma between them; both if not given; the "
+                     "options of the recipe are for end-to-end")
+    command("tasks", commands.show, "list the tasks that ship with the package, and those to download", None)
+    takes_data(command("doctor", commands.show, "say what is installed, where a model would run, and what is missing",
+                       None))
+    for name, text in (("zeroshot", "write and measure a zero-shot classifier"),
+                       ("probe", "train the head alone, on features encoded once"),
+                       ("finetune", "train every weight, starting from the zero-shot classifier")):
+        sub = command(name, commands.train, text, f"results/{name}")
+        takes_model(sub)
+        takes_task(sub)
+        if name != "zeroshot":
+            takes_recipe(sub)
+    sub.add_argument("--augment", help="none, crop or strong; the recipe's own if not given")
+    sub = command("evaluate", commands.evaluate, "measure a checkpoint on the splits of a task",
+                  "results/evaluate.jsonl")
+    sub.add_argument("checkpoint", type=Path, help="a checkpoint of this library")
+    takes_task(sub)
+    takes_splits(sub)
+    takes_device(sub)
     sub = command("sweep", commands.sweep, "measure the models on the line between two checkpoints",
                   "results/sweep.jsonl")
     sub.add_argument("zero_shot", type=Path, help="checkpoint at alpha 0")
     sub.add_argument("fine_tuned", type=Path, help="checkpoint at alpha 1")
-    sub.add_argument("--task", default="iconshift", help="see 'wiseft-lite tasks'")
-    sub.add_argument("--splits", help="comma-separated; test and every shift if not given")
+    takes_task(sub)
+    takes_splits(sub)
+    takes_device(sub)
     sub.add_argument("--alphas", default="0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
                      help="comma-separated")
     sub.add_argument("--passes", type=int, metavar="K",

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pandas as pd
@@ -25,10 +25,9 @@ def _check_new(path: Path, overwrite: bool) -> None:
 
 def _alphas(text: str) -> tuple[float, ...]:
     try:
-        alphas = tuple(float(part) for part in text.split(","))
+        return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise UserError(f"--alphas {text!r} is no list of numbers; write for example 0,0.5,1") from None
-    return alphas
 
 
 def _recipe(args: argparse.Namespace, base):
@@ -36,73 +35,99 @@ def _recipe(args: argparse.Namespace, base):
     return replace(base, **given)
 
 
-def demo(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace) -> None:
+    """demo and run: the whole method on one task, with a table, a figure and the checkpoints."""
     import time
 
-    from wiseft_lite import encoders, sweeps, tasks, training, zeroshot
-    from wiseft_lite.figures import frontier
+    from wiseft_lite import checkpoints, encoders, pipeline, tasks, zeroshot
 
     _check_new(args.out, args.overwrite)
     started = time.time()
-    task = tasks.load_task("iconshift")
-    theta_0 = zeroshot.zero_shot_classifier(encoders.load_clip(args.model), task)
-    print(f"IconShift: {len(task.class_names)} classes, {len(task.train)} training images; "
-          f"zero-shot model {args.model}")
-    tuned = {"probe": training.linear_probe(theta_0, task, progress=True),
-             "end-to-end": training.finetune(theta_0, task, training.Recipe(seed=args.seed), progress=True)}
-    tables = {}
-    for kind, theta_1 in tuned.items():
-        tables[kind] = sweeps.sweep(theta_0, theta_1, task.evaluation, progress=True)
+    recipes = pipeline.recipes_for(args.model)
+    kinds = args.kinds.split(",") if args.kinds else list(recipes)
+    recipes = {kind: _recipe(args, recipes[kind]) if kind == "end-to-end" else recipes.get(kind) for kind in kinds}
+    task = tasks.load_task(args.task, args.data)
+    zero_shot = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, _device(args)), task)
+    print(f"{task.name}: {len(task.class_names)} classes, {len(task.train)} training images; zero-shot model "
+          f"{args.model} on {_device(args)}")
+    states = args.out.with_name(f"{args.out.name}.states")
+    models, table = pipeline.walk(zero_shot, task, recipes, folder=states, resume=args.resume, progress=True)
+    for kind, part in table.groupby("kind", sort=False):
         print(f"\n{kind}: accuracy in % at each alpha (0 zero-shot, 1 fine-tuned)")
-        show_table(tables[kind])
-    table = pd.concat([t.assign(kind=kind) for kind, t in tables.items()], ignore_index=True)
-    write_results(table[["kind", "alpha", "split", "accuracy", "n", "low", "high"]], args.out / "results.jsonl")
-    _save_figure(frontier(tables, title="IconShift, IconCLIP"), args.out)
-    print(f"\n{time.time() - started:.0f} s; written: {args.out}/results.jsonl, frontier.png, frontier.svg")
+        show_table(part)
+    print("\nalpha chosen without a test image (half: the paper's advice; val: the best on val), accuracy in %")
+    chosen = pipeline.choices(table)
+    chosen[["val", "test", "shifts"]] *= 100
+    print(chosen.round(1).to_string(index=False, na_rep="-"))
+    with checkpoints.new_folder(args.out, args.overwrite, mark="results.jsonl") as folder:
+        write_results(table.assign(model=args.model, task=task.name), folder / "results.jsonl")
+        for name, figure in pipeline.draw(table, f"{task.name}, {args.model}").items():
+            for ending in ("png", "svg"):
+                figure.savefig(folder / f"{name}.{ending}", metadata={"Date": None} if ending == "svg" else None)
+        for name, model in {"zero-shot": zero_shot, **models}.items():
+            checkpoints.save(model, folder / name, recipe=recipes.get(name))
+    shutil.rmtree(states, ignore_errors=True)
+    print(f"\n{time.time() - started:.0f} s; written to {args.out}: "
+          f"{', '.join(sorted(path.name for path in args.out.iterdir()))}")
 
 
-def _save_figure(figure, folder: Path) -> None:
-    for ending in ("png", "svg"):
-        figure.savefig(folder / f"frontier.{ending}", metadata={"Date": None} if ending == "svg" else None)
+def _device(args: argparse.Namespace) -> str:
+    import torch
+
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda, but torch finds no GPU; see 'wiseft-lite doctor', or take --device cpu")
+    return args.device or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def list_tasks(args: argparse.Namespace) -> None:
-    from wiseft_lite import tasks
+def show(args: argparse.Namespace) -> None:
+    """tasks and doctor: what there is, and what is missing."""
+    from wiseft_lite import doctor
 
-    for name in tasks.task_names():
-        task = tasks.load_task(name)
-        sizes = {"train": task.train, "val": task.val, **task.evaluation}
-        print(f"{name:10} {len(task.class_names):4} classes; "
-              + ", ".join(f"{split} {len(images)}" for split, images in sizes.items()))
+    print("\n".join(doctor.tasks() if args.command == "tasks" else doctor.report(args.data)))
 
 
-def _report(classifier, task) -> dict:
+def _report(classifier, splits) -> pd.DataFrame:
+    """Measure the splits one after the other and say each as soon as it is known."""
     from wiseft_lite.features import predict
-    from wiseft_lite.metrics import accuracy
 
-    metrics = {}
-    for name, split in task.evaluation.items():
-        result = accuracy(predict(classifier, split), split.labels, split.classes)
-        metrics[name] = result.accuracy
+    rows = []
+    for name, split in splits.items():
+        result = split.score(split.predicted(predict(classifier, split)))
+        rows.append({"split": name, **asdict(result)})
         print(f"{name:17} {100 * result.accuracy:5.1f} %   "
-              f"[{100 * result.low:.1f}, {100 * result.high:.1f}]   n={result.n}")
-    return metrics
+              f"[{100 * result.low:.1f}, {100 * result.high:.1f}]   n={result.n}", flush=True)
+    return pd.DataFrame(rows)
+
+
+def _splits(args: argparse.Namespace, task) -> dict:
+    names = args.splits.split(",") if args.splits else list(task.evaluation)
+    return {name: task.split(name) for name in names}
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    from wiseft_lite import checkpoints, tasks
+
+    _check_new(args.out, args.overwrite)
+    task = tasks.load_task(args.task, args.data)
+    splits = _splits(args, task)
+    table = _report(checkpoints.load(args.checkpoint, _device(args), task.class_names), splits)
+    write_results(table.assign(model=str(args.checkpoint), task=task.name), args.out)
+    print(f"written: {args.out}")
 
 
 def train(args: argparse.Namespace) -> None:
     """zeroshot, probe and finetune: make a classifier, measure it, save it."""
-    from wiseft_lite import checkpoints, encoders, tasks, training, zeroshot
+    from wiseft_lite import checkpoints, encoders, pipeline, tasks, zeroshot
 
-    trainer, base = {"zeroshot": (None, None), "probe": (training.linear_probe, training.PROBE),
-                     "finetune": (training.finetune, training.Recipe())}[args.command]
-    recipe = _recipe(args, base) if base else None
+    kind = {"zeroshot": None, "probe": "probe", "finetune": "end-to-end"}[args.command]
+    recipe = _recipe(args, pipeline.recipes_for(args.model)[kind]) if kind else None
     _check_new(args.out, args.overwrite)
-    task = tasks.load_task(args.task)
-    classifier = zeroshot.zero_shot_classifier(encoders.load_clip(args.model), task)
+    task = tasks.load_task(args.task, args.data)
+    classifier = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, _device(args)), task)
     states = args.out.with_name(f"{args.out.name}.states")
-    if trainer:
-        classifier = trainer(classifier, task, recipe, progress=True, folder=states, resume=args.resume)
-    metrics = _report(classifier, task)
+    if kind:
+        classifier = pipeline.TRAINERS[kind](classifier, task, recipe, progress=True, folder=states, resume=args.resume)
+    metrics = dict(_report(classifier, task.evaluation)[["split", "accuracy"]].itertuples(index=False))
     checkpoints.save(classifier, args.out, recipe=recipe, metrics=metrics, overwrite=args.overwrite)
     shutil.rmtree(states, ignore_errors=True)
     print(f"written: {args.out}")
@@ -150,10 +175,10 @@ def sweep(args: argparse.Namespace) -> None:
 
     _check_new(args.out, args.overwrite)
     alphas = _alphas(args.alphas)
-    task = tasks.load_task(args.task)
-    names = args.splits.split(",") if args.splits else list(task.evaluation)
-    splits = {name: task.split(name) for name in names}
-    zero_shot, fine_tuned = checkpoints.load(args.zero_shot), checkpoints.load(args.fine_tuned)
+    task = tasks.load_task(args.task, args.data)
+    splits = _splits(args, task)
+    zero_shot, fine_tuned = (checkpoints.load(folder, _device(args), task.class_names)
+                             for folder in (args.zero_shot, args.fine_tuned))
     with _doubts():
         connectivity.connected(zero_shot, fine_tuned, task.val)
     with _doubts():

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,7 +32,7 @@ def digest(*parts: Any) -> str:
     """Return one hash, 16 hexadecimal digits, of all parts in turn; equal content gives equal digits.
 
     Args:
-        parts: plain values, tensors (type, shape and every bit), models (structure, weights and what trains),
+        parts: plain values, tensors and arrays (type, shape and every bit), models (structure, weights and what trains),
             functions (statements and what they closed over; comments and docstrings do not count), modules of
             Python, containers and objects of these.
 
@@ -50,6 +51,8 @@ def _feed(total, part: Any, inside: tuple[int, ...]) -> None:
     if id(part) in inside:
         return
     inside = (*inside, id(part))
+    if isinstance(part, np.ndarray) and part.dtype.kind in "biuf":
+        part = torch.from_numpy(np.array(part))
     if isinstance(part, Tensor):
         total.update(f"{part.dtype} {tuple(part.shape)}".encode())
         total.update(part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

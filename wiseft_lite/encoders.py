@@ -37,10 +37,11 @@ class Clip:
     tokenizer: Callable
 
     @torch.inference_mode()
-    def encode_text(self, texts: Sequence[str]) -> Tensor:
-        """L2-normalised text embeddings ``[n, d]``."""
+    def encode_text(self, texts: Sequence[str], batch_size: int = 1024) -> Tensor:
+        """L2-normalised text embeddings ``[n, d]``, ``batch_size`` at a time: ImageNet has 80,000 prompts."""
         device = next(self.model.parameters()).device
-        return F.normalize(self.model.encode_text(self.tokenizer(list(texts)).to(device)), dim=-1)
+        parts = self.tokenizer(list(texts)).split(batch_size)
+        return F.normalize(torch.cat([self.model.encode_text(part.to(device)) for part in parts]), dim=-1)
 
     def token_embeddings(self, text: str) -> Tensor:
         """The vectors ``[m, width]`` that a text's ``m`` tokens enter the text tower as, without start and end."""
@@ -93,13 +94,14 @@ class Clip:
         return float(self.model.logit_scale.detach().exp())
 
 
-def load_clip(name: str = "iconclip") -> Clip:
+def load_clip(name: str = "iconclip", device: str | torch.device = "cpu") -> Clip:
     """Load a CLIP model.
 
     Args:
         name: ``"iconclip"`` (ships with the package), ``"ARCH/pretrained"`` as open_clip names them, such
             as ``"ViT-B-32/openai"`` (``"ARCH/none"``: random weights), or ``"local-dir:PATH"``, a folder
             in open_clip's layout.
+        device: where its weights go, such as ``"cuda"``; what is made from it stays there.
 
     Raises:
         UserError: an unknown name, with the nearest known ones, or files that cannot be read.
@@ -108,7 +110,7 @@ def load_clip(name: str = "iconclip") -> Clip:
         >>> load_clip("iconclip").encode_text(["an icon of a cat."]).shape
         torch.Size([1, 128])
     """
-    open_clip = _open_clip()
+    open_clip = library()
     if name == "iconclip" or name.startswith("local-dir:"):
         folder = ICONCLIP if name == "iconclip" else Path(name.removeprefix("local-dir:"))
         if not (folder / "open_clip_config.json").exists():
@@ -116,7 +118,8 @@ def load_clip(name: str = "iconclip") -> Clip:
         source, pretrained = f"local-dir:{folder}", None
     else:
         source, pretrained = _checked(name)
-    quick = {"force_quick_gelu": True} if pretrained == "openai" else {}
+    trained_with = open_clip.get_pretrained_cfg(source, pretrained) if pretrained else {}
+    quick = {"force_quick_gelu": True} if trained_with.get("quick_gelu") else {}  # plain names hide it
     try:
         model, _, preprocess = open_clip.create_model_and_transforms(
             source, pretrained=pretrained, precision="fp32", **quick)
@@ -124,10 +127,10 @@ def load_clip(name: str = "iconclip") -> Clip:
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"model {name!r} cannot be loaded: {reason}; check the files or the network") from error
-    return Clip(name, model.eval().requires_grad_(False), preprocess, tokenizer)
+    return Clip(name, model.to(device).eval().requires_grad_(False), preprocess, tokenizer)
 
 
-def _open_clip():
+def library():
     """open_clip, imported without the complaint that a notebook lacks widgets for progress bars."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="IProgress not found")
@@ -137,7 +140,7 @@ def _open_clip():
 
 def _checked(name: str) -> tuple[str, str | None]:
     """Split ``ARCH/pretrained`` after checking both halves against open_clip's lists."""
-    open_clip = _open_clip()
+    open_clip = library()
     arch, slash, tag = name.partition("/")
     known = {f"{a}/{t}" for a, t in open_clip.list_pretrained()}
     if slash and tag == "none" and arch in open_clip.list_models():
@@ -162,7 +165,7 @@ def open_clip_config(name: str) -> dict:
     if name == "iconclip" or name.startswith("local-dir:"):
         folder = ICONCLIP if name == "iconclip" else Path(name.removeprefix("local-dir:"))
         return json.loads((folder / "open_clip_config.json").read_text())
-    model_cfg = _open_clip().get_model_config(_checked(name)[0])
+    model_cfg = library().get_model_config(_checked(name)[0])
     if any(type(module).__name__ == "QuickGELU" for module in clip.model.modules()):
         model_cfg["quick_gelu"] = True
     keys = ("mean", "std", "interpolation", "resize_mode")
@@ -180,7 +183,7 @@ def architectures_of(shapes: Mapping[str, torch.Size]) -> dict[str, dict]:
         >>> list(architectures_of(shapes))
         ['RN50', 'RN50-quickgelu']
     """
-    open_clip, found = _open_clip(), {}
+    open_clip, found = library(), {}
     width = (shapes.get("visual.conv1.weight") or (0,))[0]
     for name in open_clip.list_models():
         config = open_clip.get_model_config(name)

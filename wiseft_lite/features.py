@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from wiseft_lite.cache import entry
 from wiseft_lite.digest import digest
@@ -17,27 +21,93 @@ from wiseft_lite.errors import UserError
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Split
 
+HELD = 2**30  # bytes of preprocessed images that may be held in memory at once
+DECODED = 256  # images that one worker decodes in turn
 
-def pixels(classifier: ImageClassifier, split: Split) -> Tensor:
-    """Every image of a split, preprocessed: float32 ``[n, 3, h, w]``.
 
-    Raises:
-        UserError: an image that cannot be decoded, named by its place in the split.
+class Decoded:
+    """The preprocessed images of a split, decoded again each time they are asked for: memory stays flat.
+
+    It answers to what training and sweeps ask of a tensor ``[n, 3, h, w]``: ``shape``, ``len``, rows and ``split``.
+
+    Args:
+        preprocess: turns a PIL image into a tensor ``[3, h, w]``.
+        split: the images.
+        workers: processes that decode ahead, for a GPU that would wait; 0 decodes here.
     """
-    rows = []
-    for i in range(len(split)):
+
+    def __init__(self, preprocess: Callable[[Image.Image], Tensor], split: Split, workers: int = 0):
+        self.preprocess, self.images, self.workers = preprocess, split, workers
+        self._first: Tensor | None = None
+        self._first = self._row(0)  # kept, so that asking for the shape decodes nothing twice
+        self.shape = (len(split), *self._first.shape)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def _row(self, i: int) -> Tensor:
+        if i == 0 and self._first is not None:
+            return self._first
         try:
-            rows.append(classifier.preprocess(split[i][0]))
+            return self.preprocess(self.images[i][0])
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"image {i} of split {split.name!r} cannot be read ({error}); "
+            raise UserError(f"image {i} of split {self.images.name!r} cannot be read ({error}); "
                             "mend or remove the file") from error
-    return torch.stack(rows)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        return torch.stack([self._row(i) for i in rows.tolist()])
+
+    def batches(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
+        """The images at each of these groups of places in turn, decoded ahead by the workers."""
+        loader = DataLoader(self, sampler=rows, batch_size=None, num_workers=self.workers,
+                            pin_memory=self.workers > 0, generator=torch.Generator())  # training's dice are not touched
+        try:
+            yield from loader
+        except UserError as error:  # a worker's comes with its traceback
+            raise UserError(str(error).rpartition("UserError: ")[2]) from None
+
+    def split(self, size: int) -> Iterator[Tensor]:
+        """Batches of ``size`` images in order."""
+        return self.batches(torch.arange(len(self)).split(size))
+
+
+def pixels(classifier: ImageClassifier, split: Split) -> Tensor | Decoded:
+    """Every image of a split, preprocessed: float32 ``[n, 3, h, w]``.
+
+    Up to ``HELD`` bytes they are decoded once and held in memory; beyond that the answer is ``Decoded``.
+
+    Raises:
+        UserError: an image that cannot be decoded, named by its file or its place in the split.
+    """
+    on_gpu = next(classifier.parameters()).is_cuda
+    decoded = Decoded(classifier.preprocess, split, min(4, os.cpu_count() or 1) if on_gpu else 0)
+    if 4 * math.prod(decoded.shape) > HELD:
+        return decoded
+    return torch.cat(list(decoded.split(DECODED)))
+
+
+def batches(inputs: Tensor | Decoded, groups: Sequence[Tensor]) -> Iterator[Tensor]:
+    """The inputs at each of these groups of places in turn; what is decoded, is decoded ahead."""
+    return inputs.batches(groups) if isinstance(inputs, Decoded) else (inputs[rows] for rows in groups)
+
+
+def pieces(inputs: Tensor | Decoded, batch_size: int) -> Iterator[Tensor]:
+    """The inputs in turn, in whole batches and as many at a time as may be held in memory."""
+    most = max(HELD // (4 * math.prod(inputs.shape[1:]) * batch_size), 1)
+    held: list[Tensor] = []
+    for batch in inputs.split(batch_size):
+        held.append(batch)
+        if len(held) == most:
+            yield torch.cat(held)
+            held = []
+    if held:
+        yield torch.cat(held)
 
 
 @torch.inference_mode()
-def _run(classifier: ImageClassifier, function, images: Tensor, batch_size: int) -> Tensor:
+def _run(classifier: ImageClassifier, function, images: Tensor | Decoded, batch_size: int) -> Tensor:
     device = next(classifier.parameters()).device
     was_training = classifier.training
     classifier.eval()
@@ -47,7 +117,7 @@ def _run(classifier: ImageClassifier, function, images: Tensor, batch_size: int)
 
 
 def encode(classifier: ImageClassifier, split: Split, batch_size: int = 256,
-           images: Tensor | None = None) -> tuple[Tensor, Tensor]:
+           images: Tensor | Decoded | None = None) -> tuple[Tensor, Tensor]:
     """Return L2-normalised features ``[n, d]`` and labels ``[n]``, in eval mode, without augmentation.
 
     Features are kept in ``cache.cache_folder`` under a name that hashes the encoder's weights, the preprocessing and
@@ -63,7 +133,9 @@ def encode(classifier: ImageClassifier, split: Split, batch_size: int = 256,
     content, encoder = split.content(), classifier.encoder
     if content is None and images is None:
         images = pixels(classifier, split)
-    pictures = (content, classifier.preprocess) if content is not None else (images,)
+    pictures = (content, classifier.preprocess)
+    if content is None:
+        pictures = tuple(digest(piece) for piece in pieces(images, batch_size))
     device = next(classifier.parameters()).device.type
     name = digest(ImageClassifier.encode, repr(encoder), encoder.state_dict(), pictures, batch_size, device,
                   torch.__version__)

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from wiseft_lite.errors import UserError
-from wiseft_lite.sweeps import summary
+from wiseft_lite.results import summary
 from wiseft_lite.tasks import Split
 
 STYLE = Path(__file__).with_name("wiseft.mplstyle")

@@ -73,10 +73,11 @@ def accuracy(logits: Tensor, labels: Tensor, classes: Sequence[int] | None = Non
         0.75
     """
     _same_length(logits=logits, labels=labels)
-    return _share(int((predictions(logits, classes) == labels.to(logits.device)).sum()), len(labels))
+    return share(int((predictions(logits, classes) == labels.to(logits.device)).sum()), len(labels))
 
 
-def _share(correct: int, n: int) -> Accuracy:
+def share(correct: int, n: int) -> Accuracy:
+    """Return ``correct`` of ``n`` as an accuracy with its interval; see ``clopper_pearson``."""
     low, high = clopper_pearson(correct, n)
     return Accuracy(correct / n, n, low, high)
 
@@ -143,7 +144,7 @@ def worst_group(predicted: Tensor, labels: Tensor, groups: Sequence[Hashable]) -
     for group, good in zip(groups, (predicted == labels).tolist()):
         right.setdefault(group, []).append(good)
     name = min(right, key=lambda group: sum(right[group]) / len(right[group]))
-    return name, _share(sum(right[name]), len(right[name]))
+    return name, share(sum(right[name]), len(right[name]))
 
 
 def pm_k(right: Tensor, groups: Sequence[Hashable], offsets: Tensor, k: int) -> Accuracy:
@@ -182,7 +183,7 @@ def pm_k(right: Tensor, groups: Sequence[Hashable], offsets: Tensor, k: int) -> 
     survives = dict.fromkeys(groups, True)
     for group, offset, good in zip(groups, offsets.tolist(), right.tolist()):
         survives[group] &= bool(good) or abs(offset) > k
-    return _share(sum(survives.values()), len(survives))
+    return share(sum(survives.values()), len(survives))
 
 
 def calibration_error(logits: Tensor, labels: Tensor, classes: Sequence[int] | None = None, bins: int = 15) -> float:

@@ -1,4 +1,4 @@
-"""Results files, one JSON object a line, and the table that the command line prints."""
+"""Results files, one JSON object a line, the table that the command line prints, and the two axes of a figure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def show_table(table: pd.DataFrame) -> None:
     """Print one row for each alpha and one column for each split; the best of a column has a star."""
     splits = list(dict.fromkeys(table["split"]))
     wide = table.pivot(index="alpha", columns="split", values="accuracy")[splits] * 100
-    wide["mean of shifts"] = wide[[s for s in splits if s != "test"]].mean(axis=1)
+    shifts = [s for s in splits if s not in ("val", "test")]
+    if shifts:
+        wide["mean of shifts"] = wide[shifts].mean(axis=1)
     best = wide.idxmax()
     names = [*wide.columns]
     width = {name: max(7, len(name)) for name in names}
@@ -59,3 +61,36 @@ def show_table(table: pd.DataFrame) -> None:
         most = 100 * table.groupby("split")["changed"].max()
         print("changed" + "  ".join(f"{most[s]:>{width[s]}.1f}" for s in splits)
               + "   most predictions that change without every second pass, %")
+
+
+def summary(table: pd.DataFrame, reference: str = "test") -> pd.DataFrame:
+    """Reduce a sweep to the two axes of the paper's figure 1, one row for each alpha.
+
+    Returns:
+        ``alpha, reference, reference_low, reference_high, shifts, shifts_low, shifts_high``: accuracy on
+        the reference split with its interval, and the plain mean over all other splits, ``val`` left out, with a
+        normal 95 % interval from their binomial variances.
+
+    Raises:
+        UserError: the table lacks the reference split, or has nothing else.
+
+    Example:
+        >>> rows = [(0.5, "test", 0.8, 100, 0.7, 0.9), (0.5, "a", 0.4, 100, 0.3, 0.5)]
+        >>> table = pd.DataFrame(rows, columns=["alpha", "split", "accuracy", "n", "low", "high"])
+        >>> summary(table)[["reference", "shifts"]].iloc[0].tolist()
+        [0.8, 0.4]
+    """
+    on_reference = table[table["split"] == reference].set_index("alpha").sort_index()
+    others = table[~table["split"].isin([reference, "val"])]
+    if on_reference.empty or others.empty:
+        raise UserError(f"a figure needs the reference split {reference!r} and at least one shift; "
+                        f"the table has {', '.join(table['split'].unique())}")
+    variance = others["accuracy"] * (1 - others["accuracy"]) / others["n"]
+    groups = others.assign(variance=variance).groupby("alpha")
+    mean = groups["accuracy"].mean()
+    half = 1.96 * groups["variance"].sum() ** 0.5 / groups["variance"].count()
+    return pd.DataFrame({
+        "reference": on_reference["accuracy"], "reference_low": on_reference["low"],
+        "reference_high": on_reference["high"], "shifts": mean,
+        "shifts_low": mean - half, "shifts_high": mean + half,
+    }).rename_axis("alpha").reset_index()

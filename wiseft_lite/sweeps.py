@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import math
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pandas as pd
@@ -14,8 +15,7 @@ from torch import Tensor
 
 from wiseft_lite.chebyshev import interpolated, lobatto_nodes
 from wiseft_lite.errors import UserError
-from wiseft_lite.features import encode, pixels
-from wiseft_lite.metrics import accuracy, predictions
+from wiseft_lite.features import encode, pieces, pixels
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Split
 from wiseft_lite.weights import interpolate_
@@ -72,11 +72,12 @@ def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier | Mapping[str,
           passes: int | None = None, measures: Mapping[str, Callable[[Tensor, Split], float]] = {}) -> pd.DataFrame:
     """Return the accuracy of every interpolated model on every split.
 
-    Each image is decoded once for all alphas, models and measures. When only the head differs, as for a linear probe,
-    the logits are a straight line in alpha, ``f_alpha(x) = (1 - alpha) f_0(x) + alpha f_1(x)``: each image is encoded
-    once on a machine (see ``features.encode``), and any number of alphas costs no forward pass more. Otherwise
-    ``passes`` runs the models at that many Chebyshev-Lobatto nodes only, and each logit at every alpha is read off the
-    polynomial through its values there.
+    Each image is decoded once for all alphas, models and measures, and no more are held in memory than
+    ``features.HELD`` allows. When only the head differs, as for a linear probe, the logits are a straight line in
+    alpha, ``f_alpha(x) = (1 - alpha) f_0(x) + alpha f_1(x)``: each image is encoded once on a machine (see
+    ``features.encode``), and any number of alphas costs no forward pass more. Otherwise ``passes`` runs the models at
+    that many Chebyshev-Lobatto nodes only, and each logit at every alpha is read off the polynomial through its values
+    there. What a split reports is up to it: accuracy, or macro-F1, worst region, pm-k.
 
     Args:
         zero_shot: ``theta_0``.
@@ -111,29 +112,37 @@ def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier | Mapping[str,
         raise UserError(f"alpha {bad[0]} is not finite" if bad else "give at least one alpha, one split and one model")
     points = alphas if passes is None else _nodes(passes, alphas)
     frozen = {label: same_encoder(zero_shot, model) for label, model in models.items()}
+    runs = sum(2 if heads_only else len(points) for heads_only in frozen.values())
     rows = []
-    total = len(splits) * sum(2 if heads_only else len(points) for heads_only in frozen.values())
-    with tqdm(total=total, desc="sweep", unit="model", disable=not progress) as bar:
+    with tqdm(total=runs * sum(map(len, splits.values())), desc="sweep", unit="image", disable=not progress) as bar:
         for name, split in splits.items():
             images = None if all(frozen.values()) else pixels(zero_shot, split)
             features = encode(zero_shot, split, batch_size, images)[0] if any(frozen.values()) else None
-            start: list[Tensor] = []  # logits at alpha 0, the same for every model
-            for label, model in models.items():
-                if frozen[label]:
-                    ends, inputs, nodes = (zero_shot.head, model.head), features, [0.0, 1.0]
-                else:
-                    ends, inputs, nodes = (zero_shot, model), images, points
-                curve = _counted(_from(start, *ends, inputs, nodes, batch_size), bar)
-                changed = [0.0] * len(alphas)
-                if nodes is not alphas:
-                    measured = torch.stack(list(curve))
-                    curve = interpolated(measured, nodes, alphas)
-                    changed = changed if frozen[label] else _changed(measured, nodes, alphas, split)
-                for alpha, logits, doubt in zip(alphas, curve, changed):
-                    row = {"model": label, "alpha": float(alpha), "split": name}
-                    row |= dataclasses.asdict(accuracy(logits, split.labels, split.classes))
-                    row |= {key: float(measure(logits, split)) for key, measure in measures.items()}
-                    rows.append(row | {"changed": doubt})
+            said, doubted, kept = defaultdict(list), defaultdict(list), defaultdict(list)  # one entry for each piece
+            for inputs, group in ((features, [m for m in models if frozen[m]]),
+                                  (images, [m for m in models if not frozen[m]])):
+                for piece in pieces(inputs, batch_size) if group else ():
+                    start: list[Tensor] = []  # logits at alpha 0, the same for every model
+                    for label in group:
+                        first, last = zero_shot, models[label]
+                        ends, nodes = ((first.head, last.head), [0.0, 1.0]) if frozen[label] else ((first, last), points)
+                        curve = _counted(_from(start, *ends, piece, nodes, batch_size), bar)
+                        if nodes is not alphas:
+                            measured = torch.stack(list(curve))
+                            curve = interpolated(measured, nodes, alphas)
+                            doubted[label].append(_changed(measured, nodes, alphas, split) if not frozen[label] else
+                                                  torch.zeros(len(alphas), len(piece)))
+                        curve = list(curve) if measures else curve  # predictions are kept, logits only to be measured
+                        said[label].append(torch.stack([split.predicted(logits) for logits in curve]))
+                        kept[label].append(curve if measures else [])
+            for label in models:
+                changed = torch.cat(doubted[label], 1).double().mean(1).tolist() if doubted[label] else alphas
+                for i, predicted in enumerate(torch.cat(said[label], 1)):
+                    row = {"model": label, "alpha": float(alphas[i]), "split": name}
+                    row |= dataclasses.asdict(split.score(predicted))
+                    row |= {key: float(measure(torch.cat([piece[i] for piece in kept[label]]), split))
+                            for key, measure in measures.items()}
+                    rows.append(row | {"changed": changed[i]})
     unasked = [*(["changed"] if passes is None else []), *(["model"] if models is not fine_tuned else [])]
     table = pd.DataFrame(rows).drop(columns=unasked)
     if passes is not None:
@@ -155,7 +164,7 @@ def _from(start: list[Tensor], first: torch.nn.Module, last: torch.nn.Module, in
 
 def _counted(curve: Iterator[Tensor], bar) -> Iterator[Tensor]:
     for logits in curve:
-        bar.update()
+        bar.update(len(logits))
         yield logits
 
 
@@ -169,11 +178,10 @@ def _nodes(passes: int, alphas: Sequence[float]) -> list[float]:
     return lobatto_nodes(passes)
 
 
-def _changed(measured: Tensor, nodes: Sequence[float], alphas: Sequence[float], split: Split) -> list[float]:
-    """The share of predictions that change at each alpha when every second node is left out."""
+def _changed(measured: Tensor, nodes: Sequence[float], alphas: Sequence[float], split: Split) -> Tensor:
+    """Bool ``[alphas, n]``: which predictions change when every second node is left out."""
     pairs = zip(interpolated(measured, nodes, alphas), interpolated(measured[::2], nodes[::2], alphas))
-    return [(predictions(fine, split.classes) != predictions(coarse, split.classes)).double().mean().item()
-            for fine, coarse in pairs]
+    return torch.stack([split.predicted(fine) != split.predicted(coarse) for fine, coarse in pairs])
 
 
 def _warn_if_in_doubt(table: pd.DataFrame, passes: int) -> None:
@@ -182,36 +190,3 @@ def _warn_if_in_doubt(table: pd.DataFrame, passes: int) -> None:
         warnings.warn(f"{passes} passes may be too few: without every second one, {100 * worst['changed']:.0f} % of "
                       f"the predictions on {worst['split']!r} change at alpha {worst['alpha']:g}; take "
                       f"{2 * passes - 1}, or measure every alpha", stacklevel=3)
-
-
-def summary(table: pd.DataFrame, reference: str = "test") -> pd.DataFrame:
-    """Reduce a sweep to the two axes of the paper's figure 1, one row for each alpha.
-
-    Returns:
-        ``alpha, reference, reference_low, reference_high, shifts, shifts_low, shifts_high``: accuracy on
-        the reference split with its interval, and the plain mean over all other splits with a normal
-        95 % interval from their binomial variances.
-
-    Raises:
-        UserError: the table lacks the reference split, or has nothing else.
-
-    Example:
-        >>> rows = [(0.5, "test", 0.8, 100, 0.7, 0.9), (0.5, "a", 0.4, 100, 0.3, 0.5)]
-        >>> table = pd.DataFrame(rows, columns=["alpha", "split", "accuracy", "n", "low", "high"])
-        >>> summary(table)[["reference", "shifts"]].iloc[0].tolist()
-        [0.8, 0.4]
-    """
-    on_reference = table[table["split"] == reference].set_index("alpha").sort_index()
-    others = table[table["split"] != reference]
-    if on_reference.empty or others.empty:
-        raise UserError(f"a figure needs the reference split {reference!r} and at least one shift; "
-                        f"the table has {', '.join(table['split'].unique())}")
-    variance = others["accuracy"] * (1 - others["accuracy"]) / others["n"]
-    groups = others.assign(variance=variance).groupby("alpha")
-    mean = groups["accuracy"].mean()
-    half = 1.96 * groups["variance"].sum() ** 0.5 / groups["variance"].count()
-    return pd.DataFrame({
-        "reference": on_reference["accuracy"], "reference_low": on_reference["low"],
-        "reference_high": on_reference["high"], "shifts": mean,
-        "shifts_low": mean - half, "shifts_high": mean + half,
-    }).rename_axis("alpha").reset_index()

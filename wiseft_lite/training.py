@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from wiseft_lite.augmentation import AUGMENTS, augmentation
 from wiseft_lite.errors import UserError, unknown
-from wiseft_lite.features import encode, pixels
+from wiseft_lite.features import batches, encode, pixels
 from wiseft_lite.losses import Objective, cross_entropy, in_bfloat16
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.resume import States
@@ -133,9 +133,10 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
         bar.update(step)
         for epoch in range(step // an_epoch, recipe.epochs):
             order = torch.randperm(len(inputs)) if order is None else order
-            for rows in order.split(recipe.batch_size)[step % an_epoch:]:
+            groups = order.split(recipe.batch_size)[step % an_epoch:]
+            for rows, batch in zip(groups, batches(inputs, groups), strict=True):
                 states.keep(step, order)
-                batch = inputs[rows].to(device)  # before the crops, which a GPU then cuts
+                batch = batch.to(device)  # before the crops, which a GPU then cuts
                 if transform is not None:
                     batch = torch.stack([transform(x) for x in batch])
                 loss = objective(model, batch, labels[rows].to(device))
@@ -183,8 +184,7 @@ def finetune(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
         recipe: how to train; one seed gives the same weights on the same machine.
         objective: what to minimise on a batch; see ``losses``, also for ``in_bfloat16``, which newer GPUs run.
         progress: show a bar.
-        after_step: called with the model so far after each step.
-        after_epoch: called with the number of epochs done and the model so far.
+        after_step, after_epoch: as for ``fit``, to watch the copy.
         folder, resume: see ``fit``; a run that was cut short goes on from its last state in the folder.
 
     Raises:

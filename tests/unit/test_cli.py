@@ -10,7 +10,7 @@ from wiseft_lite.results import read_results
 
 @pytest.fixture
 def shapes(monkeypatch, task):
-    monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda name: task)
+    monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda name, data=None: task)
 
 
 def test_zeroshot_finetune_sweep_plot(shapes, clip_folder, tmp_path, capsys):
@@ -68,8 +68,8 @@ def test_demo_writes_what_it_promises(shapes, clip_folder, tmp_path):
     out = tmp_path / "demo"
     assert main(["demo", "--model", f"local-dir:{clip_folder}", "--out", str(out)]) == 0
     rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
-    assert len(rows) == 2 * 11 * 2
-    assert set(rows[0]) == {"kind", "alpha", "split", "accuracy", "n", "low", "high"}
+    assert len(rows) == 2 * 11 * 3
+    assert set(rows[0]) == {"kind", "alpha", "split", "accuracy", "n", "low", "high", "model", "task"}
     assert {r["kind"] for r in rows} == {"probe", "end-to-end"}
     assert all(0 <= r["low"] <= r["accuracy"] <= r["high"] <= 1 for r in rows)
     assert (out / "frontier.png").stat().st_size > 5000 and (out / "frontier.svg").exists()

@@ -188,8 +188,8 @@ def test_few_passes_hold_no_curve_outside_the_line(theta_0, tuned, task):
 
 
 def test_the_command_sweeps_with_few_passes(theta_0, tuned, task, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda name: task)
-    monkeypatch.setattr("wiseft_lite.checkpoints.load", lambda path: {"a": theta_0, "b": tuned}[str(path)])
+    monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda name, data=None: task)
+    monkeypatch.setattr("wiseft_lite.checkpoints.load", lambda path, *_: {"a": theta_0, "b": tuned}[str(path)])
     out = tmp_path / "few.jsonl"
     assert main(["sweep", "a", "b", "--out", str(out), "--passes", "3"]) == 0
     assert "changed" in read_results(out)

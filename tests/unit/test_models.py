@@ -10,7 +10,7 @@ from wiseft_lite.features import pixels
 from wiseft_lite.losses import cross_entropy, distillation, l1, l2_to, smoothed
 from wiseft_lite.metrics import clopper_pearson
 from wiseft_lite.models import freeze, last_blocks
-from wiseft_lite.sweeps import summary
+from wiseft_lite.results import summary
 from wiseft_lite.training import learning_rate
 
 

@@ -9,33 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from wiseft_lite.augmentation import augmentation
-from wiseft_lite.digest import digest, file_sha256
 from wiseft_lite.errors import UserError
 from wiseft_lite.metrics import predictions
 from wiseft_lite.models import Head, ImageClassifier
 from wiseft_lite.tasks import Split
+from wiseft_lite.tasks.images import Files
 from wiseft_lite.training import Recipe, learning_rate
-
-
-class Files(Sequence):
-    """Image files as a sequence of pictures, read and decoded each time one is asked for."""
-
-    def __init__(self, paths: Sequence[Path]):
-        self.paths = list(paths)
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> Image.Image:
-        with Image.open(self.paths[index]) as file:
-            return file.convert("RGB")
-
-    def content(self) -> str:
-        return digest([file_sha256(path) for path in self.paths])
 
 
 def as_files(split: Split, folder: Path) -> Split:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from wiseft_lite.errors import UserError
+from wiseft_lite.errors import UserError, unknown
+from wiseft_lite.metrics import Accuracy, predictions
+from wiseft_lite.tasks.draws import few_shot_rows, hold_out
+from wiseft_lite.tasks.images import Picked
+from wiseft_lite.tasks.scoring import Score, Share
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,8 @@ class Split:
         images: a sequence of PIL images, decoded when asked for.
         labels: int64 ``[n]``, indices into the task's class names.
         classes: the classes it is scored on; those present if not given.
+        merged: classes that count as another one, as ImageNet's two clocks are one for ObjectNet.
+        measure: what it reports; top-1 accuracy if not given.
 
     Raises:
         UserError: no images, or not one label for each.
@@ -31,6 +38,8 @@ class Split:
     images: Sequence[Image.Image]
     labels: Tensor
     classes: tuple[int, ...] = field(default=())
+    merged: Mapping[int, int] = field(default_factory=dict)
+    measure: Score = Share()
 
     def __post_init__(self):
         if len(self.images) == 0:
@@ -58,41 +67,36 @@ class Split:
     def select(self, rows: Sequence[int]) -> Split:
         """The images at these places, in this order, scored on the same classes."""
         rows = [int(i) for i in rows]
-        return Split(self.name, [self.images[i] for i in rows], self.labels[rows], self.classes)
+        return replace(self, images=Picked(self.images, rows), labels=self.labels[rows],
+                       measure=self.measure.select(rows))
 
+    def predicted(self, logits: Tensor) -> Tensor:
+        """The predicted class ``[n]`` of logits ``[n, C]``, among the classes that it is scored on."""
+        classes = predictions(logits, self.classes)
+        if not self.merged:
+            return classes
+        table = torch.arange(logits.shape[1])
+        table[list(self.merged)] = torch.tensor(list(self.merged.values()))
+        return table.to(classes.device)[classes]
 
-def few_shot_rows(labels: Tensor, k: int, seed: int = 0) -> list[int]:
-    """The places of ``k`` random images of each class; a smaller class gives all it has.
-
-    A larger ``k`` with the same seed adds images and takes none away.
-
-    Args:
-        labels: int64 ``[n]``.
-        k: images a class.
-        seed: of the draw.
-
-    Raises:
-        UserError: ``k`` is not positive.
-
-    Example:
-        >>> sorted(few_shot_rows(torch.tensor([0, 1, 1]), k=2))
-        [0, 1, 2]
-    """
-    if k < 1:
-        raise UserError(f"{k} images a class is too few; give at least 1")
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    taken: Counter[int] = Counter()
-    rows = []
-    for row, label in zip(order.tolist(), labels[order].tolist()):
-        if taken[label] < k:
-            taken[label] += 1
-            rows.append(row)
-    return rows
+    def score(self, predicted: Tensor) -> Accuracy:
+        """What the data set reports for predicted classes ``[n]``, with its interval."""
+        return self.measure(predicted.cpu(), self.labels)
 
 
 @dataclass(frozen=True)
 class Task:
     """A reference distribution (``train``, ``val``, ``test``) and its named shifts.
+
+    Args:
+        name: what tables and folders call it.
+        class_names: ``C`` names that prompts can hold.
+        templates: prompts with ``{}`` where the name goes.
+        train: what is trained on.
+        val: held out of the training data, to choose alpha and everything else on.
+        test: the reference that results are reported on.
+        shifts: the shifted test sets by name.
+        twins: names that two classes share on purpose, as in OpenAI's list for ImageNet.
 
     Raises:
         UserError: class names doubled or missing, a template without ``{}``, a label outside the classes.
@@ -105,9 +109,11 @@ class Task:
     val: Split
     test: Split
     shifts: dict[str, Split]
+    twins: tuple[str, ...] = ()
 
     def __post_init__(self):
-        doubled = [name for name, count in Counter(self.class_names).items() if count > 1]
+        doubled = [name for name, count in Counter(self.class_names).items()
+                   if count > 1 and name not in self.twins]
         if doubled:
             raise UserError(f"task {self.name!r}: class names stand twice: {', '.join(doubled[:3])}; "
                             "rename or merge them")
@@ -139,6 +145,11 @@ class Task:
             raise UserError(f"task {self.name!r} has no split {name!r}; choose one of: {', '.join(splits)}")
         return splits[name]
 
+    def held_out(self, share: float, seed: int = 0) -> Task:
+        """The same task with ``val`` drawn out of ``train``, a share of each class; see ``hold_out``."""
+        rest, held = hold_out(self.train.labels, share, seed)
+        return replace(self, train=self.train.select(rest), val=replace(self.train.select(held), name="val"))
+
     def few_shot(self, k: int, seed: int = 0) -> Task:
         """The same task with ``k`` random training images of each class; a smaller class gives all it has.
 
@@ -155,20 +166,30 @@ def task_names() -> list[str]:
     return icons.names()
 
 
-def load_task(name: str) -> Task:
-    """Return a task that ships with the package.
+def load_task(name: str, data: str | Path | None = None) -> Task:
+    """Return a task by its name, or one of your own images by its path.
 
     Args:
-        name: one of ``task_names()``.
+        name: one of ``task_names()``; a folder or a ``.csv`` file of your own (see ``folder_task`` and
+            ``csv_task``); or a data set of ``catalogue.FAMILIES``.
+        data: where downloaded data sets are; ``WISEFT_DATA``, or ``~/data``, if not given.
 
     Raises:
-        UserError: an unknown name, or damaged files.
+        UserError: an unknown name, missing or damaged files.
 
     Example:
         >>> task = load_task("iconshift")
         >>> len(task.class_names), len(task.shifts)
         (122, 7)
     """
-    from wiseft_lite.tasks import icons
+    from wiseft_lite.tasks import catalogue, icons, own
 
+    if name in catalogue.FAMILIES:
+        return catalogue.FAMILIES[name].load(catalogue.data_folder(data))
+    if str(name).endswith(".csv"):
+        return own.csv_task(name)
+    if name not in icons.names() and ("/" in str(name) or Path(name).is_dir()):
+        return own.folder_task(name)
+    if name not in icons.names():
+        raise unknown("task", name, [*icons.names(), *catalogue.FAMILIES, "a folder", "a .csv file"])
     return icons.load(name)

@@ -1,0 +1,45 @@
+"""DTD (0.6 GB), SUN397 (37 GB), Food-101 (5 GB); and how to get Stanford Cars, whose page is gone.
+
+Stanford Cars must be put together by hand in DATA/stanford_cars: devkit/cars_meta.mat, devkit/cars_train_annos.mat,
+cars_test_annos_withlabels.mat, and the pictures in cars_train and cars_test. Kaggle and the Internet Archive have
+copies of https://ai.stanford.edu/~jkrause/cars/car_dataset.html.
+
+MD5 sums are those of torchvision. Counts follow from what the authors state for each class: DTD 40 + 40 + 40 of 47,
+SUN397 50 + 50 of 397, Food-101 750 + 250 of 101; Stanford Cars states 8,144 and 8,041.
+"""
+
+import sys
+
+from fetching import Remote, get, main, verify
+from wiseft_lite import UserError
+
+SUN = "https://vision.princeton.edu/projects/2010/SUN"
+FILES = {
+    "dtd": (Remote("https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
+                   "md5:fff73e5086ae6bdbea199a49dfb8a4c1", "dtd-r1.0.1.tar.gz", "dtd/dtd", "dtd"),),
+    "sun397": (Remote("http://vision.princeton.edu/projects/2010/SUN/SUN397.tar.gz",
+                      "md5:8ca2778205c41d23104230ba66911c7a", "SUN397.tar.gz", "SUN397", "SUN397"),
+               Remote(f"{SUN}/download/Partitions.zip", "", "SUN397-Partitions.zip", "SUN397/Partitions")),
+    "food101": (Remote("http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz", "md5:85eeb15f3717b99a5da872d97d918f87",
+                       "food-101.tar.gz", "food-101", "food-101"),),
+    "cars": (),
+}
+PUBLISHED = {"dtd": {"train": 1880, "val": 1880, "test": 1880}, "sun397": {"train+val": 19850, "test": 19850},
+             "food101": {"train+val": 75750, "test": 25250}, "cars": {"train+val": 8144, "test": 8041}}
+
+
+def run(root):
+    failed = []
+    for name, remotes in FILES.items():
+        try:
+            for remote in remotes:
+                get(remote, root)
+            verify(name, root, PUBLISHED[name])
+        except UserError as error:  # one set that cannot be had must not keep the others away
+            failed.append(f"{name}: {error}")
+    if failed:
+        raise UserError(" | ".join(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main(__doc__, run))

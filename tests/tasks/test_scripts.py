@@ -1,0 +1,117 @@
+"""The data scripts: checksums, cut archives, going on after a stop, and counts."""
+
+import hashlib
+import io
+import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import fetching
+import pytest
+
+from wiseft_lite import UserError
+
+CONTENT = bytes(range(256)) * 40
+
+
+def archive(name="set/a.txt"):
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as tar:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(CONTENT)
+        tar.addfile(entry, io.BytesIO(CONTENT))
+    return file.getvalue()
+
+
+@pytest.fixture
+def server():
+    """Serves ``server.body``, from a byte on if asked; stops after ``server.stop`` bytes of it."""
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            first = int(self.headers.get("Range", "bytes=0-")[6:-1])
+            http.asked.append(first)
+            left = http.body[first:]
+            self.send_response(206 if first else 200)
+            self.send_header("Content-Length", str(len(left)))
+            self.end_headers()
+            self.wfile.write(left[:http.stop])
+
+        def log_message(self, *_):
+            pass
+
+    http = HTTPServer(("127.0.0.1", 0), Handler)
+    http.body, http.stop, http.asked = archive(), None, []
+    http.url = f"http://127.0.0.1:{http.server_port}/x"
+    threading.Thread(target=http.serve_forever, daemon=True).start()
+    yield http
+    http.shutdown()
+    http.server_close()
+
+
+def remote(server, digest=None):
+    known = hashlib.md5(server.body).hexdigest() if digest is None else digest
+    return fetching.Remote(server.url, f"md5:{known}" if known else "", "set.tar.gz", "here/set", "set")
+
+
+def test_a_stopped_download_goes_on_and_a_second_run_does_nothing(server, tmp_path):
+    server.stop = 20
+    with pytest.raises(UserError, match="cut short .20 of .*run this again"):
+        fetching.get(remote(server), tmp_path)
+    server.stop = None
+    fetching.get(remote(server), tmp_path)
+    assert server.asked == [0, 20]
+    assert (tmp_path / "here" / "set" / "a.txt").read_bytes() == CONTENT
+    fetching.get(remote(server), tmp_path)
+    assert server.asked == [0, 20] and sorted(p.name for p in tmp_path.iterdir()) == ["here"]
+
+
+def test_a_wrong_checksum_is_refused_and_removed(server, tmp_path):
+    with pytest.raises(UserError, match="another checksum than the published one .md5:0123"):
+        fetching.get(remote(server, "0123"), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_name_that_git_gives_a_file(tmp_path):
+    (tmp_path / "a").write_bytes(b"hello\n")
+    assert fetching.digest(tmp_path / "a", "git") == "ce013625030ba8dba906f756967f9e9ca394464a"  # git hash-object
+
+
+def test_cut_strange_and_hostile_archives(server, tmp_path):
+    whole = server.body
+    for body, message in ((whole[:len(whole) // 2], "cannot be unpacked"), (archive("other/a"), "holds no 'set'"),
+                          (archive("../outside"), "cannot be unpacked")):
+        server.body = body
+        with pytest.raises(UserError, match=message):
+            fetching.get(remote(server, ""), tmp_path / "data")
+        assert not (tmp_path / "data" / "here").exists() and not (tmp_path / "outside").exists()
+        (tmp_path / "data" / "set.tar.gz").unlink()
+
+
+def test_counts_are_compared_with_the_published_ones(monkeypatch, tmp_path, task):
+    monkeypatch.setattr(fetching, "load_task", lambda name, root: task)
+    fetching.verify("shapes", tmp_path, {"train+val": 72, "test": 30, "two": 20})
+    with pytest.raises(UserError, match="shapes: two has 20 images, published are 21; download it again"):
+        fetching.verify("shapes", tmp_path, {"test": 30, "two": 21, "absent": 3})
+
+
+def test_every_listed_file_is_looked_for(monkeypatch, tmp_path):
+    from make_fixtures import iwildcam
+
+    iwildcam(tmp_path)
+    fetching.verify("iwildcam", tmp_path, {"train": 4})
+    (tmp_path / "iwildcam_v2.0" / "train" / "train2.jpg").unlink()  # neither the first nor the last
+    with pytest.raises(UserError, match="iwildcam: .*train2.jpg is listed but does not exist, and 0 more"):
+        fetching.verify("iwildcam", tmp_path, {})
+
+
+def test_the_doctor_finds_data_sets_and_names_the_script_for_the_others(tmp_path, capsys):
+    from wiseft_lite.cli import main
+
+    for name in ("cifar-10-batches-bin", "CIFAR-10.1", "CIFAR-10.2", "imagenet/train", "imagenet/val",
+                 "imagenet-vid-robust"):
+        (tmp_path / name).mkdir(parents=True)
+    assert main(["doctor", "--data", str(tmp_path)]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["cifar10"].endswith("there") and lines["vid-robust"].split()[1:] == ["there"]
+    assert "get_cifar.py" in lines["cifar10-c"] and "(not there: CIFAR-10-C)" in lines["cifar10-c"]
+    assert "sketch" in lines["imagenet"] and "GB free" in lines["data"] and "torch 2" in lines["packages"]

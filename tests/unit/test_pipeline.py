@@ -1,0 +1,81 @@
+"""The whole method in one go, from Python and from the command line."""
+
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from wiseft_lite import Recipe, UserError, load, predict, save
+from wiseft_lite.cli import main
+from wiseft_lite.pipeline import choices, draw, recipes_for, walk
+
+FAST = Recipe(epochs=1, lr=1e-2, batch_size=30)
+
+
+def test_each_kind_is_walked_to_and_the_ends_are_its_models(theta_0, task):
+    models, table = walk(theta_0, task, {"probe": replace(FAST, augment="none"), "end-to-end": FAST})
+    assert list(models) == ["probe", "end-to-end"] and len(table) == 2 * 11 * 3
+    for kind, model in models.items():
+        end = table[(table["kind"] == kind) & (table["alpha"] == 1) & (table["split"] == "two")].iloc[0]
+        split = task.shifts["two"]
+        assert end["accuracy"] == split.score(split.predicted(predict(model, split))).accuracy
+    assert list(draw(table, "shapes")) == ["frontier"]
+    alone = table[table["split"] != "two"]
+    assert list(draw(alone, "shapes")) == ["alpha-probe", "alpha-end-to-end"]
+    assert choices(alone)["shifts"].isna().all()
+    with pytest.raises(UserError, match="no kind of training .'prob'.; choose one or more of: probe, end-to-end"):
+        walk(theta_0, task, {"prob": FAST})
+
+
+def test_val_chooses_the_alpha_nearest_to_half_of_two_equal_ones_and_no_test_image_counts():
+    rows = [("probe", alpha, split, accuracy) for alpha, val, test, shift in
+            ((0, 0.7, 0.9, 0.9), (0.5, 0.6, 0.6, 0.4), (0.8, 0.7, 0.5, 0.2), (1, 0.7, 0.8, 0.1))
+            for split, accuracy in (("val", val), ("test", test), ("a", shift), ("b", shift / 2))]
+    table = pd.DataFrame(rows, columns=["kind", "alpha", "split", "accuracy"])
+    half, best = choices(table).to_dict("records")
+    assert half == {"kind": "probe", "rule": "half", "alpha": 0.5, "val": 0.6, "test": 0.6, "shifts": pytest.approx(0.3)}
+    assert (best["rule"], best["alpha"], best["shifts"]) == ("val", 0.8, pytest.approx(0.15))
+
+
+def test_a_real_clip_begins_with_the_papers_rate_and_iconclip_with_its_own():
+    assert recipes_for("ViT-B-32/openai")["end-to-end"].lr == 3e-5
+    assert recipes_for("iconclip")["end-to-end"] == Recipe()
+
+
+@pytest.fixture
+def shapes(monkeypatch, task):
+    monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda name, data=None: task)
+
+
+def test_run_writes_checkpoints_results_and_figure_and_evaluate_measures_one(shapes, clip_folder, tmp_path, capsys):
+    out, arguments = tmp_path / "run", ["--model", f"local-dir:{clip_folder}", "--device", "cpu"]
+    assert main(["run", *arguments, "--out", str(out), "--kinds", "end-to-end", "--epochs", "1", "--lr", "0.01"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["end-to-end", "frontier.png", "frontier.svg",
+                                                           "results.jsonl", "zero-shot"]
+    assert not (tmp_path / "run.states").exists()
+    said = capsys.readouterr().out
+    assert "half" in said and "the best on val" in said
+    table = pd.read_json(out / "results.jsonl", lines=True)
+    assert set(table["split"]) == {"val", "test", "two"} and set(table["task"]) == {"shapes"}
+    assert json.loads((out / "end-to-end" / "card.json").read_text())["recipe"]["lr"] == 0.01
+    single = tmp_path / "one.jsonl"
+    assert main(["evaluate", str(out / "end-to-end"), "--splits", "two", "--out", str(single)]) == 0
+    end = table[(table["alpha"] == 1) & (table["split"] == "two")].iloc[0]
+    assert pd.read_json(single, lines=True)["accuracy"].tolist() == [end["accuracy"]]
+    assert main(["plot", str(out / "results.jsonl"), "--out", str(tmp_path / "f.svg")]) == 0
+    assert main(["run", *arguments, "--out", str(out)]) == 2
+
+
+def test_a_checkpoint_of_other_classes_is_refused(shapes, theta_0, tmp_path, capsys):
+    theta_0 = load(save(theta_0, tmp_path / "a"))
+    theta_0.class_names = ("square", "disc", "bar")
+    save(theta_0, tmp_path / "b")
+    assert main(["evaluate", str(tmp_path / "b"), "--out", str(tmp_path / "x.jsonl")]) == 2
+    assert "made for other classes, or for these in another order" in capsys.readouterr().err
+
+
+def test_a_gpu_that_is_not_there(shapes, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main(["run", "--device", "cuda", "--out", str(tmp_path / "x")]) == 2
+    assert "torch finds no GPU" in capsys.readouterr().err

@@ -1,0 +1,94 @@
+"""The whole method in one go: a zero-shot classifier, its probe, its fine-tuned child, and the lines to both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from wiseft_lite.errors import UserError
+from wiseft_lite.figures import Figure, alpha_curves, frontier
+from wiseft_lite.models import ImageClassifier
+from wiseft_lite.sweeps import sweep
+from wiseft_lite.tasks import Task
+from wiseft_lite.training import PROBE, Recipe, finetune, linear_probe
+
+TRAINERS = {"probe": linear_probe, "end-to-end": finetune}
+ONE_GPU = Recipe(lr=3e-5, batch_size=128)  # the paper's rate; its 500 warm-up steps may be more than a small run has
+
+
+def recipes_for(model: str) -> dict[str, Recipe]:
+    """The recipes to begin with, by kind: IconCLIP's own, or the paper's rate for every other CLIP.
+
+    Source: the paper, appendix D.1 to D.3.
+    """
+    return {"probe": PROBE, "end-to-end": Recipe() if model == "iconclip" else ONE_GPU}
+
+
+def walk(zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], *, folder: str | Path | None = None,
+         resume: bool = True, progress: bool = False) -> tuple[dict[str, ImageClassifier], pd.DataFrame]:
+    """Train one model of each kind from the zero-shot classifier and measure the line to it.
+
+    Args:
+        zero_shot: ``theta_0``.
+        task: what to train on and to measure: ``val``, ``test`` and every shift.
+        recipes: how to train, by kind: ``"probe"``, ``"end-to-end"`` or both.
+        folder: where states of the runs are kept, so that one that is cut short goes on; see ``training.fit``.
+        resume: False throws the states away.
+        progress: show bars.
+
+    Returns:
+        The models by kind, and one row for each kind, alpha and split: ``kind, alpha, split, accuracy, n, low, high``.
+
+    Raises:
+        UserError: an unknown kind, or as training and ``sweep`` do.
+
+    Source: the paper, section 2.
+    """
+    strange = [kind for kind in recipes if kind not in TRAINERS]
+    if strange or not recipes:
+        raise UserError(f"no kind of training {strange}; choose one or more of: {', '.join(TRAINERS)}")
+    models, tables = {}, []
+    for kind, recipe in recipes.items():
+        place = None if folder is None else Path(folder) / kind
+        models[kind] = TRAINERS[kind](zero_shot, task, recipe, progress=progress, folder=place, resume=resume)
+        table = sweep(zero_shot, models[kind], {"val": task.val, **task.evaluation}, progress=progress)
+        tables.append(table.assign(kind=kind))
+    columns = ["kind", "alpha", "split", "accuracy", "n", "low", "high"]
+    return models, pd.concat(tables, ignore_index=True)[columns]
+
+
+def choices(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what the two rules that look at no test image choose, one row for each kind and rule.
+
+    ``half`` is alpha 0.5, the paper's advice where nothing is known of the shift. ``val`` is the best alpha on ``val``,
+    of several that are equally good the one nearest to 0.5.
+
+    Args:
+        table: of ``walk``; alpha 0.5 is among its alphas.
+
+    Returns:
+        ``kind, rule, alpha, val, test, shifts``, accuracies as shares; ``shifts`` is the mean over all shifts, NaN
+        if there is none.
+
+    Source: the paper, sections 2 and 5.
+    """
+    rows = []
+    for kind, part in table.groupby("kind", sort=False):
+        wide = part.pivot(index="alpha", columns="split", values="accuracy")
+        wide["shifts"] = wide.drop(columns=["val", "test"]).mean(axis=1)
+        best = min(wide.index[wide["val"] == wide["val"].max()], key=lambda alpha: abs(alpha - 0.5))
+        rows += [{"kind": kind, "rule": rule, "alpha": alpha, **wide.loc[alpha, ["val", "test", "shifts"]]}
+                 for rule, alpha in (("half", 0.5), ("val", best))]
+    return pd.DataFrame(rows)
+
+
+def draw(table: pd.DataFrame, title: str) -> dict[str, Figure]:
+    """Return the figures of a table of ``walk`` by name: the frontier of all kinds, or, where there is no shift to put
+    on its y axis, accuracy against alpha for each kind.
+    """
+    kinds = dict(tuple(table.groupby("kind", sort=False)))
+    if set(table["split"]) - {"val", "test"}:
+        return {"frontier": frontier(kinds, title=title)}
+    return {f"alpha-{kind}": alpha_curves(part) for kind, part in kinds.items()}
