@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from wiseft_lite.errors import UserError
-from wiseft_lite.results import read_results, show_table, write_results
+from wiseft_lite.results import read_results, show_choices, show_table, write_results
 
 
 def _check_new(path: Path, overwrite: bool) -> None:
@@ -51,14 +51,13 @@ def run(args: argparse.Namespace) -> None:
     print(f"{task.name}: {len(task.class_names)} classes, {len(task.train)} training images; zero-shot model "
           f"{args.model} on {_device(args)}")
     states = args.out.with_name(f"{args.out.name}.states")
-    models, table = pipeline.walk(zero_shot, task, recipes, folder=states, resume=args.resume, progress=True)
+    models, table = pipeline.walk(zero_shot, task, recipes, folder=states, resume=args.resume, progress=True,
+                                  pieces=args.pieces)
     for kind, part in table.groupby("kind", sort=False):
         print(f"\n{kind}: accuracy in % at each alpha (0 zero-shot, 1 fine-tuned)")
         show_table(part)
     print("\nalpha chosen without a test image (half: the paper's advice; val: the best on val), accuracy in %")
-    chosen = pipeline.choices(table)
-    chosen[["val", "test", "shifts"]] *= 100
-    print(chosen.round(1).to_string(index=False, na_rep="-"))
+    show_choices(pipeline.choices(table))
     with checkpoints.new_folder(args.out, args.overwrite, mark="results.jsonl") as folder:
         write_results(table.assign(model=args.model, task=task.name), folder / "results.jsonl")
         for name, figure in pipeline.draw(table, f"{task.name}, {args.model}").items():
@@ -126,7 +125,8 @@ def train(args: argparse.Namespace) -> None:
     classifier = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, _device(args)), task)
     states = args.out.with_name(f"{args.out.name}.states")
     if kind:
-        classifier = pipeline.TRAINERS[kind](classifier, task, recipe, progress=True, folder=states, resume=args.resume)
+        classifier = pipeline.TRAINERS[kind](classifier, task, recipe, objective=pipeline.objective(kind, args.pieces),
+                                             progress=True, folder=states, resume=args.resume)
     metrics = dict(_report(classifier, task.evaluation)[["split", "accuracy"]].itertuples(index=False))
     checkpoints.save(classifier, args.out, recipe=recipe, metrics=metrics, overwrite=args.overwrite)
     shutil.rmtree(states, ignore_errors=True)

@@ -61,3 +61,9 @@ def show_table(table: pd.DataFrame) -> None:
         most = 100 * table.groupby("split")["changed"].max()
         print("changed" + "  ".join(f"{most[s]:>{width[s]}.1f}" for s in splits)
               + "   most predictions that change without every second pass, %")
+
+
+def show_choices(chosen: pd.DataFrame) -> None:
+    """Print the alphas that ``pipeline.choices`` chose, accuracies in %."""
+    shares = ["val", "test", "shifts"]
+    print(chosen.assign(**100 * chosen[shares]).round(1).to_string(index=False, na_rep="-"))
