@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from wiseft_lite import __version__, commands
@@ -125,7 +126,9 @@ def main(arguments: list[str] | None = None) -> int:
     if "DISPLAY" not in os.environ:
         os.environ.setdefault("MPLBACKEND", "agg")
     try:
-        args.run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: print(f"wiseft-lite: {message}", file=sys.stderr)
+            args.run(args)
     except UserError as error:
         print(f"wiseft-lite: {error}", file=sys.stderr)
         return 2

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import warnings
 from dataclasses import replace
 
 import pandas as pd
@@ -13,7 +14,7 @@ from wiseft_lite.cli import main
 from wiseft_lite.features import pixels
 from wiseft_lite.losses import cross_entropy
 from wiseft_lite.memory import in_pieces
-from wiseft_lite.pipeline import choices, draw, recipes_for, walk
+from wiseft_lite.pipeline import TRAINERS, choices, draw, recipes_for, walk
 
 FAST = Recipe(epochs=1, lr=1e-2, batch_size=30)
 
@@ -124,3 +125,10 @@ def test_a_full_gpu_gets_one_line_and_another_fault_its_traceback(shapes, tmp_pa
         else:
             with pytest.raises(RuntimeError, match="something else"):
                 main(["run", "--out", str(tmp_path / "x")])
+
+
+def test_run_says_a_warning_of_the_check_in_one_line(shapes, clip_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(TRAINERS, "end-to-end", lambda classifier, *_, **__: classifier)
+    monkeypatch.setattr("wiseft_lite.connectivity.connected", lambda *_: warnings.warn("not connected"))
+    assert main(["run", "--model", f"local-dir:{clip_folder}", "--kinds", "end-to-end", "--out", str(tmp_path / "x")]) == 0
+    assert "\nwiseft-lite: not connected\n" in capsys.readouterr().err
