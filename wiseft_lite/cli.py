@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from wiseft_lite import __version__, commands
@@ -40,6 +41,11 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True,
                          help="go on from where this very command was cut short")
 
+    def fine_tunes(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--augment", help="none, crop or strong; the recipe's own if not given")
+        sub.add_argument("--pieces", type=int, metavar="N",
+                         help="hold N images of a batch at a time: the same gradient with less of a GPU's memory")
+
     def takes_splits(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--splits", help="comma-separated; test and every shift if not given")
 
@@ -55,13 +61,13 @@ def parser() -> argparse.ArgumentParser:
                   "results/demo")
     takes_model(sub)
     sub.add_argument("--seed", type=int, default=0, help="seed of the fine-tuning")
-    sub.set_defaults(task="iconshift", data=None, kinds=None, resume=True)
+    sub.set_defaults(task="iconshift", data=None, kinds=None, resume=True, pieces=None)
     sub = command("run", commands.run, "the whole method on a task: zero-shot, probe and fine-tuning, the line "
                   "between them, figure and checkpoints", "results/run")
     takes_model(sub)
     takes_task(sub)
     takes_recipe(sub)
-    sub.add_argument("--augment", help="none, crop or strong; the recipe's own if not given")
+    fine_tunes(sub)
     sub.add_argument("--kinds", help="probe, end-to-end, or both with a comma between them; both if not given; the "
                      "options of the recipe are for end-to-end")
     command("tasks", commands.show, "list the tasks that ship with the package, and those to download", None)
@@ -75,7 +81,8 @@ def parser() -> argparse.ArgumentParser:
         takes_task(sub)
         if name != "zeroshot":
             takes_recipe(sub)
-    sub.add_argument("--augment", help="none, crop or strong; the recipe's own if not given")
+            sub.set_defaults(pieces=None)
+    fine_tunes(sub)
     sub = command("evaluate", commands.evaluate, "measure a checkpoint on the splits of a task",
                   "results/evaluate.jsonl")
     sub.add_argument("checkpoint", type=Path, help="a checkpoint of this library")
@@ -119,8 +126,16 @@ def main(arguments: list[str] | None = None) -> int:
     if "DISPLAY" not in os.environ:
         os.environ.setdefault("MPLBACKEND", "agg")
     try:
-        args.run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: print(f"wiseft-lite: {message}", file=sys.stderr)
+            args.run(args)
     except UserError as error:
         print(f"wiseft-lite: {error}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's; it may not even be imported
+            raise
+        print("wiseft-lite: the memory of the GPU is full; hold fewer images at a time with --pieces 16, or take a "
+              "smaller model", file=sys.stderr)
         return 2
     return 0

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pandas as pd
 
 from wiseft_lite.errors import UserError
-from wiseft_lite.results import read_results, show_table, write_results
+from wiseft_lite.results import read_results, show_choices, show_table, write_results
 
 
 def _check_new(path: Path, overwrite: bool) -> None:
@@ -37,9 +34,7 @@ def _recipe(args: argparse.Namespace, base):
 
 def run(args: argparse.Namespace) -> None:
     """demo and run: the whole method on one task, with a table, a figure and the checkpoints."""
-    import time
-
-    from wiseft_lite import checkpoints, encoders, pipeline, tasks, zeroshot
+    from wiseft_lite import checkpoints, connectivity, encoders, pipeline, tasks, zeroshot
 
     _check_new(args.out, args.overwrite)
     started = time.time()
@@ -51,14 +46,14 @@ def run(args: argparse.Namespace) -> None:
     print(f"{task.name}: {len(task.class_names)} classes, {len(task.train)} training images; zero-shot model "
           f"{args.model} on {_device(args)}")
     states = args.out.with_name(f"{args.out.name}.states")
-    models, table = pipeline.walk(zero_shot, task, recipes, folder=states, resume=args.resume, progress=True)
+    models, table = pipeline.walk(zero_shot, task, recipes, folder=states, resume=args.resume, progress=True,
+                                  pieces=args.pieces)
     for kind, part in table.groupby("kind", sort=False):
+        connectivity.connected(zero_shot, models[kind], task.val)
         print(f"\n{kind}: accuracy in % at each alpha (0 zero-shot, 1 fine-tuned)")
         show_table(part)
     print("\nalpha chosen without a test image (half: the paper's advice; val: the best on val), accuracy in %")
-    chosen = pipeline.choices(table)
-    chosen[["val", "test", "shifts"]] *= 100
-    print(chosen.round(1).to_string(index=False, na_rep="-"))
+    show_choices(pipeline.choices(table))
     with checkpoints.new_folder(args.out, args.overwrite, mark="results.jsonl") as folder:
         write_results(table.assign(model=args.model, task=task.name), folder / "results.jsonl")
         for name, figure in pipeline.draw(table, f"{task.name}, {args.model}").items():
@@ -126,7 +121,8 @@ def train(args: argparse.Namespace) -> None:
     classifier = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, _device(args)), task)
     states = args.out.with_name(f"{args.out.name}.states")
     if kind:
-        classifier = pipeline.TRAINERS[kind](classifier, task, recipe, progress=True, folder=states, resume=args.resume)
+        classifier = pipeline.TRAINERS[kind](classifier, task, recipe, objective=pipeline.objective(kind, args.pieces),
+                                             progress=True, folder=states, resume=args.resume)
     metrics = dict(_report(classifier, task.evaluation)[["split", "accuracy"]].itertuples(index=False))
     checkpoints.save(classifier, args.out, recipe=recipe, metrics=metrics, overwrite=args.overwrite)
     shutil.rmtree(states, ignore_errors=True)
@@ -161,15 +157,6 @@ def export(args: argparse.Namespace) -> None:
     print(f"written: {args.out}: {', '.join(sorted(path.name for path in args.out.iterdir()))}")
 
 
-@contextmanager
-def _doubts() -> Iterator[None]:
-    """Say warnings in one line each, without the place in the code."""
-    with warnings.catch_warnings(record=True) as doubts:
-        yield
-    for doubt in doubts:
-        print(f"wiseft-lite: {doubt.message}", file=sys.stderr)
-
-
 def sweep(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints, connectivity, sweeps, tasks
 
@@ -179,10 +166,8 @@ def sweep(args: argparse.Namespace) -> None:
     splits = _splits(args, task)
     zero_shot, fine_tuned = (checkpoints.load(folder, _device(args), task.class_names)
                              for folder in (args.zero_shot, args.fine_tuned))
-    with _doubts():
-        connectivity.connected(zero_shot, fine_tuned, task.val)
-    with _doubts():
-        table = sweeps.sweep(zero_shot, fine_tuned, splits, alphas, progress=True, passes=args.passes)
+    connectivity.connected(zero_shot, fine_tuned, task.val)
+    table = sweeps.sweep(zero_shot, fine_tuned, splits, alphas, progress=True, passes=args.passes)
     show_table(table)
     write_results(table, args.out)
     print(f"written: {args.out}")

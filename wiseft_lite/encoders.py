@@ -204,7 +204,7 @@ def _shapes(name: str) -> dict[str, torch.Size]:
     logging.disable(logging.WARNING)  # open_clip warns that this model has no weights, which is the point
     try:
         with torch.device("meta"):
-            model = _open_clip().create_model(name, load_weights=False, device="meta")
+            model = library().create_model(name, load_weights=False, device="meta")
     finally:
         logging.disable(before)
     return {key: tensor.shape for key, tensor in model.state_dict().items()}

@@ -22,7 +22,8 @@ from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Split
 
 HELD = 2**30  # bytes of preprocessed images that may be held in memory at once
-DECODED = 256  # images that one worker decodes in turn
+DECODED = 256  # images that one process decodes in turn
+WORKERS = 4  # processes; each holds two batches ready
 
 
 class Decoded:
@@ -33,11 +34,11 @@ class Decoded:
     Args:
         preprocess: turns a PIL image into a tensor ``[3, h, w]``.
         split: the images.
-        workers: processes that decode ahead, for a GPU that would wait; 0 decodes here.
+        ahead: decode in other processes, for a GPU that would wait.
     """
 
-    def __init__(self, preprocess: Callable[[Image.Image], Tensor], split: Split, workers: int = 0):
-        self.preprocess, self.images, self.workers = preprocess, split, workers
+    def __init__(self, preprocess: Callable[[Image.Image], Tensor], split: Split, ahead: bool = False):
+        self.preprocess, self.images, self.ahead = preprocess, split, ahead
         self._first: Tensor | None = None
         self._first = self._row(0)  # kept, so that asking for the shape decodes nothing twice
         self.shape = (len(split), *self._first.shape)
@@ -60,12 +61,14 @@ class Decoded:
         return torch.stack([self._row(i) for i in rows.tolist()])
 
     def batches(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
-        """The images at each of these groups of places in turn, decoded ahead by the workers."""
-        loader = DataLoader(self, sampler=rows, batch_size=None, num_workers=self.workers,
-                            pin_memory=self.workers > 0, generator=torch.Generator())  # training's dice are not touched
+        """The images at each of these groups of places in turn."""
+        workers = min(WORKERS, os.cpu_count() or 1) if self.ahead else 0
+        loader = DataLoader(self, sampler=rows, batch_size=None, num_workers=workers,
+                            pin_memory=torch.cuda.is_available() and self.ahead,
+                            generator=torch.Generator())  # or training's dice would be thrown
         try:
             yield from loader
-        except UserError as error:  # a worker's comes with its traceback
+        except UserError as error:  # from another process it comes with its traceback
             raise UserError(str(error).rpartition("UserError: ")[2]) from None
 
     def split(self, size: int) -> Iterator[Tensor]:
@@ -81,8 +84,7 @@ def pixels(classifier: ImageClassifier, split: Split) -> Tensor | Decoded:
     Raises:
         UserError: an image that cannot be decoded, named by its file or its place in the split.
     """
-    on_gpu = next(classifier.parameters()).is_cuda
-    decoded = Decoded(classifier.preprocess, split, min(4, os.cpu_count() or 1) if on_gpu else 0)
+    decoded = Decoded(classifier.preprocess, split, ahead=next(classifier.parameters()).is_cuda)
     if 4 * math.prod(decoded.shape) > HELD:
         return decoded
     return torch.cat(list(decoded.split(DECODED)))

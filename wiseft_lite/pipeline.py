@@ -9,6 +9,8 @@ import pandas as pd
 
 from wiseft_lite.errors import UserError
 from wiseft_lite.figures import Figure, alpha_curves, frontier
+from wiseft_lite.losses import Objective, cross_entropy
+from wiseft_lite.memory import in_pieces
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.sweeps import sweep
 from wiseft_lite.tasks import Task
@@ -26,8 +28,13 @@ def recipes_for(model: str) -> dict[str, Recipe]:
     return {"probe": PROBE, "end-to-end": Recipe() if model == "iconclip" else ONE_GPU}
 
 
+def objective(kind: str, pieces: int | None) -> Objective:
+    """Cross-entropy, for end-to-end training in pieces of so many images if a number is given."""
+    return in_pieces(cross_entropy, pieces) if pieces is not None and kind == "end-to-end" else cross_entropy
+
+
 def walk(zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], *, folder: str | Path | None = None,
-         resume: bool = True, progress: bool = False) -> tuple[dict[str, ImageClassifier], pd.DataFrame]:
+         resume: bool = True, progress: bool = False, pieces: int | None = None) -> tuple[dict[str, ImageClassifier], pd.DataFrame]:
     """Train one model of each kind from the zero-shot classifier and measure the line to it.
 
     Args:
@@ -37,6 +44,7 @@ def walk(zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], 
         folder: where states of the runs are kept, so that one that is cut short goes on; see ``training.fit``.
         resume: False throws the states away.
         progress: show bars.
+        pieces: images that fine-tuning holds at a time, for a GPU with little memory; see ``memory.in_pieces``.
 
     Returns:
         The models by kind, and one row for each kind, alpha and split: ``kind, alpha, split, accuracy, n, low, high``.
@@ -52,7 +60,8 @@ def walk(zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], 
     models, tables = {}, []
     for kind, recipe in recipes.items():
         place = None if folder is None else Path(folder) / kind
-        models[kind] = TRAINERS[kind](zero_shot, task, recipe, progress=progress, folder=place, resume=resume)
+        models[kind] = TRAINERS[kind](zero_shot, task, recipe, objective=objective(kind, pieces), progress=progress,
+                                      folder=place, resume=resume)
         table = sweep(zero_shot, models[kind], {"val": task.val, **task.evaluation}, progress=progress)
         tables.append(table.assign(kind=kind))
     columns = ["kind", "alpha", "split", "accuracy", "n", "low", "high"]

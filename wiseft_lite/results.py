@@ -94,3 +94,9 @@ def summary(table: pd.DataFrame, reference: str = "test") -> pd.DataFrame:
         "reference_high": on_reference["high"], "shifts": mean,
         "shifts_low": mean - half, "shifts_high": mean + half,
     }).rename_axis("alpha").reset_index()
+
+
+def show_choices(chosen: pd.DataFrame) -> None:
+    """Print the alphas that ``pipeline.choices`` chose, accuracies in %."""
+    shares = ["val", "test", "shifts"]
+    print(chosen.assign(**100 * chosen[shares]).round(1).to_string(index=False, na_rep="-"))

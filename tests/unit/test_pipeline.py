@@ -1,14 +1,20 @@
 """The whole method in one go, from Python and from the command line."""
 
+import copy
 import json
+import warnings
 from dataclasses import replace
 
 import pandas as pd
 import pytest
+import torch
 
-from wiseft_lite import Recipe, UserError, load, predict, save
+from wiseft_lite import Recipe, UserError, load, predict, save, summary
 from wiseft_lite.cli import main
-from wiseft_lite.pipeline import choices, draw, recipes_for, walk
+from wiseft_lite.features import pixels
+from wiseft_lite.losses import cross_entropy
+from wiseft_lite.memory import in_pieces
+from wiseft_lite.pipeline import TRAINERS, choices, draw, recipes_for, walk
 
 FAST = Recipe(epochs=1, lr=1e-2, batch_size=30)
 
@@ -21,6 +27,8 @@ def test_each_kind_is_walked_to_and_the_ends_are_its_models(theta_0, task):
         split = task.shifts["two"]
         assert end["accuracy"] == split.score(split.predicted(predict(model, split))).accuracy
     assert list(draw(table, "shapes")) == ["frontier"]
+    part = table[table["kind"] == "probe"]
+    assert summary(part)["shifts"].tolist() == part[part["split"] == "two"]["accuracy"].tolist()  # val is no shift
     alone = table[table["split"] != "two"]
     assert list(draw(alone, "shapes")) == ["alpha-probe", "alpha-end-to-end"]
     assert choices(alone)["shifts"].isna().all()
@@ -79,3 +87,48 @@ def test_a_gpu_that_is_not_there(shapes, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert main(["run", "--device", "cuda", "--out", str(tmp_path / "x")]) == 2
     assert "torch finds no GPU" in capsys.readouterr().err
+
+
+def test_pieces_give_the_gradient_of_the_whole_batch_and_hold_no_more_images(theta_0, task):
+    seen, images, labels = [], pixels(theta_0, task.train)[:10], task.train.labels[:10]
+    grads = []
+    for objective in (cross_entropy, in_pieces(cross_entropy, 4)):
+        model = copy.deepcopy(theta_0)
+        model.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+        objective(model, images, labels).backward()
+        grads.append({name: p.grad for name, p in model.named_parameters()})
+    assert seen == [10, 4, 4, 2, 2, 4, 4]  # the pieces again, last first, for their gradients
+    for name, gradient in grads[0].items():
+        torch.testing.assert_close(gradient, grads[1][name], rtol=1e-4, atol=1e-5)
+    with pytest.raises(UserError, match="a piece of 0 images"):
+        in_pieces(cross_entropy, 0)
+
+
+def test_finetune_in_pieces_on_the_command_line(shapes, clip_folder, tmp_path):
+    command = ["finetune", "--model", f"local-dir:{clip_folder}", "--epochs", "1", "--batch-size", "30", "--lr", "0.001"]
+    assert main([*command, "--out", str(tmp_path / "whole")]) == 0
+    assert main([*command, "--out", str(tmp_path / "parts"), "--pieces", "7"]) == 0
+    whole, parts = (load(tmp_path / name).state_dict() for name in ("whole", "parts"))
+    assert any(not torch.equal(value, parts[key]) for key, value in whole.items())
+    assert all(torch.allclose(value, parts[key], atol=2e-3) for key, value in whole.items())
+
+
+def test_a_full_gpu_gets_one_line_and_another_fault_its_traceback(shapes, tmp_path, capsys, monkeypatch):
+    for fault in (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), RuntimeError("something else")):
+        def full(*_, fault=fault):
+            raise fault
+
+        monkeypatch.setattr("wiseft_lite.encoders.load_clip", full)
+        if isinstance(fault, torch.OutOfMemoryError):
+            assert main(["run", "--out", str(tmp_path / "x")]) == 2
+            assert "with --pieces 16" in capsys.readouterr().err
+        else:
+            with pytest.raises(RuntimeError, match="something else"):
+                main(["run", "--out", str(tmp_path / "x")])
+
+
+def test_run_says_a_warning_of_the_check_in_one_line(shapes, clip_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(TRAINERS, "end-to-end", lambda classifier, *_, **__: classifier)
+    monkeypatch.setattr("wiseft_lite.connectivity.connected", lambda *_: warnings.warn("not connected"))
+    assert main(["run", "--model", f"local-dir:{clip_folder}", "--kinds", "end-to-end", "--out", str(tmp_path / "x")]) == 0
+    assert "\nwiseft-lite: not connected\n" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,14 +32,20 @@ def class_folders(folder: Path) -> dict[str, list[str]]:
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder; it should hold one folder of images for each class")
-    endings, found = _endings(), {}
+    endings, found, others = _endings(), {}, []
     for name in sorted(e.name for e in os.scandir(folder) if e.is_dir() and not e.name.startswith(".")):
-        found[name] = sorted(os.path.join(place, file) for place, _, files in os.walk(folder / name) for file in files
-                             if os.path.splitext(file)[1].lower() in endings and not file.startswith("."))
+        paths = sorted(os.path.join(place, file) for place, _, files in os.walk(folder / name) for file in files
+                       if not file.startswith("."))
+        found[name] = [path for path in paths if os.path.splitext(path)[1].lower() in endings]
+        others += [path for path in paths if os.path.splitext(path)[1].lower() not in endings]
         if not found[name]:
             raise UserError(f"class {name!r} in {folder} has no images; fill its folder or remove it")
     if not found:
         raise UserError(f"{folder} holds no class folders; put each image into a folder named after its class")
+    if others:
+        count = "1 file" if len(others) == 1 else f"{len(others)} files"
+        warnings.warn(f"{count} in {folder} {'is' if len(others) == 1 else 'are'} left out, such as {others[0]}: no type "
+                      "that Pillow reads; convert to JPEG or PNG what should count", stacklevel=2)
     return found
 
 
@@ -77,7 +84,7 @@ def _build(name: str, table: pd.DataFrame, names: dict[str, str], templates: tup
                         "train; rename it, remove it, or add it to train")
     splits = {}
     for split, rows in table.groupby("split", sort=False):
-        splits[split] = Split(split, Files(rows["path"].tolist()), torch.tensor([number[c] for c in rows["class"]]))
+        splits[split] = Split(split, Files(rows["path"].tolist(), upright=True), torch.tensor([number[c] for c in rows["class"]]))
     for part in ("train", "test"):
         if part not in splits:
             raise UserError(f"task {name!r} has no {part} images; add a split named {part!r}")
