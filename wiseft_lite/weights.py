@@ -13,8 +13,8 @@ from wiseft_lite.errors import UserError
 Weights = Mapping[str, Tensor]
 
 
-def _check(thetas: Sequence[Weights]) -> None:
-    """Raise unless all state dicts have the same keys, shapes and integer buffers."""
+def check_alike(thetas: Sequence[Weights]) -> None:
+    """Raise a ``UserError`` unless all state dicts have the same keys, shapes and integer buffers."""
     if not thetas:
         raise UserError("no state dicts to combine; give at least one")
     first = thetas[0]
@@ -64,7 +64,7 @@ def compatible(theta_0: Weights, theta_1: Weights) -> float:
 
 def _combine(thetas: Sequence[Weights], shares: Sequence[float]) -> dict[str, Tensor]:
     """``sum_i shares_i theta_i``, in float32 or wider, back in each tensor's own type."""
-    _check(thetas)
+    check_alike(thetas)
     result = {}
     for key, first in thetas[0].items():
         if not first.is_floating_point():
@@ -105,7 +105,7 @@ def interpolate(
     """
     if not math.isfinite(alpha):
         raise UserError(f"alpha is {alpha}; give a number such as 0.5")
-    _check([theta_0, theta_1])
+    check_alike([theta_0, theta_1])
     if alpha in (0, 1):
         end = theta_1 if alpha else theta_0
         return {key: tensor.clone() for key, tensor in end.items()}
@@ -153,7 +153,7 @@ def difference(theta_1: Weights, theta_0: Weights) -> dict[str, Tensor]:
         >>> difference({"w": torch.tensor([3.0])}, {"w": torch.tensor([1.0])})
         {'w': tensor([2.])}
     """
-    _check([theta_1, theta_0])
+    check_alike([theta_1, theta_0])
     wide = lambda t: t.to(torch.promote_types(t.dtype, torch.float32))  # noqa: E731
     return {k: wide(t) - wide(theta_0[k]) for k, t in theta_1.items() if t.is_floating_point()}
 
