@@ -139,11 +139,16 @@ def test_a_greedy_soup_is_never_worse_on_its_split_and_repeats(theta_0, tuned, t
     close(soup, again)
     assert trace.equals(same) and score(soup) == trace["soup"].iloc[-1] >= max(trace["alone"])
     close(soup, average([thetas[i] for i in trace["model"][trace["kept"]]]))
-    for tensor in soup.values():
-        tensor.add_(1)
-    close(thetas[trace["model"][0]], interpolate(zero, one, (0, 0.3, 0.6, 1)[trace["model"][0]]))
     with pytest.raises(UserError, match="no models"):
         greedy_soup([], score)
+
+
+def test_a_greedy_soup_of_one_model_is_a_copy_of_it():
+    thetas = [{"w": torch.tensor([10.0])}, {"w": torch.tensor([99.0])}]
+    soup, trace = greedy_soup(thetas, toy)
+    assert trace["kept"].tolist() == [True, False]
+    soup["w"].add_(1)
+    assert thetas[0]["w"].item() == 10
 
 
 def test_the_greedy_ensemble_counts_only_the_classes_of_the_split():
