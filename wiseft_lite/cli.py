@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from wiseft_lite import __version__, commands
+from wiseft_lite import __version__, commands, soup_command
 from wiseft_lite.errors import UserError
 
 
@@ -66,11 +66,10 @@ def parser() -> argparse.ArgumentParser:
     sub = command("export", commands.export, "write a checkpoint as a folder that open_clip alone can use",
                   "results/exported")
     sub.add_argument("checkpoint", type=Path, help="a checkpoint of this library")
-    sub = command("soup", commands.soup, "average fine-tuned checkpoints: all of them, or from the best down",
+    sub = command("soup", soup_command.soup, "average fine-tuned checkpoints: all of them, or from the best down",
                   "results/soup")
     sub.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT", help="fine-tuned from one start")
-    sub.add_argument("--greedy", action="store_true", help="keep a model only if the held-out accuracy does not fall")
-    sub.add_argument("--held-out", default="val", metavar="SPLIT", help="what --greedy looks at; never a test split")
+    sub.add_argument("--greedy", action="store_true", help="keep a model only if the accuracy on val does not fall")
     sub.add_argument("--task", default="iconshift", help="see 'wiseft-lite tasks'")
     sub = command("plot", commands.plot, "draw the frontier of a results file", "results/frontier.png")
     sub.add_argument("results", type=Path, help="a results.jsonl of demo or sweep")

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +17,7 @@ from wiseft_lite.errors import UserError
 from wiseft_lite.results import read_results, show_table, write_results
 
 
-def _check_new(path: Path, overwrite: bool) -> None:
+def check_new(path: Path, overwrite: bool) -> None:
     """Refuse a file, or a folder with something in it, before any work is done."""
     if path.exists() and not (path.is_dir() and not any(path.iterdir())) and not overwrite:
         raise UserError(f"{path} exists; choose another --out or pass --overwrite")
@@ -42,7 +42,7 @@ def demo(args: argparse.Namespace) -> None:
     from wiseft_lite import encoders, sweeps, tasks, training, zeroshot
     from wiseft_lite.figures import frontier
 
-    _check_new(args.out, args.overwrite)
+    check_new(args.out, args.overwrite)
     started = time.time()
     task = tasks.load_task("iconshift")
     theta_0 = zeroshot.zero_shot_classifier(encoders.load_clip(args.model), task)
@@ -76,7 +76,8 @@ def list_tasks(args: argparse.Namespace) -> None:
               + ", ".join(f"{split} {len(images)}" for split, images in sizes.items()))
 
 
-def _report(classifier, task) -> dict:
+def report(classifier, task) -> dict:
+    """Print the accuracy on the reference and each shift, with n and interval; return the shares."""
     from wiseft_lite.features import predict
     from wiseft_lite.metrics import accuracy
 
@@ -96,13 +97,13 @@ def train(args: argparse.Namespace) -> None:
     trainer, base = {"zeroshot": (None, None), "probe": (training.linear_probe, training.PROBE),
                      "finetune": (training.finetune, training.Recipe())}[args.command]
     recipe = _recipe(args, base) if base else None
-    _check_new(args.out, args.overwrite)
+    check_new(args.out, args.overwrite)
     task = tasks.load_task(args.task)
     classifier = zeroshot.zero_shot_classifier(encoders.load_clip(args.model), task)
     states = args.out.with_name(f"{args.out.name}.states")
     if trainer:
         classifier = trainer(classifier, task, recipe, progress=True, folder=states, resume=args.resume)
-    metrics = _report(classifier, task)
+    metrics = report(classifier, task)
     checkpoints.save(classifier, args.out, recipe=recipe, metrics=metrics, overwrite=args.overwrite)
     shutil.rmtree(states, ignore_errors=True)
     print(f"written: {args.out}")
@@ -112,7 +113,7 @@ def import_file(args: argparse.Namespace) -> None:
     """A file with a head becomes a checkpoint, a whole CLIP a folder in open_clip's layout."""
     from wiseft_lite import checkpoints, interchange
 
-    _check_new(args.out, args.overwrite)
+    check_new(args.out, args.overwrite)
     how = {"architecture": args.architecture, "sha256": args.sha256}
     if args.classes is None:
         interchange.import_clip(args.file, args.out, **how, overwrite=args.overwrite)
@@ -131,7 +132,7 @@ def import_file(args: argparse.Namespace) -> None:
 def export(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints, interchange
 
-    _check_new(args.out, args.overwrite)
+    check_new(args.out, args.overwrite)
     interchange.export_open_clip(checkpoints.load(args.checkpoint), args.out, overwrite=args.overwrite)
     print(f"written: {args.out}: {', '.join(sorted(path.name for path in args.out.iterdir()))}")
 
@@ -148,7 +149,7 @@ def _doubts() -> Iterator[None]:
 def sweep(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints, connectivity, sweeps, tasks
 
-    _check_new(args.out, args.overwrite)
+    check_new(args.out, args.overwrite)
     alphas = _alphas(args.alphas)
     task = tasks.load_task(args.task)
     names = args.splits.split(",") if args.splits else list(task.evaluation)
@@ -163,56 +164,10 @@ def sweep(args: argparse.Namespace) -> None:
     print(f"written: {args.out}")
 
 
-@dataclass(frozen=True)
-class SoupRecipe:
-    """What a soup's card says in place of a training recipe."""
-
-    ingredients: tuple[str, ...]
-    chosen_on: str | None
-
-
-def soup(args: argparse.Namespace) -> None:
-    from wiseft_lite import checkpoints, soups, tasks
-
-    _check_new(args.out, args.overwrite)
-    task = tasks.load_task(args.task)
-    held_out = task.split(args.held_out)
-    for folder in args.checkpoints:
-        _check_ingredient(folder, args.checkpoints[0], task)
-    stored, kept = soups.Stored(args.checkpoints), args.checkpoints
-    classifier = checkpoints.load(args.checkpoints[0])
-    if args.greedy:
-        theta, trace = soups.greedy_soup(stored, soups.held_out_accuracy(classifier, held_out))
-        print(f"accuracy on {held_out.name!r} in %, n={len(held_out)}\nalone   with it  in the soup")
-        for row in trace.itertuples():
-            print(f"{100 * row.alone:5.1f}   {100 * row.with_it:5.1f}    {'yes' if row.kept else 'no ':3}  "
-                  f"{args.checkpoints[row.model]}")
-        kept = [args.checkpoints[i] for i in trace["model"][trace["kept"]]]
-    else:
-        theta = soups.uniform_soup(stored)
-    classifier = classifier.with_weights(theta)
-    print(f"soup of {len(kept)} models")
-    recipe = SoupRecipe(tuple(map(str, kept)), args.held_out if args.greedy else None)
-    checkpoints.save(classifier, args.out, recipe=recipe, metrics=_report(classifier, task), overwrite=args.overwrite)
-    print(f"written: {args.out}")
-
-
-def _check_ingredient(folder: Path, first: Path, task) -> None:
-    """Refuse what has other classes or another encoder: weights of equal shapes can mean different things."""
-    from wiseft_lite.checkpoints import read_card
-
-    card = read_card(folder)
-    if card["class_names"] != list(task.class_names):
-        raise UserError(f"{folder} has other classes than task {task.name!r}; give --task the one it was trained on")
-    if card["encoder"] != read_card(first)["encoder"]:
-        raise UserError(f"{folder} has encoder {card['encoder']!r}, {first} has {read_card(first)['encoder']!r}; "
-                        "a soup needs models from one start")
-
-
 def plot(args: argparse.Namespace) -> None:
     from wiseft_lite.figures import frontier
 
-    _check_new(args.out, args.overwrite)
+    check_new(args.out, args.overwrite)
     table = read_results(args.results)
     kinds = dict(tuple(table.groupby("kind", sort=False))) if "kind" in table else {"fine-tuned": table}
     if args.out.suffix not in (".png", ".svg", ".pdf"):

@@ -46,6 +46,11 @@ class Mixture(nn.Module):
         return {name: sum(a * theta[name].to(a.device) for a, theta in zip(rows[name], self.thetas))
                 if name in rows else first for name, first in self.thetas[0].items()}
 
+    @torch.no_grad()
+    def cooked(self) -> dict[str, Tensor]:
+        """The soup as a state dict to save or load: without its gradient, and without the temperature."""
+        return {name: tensor.clone() for name, tensor in self.soup().items()}
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``[b, C]``."""
         return self.log_beta.exp() * functional_call(self.classifier, self.soup(), (images,))
@@ -53,7 +58,7 @@ class Mixture(nn.Module):
 
 def learned_soup(classifier: ImageClassifier, thetas: Sequence[Weights], split: Split, recipe: Recipe = LEARNED, *,
                  per_tensor: bool = False, progress: bool = False) -> Mixture:
-    """Return a soup whose shares minimise the cross-entropy on held-out pictures; its weights are ``.soup()``.
+    """Return a soup whose shares minimise the cross-entropy on held-out pictures; its weights are ``.cooked()``.
 
     A temperature ``1 / beta`` is learned with the shares, since the mean of models is less sure than each.
 

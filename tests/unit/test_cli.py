@@ -87,7 +87,6 @@ def test_demo_writes_what_it_promises(shapes, clip_folder, tmp_path):
     (["plot", "nowhere.jsonl"], "does not exist"),
     (["finetune", "--lr", "-1"], "lr is -1"),
     (["soup", "nowhere"], "nowhere is no checkpoint"),
-    (["soup", "a", "--held-out", "night"], "no split 'night'"),
 ])
 def test_mistakes_get_one_line_and_code_2(arguments, message, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
@@ -122,7 +121,7 @@ def test_a_uniform_soup_is_the_average(shapes, runs, tmp_path, capsys):
 
 def test_a_greedy_soup_says_what_it_kept(shapes, runs, tmp_path, capsys, theta_0, task):
     out = tmp_path / "soup"
-    assert main(["soup", *runs, "--greedy", "--held-out", "val", "--out", str(out)]) == 0
+    assert main(["soup", *runs, "--greedy", "--out", str(out)]) == 0
     printed, card = capsys.readouterr().out, read_card(out)
     theta, trace = greedy_soup([load(folder).state_dict() for folder in runs], held_out_accuracy(theta_0, task.val))
     kept = [runs[i] for i in trace["model"][trace["kept"]]]

@@ -18,7 +18,7 @@ LAYERS = {
     "sweeps": 3, "connectivity": 3, "landscape": 3, "results": 3, "ledger": 3, "runs": 3, "soups": 3,
     "learned_soups": 3, "paper": 3,
     "figures": 4, "teaching": 4, "experiments": 5, "exercises": 5, "claims": 5,
-    "commands": 6, "cli": 6, "__main__": 6,
+    "commands": 6, "soup_command": 6, "cli": 6, "__main__": 6,
 }
 
 
