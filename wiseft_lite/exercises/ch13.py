@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import torch
 
 from wiseft_lite.teaching import Exercise, choice
@@ -77,6 +79,21 @@ uniform = Exercise(
 )
 
 
+memory = Exercise(
+    "13.2",
+    claims=[
+        ("that is all of them at once; the soup reads one, adds it to a sum and forgets it.",
+         lambda x: abs(x - 330) > 1),
+        ("one of them does not do: while a model is read, the sum of the earlier ones must be kept too.",
+         lambda x: abs(x - 11) > 1),
+        ("two state dicts are in memory at any time, the sum and the one that was just read.",
+         lambda x: abs(x - 22) <= 1),
+    ],
+    solution=22,
+    wrong=[(330, "all of them at once"), (11, "one of them does not do"), (33, "at any time")],
+)
+
+
 def _module():
     return torch.nn.Linear(1, 1, bias=False)
 
@@ -97,10 +114,6 @@ def _aliased(model, checkpoints):
     return thetas
 
 
-def _shallow(model, checkpoints):
-    return [dict(theta) for theta in _aliased(model, checkpoints)]
-
-
 def _copied_late(model, checkpoints):
     return [{name: tensor.clone() for name, tensor in theta.items()} for theta in _aliased(model, checkpoints)]
 
@@ -119,7 +132,7 @@ def _apart(collect):
 
 
 aliasing = Exercise(
-    "13.2",
+    "13.3",
     claims=[
         ("return a list with one state dict for each checkpoint.",
          lambda f: len(f(_module(), _checkpoints())) == 3),
@@ -136,14 +149,21 @@ aliasing = Exercise(
 )
 
 
-def _greedy(thetas, score):
-    order = sorted(range(len(thetas)), key=lambda i: score(thetas[i]), reverse=True)
-    kept, best = [order[0]], score(thetas[order[0]])
+def _ranked(thetas, score):
+    return sorted(range(len(thetas)), key=lambda i: score(thetas[i]), reverse=True)
+
+
+def _grown(order, thetas, score, goes_in=operator.ge):
+    kept = [order[0]]
     for i in order[1:]:
-        reached = score(_mean(thetas[k] for k in [*kept, i]))
-        if reached >= best:
-            kept, best = [*kept, i], reached
+        with_it, without = (score(_mean(thetas[k] for k in some)) for some in ([*kept, i], kept))
+        if goes_in(with_it, without):
+            kept.append(i)
     return kept
+
+
+def _greedy(thetas, score):
+    return _grown(_ranked(thetas, score), thetas, score)
 
 
 def _near(target):
@@ -154,40 +174,19 @@ def _line(*values):
     return [{"w": torch.tensor([float(x)])} for x in values]
 
 
-def _unsorted(thetas, score):
-    kept = [0]
-    for i in range(1, len(thetas)):
-        if score(_mean(thetas[k] for k in [*kept, i])) >= score(_mean(thetas[k] for k in kept)):
-            kept.append(i)
-    return kept
-
-
-def _all_of_them(thetas, score):
-    return sorted(range(len(thetas)), key=lambda i: score(thetas[i]), reverse=True)
-
-
 def _each_with_the_best(thetas, score):
-    order = _all_of_them(thetas, score)
+    order = _ranked(thetas, score)
     top = thetas[order[0]]
     return order[:1] + [i for i in order[1:] if score(_mean([top, thetas[i]])) >= score(top)]
 
 
-def _strict(thetas, score):
-    order = _all_of_them(thetas, score)
-    kept = order[:1]
-    for i in order[1:]:
-        if score(_mean(thetas[k] for k in [*kept, i])) > score(_mean(thetas[k] for k in kept)):
-            kept.append(i)
-    return kept
-
-
 def _good_ones(thetas, score):
     scores = [score(theta) for theta in thetas]
-    return [i for i in _all_of_them(thetas, score) if scores[i] >= sum(scores) / len(scores)]
+    return [i for i in _ranked(thetas, score) if scores[i] >= sum(scores) / len(scores)]
 
 
 greedy = Exercise(
-    "13.3",
+    "13.4",
     claims=[
         ("begin with the model that is best alone, then try the others from the best down.",
          lambda f: f(_line(5, 1, -1.5), _near(0))[0] == 1),
@@ -203,23 +202,10 @@ greedy = Exercise(
          lambda f: list(f(_line(1, 1), _near(0))) == [0, 1]),
     ],
     solution=_greedy,
-    wrong=[(_all_of_them, "nothing was left out"), (_unsorted, "best alone"), (_good_ones, "by itself"),
+    wrong=[(_ranked, "nothing was left out"), (_good_ones, "by itself"),
+           (lambda thetas, score: _grown(range(len(thetas)), thetas, score), "best alone"),
            (_each_with_the_best, "with the best one alone"),
-           (_strict, "as it was goes in too")],
-)
-
-memory = Exercise(
-    "13.4",
-    claims=[
-        ("that is all of them at once; the soup reads one, adds it to a sum and forgets it.",
-         lambda x: abs(x - 330) > 1),
-        ("one of them does not do: while a model is read, the sum of the earlier ones must be kept too.",
-         lambda x: abs(x - 11) > 1),
-        ("two state dicts are in memory at any time, the sum and the one that was just read.",
-         lambda x: abs(x - 22) <= 1),
-    ],
-    solution=22,
-    wrong=[(330, "all of them at once"), (11, "one of them does not do"), (33, "at any time")],
+           (lambda thetas, score: _grown(_ranked(thetas, score), thetas, score, operator.gt), "as it was goes in too")],
 )
 
 heads = choice("13.5", "B", {
@@ -228,4 +214,4 @@ heads = choice("13.5", "B", {
     "D": "the rows stand in the same order, that of the class names. It is the directions that differ.",
 })
 
-ALL = [uniform, aliasing, greedy, memory, heads]
+ALL = [uniform, memory, aliasing, greedy, heads]
