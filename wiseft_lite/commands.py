@@ -31,7 +31,8 @@ def _alphas(text: str) -> tuple[float, ...]:
     return alphas
 
 
-def _recipe(args: argparse.Namespace, base):
+def recipe_of(args: argparse.Namespace, base):
+    """The recipe ``base`` with what the command line says otherwise."""
     given = {f.name: getattr(args, f.name) for f in fields(base) if getattr(args, f.name, None) is not None}
     return replace(base, **given)
 
@@ -96,7 +97,7 @@ def train(args: argparse.Namespace) -> None:
 
     trainer, base = {"zeroshot": (None, None), "probe": (training.linear_probe, training.PROBE),
                      "finetune": (training.finetune, training.Recipe())}[args.command]
-    recipe = _recipe(args, base) if base else None
+    recipe = recipe_of(args, base) if base else None
     check_new(args.out, args.overwrite)
     task = tasks.load_task(args.task)
     classifier = zeroshot.zero_shot_classifier(encoders.load_clip(args.model), task)
