@@ -28,7 +28,7 @@ _HOME = {
     "model_stock": "merging", "diagonal_fisher": "fisher", "fisher_average": "fisher",
     "uniform_soup": "soups", "greedy_soup": "soups", "learned_soup": "learned_soups",
     "entropy_shares": "samplewise", "failure_shares": "samplewise",
-    "text_projection": "retrieval", "Embedder": "arcface",
+    "text_projection": "retrieval", "Embedder": "arcface", "with_lora": "lora", "merged": "lora",
     "frontier": "figures", "alpha_curves": "figures",
     "UserError": "errors",
 }

@@ -14,7 +14,7 @@ LAYERS = {
     "resume": 1, "interchange": 1,
     "zeroshot": 2, "features": 2, "training": 2,
     "losses": 2, "baselines": 2, "averaging": 2, "prompts": 2, "calibration": 2, "fisher": 2, "arcface": 2, "flyp": 2,
-    "rates": 2,
+    "rates": 2, "lora": 2,
     "sweeps": 3, "connectivity": 3, "landscape": 3, "results": 3, "ledger": 3, "runs": 3, "soups": 3,
     "learned_soups": 3, "universal": 3, "paper": 3,
     "figures": 4, "teaching": 4, "experiments": 5, "exercises": 5, "claims": 5,
