@@ -34,7 +34,7 @@ def diagonal_fisher(classifier: ImageClassifier, images: Tensor, seed: int = 0,
     Raises:
         UserError: no images.
 
-    Source: Matena and Raffel 2022, "Merging models with Fisher-weighted averaging", section 2.2.
+    Source: Matena and Raffel 2022, "Merging models with Fisher-weighted averaging".
     """
     if not len(images):
         raise UserError("no images to take the Fisher information from; give at least one")
@@ -74,7 +74,7 @@ def fisher_average(thetas: Sequence[Weights], fishers: Sequence[Mapping[str, Ten
     Raises:
         UserError: unequal numbers, a weight or floor that is not positive, models that do not fit together.
 
-    Source: Matena and Raffel 2022, equation 2; the floor as in the code of Wortsman et al. 2022.
+    Source: Matena and Raffel 2022; the floor as in the code of Wortsman et al. 2022.
 
     Example:
         >>> thetas = [{"w": torch.tensor([0.0, 0.0])}, {"w": torch.tensor([4.0, 4.0])}]

@@ -57,7 +57,8 @@ def lines(theta_0: Weights, theta_1: Weights, first: float, last: float) -> dict
     Raises:
         UserError: the two do not fit together, or the model has fewer than two blocks.
 
-    Source: Wang et al. 2025, "LiNeS: post-training layer scaling prevents forgetting", equation 3.
+    Source: Wang et al. 2025, "LiNeS: post-training layer scaling prevents forgetting and enhances model
+    merging", whose ``alpha + beta (l - 1) / (L - 1)`` counts blocks from 1.
 
     Example:
         >>> names = [f"encoder.transformer.resblocks.{l}.w" for l in range(3)]
@@ -162,7 +163,7 @@ def dare(theta_0: Weights, theta_1: Weights, drop: float, seed: int = 0) -> dict
     Raises:
         UserError: the two do not fit together, or a probability that makes no sense.
 
-    Source: Yu et al. 2024, "Language models are super Mario", section 3.1.
+    Source: Yu et al. 2024, "Language models are super Mario".
 
     Example:
         >>> zero, one = {"w": torch.zeros(4)}, {"w": torch.ones(4)}
@@ -187,7 +188,7 @@ def stock_ratios(theta_0: Weights, thetas: Sequence[Weights]) -> dict[str, float
     Raises:
         UserError: fewer than two runs, or models that do not fit together.
 
-    Source: Jang et al. 2024, "Model Stock", equation 5; the mean over pairs is mergekit's.
+    Source: Jang et al. 2024, "Model Stock", the ratio for N models; the mean over pairs is mergekit's.
     """
     if len(thetas) < 2:
         raise UserError(f"Model Stock reads the angle between runs, but got {len(thetas)}; give two or more")
@@ -206,7 +207,7 @@ def model_stock(theta_0: Weights, thetas: Sequence[Weights]) -> dict[str, Tensor
 
     ``t`` is ``stock_ratios(theta_0, thetas)`` for each tensor; it raises what that raises.
 
-    Source: Jang et al. 2024, "Model Stock: all we need is just a few fine-tuned models", section 4.
+    Source: Jang et al. 2024, "Model Stock: all we need is just a few fine-tuned models".
 
     Example:
         >>> zero, a, b = ({"w": torch.tensor(x)} for x in ([0.0, 0.0], [2.0, 0.0], [1.0, 3.0 ** 0.5]))

@@ -24,7 +24,7 @@ def entropy_shares(logits_0: Tensor, logits_1: Tensor) -> Tensor:
     Raises:
         UserError: unequal shapes.
 
-    Source: Oh et al. 2025, "DaWin: training-free dynamic weight interpolation", equation 3.
+    Source: Oh et al. 2025, "DaWin: training-free dynamic weight interpolation for robust adaptation".
 
     Example:
         >>> sure, unsure = torch.tensor([[99.0, 0.0]]), torch.tensor([[0.0, 0.0]])  # entropy 0 and log 2

@@ -138,7 +138,7 @@ def greedy_soup(thetas: Sequence[Weights], score: Callable[[Weights], float]) ->
     Raises:
         UserError: no models, ones that do not fit together, or several names for one model.
 
-    Source: Wortsman et al. 2022, "Model soups", recipe 1.
+    Source: Wortsman et al. 2022, "Model soups", recipe 1; the published code asks for more, not for as much.
 
     Example:
         >>> thetas = [{"w": torch.tensor([x])} for x in (5.0, 1.0, -1.5)]
@@ -182,7 +182,7 @@ def greedy_ensemble(logits: Sequence[Tensor], labels: Tensor,
     Raises:
         UserError: no models, or unequal shapes.
 
-    Source: Wortsman et al. 2022, "Model soups", section 3.2 (greedy ensemble).
+    Source: Wortsman et al. 2022, "Model soups" (greedy ensemble).
 
     Example:
         >>> right, wrong = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 9.0]])
