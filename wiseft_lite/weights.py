@@ -51,7 +51,7 @@ def compatible(theta_0: Weights, theta_1: Weights) -> float:
         >>> compatible({"w": torch.tensor([3.0, 4.0])}, {"w": torch.tensor([3.0, 4.5])})
         0.1
     """
-    _check([theta_0, theta_1])
+    check_alike([theta_0, theta_1])
     for name, theta in (("first", theta_0), ("second", theta_1)):
         bad = [key for key, tensor in theta.items() if not torch.isfinite(tensor).all()]
         if bad:
