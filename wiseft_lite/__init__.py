@@ -25,6 +25,11 @@ _HOME = {
     "MovingAverages": "averaging", "learn_prompt": "prompts",
     "fit_temperature": "calibration", "calibrated": "calibration",
     "sweep": "sweeps", "summary": "results",
+    "layerwise": "merging", "lines": "merging", "task_arithmetic": "merging", "ties": "merging", "dare": "merging",
+    "model_stock": "merging", "diagonal_fisher": "fisher", "fisher_average": "fisher",
+    "uniform_soup": "soups", "greedy_soup": "soups", "learned_soup": "learned_soups",
+    "entropy_shares": "samplewise", "failure_shares": "samplewise",
+    "text_projection": "retrieval", "Embedder": "arcface", "with_lora": "lora", "merged": "lora",
     "frontier": "figures", "alpha_curves": "figures",
     "UserError": "errors",
 }

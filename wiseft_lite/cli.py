@@ -8,7 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from wiseft_lite import __version__, commands
+from wiseft_lite import __version__, commands, embed_command, soup_command
 from wiseft_lite.errors import UserError
 
 
@@ -111,6 +111,18 @@ def parser() -> argparse.ArgumentParser:
     sub = command("export", commands.export, "write a checkpoint as a folder that open_clip alone can use",
                   "results/exported")
     sub.add_argument("checkpoint", type=Path, help="a checkpoint of this library")
+    sub = command("soup", soup_command.soup, "average fine-tuned checkpoints: all of them, or from the best down",
+                  "results/soup")
+    sub.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT", help="fine-tuned from one start")
+    sub.add_argument("--greedy", action="store_true", help="keep a model only if the accuracy on val does not fall")
+    sub.add_argument("--task", default="iconshift", help="see 'wiseft-lite tasks'")
+    sub = command("embed", embed_command.embed, "one embedding for many tasks, alpha chosen on retrieval",
+                  "results/embed")
+    sub.add_argument("--model", default="iconclip", help="iconclip, ARCH/pretrained or local-dir:PATH")
+    sub.add_argument("--tasks", help="comma-separated, see 'wiseft-lite tasks'; all if not given")
+    sub.add_argument("--dimensions", type=int, default=64, help="of the embedding")
+    for option, kind in (("epochs", int), ("lr", float), ("seed", int)):
+        sub.add_argument(f"--{option}", type=kind, help="the recipe's own if not given")
     sub = command("plot", commands.plot, "draw the frontier of a results file", "results/frontier.png")
     sub.add_argument("results", type=Path, help="a results.jsonl of demo or sweep")
     sub = command("ledger", commands.ledger, "show the book's numbers, or run an experiment again", None)

@@ -14,7 +14,7 @@ from wiseft_lite.errors import UserError
 from wiseft_lite.results import read_results, show_choices, show_table, write_results
 
 
-def _check_new(path: Path, overwrite: bool) -> None:
+def check_new(path: Path, overwrite: bool) -> None:
     """Refuse a file, or a folder with something in it, before any work is done."""
     if path.exists() and not (path.is_dir() and not any(path.iterdir())) and not overwrite:
         raise UserError(f"{path} exists; choose another --out or pass --overwrite")
@@ -27,7 +27,8 @@ def _alphas(text: str) -> tuple[float, ...]:
         raise UserError(f"--alphas {text!r} is no list of numbers; write for example 0,0.5,1") from None
 
 
-def _recipe(args: argparse.Namespace, base):
+def recipe_of(args: argparse.Namespace, base):
+    """The recipe ``base`` with what the command line says otherwise."""
     given = {f.name: getattr(args, f.name) for f in fields(base) if getattr(args, f.name, None) is not None}
     return replace(base, **given)
 
@@ -36,11 +37,11 @@ def run(args: argparse.Namespace) -> None:
     """demo and run: the whole method on one task, with a table, a figure and the checkpoints."""
     from wiseft_lite import checkpoints, connectivity, encoders, pipeline, tasks, zeroshot
 
-    _check_new(args.out, args.overwrite)
+    check_new(args.out, args.overwrite)
     started = time.time()
     recipes = pipeline.recipes_for(args.model)
     kinds = args.kinds.split(",") if args.kinds else list(recipes)
-    recipes = {kind: _recipe(args, recipes[kind]) if kind == "end-to-end" else recipes.get(kind) for kind in kinds}
+    recipes = {kind: recipe_of(args, recipes[kind]) if kind == "end-to-end" else recipes.get(kind) for kind in kinds}
     task = tasks.load_task(args.task, args.data)
     zero_shot = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, _device(args)), task)
     print(f"{task.name}: {len(task.class_names)} classes, {len(task.train)} training images; zero-shot model "
@@ -81,7 +82,7 @@ def show(args: argparse.Namespace) -> None:
     print("\n".join(doctor.tasks() if args.command == "tasks" else doctor.report(args.data)))
 
 
-def _report(classifier, splits) -> pd.DataFrame:
+def report(classifier, splits) -> pd.DataFrame:
     """Measure the splits one after the other and say each as soon as it is known."""
     from wiseft_lite.features import predict
 
@@ -102,10 +103,10 @@ def _splits(args: argparse.Namespace, task) -> dict:
 def evaluate(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints, tasks
 
-    _check_new(args.out, args.overwrite)
+    check_new(args.out, args.overwrite)
     task = tasks.load_task(args.task, args.data)
     splits = _splits(args, task)
-    table = _report(checkpoints.load(args.checkpoint, _device(args), task.class_names), splits)
+    table = report(checkpoints.load(args.checkpoint, _device(args), task.class_names), splits)
     write_results(table.assign(model=str(args.checkpoint), task=task.name), args.out)
     print(f"written: {args.out}")
 
@@ -115,15 +116,15 @@ def train(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints, encoders, pipeline, tasks, zeroshot
 
     kind = {"zeroshot": None, "probe": "probe", "finetune": "end-to-end"}[args.command]
-    recipe = _recipe(args, pipeline.recipes_for(args.model)[kind]) if kind else None
-    _check_new(args.out, args.overwrite)
+    recipe = recipe_of(args, pipeline.recipes_for(args.model)[kind]) if kind else None
+    check_new(args.out, args.overwrite)
     task = tasks.load_task(args.task, args.data)
     classifier = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, _device(args)), task)
     states = args.out.with_name(f"{args.out.name}.states")
     if kind:
         classifier = pipeline.TRAINERS[kind](classifier, task, recipe, objective=pipeline.objective(kind, args.pieces),
                                              progress=True, folder=states, resume=args.resume)
-    metrics = dict(_report(classifier, task.evaluation)[["split", "accuracy"]].itertuples(index=False))
+    metrics = dict(report(classifier, task.evaluation)[["split", "accuracy"]].itertuples(index=False))
     checkpoints.save(classifier, args.out, recipe=recipe, metrics=metrics, overwrite=args.overwrite)
     shutil.rmtree(states, ignore_errors=True)
     print(f"written: {args.out}")
@@ -133,7 +134,7 @@ def import_file(args: argparse.Namespace) -> None:
     """A file with a head becomes a checkpoint, a whole CLIP a folder in open_clip's layout."""
     from wiseft_lite import checkpoints, interchange
 
-    _check_new(args.out, args.overwrite)
+    check_new(args.out, args.overwrite)
     how = {"architecture": args.architecture, "sha256": args.sha256}
     if args.classes is None:
         interchange.import_clip(args.file, args.out, **how, overwrite=args.overwrite)
@@ -152,7 +153,7 @@ def import_file(args: argparse.Namespace) -> None:
 def export(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints, interchange
 
-    _check_new(args.out, args.overwrite)
+    check_new(args.out, args.overwrite)
     interchange.export_open_clip(checkpoints.load(args.checkpoint), args.out, overwrite=args.overwrite)
     print(f"written: {args.out}: {', '.join(sorted(path.name for path in args.out.iterdir()))}")
 
@@ -160,7 +161,7 @@ def export(args: argparse.Namespace) -> None:
 def sweep(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints, connectivity, sweeps, tasks
 
-    _check_new(args.out, args.overwrite)
+    check_new(args.out, args.overwrite)
     alphas = _alphas(args.alphas)
     task = tasks.load_task(args.task, args.data)
     splits = _splits(args, task)
@@ -176,7 +177,7 @@ def sweep(args: argparse.Namespace) -> None:
 def plot(args: argparse.Namespace) -> None:
     from wiseft_lite.figures import frontier
 
-    _check_new(args.out, args.overwrite)
+    check_new(args.out, args.overwrite)
     table = read_results(args.results)
     kinds = dict(tuple(table.groupby("kind", sort=False))) if "kind" in table else {"fine-tuned": table}
     if args.out.suffix not in (".png", ".svg", ".pdf"):

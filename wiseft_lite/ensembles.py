@@ -14,12 +14,13 @@ def _check(logits_0: Tensor, logits_1: Tensor) -> None:
                         "both models must answer for the same images and classes")
 
 
-def _check_share(alpha: float) -> None:
-    if not 0 <= alpha <= 1:
+def _check_share(alpha: float | Tensor) -> None:
+    shares = torch.as_tensor(alpha)
+    if not ((shares >= 0) & (shares <= 1)).all():
         raise UserError(f"alpha {alpha} is no share of two probabilities; give a number from 0 to 1")
 
 
-def output_ensemble(logits_0: Tensor, logits_1: Tensor, alpha: float) -> Tensor:
+def output_ensemble(logits_0: Tensor, logits_1: Tensor, alpha: float | Tensor) -> Tensor:
     """Return ``(1 - alpha) f(x, theta_0) + alpha f(x, theta_1)``, the mean of two models' logits.
 
     Where only heads differ it is the model with interpolated weights; elsewhere it costs a pass of each model.
@@ -27,7 +28,8 @@ def output_ensemble(logits_0: Tensor, logits_1: Tensor, alpha: float) -> Tensor:
     Args:
         logits_0: ``[n, C]`` of the zero-shot model.
         logits_1: ``[n, C]`` of the fine-tuned model, or of any other with the same classes.
-        alpha: any number; 0 gives ``logits_0`` and 1 gives ``logits_1``.
+        alpha: any number; 0 gives ``logits_0`` and 1 gives ``logits_1``. One for each image is ``[n, 1]``, as
+            ``samplewise`` gives it.
 
     Raises:
         UserError: unequal shapes.
@@ -42,8 +44,10 @@ def output_ensemble(logits_0: Tensor, logits_1: Tensor, alpha: float) -> Tensor:
     return (1 - alpha) * logits_0 + alpha * logits_1
 
 
-def softmax_ensemble(logits_0: Tensor, logits_1: Tensor, alpha: float) -> Tensor:
+def softmax_ensemble(logits_0: Tensor, logits_1: Tensor, alpha: float | Tensor) -> Tensor:
     """Return ``(1 - alpha) softmax(f(x, theta_0)) + alpha softmax(f(x, theta_1))``: probabilities ``[n, C]``.
+
+    ``alpha`` is one share, or one for each image, ``[n, 1]``, as ``samplewise`` gives it.
 
     Raises:
         UserError: unequal shapes, or alpha outside 0..1.

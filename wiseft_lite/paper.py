@@ -8,10 +8,15 @@ differs in a few digits from alpha = 0 of the end-to-end curve in table 4.
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
+from urllib.request import urlopen
+
 import pandas as pd
 
 from wiseft_lite import ledger
-from wiseft_lite.errors import unknown
+from wiseft_lite.errors import UserError, unknown
 
 SHIFTS = ("ImageNetV2", "ImageNet-R", "ImageNet-Sketch", "ObjectNet", "ImageNet-A")
 
@@ -68,3 +73,39 @@ def table(number: int, model: str | None = None) -> pd.DataFrame:
     rows = rows[rows["model"] == (model or models[0])]
     wide = rows.pivot(index="row", columns="column", values="value")
     return wide.loc[list(dict.fromkeys(rows["row"])), list(dict.fromkeys(rows["column"]))]
+
+
+SOUPS = "https://raw.githubusercontent.com/mlfoundations/model-soups/d5398f181ea51c5cd9d95ebacc6ea7132bb108ec"
+SOUP_FILES = {"individual_model_results.jsonl": "01100518a5c3f7ee47fdb010f39c010dd332c1cc0673ebb1da2b9da39ed800cf",
+              "hparam_info.json": "1160d7ea4471ce2c61462884f9adfe9fa231b438d172e37277628278609754c1"}
+
+
+def soup_runs() -> pd.DataFrame:
+    """Return the published results of 71 fine-tuned ViT-B/32, read from the authors' files on the network.
+
+    Returns:
+        A row for each model, in percent: ``val`` (held-out images of ImageNet's training set), ``ImageNet``, and
+        ``shifts``, the mean over the five of the paper; with its learning rate ``lr``.
+
+    Raises:
+        UserError: the network does not give the files, or gives others.
+
+    Source: Wortsman et al. 2022, "Model soups", and its repository, at a fixed commit; files are checked by hash.
+    """
+    texts = {}
+    for name, sha256 in SOUP_FILES.items():
+        try:
+            with urlopen(f"{SOUPS}/{name}", timeout=10) as answer:
+                data = answer.read()
+        except OSError as error:
+            raise UserError(f"{name} of model-soups cannot be had ({error}); look at the network, or go on "
+                            "without") from error
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise UserError(f"{name} of model-soups is not the file that we know; go on without it")
+        texts[name] = data.decode()
+    results, settings = texts.values()
+    table = pd.read_json(io.StringIO(results), lines=True).set_index("model_name")
+    rates = {name: setting["lr"] for name, setting in json.loads(settings).items() if "lr" in setting}
+    table = 100 * table.loc[list(rates)]  # without the first, the start of all others
+    shifts = table[["ImageNetV2", "ImageNetR", "ImageNetSketch", "ObjectNet", "ImageNetA"]].mean(axis=1)
+    return pd.DataFrame({"val": table["ImageNet2p"], "ImageNet": table["ImageNet"], "shifts": shifts, "lr": rates})

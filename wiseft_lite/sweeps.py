@@ -31,7 +31,8 @@ def same_encoder(first: ImageClassifier, second: ImageClassifier) -> bool:
 
 
 @torch.inference_mode()
-def _logits(model: torch.nn.Module, inputs: Tensor, batch_size: int) -> Tensor:
+def batched(model: torch.nn.Module, inputs: Tensor, batch_size: int) -> Tensor:
+    """Logits ``[n, C]`` of inputs ``[n, ...]`` on the CPU, without gradients, ``batch_size`` inputs a pass."""
     device = next(model.parameters()).device
     return torch.cat([model(batch.to(device)).float().cpu() for batch in inputs.split(batch_size)])
 
@@ -64,7 +65,7 @@ def logits_along(first: torch.nn.Module, last: torch.nn.Module, inputs: Tensor, 
     model = copy.deepcopy(first).eval()
     for alpha in alphas:
         interpolate_(model.state_dict(), theta_0, theta_1, alpha)
-        yield _logits(model, inputs, batch_size)
+        yield batched(model, inputs, batch_size)
 
 
 def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier | Mapping[str, ImageClassifier],

@@ -13,8 +13,8 @@ from wiseft_lite.errors import UserError
 Weights = Mapping[str, Tensor]
 
 
-def _check(thetas: Sequence[Weights]) -> None:
-    """Raise unless all state dicts have the same keys, shapes and integer buffers."""
+def check_alike(thetas: Sequence[Weights]) -> None:
+    """Raise a ``UserError`` unless all state dicts have the same keys, shapes and integer buffers."""
     if not thetas:
         raise UserError("no state dicts to combine; give at least one")
     first = thetas[0]
@@ -51,7 +51,7 @@ def compatible(theta_0: Weights, theta_1: Weights) -> float:
         >>> compatible({"w": torch.tensor([3.0, 4.0])}, {"w": torch.tensor([3.0, 4.5])})
         0.1
     """
-    _check([theta_0, theta_1])
+    check_alike([theta_0, theta_1])
     for name, theta in (("first", theta_0), ("second", theta_1)):
         bad = [key for key, tensor in theta.items() if not torch.isfinite(tensor).all()]
         if bad:
@@ -64,7 +64,7 @@ def compatible(theta_0: Weights, theta_1: Weights) -> float:
 
 def _combine(thetas: Sequence[Weights], shares: Sequence[float]) -> dict[str, Tensor]:
     """``sum_i shares_i theta_i``, in float32 or wider, back in each tensor's own type."""
-    _check(thetas)
+    check_alike(thetas)
     return {key: _sum([theta[key] for theta in thetas], shares) if first.is_floating_point() else first.clone()
             for key, first in thetas[0].items()}
 
@@ -106,7 +106,7 @@ def interpolate(
     """
     if not math.isfinite(alpha):
         raise UserError(f"alpha is {alpha}; give a number such as 0.5")
-    _check([theta_0, theta_1])
+    check_alike([theta_0, theta_1])
     if alpha in (0, 1):
         end = theta_1 if alpha else theta_0
         return {key: tensor.clone() for key, tensor in end.items()}
@@ -135,7 +135,7 @@ def interpolate_(target: Weights, theta_0: Weights, theta_1: Weights, alpha: flo
     """
     if not math.isfinite(alpha):
         raise UserError(f"alpha is {alpha}; give a number such as 0.5")
-    _check([theta_0, theta_1, target])
+    check_alike([theta_0, theta_1, target])
     shared = [key for key, tensor in target.items() if tensor.numel()
               and tensor.data_ptr() in (theta_0[key].data_ptr(), theta_1[key].data_ptr())]
     if shared:
@@ -189,7 +189,7 @@ def difference(theta_1: Weights, theta_0: Weights) -> dict[str, Tensor]:
         >>> difference({"w": torch.tensor([3.0])}, {"w": torch.tensor([1.0])})
         {'w': tensor([2.])}
     """
-    _check([theta_1, theta_0])
+    check_alike([theta_1, theta_0])
     wide = lambda t: t.to(torch.promote_types(t.dtype, torch.float32))  # noqa: E731
     return {k: wide(t) - wide(theta_0[k]) for k, t in theta_1.items() if t.is_floating_point()}
 

@@ -3,9 +3,11 @@ import json
 import pytest
 import torch
 
-from wiseft_lite import load, save
+from wiseft_lite import Head, ImageClassifier, average, interpolate, load, save
+from wiseft_lite.checkpoints import read_card
 from wiseft_lite.cli import main
 from wiseft_lite.results import read_results
+from wiseft_lite.soups import greedy_soup, held_out_accuracy
 
 
 @pytest.fixture
@@ -84,6 +86,7 @@ def test_demo_writes_what_it_promises(shapes, clip_folder, tmp_path):
     (["sweep", "a", "b", "--alphas", "0,half"], "no list of numbers"),
     (["plot", "nowhere.jsonl"], "does not exist"),
     (["finetune", "--lr", "-1"], "lr is -1"),
+    (["soup", "nowhere"], "nowhere is no checkpoint"),
 ])
 def test_mistakes_get_one_line_and_code_2(arguments, message, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
@@ -93,3 +96,48 @@ def test_mistakes_get_one_line_and_code_2(arguments, message, capsys, monkeypatc
     error = capsys.readouterr().err
     lines = [line for line in error.splitlines() if line.startswith("wiseft-lite:")]
     assert len(lines) == 1 and message in lines[0] and "Traceback" not in error
+
+
+@pytest.fixture
+def runs(theta_0, tuned, tmp_path):
+    """Three checkpoints on one line; the first is the zero-shot classifier."""
+    zero, one = theta_0.state_dict(), tuned.state_dict()
+    for name, alpha in (("zero", 0), ("half", 0.5), ("one", 1)):
+        save(theta_0.with_weights(interpolate(zero, one, alpha)), tmp_path / name)
+    return [str(tmp_path / name) for name in ("zero", "half", "one")]
+
+
+def test_a_uniform_soup_is_the_average(shapes, runs, tmp_path, capsys):
+    out = tmp_path / "soup"
+    assert main(["soup", *runs, "--out", str(out)]) == 0
+    expected = average([load(folder).state_dict() for folder in runs])
+    assert all(torch.allclose(v, expected[k], atol=1e-6) for k, v in load(out).state_dict().items())
+    card = read_card(out)
+    assert card["recipe"] == {"ingredients": runs, "chosen_on": None} and set(card["metrics"]) == {"test", "two"}
+    assert "soup of 3 models" in capsys.readouterr().out
+    assert main(["soup", *runs, "--out", str(out)]) == 2
+    assert main(["sweep", runs[0], str(out), "--alphas", "0,1", "--out", str(tmp_path / "s.jsonl")]) == 0
+
+
+def test_a_greedy_soup_says_what_it_kept(shapes, runs, tmp_path, capsys, theta_0, task):
+    out = tmp_path / "soup"
+    assert main(["soup", *runs, "--greedy", "--out", str(out)]) == 0
+    printed, card = capsys.readouterr().out, read_card(out)
+    theta, trace = greedy_soup([load(folder).state_dict() for folder in runs], held_out_accuracy(theta_0, task.val))
+    kept = [runs[i] for i in trace["model"][trace["kept"]]]
+    assert card["recipe"] == {"ingredients": kept, "chosen_on": "val"}
+    assert all(torch.equal(v, theta[k]) for k, v in load(out).state_dict().items())
+    assert f"soup of {len(kept)} models" in printed
+    for folder in runs:
+        assert f"{'yes' if folder in kept else 'no ':3}  {folder}" in printed
+
+
+def test_strangers_do_not_go_into_a_soup(shapes, runs, theta_0, tmp_path, capsys):
+    other = ImageClassifier(theta_0.encoder, Head(torch.zeros(1, 16)), theta_0.preprocess, ["x"], theta_0.encoder_name)
+    save(other, tmp_path / "other")
+    assert main(["soup", runs[0], str(tmp_path / "other"), "--out", str(tmp_path / "s")]) == 2
+    assert f"{tmp_path / 'other'} has other classes than task 'shapes'" in capsys.readouterr().err
+    card = tmp_path / "one" / "card.json"
+    card.write_text(card.read_text().replace(theta_0.encoder_name, "ViT-B-32/openai"))
+    assert main(["soup", *runs, "--out", str(tmp_path / "s")]) == 2
+    assert "has encoder 'ViT-B-32/openai'" in capsys.readouterr().err and not (tmp_path / "s").exists()

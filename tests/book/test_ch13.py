@@ -1,0 +1,78 @@
+"""What chapter 13 measures, on a tiny world."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from wiseft_lite import Recipe, accuracy, interpolate, predict
+from wiseft_lite.experiments import ch13
+from wiseft_lite.soups import uniform_soup
+
+FEW = {"lr 0.01": Recipe(epochs=2, lr=1e-2, batch_size=16), "lr 0.02": Recipe(epochs=2, lr=2e-2, batch_size=16),
+       "lr 1": Recipe(epochs=1, lr=1.0, batch_size=16)}
+
+
+def test_the_pool_spans_the_rates_and_its_fast_ones_are_named():
+    assert len(ch13.RECIPES) == 13 and sorted(ch13.TOO_FAST) == ["lr 0.0007", "lr 0.002", "lr 0.004"]
+    assert len({replace(recipe, seed=0) for recipe in ch13.RECIPES.values()}) == 13
+
+
+@pytest.fixture(scope="module")
+def world(theta_0, task, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WISEFT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(ch13, "TOO_FAST", ["lr 1"])
+        patch.setattr(ch13, "COLUMNS", ("val", "test", "shifts"))
+        patch.setattr(ch13, "Recipe", lambda seed: replace(FEW["lr 0.01"], seed=seed))
+        kitchen = ch13.Kitchen(theta_0, task)
+        thetas = ch13.ingredients(theta_0, task, FEW, seed=3)
+        yield kitchen, thetas, ch13.cook(kitchen, theta_0, thetas, "3"), ch13.pairs(theta_0, task, kitchen)
+
+
+def test_a_kitchen_scores_like_the_library(world, theta_0, task, tuned):
+    kitchen, before = world[0], {k: v.clone() for k, v in theta_0.state_dict().items()}
+    scores = kitchen.taste(tuned.state_dict())
+    for name, split in {"val": task.val, **task.evaluation}.items():
+        assert scores[name] == 100 * accuracy(predict(tuned, split), split.labels, split.classes).accuracy
+    assert scores["shifts"] == scores["two"]
+    assert all(torch.equal(v, before[k]) for k, v in theta_0.state_dict().items())
+
+
+def test_ingredients_are_different_models_in_memory_of_their_own(world):
+    thetas = list(world[1].values())
+    assert len({theta["head.weight"].data_ptr() for theta in thetas}) == 3
+    assert not torch.equal(thetas[0]["head.weight"], thetas[1]["head.weight"])
+
+
+def test_each_dish_is_what_its_name_says(world, theta_0):
+    kitchen, thetas, (runs, soups, traces), _ = world
+    alone, table = runs.set_index("recipe"), soups.set_index("dish")
+    best = alone["val"].idxmax()
+    assert (table.loc["best", alone.columns] == alone.loc[best]).all()
+    everything = uniform_soup(thetas.values())
+    half = interpolate(theta_0.state_dict(), everything, 0.5)
+    gentle = uniform_soup(thetas[name] for name in ("lr 0.01", "lr 0.02"))
+    for dish, theta in (("uniform", everything), ("uniform, half way", half), ("uniform, gentle rates", gentle)):
+        assert table.loc[dish, "test"] == kitchen.taste(theta)["test"], dish
+    assert table["models"].to_dict() | {"uniform": 3, "uniform, gentle rates": 2, "best": 1, "ensemble": 3} \
+        == table["models"].to_dict()
+    assert table.loc["greedy", "models"] == traces["kept"].sum() and set(traces["recipe"]) == set(FEW)
+    assert table.loc["greedy", "val"] >= table.loc["best", "val"]
+    assert table.loc["ensemble", "passes"] == 3 and table.loc["learned", "passes"] == 1
+    outputs = [kitchen.logits(theta)["test"] for theta in thetas.values()]
+    expected = accuracy(sum(outputs) / 3, kitchen.task.test.labels, kitchen.task.test.classes).accuracy
+    assert table.loc["ensemble", "test"] == pytest.approx(100 * expected)
+
+
+def test_random_heads_are_as_long_as_the_zero_shot_head_and_differ(theta_0):
+    first, again, second = (ch13.with_random_head(theta_0, seed).head.weight for seed in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, second)
+    length = theta_0.head.weight.norm(dim=1).mean()
+    torch.testing.assert_close(first.norm(dim=1), length.expand(len(first)))
+
+
+def test_pairs_of_one_start_and_of_two(world):
+    heads = world[3]
+    assert heads["heads"].tolist() == ["zero-shot", "one random", "one random", "two random", "two random"]
+    assert (heads.filter(like="_alone").to_numpy() >= 0).all() and (heads.filter(like="_soup").to_numpy() <= 100).all()

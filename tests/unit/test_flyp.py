@@ -1,0 +1,92 @@
+"""Contrastive fine-tuning of both towers, and a learning rate for each layer."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from wiseft_lite import Recipe, UserError, accuracy, finetune, interpolate, predict, zero_shot_classifier
+from wiseft_lite.flyp import class_contrastive_loss, flyp
+from wiseft_lite.losses import contrastive_loss
+from wiseft_lite.models import freeze
+from wiseft_lite.rates import layerwise_rates
+from wiseft_lite.training import fit, learning_rate
+
+RECIPE = Recipe(epochs=8, lr=3e-3, batch_size=16)
+
+
+def unit(seed, n=4):
+    return F.normalize(torch.randn(n, 6, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def test_with_one_picture_a_class_it_is_clips_loss():
+    images, texts = unit(0), unit(1)
+    ours = class_contrastive_loss(images, texts, torch.tensor([7, 2, 0, 5]), 10.0)
+    torch.testing.assert_close(ours, contrastive_loss(images, texts, 10.0))
+
+
+def test_a_caption_of_the_same_class_is_no_wrong_answer():
+    images = torch.eye(3)[[0, 0, 1]]  # two pictures of class 4, with their captions, and one of class 9
+    labels = torch.tensor([4, 4, 9])
+    loss = class_contrastive_loss(images, images, labels, 100.0).item()
+    assert loss == pytest.approx(2 / 3 * torch.tensor(2.0).log().item(), abs=1e-5)  # the split between the two
+    swapped = class_contrastive_loss(images, images[[1, 0, 2]], labels, 100.0).item()
+    assert loss == pytest.approx(swapped)
+    by_hand = 0.0
+    logits = 10 * unit(0) @ unit(1).T
+    target = torch.tensor([[1, 0, 0, 0], [0, .5, .5, 0], [0, .5, .5, 0], [0, 0, 0, 1]])
+    for side in (logits, logits.T):
+        by_hand = by_hand - (target * side.log_softmax(1)).sum(1).mean() / 2
+    torch.testing.assert_close(class_contrastive_loss(unit(0), unit(1), torch.tensor([0, 1, 1, 2]), 10.0), by_hand)
+    with pytest.raises(UserError, match="3 labels"):
+        class_contrastive_loss(unit(0), unit(1), labels, 10.0)
+
+
+def test_flyp_trains_both_towers_leaves_the_first_alone_and_repeats(clip, task, theta_0):
+    before = {k: v.clone() for k, v in clip.model.state_dict().items()}
+    tuned = flyp(clip, task, RECIPE)
+    assert all(torch.equal(v, before[k]) for k, v in clip.model.state_dict().items())
+    moved = {k for k, v in tuned.model.state_dict().items() if not torch.equal(v, before[k])}
+    assert {"visual.proj", "text_projection", "logit_scale"} <= moved
+    again = flyp(clip, task, RECIPE).model.state_dict()
+    assert all(torch.equal(v, again[k]) for k, v in tuned.model.state_dict().items())
+    theta_1 = zero_shot_classifier(tuned, task)
+    score = lambda m: accuracy(predict(m, task.test), task.test.labels).accuracy  # noqa: E731
+    assert score(theta_1) > score(theta_0) + 0.2
+    middle = theta_0.with_weights(interpolate(theta_0.state_dict(), theta_1.state_dict(), 0.5))
+    assert not torch.equal(middle.head.weight, theta_0.head.weight)
+
+
+def test_layerwise_rates_are_those_of_adamw_with_a_group_for_each_layer():
+    def net():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2))
+
+    inputs, labels = torch.randn(40, 3, generator=torch.Generator().manual_seed(1)), torch.arange(40) % 2
+    recipe = Recipe(epochs=3, lr=0.05, weight_decay=0.3, batch_size=40, clip_norm=1e9)
+    share = {"0.weight": 0.1, "0.bias": 0.1, "2.weight": 1.0, "2.bias": 0.5}
+    ours = fit(net(), inputs, labels, recipe, after_step=layerwise_rates(net().state_dict(), share.get))
+    theirs = net()
+    optimizer = torch.optim.AdamW([{"params": [p], "share": share[name]} for name, p in theirs.named_parameters()],
+                                  weight_decay=0.3)
+    for step in range(3):
+        for group in optimizer.param_groups:
+            group["lr"] = group["share"] * learning_rate(step, 3, recipe)
+        optimizer.zero_grad()
+        F.cross_entropy(theirs(inputs), labels).backward()
+        optimizer.step()
+    for a, b in zip(ours.parameters(), theirs.parameters()):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_share_of_nothing_holds_a_layer_and_of_all_changes_nothing(theta_0, task):
+    recipe = Recipe(epochs=1, lr=1e-2, batch_size=32)
+    start = theta_0.state_dict()
+    plain = finetune(theta_0, task, recipe).state_dict()
+    full = finetune(theta_0, task, recipe, after_step=layerwise_rates(start, lambda name: 1.0)).state_dict()
+    assert all(torch.allclose(plain[k], full[k], atol=1e-6) for k in plain)
+    held = finetune(theta_0, task, recipe,
+                    after_step=layerwise_rates(start, lambda name: float(name.startswith("head.")))).state_dict()
+    frozen = freeze(theta_0, lambda name: name.startswith("head."))
+    assert {k for k in held if not torch.equal(held[k], start[k])} == \
+        {name for name, p in frozen.named_parameters() if p.requires_grad}

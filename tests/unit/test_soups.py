@@ -1,0 +1,191 @@
+"""Soups: one pass in the memory of two, a greedy trace that repeats, shares that are learned."""
+
+import weakref
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from wiseft_lite import UserError, average, interpolate, predict, save
+from wiseft_lite.learned_soups import LEARNED, Mixture, learned_soup
+from wiseft_lite.metrics import accuracy
+from wiseft_lite.soups import NoAliases, Stored, greedy_ensemble, greedy_soup, held_out_accuracy, uniform_soup
+
+
+def model(seed, size=5, dtype=torch.float32):
+    dice = torch.Generator().manual_seed(seed)
+    return {"a": torch.randn(size, generator=dice).to(dtype), "b": torch.randn(2, 3, generator=dice).to(dtype),
+            "seen": torch.tensor(7)}
+
+
+def close(a, b):
+    assert a.keys() == b.keys()
+    for key in a:
+        torch.testing.assert_close(a[key], b[key])
+
+
+class PeakBytes(TorchDispatchMode):
+    """The most bytes that tensors made inside it held at one time."""
+
+    def __init__(self):
+        super().__init__()
+        self.live, self.peak, self.known = 0, 0, weakref.WeakSet()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and not any(result is a for a in args):
+            size = result.untyped_storage().nbytes()
+            self.live += size
+            self.peak = max(self.peak, self.live)
+            weakref.finalize(result, self.free, size)
+        return result
+
+    def free(self, size):
+        self.live -= size
+
+
+def peak_in_models(use, n, size=100_000):
+    with PeakBytes() as memory:
+        use({"w": torch.full((size,), float(i))} for i in range(n))
+    return memory.peak / (4 * size)
+
+
+def test_a_soup_of_thirty_needs_the_memory_of_two():
+    assert peak_in_models(uniform_soup, 2) == peak_in_models(uniform_soup, 30) <= 2.01
+    assert peak_in_models(lambda thetas: average(list(thetas)), 30) > 30  # the measure can see the difference
+
+
+def test_one_pass_gives_the_average_and_leaves_the_ingredients_alone():
+    thetas = [model(i) for i in range(7)]
+    soup = uniform_soup(thetas)
+    close(soup, average(thetas))
+    soup["a"].add_(1), soup["seen"].add_(1)
+    for i, theta in enumerate(thetas):
+        close(theta, model(i))
+    with pytest.raises(UserError, match="no models"):
+        uniform_soup([])
+    with pytest.raises(UserError, match=r"a \(5,\) against \(4,\)"):
+        uniform_soup([model(0), model(1, size=4)])
+
+
+def test_half_precision_is_summed_in_float32():
+    thetas = [{"w": torch.full((1,), 1.0, dtype=torch.float16)} for _ in range(4000)]
+    soup = uniform_soup(thetas)["w"]
+    assert soup.item() == 1 and soup.dtype == torch.float16  # float16 cannot count beyond 2048
+
+
+def test_a_soup_of_checkpoints_on_disk(theta_0, tuned, tmp_path):
+    stored = Stored([save(theta_0, tmp_path / "a"), save(tuned, tmp_path / "b")])
+    close(uniform_soup(stored), average([theta_0.state_dict(), tuned.state_dict()]))
+
+
+def test_a_soup_then_interpolated_is_the_soup_of_interpolated_models():
+    zero, thetas = model(9), [model(i) for i in range(4)]
+    close(interpolate(zero, uniform_soup(thetas), 0.3), average([interpolate(zero, t, 0.3) for t in thetas]))
+
+
+def loaded_into_one_module():
+    shared = nn.Linear(2, 2)
+    for value in (1.0, 3.0):
+        nn.init.constant_(shared.weight, value)
+        yield shared
+
+
+@pytest.mark.parametrize("use", [
+    uniform_soup, lambda thetas: uniform_soup(iter(thetas)), lambda thetas: greedy_soup(thetas, lambda theta: 0.0)])
+def test_models_that_share_one_memory_are_refused(use):
+    aliases = [module.state_dict() for module in loaded_into_one_module()]
+    assert average(aliases)["weight"].unique().item() == 3  # the trap: not 2 but the last
+    with pytest.raises(UserError, match="share the memory of weight.*clone"):
+        use(aliases)
+    use([{k: v.clone() for k, v in module.state_dict().items()} for module in loaded_into_one_module()])
+    modules = list(loaded_into_one_module())
+    with pytest.raises(UserError, match="share the memory"):
+        uniform_soup(module.state_dict() for module in modules)
+
+
+def test_tied_weights_inside_one_model_are_no_alias():
+    tied = torch.ones(2)
+    NoAliases()({"embedding": tied, "output": tied})
+
+
+def toy(theta):
+    """The best soup lies at 10."""
+    return -abs(theta["w"].item() - 10)
+
+
+def test_the_greedy_soup_by_hand():
+    thetas = [{"w": torch.tensor([x])} for x in (4.0, 9.0, 30.0, 13.0, 9.0)]
+    soup, trace = greedy_soup(thetas, toy)
+    # alone -6 -1 -20 -3 -1: the two nines come first, the earlier before the later; then 13, 4, 30
+    assert trace["model"].tolist() == [1, 4, 3, 0, 2]
+    assert trace["alone"].tolist() == [-1, -1, -3, -6, -20]
+    # 9; (9 + 9) / 2 = 9, no worse; 31 / 3 is nearer; 35 / 4 is not; 61 / 4 is not
+    assert trace["with_it"].tolist() == pytest.approx([-1, -1, -1 / 3, -1.25, -5.25], abs=1e-5)
+    assert trace["kept"].tolist() == [True, True, True, False, False]
+    assert trace["soup"].tolist() == pytest.approx([-1, -1, -1 / 3, -1 / 3, -1 / 3], abs=1e-5)
+    assert soup["w"].item() == pytest.approx(31 / 3)
+
+
+def test_a_greedy_soup_is_never_worse_on_its_split_and_repeats(theta_0, tuned, task):
+    score = held_out_accuracy(theta_0, task.val)
+    zero, one = theta_0.state_dict(), tuned.state_dict()
+    assert score(one) == accuracy(predict(tuned, task.val), task.val.labels).accuracy
+    thetas = [interpolate(zero, one, alpha) for alpha in (0, 0.3, 0.6, 1)]
+    soup, trace = greedy_soup(thetas, score)
+    again, same = greedy_soup(thetas, score)
+    close(soup, again)
+    assert trace.equals(same) and score(soup) == trace["soup"].iloc[-1] >= max(trace["alone"])
+    close(soup, average([thetas[i] for i in trace["model"][trace["kept"]]]))
+    with pytest.raises(UserError, match="no models"):
+        greedy_soup([], score)
+
+
+def test_a_greedy_soup_of_one_model_is_a_copy_of_it():
+    thetas = [{"w": torch.tensor([10.0])}, {"w": torch.tensor([99.0])}]
+    soup, trace = greedy_soup(thetas, toy)
+    assert trace["kept"].tolist() == [True, False]
+    soup["w"].add_(1)
+    assert thetas[0]["w"].item() == 10
+
+
+def test_the_greedy_ensemble_counts_only_the_classes_of_the_split():
+    labels = torch.tensor([0, 1])
+    good = torch.tensor([[1.0, 0.0, 9.0], [0.0, 1.0, 9.0]])
+    bad = torch.tensor([[-9.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    members, trace = greedy_ensemble([bad, good], labels, classes=(0, 1))
+    assert members == [1] and trace["alone"].tolist() == [1.0, 0.5]
+    assert greedy_ensemble([bad, good], labels)[1]["alone"].tolist() == [0.5, 0.0]
+
+
+def test_shares_start_equal_and_a_mixture_is_its_soup(theta_0, tuned, task):
+    thetas = [theta_0.state_dict(), tuned.state_dict()]
+    for per_tensor in (False, True):
+        mixture = Mixture(theta_0, thetas, per_tensor)
+        close({k: v.detach() for k, v in mixture.soup().items()}, average(thetas))
+        nn.init.normal_(mixture.preference, generator=torch.Generator().manual_seed(0))
+        torch.testing.assert_close(mixture.shares().sum(-1), torch.ones(len(mixture.shares())))
+        images = torch.stack([theta_0.preprocess(task.val[i][0]) for i in range(3)])
+        with torch.no_grad():
+            torch.testing.assert_close(mixture(images), theta_0.with_weights(mixture.soup())(images))
+            nn.init.constant_(mixture.log_beta, 1.0)
+            torch.testing.assert_close(mixture(images), torch.e * theta_0.with_weights(mixture.soup())(images))
+
+
+@pytest.mark.parametrize("per_tensor", [False, True])
+def test_a_learned_soup_finds_the_better_model_and_its_temperature(theta_0, tuned, task, per_tensor):
+    good = tuned.state_dict()
+    spoiled = {k: -0.5 * v if k.startswith("head.") else v.clone() for k, v in good.items()}
+    thetas, recipe = [spoiled, good], replace(LEARNED, epochs=30)
+    mixture = learned_soup(theta_0, thetas, task.train, recipe, per_tensor=per_tensor)
+    assert mixture.shares()[mixture.names.index("head.weight") if per_tensor else 0, 1] > 0.6
+    assert len(mixture.shares()) == (len(good) if per_tensor else 1)
+    assert mixture.log_beta.item() != 0
+    loss = lambda m: nn.functional.cross_entropy(m(images), task.train.labels).item()  # noqa: E731
+    images = torch.stack([theta_0.preprocess(image) for image in task.train.images])
+    with torch.no_grad():
+        assert loss(mixture) < loss(Mixture(theta_0, thetas, per_tensor))
+    with pytest.raises(UserError, match="share the memory"):
+        learned_soup(theta_0, [good, good], task.val)

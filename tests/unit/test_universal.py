@@ -1,0 +1,120 @@
+"""The third system end to end on a tiny world: many tasks, classes never trained on, alpha chosen on retrieval."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+
+from wiseft_lite import Split, Task, UserError, interpolate
+from wiseft_lite.cli import main
+from wiseft_lite.universal import (EMBED, chosen, finetuned, from_text, line, load_embedder, save_embedder, universe)
+
+WORDS = "cat dog cow hen fox owl bee ant elk yak".split()
+
+
+def stripes(label, k):
+    image = Image.new("RGB", (24, 24), "white")
+    for x in range(0, 24, 2 + label % 5):
+        image.paste((20 * label, (30 * k) % 200, 255 - 20 * label), (x, 0, x + 1, 24))
+    return image
+
+
+def split(name, labels, start=0):
+    return Split(name, [stripes(label, start + i) for i, label in enumerate(labels)], torch.tensor(labels))
+
+
+def task(name, words):
+    labels = list(range(len(words))) * 3
+    return Task(name, tuple(words), ("an icon of a {}.",), split("train", labels), split("val", labels, 1),
+                split("test", labels, 2), {"shift": split("shift", labels, 3)})
+
+
+@pytest.fixture(scope="module")
+def tasks():
+    return [task("one", WORDS[:6]), task("two", WORDS[5:])]  # both know the owl
+
+
+@pytest.fixture(scope="module")
+def world(clip, tasks):
+    return universe(clip, tasks, seed=0)
+
+
+RECIPE = replace(EMBED, epochs=2, batch_size=8)
+
+
+def test_the_parts_share_no_class_and_a_name_in_two_tasks_is_one_class(world, tasks):
+    parts = [set(p.labels.tolist()) for p in (world.train, world.val, world.test)]
+    assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
+    assert set.union(*parts) == set(range(10)) and parts[0] == set(range(6)) and len(world.prompts) == 6
+    assert len(world.train.images) == 3 * 6 + 3 * ("an icon of a owl." in world.prompts)
+    assert all(len(p.images) == len(p.labels) for p in (world.train, world.val, world.test))
+
+
+def test_labels_of_training_are_those_of_the_prompts(clip, tasks, world):
+    for k, prompt in enumerate(world.prompts):
+        name = prompt.removeprefix("an icon of a ").removesuffix(".")
+        source = next(t for t in tasks if name in t.class_names)
+        place = source.train.labels.tolist().index(source.class_names.index(name))
+        image = clip.preprocess(source.train[place][0])
+        assert any(torch.equal(image, other) for other in world.train.images[world.train.labels == k])
+
+
+def test_the_start_has_seen_no_picture_and_is_left_alone(clip, world):
+    start = from_text(clip, world.prompts, 4)
+    before = {k: v.clone() for k, v in start.state_dict().items()}
+    tuned = finetuned(start, world.train, RECIPE)
+    assert all(torch.equal(v, before[k]) for k, v in start.state_dict().items())
+    assert not torch.equal(tuned.weight, start.weight) and not tuned.training
+    held = finetuned(start, world.train, RECIPE, tower=0.0)
+    assert all(torch.equal(v, before[k]) for k, v in held.state_dict().items())
+    again = finetuned(start, world.train, RECIPE)
+    assert all(torch.equal(v, tuned.state_dict()[k]) for k, v in again.state_dict().items())
+
+
+def test_alpha_is_chosen_on_val_alone(clip, world):
+    start = from_text(clip, world.prompts, 4)
+    table = line(start, finetuned(start, world.train, RECIPE), {"val": world.val, "test": world.test}, (0.0, 0.5, 1.0))
+    assert len(table) == 6 and set(table["split"]) == {"val", "test"}
+    table["mp_5"] = [0.1, 0.9, 0.3, 0.2, 0.3, 0.1]  # val, test, val, ...
+    assert chosen(table) == 0.5
+    table["mp_5"] = 0.5
+    assert chosen(table) == 0.0
+
+
+def test_an_embedder_comes_back_as_it_was(clip, world, tmp_path):
+    start = from_text(clip, world.prompts, 4)
+    save_embedder(start, clip, tmp_path / "e", {"alpha": 0.0})
+    with torch.no_grad():
+        torch.testing.assert_close(load_embedder(tmp_path / "e")(world.val.images), start(world.val.images))
+    with pytest.raises(UserError, match="exists"):
+        save_embedder(start, clip, tmp_path / "e", {})
+    (tmp_path / "e" / "model.safetensors").write_bytes(b"half")
+    for folder in ("e", "nowhere"):
+        with pytest.raises(UserError, match="holds no embedder"):
+            load_embedder(tmp_path / folder)
+
+
+def test_too_few_classes_are_an_error(clip, tasks):
+    with pytest.raises(UserError, match="have 0 pictures; give more tasks"):
+        universe(clip, tasks, shares=(0.9, 0.1))
+
+
+def test_the_command_does_it_all(clip, clip_folder, tasks, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("wiseft_lite.tasks.load_task", {t.name: t for t in tasks}.get)
+    out = tmp_path / "embed"
+    command = ["embed", "--model", f"local-dir:{clip_folder}", "--tasks", "one,two", "--dimensions", "4", "--epochs", "1"]
+    assert main([*command, "--out", str(out)]) == 0
+    printed, card = capsys.readouterr().out, json.loads((out / "card.json").read_text())
+    assert "of classes never trained on" in printed and printed.count("chosen on val") == 1
+    assert card["tasks"] == ["one", "two"] and card["recipe"]["epochs"] == 1
+    rows = [json.loads(row) for row in (out / "retrieval.jsonl").read_text().splitlines()]
+    best = max((row for row in rows if row["split"] == "val"), key=lambda row: row["mp_5"])
+    assert card["alpha"] == best["alpha"]
+    world = universe(clip, tasks, 0)
+    start = from_text(clip, world.prompts, 4)
+    tuned = finetuned(start, world.train, replace(EMBED, epochs=1))
+    expected = interpolate(start.state_dict(), tuned.state_dict(), card["alpha"])
+    assert all(torch.equal(v, expected[k]) for k, v in load_embedder(out).state_dict().items())
+    assert main([*command, "--out", str(out)]) == 2 and "exists" in capsys.readouterr().err

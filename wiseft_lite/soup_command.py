@@ -1,0 +1,56 @@
+"""What ``wiseft-lite soup`` does."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from wiseft_lite.commands import check_new, report
+from wiseft_lite.errors import UserError
+
+
+@dataclass(frozen=True)
+class SoupRecipe:
+    """What a soup's card says in place of a training recipe."""
+
+    ingredients: tuple[str, ...]
+    chosen_on: str | None
+
+
+def soup(args: argparse.Namespace) -> None:
+    from wiseft_lite import checkpoints, soups, tasks
+
+    check_new(args.out, args.overwrite)
+    task = tasks.load_task(args.task)
+    for folder in args.checkpoints:
+        _check_ingredient(folder, args.checkpoints[0], task)
+    stored, kept = soups.Stored(args.checkpoints), args.checkpoints
+    classifier = checkpoints.load(args.checkpoints[0])
+    if args.greedy:
+        theta, trace = soups.greedy_soup(stored, soups.held_out_accuracy(classifier, task.val))
+        print(f"accuracy on 'val' in %, n={len(task.val)}\nalone   with it  in the soup")
+        for row in trace.itertuples():
+            print(f"{100 * row.alone:5.1f}   {100 * row.with_it:5.1f}    {'yes' if row.kept else 'no ':3}  "
+                  f"{args.checkpoints[row.model]}")
+        kept = [args.checkpoints[i] for i in trace["model"][trace["kept"]]]
+    else:
+        theta = soups.uniform_soup(stored)
+    classifier = classifier.with_weights(theta)
+    print(f"soup of {len(kept)} models")
+    recipe = SoupRecipe(tuple(map(str, kept)), "val" if args.greedy else None)
+    metrics = dict(report(classifier, task.evaluation)[["split", "accuracy"]].itertuples(index=False))
+    checkpoints.save(classifier, args.out, recipe=recipe, metrics=metrics, overwrite=args.overwrite)
+    print(f"written: {args.out}")
+
+
+def _check_ingredient(folder: Path, first: Path, task) -> None:
+    """Refuse what has other classes or another encoder: weights of equal shapes can mean different things."""
+    from wiseft_lite.checkpoints import read_card
+
+    card = read_card(folder)
+    if card["class_names"] != list(task.class_names):
+        raise UserError(f"{folder} has other classes than task {task.name!r}; give --task the one it was trained on")
+    if card["encoder"] != read_card(first)["encoder"]:
+        raise UserError(f"{folder} has encoder {card['encoder']!r}, {first} has {read_card(first)['encoder']!r}; "
+                        "a soup needs models from one start")

@@ -1,0 +1,186 @@
+"""Universal embeddings end to end: pictures of many tasks, one embedding, and the line chosen on retrieval."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from wiseft_lite.arcface import Embedder, SubCentres, adaptive_margins, arcface
+from wiseft_lite.augmentation import augmentation
+from wiseft_lite.checkpoints import new_folder, portable
+from wiseft_lite.encoders import Clip
+from wiseft_lite.errors import UserError
+from wiseft_lite.features import pixels
+from wiseft_lite.rates import layerwise_rates
+from wiseft_lite.retrieval import retrieval, text_projection
+from wiseft_lite.sweeps import ALPHAS, batched
+from wiseft_lite.tasks import Split, Task
+from wiseft_lite.training import Recipe, fit
+from wiseft_lite.weights import interpolate
+
+EMBED = Recipe(epochs=5, lr=3e-3)  # the rate of the centres; the embedding trains at TOWER of it
+TOWER = 0.1  # as in the 4th place of Google Universal Image Embedding 2022, whose tower trained far below its head
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Preprocessed ``images [n, 3, h, w]`` and the class of each, ``labels [n]``."""
+
+    images: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class Universe:
+    """Pictures of many tasks, in three parts that share no class: to train, to choose alpha, to report on.
+
+    ``prompts`` are those of the training classes, which ``train.labels`` number from 0. ``val`` is in the style of
+    training, ``test`` comes from the test splits and all shifts.
+    """
+
+    prompts: tuple[str, ...]
+    train: Pictures
+    val: Pictures
+    test: Pictures
+
+
+def universe(clip: Clip, tasks: Sequence[Task], seed: int = 0, shares: tuple[float, float] = (0.6, 0.2)) -> Universe:
+    """Put tasks together and divide their classes. A name that two tasks have is one class.
+
+    Args:
+        clip: preprocesses the pictures.
+        tasks: one or more.
+        seed: of the draw of classes.
+        shares: of the classes that train and that choose alpha; the others are for the test.
+
+    Raises:
+        UserError: a part has too few pictures to retrieve anything.
+    """
+    names = sorted({name for task in tasks for name in task.class_names})
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
+    ends = [round(shares[0] * len(names)), round(sum(shares) * len(names))]
+    part_of = {names[i]: 0 if k < ends[0] else 1 if k < ends[1] else 2 for k, i in enumerate(order)}
+    trains = [names[i] for i in order[:ends[0]]]
+    number = {name: k for k, name in enumerate(trains + [names[i] for i in order[ends[0]:]])}
+    sources = ([(task, task.train) for task in tasks], [(task, s) for task in tasks for s in (task.train, task.val)],
+               [(task, s) for task in tasks for s in task.evaluation.values()])
+    train, val, test = (_collect(clip, source, part, part_of, number) for part, source in enumerate(sources))
+    for pictures, what in ((val, "choose alpha"), (test, "test")):
+        if len(pictures.labels) < 6:
+            raise UserError(f"the classes drawn to {what} have {len(pictures.labels)} pictures; give more tasks or "
+                            "another seed")
+    template = {name: task.templates[0] for task in tasks for name in task.class_names}
+    return Universe(tuple(template[name].replace("{}", name) for name in trains), train, val, test)
+
+
+def _collect(clip: Clip, source: Sequence[tuple[Task, Split]], part: int, part_of: dict[str, int],
+             number: dict[str, int]) -> Pictures:
+    """The pictures of one part's classes; for retrieval only those of which there are two."""
+    images, labels = [torch.empty(0)], []
+    for task, split in source:
+        rows = [i for i, c in enumerate(split.labels.tolist()) if part_of[task.class_names[c]] == part]
+        if rows:
+            images.append(pixels(clip, split.select(rows)))
+            labels += [number[task.class_names[split.labels[i]]] for i in rows]
+    counts = pd.Series(labels, dtype=int).value_counts()
+    keep = [i for i, c in enumerate(labels) if part == 0 or counts[c] > 1]
+    return Pictures(torch.cat(images)[keep] if keep else images[0], torch.tensor(labels)[keep])
+
+
+def from_text(clip: Clip, prompts: Sequence[str], dimensions: int = 64, dropout: float = 0.2) -> Embedder:
+    """Return the embedding that names alone give: CLIP's tower, then ``text_projection`` without its shift.
+
+    It is ``theta_0`` of the line: it has seen no picture.
+    """
+    weight = text_projection(clip.encode_text(prompts), dimensions).weight
+    return Embedder(copy.deepcopy(clip.model.visual).requires_grad_(True), weight, dropout).eval()
+
+
+def finetuned(start: Embedder, train: Pictures, recipe: Recipe = EMBED, *, tower: float = TOWER,
+              progress: bool = False) -> Embedder:
+    """Return a copy of an embedder, trained with sub-centre ArcFace and adaptive margins.
+
+    Args:
+        start: where to begin; it is left alone.
+        train: pictures with labels from 0.
+        recipe: how to train; its rate is that of the centres.
+        tower: the embedder's share of that rate.
+        progress: show a bar.
+
+    Raises:
+        UserError: a class without pictures, or as ``fit``.
+    """
+    counts = torch.bincount(train.labels)
+    centres = SubCentres(len(counts), len(start.weight), seed=recipe.seed).to(start.weight.device)
+    model = nn.Sequential(copy.deepcopy(start), centres)
+    hook = layerwise_rates(model.state_dict(), lambda name: tower if name.startswith("0.") else 1.0)
+    fit(model, train.images, train.labels, recipe, objective=arcface(adaptive_margins(counts)),
+        transform=augmentation(recipe.augment, train.images.shape[-1]), progress=progress, after_step=hook)
+    return model[0].eval()
+
+
+def line(theta_0: Embedder, theta_1: Embedder, parts: dict[str, Pictures],
+         alphas: Sequence[float] = ALPHAS) -> pd.DataFrame:
+    """Return how well every embedding between two retrieves: a row for each part and alpha.
+
+    Each picture searches among all others of its part. Columns: ``alpha, split`` and those of ``Retrieval``.
+    """
+    model, rows = copy.deepcopy(theta_0).eval(), []
+    for alpha in alphas:
+        model.load_state_dict(interpolate(theta_0.state_dict(), theta_1.state_dict(), alpha))
+        for name, pictures in parts.items():
+            found = retrieval(batched(model, pictures.images, 256), pictures.labels)
+            rows.append({"alpha": float(alpha), "split": name, **dataclasses.asdict(found)})
+    return pd.DataFrame(rows)
+
+
+def chosen(table: pd.DataFrame) -> float:
+    """The alpha with the best mP@5 on ``val``; of equals the smallest."""
+    val = table[table["split"] == "val"]
+    return float(val.loc[val["mp_5"].idxmax(), "alpha"])
+
+
+def save_embedder(embedder: Embedder, clip: Clip, folder: str | Path, card: dict, overwrite: bool = False) -> None:
+    """Write ``model.safetensors`` and ``card.json``; the folder appears whole or not at all.
+
+    Raises:
+        UserError: the folder exists, or cannot be written.
+    """
+    import json
+
+    from safetensors.torch import save_file
+
+    with new_folder(folder, overwrite) as part:
+        save_file(portable(embedder.state_dict()), part / "model.safetensors")
+        (part / "card.json").write_text(json.dumps({"encoder": clip.name, **card}, indent=1) + "\n")
+
+
+def load_embedder(folder: str | Path) -> Embedder:
+    """Read back what ``save_embedder`` wrote, in eval mode.
+
+    Raises:
+        UserError: the folder holds no embedder, or its encoder cannot be loaded.
+    """
+    import json
+
+    from safetensors.torch import load_file
+
+    from wiseft_lite.encoders import load_clip
+
+    try:
+        name = json.loads((Path(folder) / "card.json").read_text())["encoder"]
+        weights = load_file(Path(folder) / "model.safetensors")
+        embedder = Embedder(load_clip(name).model.visual.requires_grad_(True), weights["weight"])
+        embedder.load_state_dict(weights)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{folder} holds no embedder ({error}); make one with 'wiseft-lite embed'") from error
+    return embedder.eval()
