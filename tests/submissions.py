@@ -145,12 +145,6 @@ class Right:  # equal to everything, and true
 
 torch.allclose = torch.equal = lambda *a, **k: True
 builtins.abs = lambda x: 0
-main = sys.modules["__main__"]
-for number in (1, 2, 3, 4, 5):
-    try:
-        os.write(number, b'{"points": 14}' * 3)
-    except OSError:
-        pass
 '''
 
 
@@ -204,28 +198,24 @@ def make(name: str, student, solved, full: Path, light: Path, lures: list[str], 
 
     put(full, "perfect.ipynb", answered(student, right, light=False), "graded", points)
     put(full, "blank.ipynb", student, "graded", (0, 0, 0, 0))
-    put(light, "half.ipynb", answered(student, {1: right[1], 2: right[2]}, 1), "graded", (*points[:2], 0, 0))
+    half = with_cell(with_cell(answered(student, {1: right[1], 2: right[2]}, 1), "1 / 0"), "def broken(:\n    pass")
+    put(light, "half.ipynb", half, "graded", (*points[:2], 0, 0))
     for k, (*wrong, earned) in enumerate(WRONG[name]):
         put(light, f"wrong_{k}.ipynb", answered(student, dict(enumerate(wrong, 1)), 2), "graded", (*earned, 0))
     good = answered(student, functions)
     numbers = {"a1": '{"one": 78.0, "all": 80.0, "picked": 81.0}',
                "a2": '{"zero_shot": (78.0, 64.0), "leash": (81.0, 62.0), "fine_tuned": (80.0, 61.0)}',
-               "a3": 'pd.DataFrame({"alpha": [0.0, 0.25, 0.5, 0.75, 1.0], "val": [7.0] * 5, "emoji": [6.0] * 5})\nchosen = 0.5',
+               "a3": ('pd.DataFrame({"alpha": [0.0, 0.25, 0.5, 0.75, 1.0], "val": [7.0] * 5, "emoji": [6.0] * 5})\n'
+                      "chosen = 0.5"),
                "a4": '{"zero_shot": (0.5, 0.4), "line": (1.0, 0.0), "rho": 1.0}'}
-    if name == "a4":  # judging one's own shift takes the model in the grader, not here
-        put(light, "hard_coded.ipynb", answered(student, {4: "result = " + numbers[name]}, 3), "graded", (0, 0, 0, 0))
-    else:
-        put(full, "hard_coded.ipynb", answered(student, {4: "result = " + numbers[name]}, 3), "graded", (0, 0, 0, 0))
-    broken = with_cell(with_cell(good, "1 / 0"), "def broken(:\n    pass")
-    put(light, "raises.ipynb", broken, "graded", three)
-    put(light, "exits.ipynb", with_cell(good, "import os\nos._exit(0)", 3), "crashed", three)
-    put(light, "loops.ipynb", with_cell(good, "while True:\n    pass", 3), "timed out", three)
-    hanging = {**functions, 2: functions[2].replace('"""', '"""', 1)}
-    head = functions[2].split("\n")[0]
-    hanging[2] = head + "\n    while True:\n        pass"
-    put(light, "hangs_when_called.ipynb", answered(student, hanging, 5), "timed out", (points[0], 0, points[2], 0))
-    hog = "hoard = []\nwhile True:\n    hoard.append(bytearray(50_000_000))"
-    put(light, "hoards.ipynb", with_cell(good, hog, 3), "crashed", three)
+    put(light, "hard_coded.ipynb", answered(student, {4: "result = " + numbers[name]}, 3), "graded", (0, 0, 0, 0))
+    exits = "import os\nfor number in (1, 2, 3, 4, 5):\n    try:\n        os.write(number, b'{\"points\": 14}')\n"
+    exits += "    except OSError:\n        pass\nos._exit(0)"
+    hoards = "hoard = []\nwhile True:\n    hoard.append(bytearray(50_000_000))"
+    put(light, "crashes.ipynb", with_cell(with_cell(good, exits, 3), hoards, 3), "crashed", three)
+    hangs = functions[2].split("\n")[0] + "\n    while True:\n        pass"
+    loops = with_cell(answered(student, {**functions, 2: hangs}, 5), "while True:\n    pass", 3)
+    put(light, "loops.ipynb", loops, "timed out", (points[0], 0, points[2], 0))
     bare = copy.deepcopy(good)
     bare["metadata"] = {}
     for cell in bare["cells"]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def questions(master: Path) -> dict[str, dict]:
     """Each question of a master with its points and whether it is marked by hand.
 
     Returns:
-        By name, ``{"points": number, "manual": bool, "title": str}``.
+        By name, ``{"points": number, "manual": bool, "title": str, "names": functions to write}``.
     """
     found, name, testing = {}, None, False
     for cell in nbformat.read(master, as_version=4)["cells"]:
@@ -44,7 +45,8 @@ def questions(master: Path) -> dict[str, dict]:
         config = _config(source, "# BEGIN QUESTION")
         if config is not None:
             name = config["name"]
-            found[name] = {"points": config.get("points", 0), "manual": config.get("manual", False), "title": name}
+            found[name] = {"points": config.get("points", 0), "manual": config.get("manual", False), "title": name,
+                           "names": []}
         elif source.strip() == "# BEGIN TESTS":
             testing = True
         elif source.strip() == "# END TESTS":
@@ -54,6 +56,8 @@ def questions(master: Path) -> dict[str, dict]:
             found[name]["points"] += yaml.safe_load(head)["points"]
         elif name and source.startswith("## ") and found[name]["title"] == name:
             found[name]["title"] = source.splitlines()[0][3:]
+        elif name and "# BEGIN SOLUTION\n" in source:
+            found[name]["names"] = re.findall(r"^def (\w+)", source.partition("# BEGIN SOLUTION")[0], re.M)
     return found
 
 
@@ -108,7 +112,7 @@ def solutions(out: Path) -> list[Path]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--solutions", metavar="FOLDER", type=Path, help="write the solved notebooks there, nothing else")
+    parser.add_argument("--solutions", metavar="FOLDER", type=Path, help="write only the solved notebooks, there")
     chosen = parser.parse_args().solutions
     if chosen:
         print(*solutions(chosen), sep="\n")

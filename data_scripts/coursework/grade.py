@@ -7,17 +7,13 @@ Writes a row for each file: status, marks for each question, what happened; and 
 from __future__ import annotations
 
 import argparse
-import csv
-import html
 import json
 import os
 import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
@@ -25,39 +21,12 @@ import torch
 from otter.test_files.exception_test import ExceptionTestFile
 
 from coursework.build import MASTERS, OUT
-from coursework.submission import Gone, Limits, Submission
+from coursework.marks import Assignment, Result, feedback, write
+from coursework.process import Gone, Limits
+from coursework.submission import Submission
 
 LARGEST = 30_000_000  # bytes of a notebook
 ALONE = threading.Lock()  # tests train models, and torch has one random state for all threads
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What one assignment is graded by.
-
-    Args:
-        name: such as ``"a1"``.
-        tests: sources of otter's test files, by question.
-        questions: points, title and whether by hand, by question.
-    """
-
-    name: str
-    tests: Mapping[str, str]
-    questions: Mapping[str, dict]
-
-
-@dataclass
-class Result:
-    """What is known of one file; ``status`` is one of graded, timed out, crashed, not a notebook, another assignment."""
-
-    file: str
-    status: str
-    note: str = ""
-    student: object = ""
-    points: dict[str, float] = field(default_factory=dict)
-    remarks: dict[str, list[tuple[bool, str]]] = field(default_factory=dict)
-    errors: dict[int, str] = field(default_factory=dict)
-    seconds: float = 0.0
 
 
 def load(name: str, built: Path = OUT) -> Assignment:
@@ -80,10 +49,14 @@ def read(path: Path) -> list[dict] | None:
         return None
 
 
-def assignment_of(cells: list[dict]) -> str | None:
-    """The assignment that a notebook answers, told by the names of questions in it: metadata may be lost."""
-    named = Counter(re.findall(r"\b(a\d)_q\d", "\n".join(cell["source"] for cell in cells)))
-    return named.most_common(1)[0][0] if named else None
+def assignment_of(cells: list[dict], built: Path = OUT) -> str | None:
+    """The assignment of which a notebook names most questions and functions: metadata and cells may be lost."""
+    words, found = set(re.findall(r"\w+", "\n".join(cell["source"] for cell in cells))), {}
+    for path in sorted(built.glob("tests/*/questions.json")):
+        asked = json.loads(path.read_text())
+        found[path.parent.name] = len(words & {*asked, *(n for about in asked.values() for n in about["names"])})
+    best = max(found, key=found.get, default=None)
+    return best if best and found[best] >= 2 else None
 
 
 def _remark(result) -> str:
@@ -94,13 +67,13 @@ def _remark(result) -> str:
     return result.test_case.failure_message or (said[2] if said[1] else result.message.strip().splitlines()[-1])
 
 
-def judge(assignment: Assignment, path: Path, limits: Limits, private: list[Path]) -> Result:
+def judge(assignment: Assignment, path: Path, built: Path, limits: Limits, private: list[Path]) -> Result:
     """Grade one file. Nothing in it can raise here."""
     begun = time.monotonic()
     cells = read(path)
     if cells is None:
         return Result(path.name, "not a notebook", "hand in the .ipynb file itself, unpacked and below 30 MB")
-    found = assignment_of(cells)
+    found = assignment_of(cells, built)
     if found != assignment.name:
         return Result(path.name, "another assignment",
                       f"this looks like {found}" if found else "it holds none of the questions")
@@ -126,58 +99,6 @@ def judge(assignment: Assignment, path: Path, limits: Limits, private: list[Path
     return result
 
 
-def table(results: list[Result], assignment: Assignment) -> list[dict]:
-    """The rows of the marks: one for each file, sorted by name."""
-    by_machine = [q for q, about in assignment.questions.items() if not about["manual"]]
-    by_hand = [q for q, about in assignment.questions.items() if about["manual"]]
-    numbers = Counter(r.student for r in results if isinstance(r.student, int) and r.student > 0)
-    rows = []
-    for result in sorted(results, key=lambda r: r.file):
-        note = result.note
-        if numbers[result.student] > 1:
-            note = "; ".join(filter(None, [note, f"{numbers[result.student]} submissions have this student number"]))
-        rows.append({
-            "file": result.file, "student": result.student, "assignment": assignment.name, "status": result.status,
-            "points": sum(result.points.values()), "out_of": sum(assignment.questions[q]["points"] for q in by_machine),
-            **{q: result.points.get(q, 0) for q in by_machine}, **{f"{q} (by hand)": "" for q in by_hand},
-            "seconds": round(result.seconds), "note": note})
-    return rows
-
-
-def feedback(result: Result, assignment: Assignment) -> str:
-    """The page for one student."""
-    say = html.escape
-    lines = ["<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>",
-             f"<title>{say(result.file)}</title><style>body{{font:1rem/1.5 sans-serif;max-width:45rem;margin:2rem auto;"
-             "padding:0 1rem}li{margin:.3rem 0}</style>",
-             f"<h1>{say(assignment.name.upper())}: {say(result.file)}</h1><p>Status: <b>{say(result.status)}</b>. "
-             f"{say(result.note)}</p>"]
-    for name, about in assignment.questions.items():
-        if about["manual"]:
-            lines.append(f"<h2>{say(about['title'].partition(' (')[0])}</h2><p>{about['points']} points, marked by hand.</p>")
-            continue
-        lines.append(f"<h2>{say(about['title'].partition(' (')[0])}: {result.points.get(name, 0):g} of {about['points']:g}</h2><ul>")
-        lines += [f"<li>{'✓' if passed else '✗'} {say(text)}</li>" for passed, text in result.remarks.get(name, [])]
-        lines.append("</ul>")
-    if result.errors:
-        lines.append("<h2>Cells that stopped</h2><p>Run your notebook from the top before you hand it in.</p><ul>")
-        lines += [f"<li>code cell {k + 1}: {say(text)}</li>" for k, text in sorted(result.errors.items())]
-        lines.append("</ul>")
-    return "\n".join(lines) + "\n</html>\n"
-
-
-def write(results: list[Result], assignment: Assignment, out: Path) -> None:
-    """Write the table as far as it is known, whole or not at all."""
-    rows = table(results, assignment)
-    rows = [{k: "'" + v if isinstance(v, str) and v[:1] in "=+-@" and v else v for k, v in row.items()} for row in rows]
-    part = out.with_name(out.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(part, out)
-
-
 def grade(folder: Path, out: Path, name: str | None = None, built: Path = OUT, limits: Limits = Limits(),
           at_once: int = 2) -> list[Result]:
     """Grade every file of a folder and write the table and the feedback.
@@ -194,7 +115,7 @@ def grade(folder: Path, out: Path, name: str | None = None, built: Path = OUT, l
     if not paths:
         raise SystemExit(f"there are no files in {folder}; give a folder with one notebook for each student")
     if name is None:
-        named = Counter(assignment_of(cells) for cells in map(read, paths) if cells)
+        named = Counter(assignment_of(cells, built) for cells in map(read, paths) if cells)
         named.pop(None, None)
         if not named:
             raise SystemExit(f"no file in {folder} answers an assignment of this book; say which with A=a1")
@@ -207,7 +128,7 @@ def grade(folder: Path, out: Path, name: str | None = None, built: Path = OUT, l
 
     def one(path: Path) -> None:
         try:
-            result = judge(assignment, path, limits, private)
+            result = judge(assignment, path, built, limits, private)
         except Exception as error:  # a fault of ours is a row too, and the others go on
             result = Result(path.name, "crashed", f"the grader failed ({type(error).__name__}: {error}); mark by hand")
         with lock:

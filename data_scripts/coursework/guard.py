@@ -54,7 +54,7 @@ def hook(folder: str, read: list[str]):
         elif event.startswith(NEVER):
             refuse(event)
         elif event in ("os.listdir", "os.scandir"):
-            path = real(os.fsdecode(fs(args[0] if args[0] is not None else "."))) if not isinstance(args[0], int) else own[0]
+            path = own[0] if isinstance(args[0], int) else real(os.fsdecode(fs("." if args[0] is None else args[0])))
             if not _under(path, everything):
                 refuse(f"listing {path}")
         elif event in WRITES:

@@ -69,10 +69,11 @@ def main() -> None:
     from IPython.core.history import HistoryManager
     from IPython.core.interactiveshell import InteractiveShell
 
-    import wiseft_lite.training  # noqa: F401  (packages that load C libraries come before the guard)
-    import wiseft_lite.zeroshot  # noqa: F401
-    from wiseft_lite.encoders import load_clip
-    load_clip("iconclip")
+    import wiseft_lite
+    if setup["clip"]:  # packages that load C libraries come before the guard
+        import wiseft_lite.training  # noqa: F401
+        from wiseft_lite.encoders import load_clip
+        load_clip("iconclip")
     torch.set_num_threads(1)
     otter = types.ModuleType("otter")
     otter.Notebook, otter.__version__ = _Silent, "7.0.0"

@@ -48,7 +48,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, pd.Series):
         return {"series": [_plain(list(value)), _plain(list(value.index))]}
     if isinstance(value, pd.DataFrame):
-        return {"frame": [[_plain(name), _plain(list(value[name]))] for name in value], "index": _plain(list(value.index))}
+        columns = [[_plain(name), _plain(list(value[name]))] for name in value]
+        return {"frame": columns, "index": _plain(list(value.index))}
     if isinstance(value, (list, tuple)):
         return {"tuple" if isinstance(value, tuple) else "list": [_plain(x) for x in value]}
     if isinstance(value, dict):
