@@ -64,7 +64,7 @@ WRONG = {
          ("def cheap_enough(table, n):\n"  # no root in the standard error: n times too small
           "    best = table['val'].max() / 100\n"
           "    good = table[table['val'] >= 100 * (best - best * (1 - best) / n)]\n"
-          "    return good.loc[good['cost'].idxmin(), 'name']"), (2, 1, 0)),
+          "    return good.loc[good['cost'].idxmin(), 'name']"), (3, 1, 0)),
     ],
     "a3": [
         (("def mix(zero, one, alphas):\n"  # runs the other way; integers are averaged
