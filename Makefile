@@ -1,9 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test test-site book clean
+.PHONY: help demo test test-site book coursework grade solutions clean
 help:            ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # One stamp for each set of packages; it is made anew when pyproject.toml changes.
 .venv/core.stamp: pyproject.toml
@@ -32,6 +32,22 @@ test-site: .venv/book.stamp  ## open the built pages in a browser; builds them i
 
 book: .venv/book.stamp  ## run every notebook and build the site into _build/html
 	$(BIN)/python data_scripts/build_book.py
+
+# Otter's own files carry the time in their names, so one stamp stands for all of them.
+build/coursework/stamp: $(wildcard book/coursework/*.ipynb) $(wildcard data_scripts/coursework/*.py) .venv/test.stamp
+	PYTHONPATH=data_scripts $(BIN)/python -m coursework.build
+	touch $@
+
+coursework: build/coursework/stamp  ## build what students get, Gradescope's zips and the tests into build/coursework
+	@ls build/coursework/student/*.zip build/coursework/gradescope/*.zip
+
+grade: build/coursework/stamp  ## make grade IN=folder OUT=grades.csv: grade a folder of notebooks (A=a1 says which)
+	@test -n "$(IN)" || { echo "say which folder: make grade IN=submissions OUT=grades.csv"; exit 2; }
+	PYTHONPATH=data_scripts $(BIN)/python -m coursework.grade "$(IN)" "$(or $(OUT),grades.csv)" $(if $(A),--assignment $(A))
+
+solutions: .venv/test.stamp  ## make solutions OUT=folder: the solved coursework, for instructors
+	@test -n "$(OUT)" || { echo "say where to: make solutions OUT=solutions-not-for-students"; exit 2; }
+	PYTHONPATH=data_scripts $(BIN)/python -m coursework.build --solutions "$(OUT)"
 
 clean:           ## remove what was built, not the packages
 	rm -rf _build build results

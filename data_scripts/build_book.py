@@ -52,7 +52,8 @@ def repository() -> str | None:
 def main() -> None:
     shutil.rmtree(COPY, ignore_errors=True)
     COPY.mkdir(parents=True)
-    shutil.copytree(ROOT / "book", COPY / "book", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    shutil.copytree(ROOT / "book", COPY / "book", ignore=shutil.ignore_patterns(
+        "__pycache__", ".*", "a[0-9].ipynb"))  # the masters of the coursework hold solutions
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy2(ROOT / name, COPY)
     url = repository()

@@ -1,0 +1,128 @@
+"""Make what students and graders get from the masters in ``book/coursework``: ``make coursework``.
+
+``build/coursework/student/a1.zip`` is handed out, ``gradescope/a1.zip`` is uploaded there, ``tests/a1`` is what
+``make grade`` reads. With ``--solutions`` only the solved notebooks are written, for instructors.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import nbformat
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+MASTERS, OUT = ROOT / "book" / "coursework", ROOT / "build" / "coursework"
+
+
+def masters() -> list[Path]:
+    """The master notebooks, in order."""
+    return sorted(MASTERS.glob("a*.ipynb"))
+
+
+def _config(source: str, mark: str) -> dict | None:
+    lines = source.strip().splitlines()
+    return yaml.safe_load("\n".join(lines[1:])) or {} if lines and lines[0].strip() == mark else None
+
+
+def questions(master: Path) -> dict[str, dict]:
+    """Each question of a master with its points and whether it is marked by hand.
+
+    Returns:
+        By name, ``{"points": number, "manual": bool, "title": str, "names": functions to write}``.
+    """
+    found, name, testing = {}, None, False
+    for cell in nbformat.read(master, as_version=4)["cells"]:
+        source = cell["source"]
+        config = _config(source, "# BEGIN QUESTION")
+        if config is not None:
+            name = config["name"]
+            found[name] = {"points": config.get("points", 0), "manual": config.get("manual", False), "title": name,
+                           "names": []}
+        elif source.strip() == "# BEGIN TESTS":
+            testing = True
+        elif source.strip() == "# END TESTS":
+            testing = False
+        elif testing:
+            head = source.split('"""')[1].split("\n", 1)[1]
+            found[name]["points"] += yaml.safe_load(head)["points"]
+        elif name and source.startswith("## ") and found[name]["title"] == name:
+            found[name]["title"] = source.splitlines()[0][3:]
+        elif name and "# BEGIN SOLUTION\n" in source:
+            found[name]["names"] = re.findall(r"^def (\w+)", source.partition("# BEGIN SOLUTION")[0], re.M)
+    return found
+
+
+def _assign(master: Path, folder: Path) -> None:
+    """Run otter's ``assign`` on a copy: the student's notebook, the solved one, and Gradescope's zip."""
+    shutil.copy2(master, folder)
+    done = subprocess.run([sys.executable, "-m", "otter", "assign", "--no-run-tests", "--no-pdfs", master.name, "dist"],
+                          cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{master.name}: otter assign failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def _zip(target: Path, files: dict[str, Path]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, path in sorted(files.items()):
+            archive.writestr(zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0)), path.read_bytes())
+
+
+def build(master: Path, out: Path = OUT) -> None:
+    """Write the student's zip, Gradescope's zip and the tests of one assignment."""
+    name = master.stem
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        _assign(master, folder)
+        student, graded = folder / "dist" / "student", folder / "dist" / "autograder"
+        files = {f"{name}/{p.relative_to(student).as_posix()}": p for p in student.rglob("*") if p.is_file()}
+        _zip(out / "student" / f"{name}.zip", files)
+        upload = next(graded.glob("*.zip"))
+        (out / "gradescope").mkdir(parents=True, exist_ok=True)
+        shutil.copy2(upload, out / "gradescope" / f"{name}.zip")
+        tests = out / "tests" / name
+        shutil.rmtree(tests, ignore_errors=True)
+        tests.mkdir(parents=True)
+        with zipfile.ZipFile(upload) as archive:
+            for entry in archive.namelist():
+                if entry.startswith("tests/") and entry.endswith(".py"):
+                    (tests / Path(entry).name).write_bytes(archive.read(entry))
+    (tests / "questions.json").write_text(json.dumps(questions(master), indent=1))
+
+
+def solutions(out: Path) -> list[Path]:
+    """Write the solved notebooks, with model answers, for instructors."""
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for master in masters():
+        with tempfile.TemporaryDirectory() as scratch:
+            _assign(master, Path(scratch))
+            written.append(Path(shutil.copy2(Path(scratch) / "dist" / "autograder" / master.name, out / master.name)))
+    return written
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--solutions", metavar="FOLDER", type=Path, help="write only the solved notebooks, there")
+    chosen = parser.parse_args().solutions
+    if chosen:
+        print(*solutions(chosen), sep="\n")
+        return
+    shutil.rmtree(OUT, ignore_errors=True)
+    for master in masters():
+        build(master)
+    for path in sorted(OUT.glob("*/*.zip")):
+        print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Grade a folder of submissions without Docker: ``make grade IN=folder OUT=grades.csv``.
+
+Writes a row for each file: status, marks for each question, what happened; and a page of feedback each, in a folder
+``feedback`` beside the table. Written answers are marked by hand: their columns are left empty.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nbformat
+import torch
+from otter.test_files.exception_test import ExceptionTestFile
+
+from coursework.build import MASTERS, OUT
+from coursework.marks import Assignment, Result, feedback, write
+from coursework.process import Gone, Limits
+from coursework.submission import Submission
+
+LARGEST = 30_000_000  # bytes of a notebook
+ALONE = threading.Lock()  # tests train models, and torch has one random state for all threads
+
+
+def load(name: str, built: Path = OUT) -> Assignment:
+    """Read the tests that ``make coursework`` has built."""
+    folder = built / "tests" / name
+    if not (folder / "questions.json").exists():
+        raise SystemExit(f"there is no assignment {name!r} in {built}; run make coursework, or correct A=")
+    return Assignment(name, {p.stem: p.read_text() for p in sorted(folder.glob("*.py"))},
+                      json.loads((folder / "questions.json").read_text()))
+
+
+def read(path: Path) -> list[dict] | None:
+    """The cells of a notebook, or None if the file is none."""
+    try:
+        if path.stat().st_size > LARGEST or not path.is_file():
+            return None
+        cells = nbformat.read(path, as_version=4)["cells"]
+        return [{"type": str(c["cell_type"]), "source": "".join(c["source"])} for c in cells]
+    except Exception:  # whatever a file can hold, it must not stop the run
+        return None
+
+
+def assignment_of(cells: list[dict], built: Path = OUT) -> str | None:
+    """The assignment of which a notebook names most questions and functions: metadata and cells may be lost."""
+    words, found = set(re.findall(r"\w+", "\n".join(cell["source"] for cell in cells))), {}
+    for path in sorted(built.glob("tests/*/questions.json")):
+        asked = json.loads(path.read_text())
+        found[path.parent.name] = len(words & {*asked, *(n for about in asked.values() for n in about["names"])})
+    best = max(found, key=found.get, default=None)
+    return best if best and found[best] >= 2 else None
+
+
+def _remark(result) -> str:
+    """What a student is told about a test: otter's message without the line of the test."""
+    if result.passed:
+        return result.test_case.success_message or "right"
+    said = result.message.rpartition("\nAssertionError: ")
+    return result.test_case.failure_message or (said[2] if said[1] else result.message.strip().splitlines()[-1])
+
+
+def judge(assignment: Assignment, path: Path, built: Path, limits: Limits, private: list[Path]) -> Result:
+    """Grade one file. Nothing in it can raise here."""
+    begun = time.monotonic()
+    cells = read(path)
+    if cells is None:
+        return Result(path.name, "not a notebook", "hand in the .ipynb file itself, unpacked and below 30 MB")
+    found = assignment_of(cells, built)
+    if found != assignment.name:
+        return Result(path.name, "another assignment",
+                      f"this looks like {found}" if found else "it holds none of the questions")
+    submission = Submission([c["source"] for c in cells if c["type"] == "code"], limits, private)
+    result = Result(path.name, "graded")
+    try:
+        submission.run()
+        student = submission.get("STUDENT", "")
+        result.student = student if isinstance(student, (int, str)) and not isinstance(student, bool) else ""
+    except Gone as gone:
+        result.note = str(gone)
+    for name, source in assignment.tests.items():
+        test = ExceptionTestFile.from_string(source, path=f"{name}.py")
+        with ALONE:
+            test.run(submission)
+        result.points[name] = sum(r.test_case.points for r in test.test_case_results if r.passed)
+        result.remarks[name] = [(r.passed, _remark(r)) for r in test.test_case_results]
+    submission.close()
+    result.status, result.errors = submission.status, submission.errors
+    result.seconds = time.monotonic() - begun
+    if not isinstance(result.student, int) or result.student <= 0:
+        result.note = result.note or "no student number is set"
+    return result
+
+
+def grade(folder: Path, out: Path, name: str | None = None, built: Path = OUT, limits: Limits = Limits(),
+          at_once: int = 2) -> list[Result]:
+    """Grade every file of a folder and write the table and the feedback.
+
+    Args:
+        folder: one file for each student; hidden files and folders in it are left out.
+        out: the table to write.
+        name: of the assignment; the one that most files answer if not given.
+        built: where ``make coursework`` has put the tests.
+        limits: of one submission.
+        at_once: how many run side by side.
+    """
+    paths = sorted(p for p in folder.glob("*") if p.is_file() and not p.name.startswith("."))
+    if not paths:
+        raise SystemExit(f"there are no files in {folder}; give a folder with one notebook for each student")
+    if name is None:
+        named = Counter(assignment_of(cells, built) for cells in map(read, paths) if cells)
+        named.pop(None, None)
+        if not named:
+            raise SystemExit(f"no file in {folder} answers an assignment of this book; say which with A=a1")
+        name = named.most_common(1)[0][0]
+    torch.set_num_threads(1)
+    assignment, results, lock = load(name, built), [], threading.Lock()
+    pages = out.parent / "feedback"
+    pages.mkdir(parents=True, exist_ok=True)
+    private = [folder, out.parent, built, MASTERS]
+
+    def one(path: Path) -> None:
+        try:
+            result = judge(assignment, path, built, limits, private)
+        except Exception as error:  # a fault of ours is a row too, and the others go on
+            result = Result(path.name, "crashed", f"the grader failed ({type(error).__name__}: {error}); mark by hand")
+        with lock:
+            results.append(result)
+            (pages / f"{path.name}.html").write_text(feedback(result, assignment), encoding="utf-8")
+            write(results, assignment, out)
+            print(f"{result.file}: {result.status}, {sum(result.points.values()):g} points, {result.seconds:.0f} s",
+                  flush=True)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(one, paths))
+    return results
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="the submissions")
+    parser.add_argument("out", type=Path, help="the table of marks, such as grades.csv")
+    parser.add_argument("--assignment", help="a1 to a4; the one that most files answer if not given")
+    options = parser.parse_args()
+    if not options.folder.is_dir():
+        raise SystemExit(f"{options.folder} is no folder")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    grade(options.folder.resolve(), options.out.resolve(), options.assignment or None)
+    print(f"marks: {options.out}, feedback: {options.out.parent / 'feedback'}")
+
+
+if __name__ == "__main__":
+    main()

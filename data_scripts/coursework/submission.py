@@ -1,0 +1,140 @@
+"""A submission as a test sees it: values and functions by name, from a process that is started again when it dies."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from coursework.process import PATIENCE, Gone, Limits, Process
+
+
+class Failed(Exception):
+    """A function of the submission raised, or cannot be asked any more."""
+
+
+@dataclass
+class Submission:
+    """The cells of a notebook, run in a process of their own; a cell that hangs or kills it is left out.
+
+    Used as the environment of a test: ``submission["name"]`` is a value or a function of the notebook. A function
+    gets copies of its arguments; what it changes in them is changed in the caller's too.
+
+    Args:
+        cells: sources of the code cells, in order.
+        limits: what it may use.
+        private: folders that it must not read, with all that holds them.
+        status: ``"graded"``, until something else happens.
+        errors: what stopped a cell, by its number.
+    """
+
+    cells: Sequence[str]
+    limits: Limits = Limits()
+    private: Sequence[Path] = ()
+    status: str = "graded"
+    errors: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self._until = time.monotonic() + PATIENCE * self.limits.total
+        self._cpu = self.limits.total
+        self._starts = 0
+        self._process: Process | None = None
+        self._lost: dict[str, str] = {}
+        self._left_out: set[int] = set()
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+
+    def _start(self) -> None:
+        if self._starts > self.limits.restarts:
+            raise Gone("it was stopped too often", self.status)
+        self._starts += 1
+        setup = {"private": [str(p) for p in self.private], "clip": any("wiseft_lite" in cell for cell in self.cells)}
+        try:
+            self._process = Process(self.limits, self._cpu, self._until, setup)
+        except Gone as gone:
+            self._note(gone.status)
+            raise
+
+    def _ask(self, message: dict, seconds: float) -> dict:
+        try:
+            return self._process.ask(message, seconds)
+        except Gone as gone:
+            self._cpu -= self._process.spent
+            self._process = None
+            self._note(gone.status)
+            raise
+
+    def _note(self, status: str) -> None:
+        if self.status == "graded":  # what happened first counts
+            self.status = status
+
+    def run(self) -> None:
+        """Run every cell; one that hangs or kills the process is left out, and the rest is run again without it.
+
+        Raises:
+            Gone: it was stopped too often, or its time is used up.
+        """
+        while self._process is None:
+            self._start()
+            for k, cell in enumerate(self.cells):
+                if k in self._left_out:
+                    continue
+                try:
+                    answer = self._ask({"run": cell}, self.limits.cell)
+                except Gone as gone:
+                    self._left_out.add(k)
+                    self.errors[k] = f"{gone}; this cell was left out"
+                    break
+                if answer.get("error"):
+                    self.errors[k] = str(answer["error"])
+                if answer.get("memory"):
+                    self._note("crashed")
+
+    def __getitem__(self, name: str) -> Any:
+        self.run()
+        answer = self._ask({"name": name}, self.limits.call)
+        if answer.get("known") is not True:
+            raise KeyError(name)
+        if not answer.get("function"):
+            return answer.get("value")
+        return lambda *args, **kwargs: self._call(name, args, kwargs)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value or function of that name, or ``default``."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def _call(self, name: str, args: tuple, kwargs: dict) -> Any:
+        if name in self._lost:
+            raise Failed(f"{name} was given up: {self._lost[name]}")
+        self.run()
+        try:
+            answer = self._ask({"name": name, "args": list(args), "kwargs": kwargs}, self.limits.call)
+        except Gone as gone:
+            self._lost[name] = str(gone)
+            raise
+        if answer.get("error"):
+            raise Failed(f"{name} raised {answer['error']}")
+        after = answer.get("args")
+        for mine, theirs in zip(args, after if isinstance(after, (list, tuple)) else ()):
+            _write_back(mine, theirs)
+        return answer.get("value")
+
+
+def _write_back(mine: Any, theirs: Any) -> None:
+    """What a function did to its arguments in the other process is done to ours."""
+    if isinstance(mine, torch.Tensor) and isinstance(theirs, torch.Tensor) and mine.shape == theirs.shape:
+        mine.copy_(theirs)
+    elif isinstance(mine, dict) and isinstance(theirs, dict):
+        for key in mine.keys() & theirs.keys():
+            _write_back(mine[key], theirs[key])

@@ -1,0 +1,205 @@
+"""Coursework: nothing leaks to students, and every submission gets the mark that it deserves."""
+
+import ast
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+import torch
+from coursework import build, grade, marks, wire
+from coursework.process import Gone, Limits
+from coursework.submission import Failed, Submission
+from submissions import make, solutions
+
+NAMES = [path.stem for path in build.masters()]
+each = pytest.mark.parametrize("name", NAMES)
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    out = tmp_path_factory.mktemp("built")
+    for master in build.masters():
+        build.build(master, out)
+    build.solutions(out / "solutions")
+    return out
+
+
+def student(built, name):
+    with zipfile.ZipFile(built / "student" / f"{name}.zip") as archive:
+        return nbformat.reads(archive.read(f"{name}/{name}.ipynb").decode(), as_version=4)
+
+
+# What students get
+
+
+def hidden(name):
+    """Pieces of the master that no student may see: solutions, model answers, hidden tests."""
+    inside = None
+    for cell in nbformat.read(build.MASTERS / f"{name}.ipynb", as_version=4)["cells"]:
+        source = cell["source"]
+        if cell["cell_type"] == "raw":
+            inside = source if source.startswith("# BEGIN") else None
+        elif inside == "# BEGIN TESTS" and "hidden: true" in source:
+            yield source.split("def ")[1].split("(")[0]
+            yield source.split(">-\n")[1].split("\n")[0].strip()
+        elif inside == "# BEGIN SOLUTION" and cell["cell_type"] == "markdown":
+            yield from (line[:60] for line in source.splitlines() if len(line) > 30)
+        elif inside == "# BEGIN SOLUTION":
+            yield from source.split("# BEGIN SOLUTION")[1].split("# END SOLUTION")[0].split("\n")[1:-1]
+
+
+@each
+def test_students_get_no_answer_and_no_hidden_test(built, name):
+    with zipfile.ZipFile(built / "student" / f"{name}.zip") as archive:
+        files = {n: archive.read(n).decode() for n in archive.namelist()}
+    assert sorted(files) == sorted([f"{name}/{name}.ipynb", *(f"{name}/tests/{name}_q{k}.py" for k in (1, 2, 3, 4))])
+    notebook = student(built, name)
+    text = "\n".join([*(c["source"] for c in notebook["cells"]), json.dumps(notebook["metadata"]),
+                      *(t for n, t in files.items() if n.endswith(".py"))])
+    pieces = [piece for piece in hidden(name) if len(piece.strip()) > 12]
+    assert len(pieces) > 30
+    assert not [piece for piece in pieces if piece in text]
+    assert all(not c.get("outputs") for c in notebook["cells"])
+    assert all(set(c["metadata"]) <= {"tags", "deletable", "editable"} for c in notebook["cells"])
+
+
+@each
+def test_masters_are_clean_and_add_up(name):
+    notebook = nbformat.read(build.MASTERS / f"{name}.ipynb", as_version=4)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            assert not cell["outputs"] and cell["execution_count"] is None
+    asked = build.questions(build.MASTERS / f"{name}.ipynb")
+    for question, about in asked.items():
+        assert f"({about['points']:g} points, " in about["title"], question
+    machine = sum(a["points"] for a in asked.values() if not a["manual"])
+    hand = sum(a["points"] for a in asked.values() if a["manual"])
+    said = notebook["cells"][1]["source"]
+    assert f"{machine + hand}: {machine} by tests, {hand} for the" in said
+    visible = [c["source"] for c in notebook["cells"] if "hidden: false" in c["source"]]
+    assert len(visible) >= 4 and all("points: 0" in source for source in visible)  # what can be seen can be hard-coded
+
+
+def test_gradescope_gets_the_hidden_tests(built):
+    for name in NAMES:
+        with zipfile.ZipFile(built / "gradescope" / f"{name}.zip") as archive:
+            assert {"run_autograder", "setup.sh", f"tests/{name}_q1.py"} <= set(archive.namelist())
+            assert b"hidden=True" in archive.read(f"tests/{name}_q1.py")
+        assert len(solutions(nbformat.read(built / "solutions" / f"{name}.ipynb", as_version=4))) == 4
+
+
+# What they hand in
+
+
+@each
+def test_every_submission_gets_what_it_deserves(built, name, tmp_path):
+    asked = build.questions(build.MASTERS / f"{name}.ipynb")
+    points = tuple(about["points"] for about in asked.values() if not about["manual"])
+    full, light, desk = (tmp_path / kind for kind in ("full", "light", "desk"))
+    for folder in (full, light, desk):
+        folder.mkdir()
+    lures = [str(built), str(desk), str(light), str(build.MASTERS)]
+    before = {p: p.read_bytes() for p in built.rglob("*") if p.is_file()}
+    solved = nbformat.read(built / "solutions" / f"{name}.ipynb", as_version=4)
+    deserved = make(name, student(built, name), solved, full, light, lures, points)
+    (light / "scan.pdf").write_bytes(b"%PDF-1.7")
+    (light / "torn.ipynb").write_text('{"cells": [')
+    other = NAMES[NAMES.index(name) - 1]
+    (light / "other.ipynb").write_text(nbformat.writes(student(built, other)))
+    assert len(deserved) >= 11
+    tight = Limits(cell=3, call=3, total=60, memory=1_500_000_000)
+    results = grade.grade(full, desk / "full.csv", None, built)
+    results += grade.grade(light, desk / "grades.csv", name, built, tight)
+    got = {r.file: (r.status, tuple(r.points.get(f"{name}_q{k}", 0) for k in (1, 2, 3, 4))) for r in results}
+    for file, status in (("scan.pdf", "not a notebook"), ("torn.ipynb", "not a notebook"),
+                         ("other.ipynb", "another assignment")):
+        deserved[file] = (status, (0, 0, 0, 0))
+    assert got == deserved
+    assert {p: p.read_bytes() for p in built.rglob("*") if p.is_file()} == before
+    blank = next(r for r in results if r.file == "blank.ipynb")
+    assert not blank.errors, "the student's notebook must run from top to bottom unanswered"
+    rows = {row["file"]: row for row in csv.DictReader((desk / "grades.csv").open(encoding="utf-8"))}
+    assert set(rows) == {p.name for p in light.iterdir()}
+    assert rows["half.ipynb"]["points"] == str(sum(points[:2])) and rows["half.ipynb"]["student"] == "1"
+    assert "submissions have this student number" in rows["wrong_0.ipynb"]["note"]
+    page = (desk / "feedback" / "wrong_0.ipynb.html").read_text(encoding="utf-8")
+    assert page.count("✗") > 3 and "Traceback" not in page
+
+
+# The pieces
+
+
+def test_values_come_back_as_they_were():
+    value = {"t": torch.tensor([[1.5, float("nan")]]).half(), "n": [1, None, True, "x", (2.0, float("-inf"))], 3: {}}
+    back = wire.decode(wire.encode(value))
+    assert torch.equal(back["t"].isnan(), value["t"].isnan()) and back["t"].dtype == torch.float16
+    assert back["n"] == value["n"] and isinstance(back["n"][-1], tuple) and back[3] == {}
+    table = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}, index=[5, 6])
+    pd.testing.assert_frame_equal(wire.decode(wire.encode(table)), table)
+
+
+@pytest.mark.parametrize("data", [
+    b"", b"{", b"[" * 100_000, b"{}", b'{"dict": [1]}', b'{"tensor": {"type": "int64", "shape": [9], "data": ""}}',
+    b'{"tensor": {"type": "object", "shape": [1], "data": ""}}'])
+def test_bytes_that_are_no_answer_are_refused(data):
+    with pytest.raises(ValueError):
+        wire.decode(data)
+
+
+def test_a_lying_or_silent_process_harms_nobody():
+    cells = ["def f(x):\n    x.add_(1)\n    return x\ndef g():\n    import os\n    os._exit(1)", "y = 2", "z = open",
+             "import time\ndef slow():\n    time.sleep(60)"]
+    submission = Submission(cells, Limits(cell=5, call=0.5, total=60))
+    try:
+        given = torch.zeros(2)
+        assert torch.equal(submission["f"](given), torch.ones(2)) and torch.equal(given, torch.ones(2))
+        with pytest.raises(KeyError):
+            submission["nothing"]
+        with pytest.raises(Failed, match="raised"):
+            submission["f"](1, 2, 3)
+        with pytest.raises(Gone, match="ended"):
+            submission["g"]()
+        with pytest.raises(Failed, match="given up"):
+            submission["g"]
+            submission["g"]()
+        assert submission["y"] == 2 and submission.status == "crashed"
+        begun = time.monotonic()
+        with pytest.raises(Gone, match="too long"):
+            submission["slow"]()
+        assert time.monotonic() - begun < 10
+    finally:
+        submission.close()
+
+
+def test_the_command_says_what_is_missing(tmp_path):
+    def run(*arguments):
+        where = {**os.environ, "PYTHONPATH": f"{build.ROOT}:{build.ROOT / 'data_scripts'}"}
+        done = subprocess.run([sys.executable, "-m", "coursework.grade", *map(str, arguments)], capture_output=True,
+                              text=True, env=where)
+        return done.returncode, done.stderr.strip().splitlines()[-1]
+
+    assert run(tmp_path / "none", tmp_path / "g.csv") == (1, f"{tmp_path / 'none'} is no folder")
+    assert run(tmp_path, tmp_path / "g.csv")[1].startswith("there are no files in")
+
+
+def test_a_cell_that_a_spreadsheet_would_run_is_text(tmp_path):
+    result = marks.Result("=cmd.ipynb", "graded", student='=HYPERLINK("x")')
+    asked = {"q": {"points": 1, "manual": False, "title": "Q"}}
+    marks.write([result], marks.Assignment("a1", {}, asked), tmp_path / "g.csv")
+    row = next(csv.DictReader((tmp_path / "g.csv").open()))
+    assert row["file"].startswith("'=") and row["student"].startswith("'=")
+
+
+def test_the_grader_reads_like_the_rest_of_the_house():
+    for path in (build.ROOT / "data_scripts" / "coursework").glob("*.py"):
+        assert len(path.read_text().splitlines()) <= 220, path
+        ast.parse(path.read_text())
+    assert Path(build.OUT).is_relative_to(build.ROOT / "build")
