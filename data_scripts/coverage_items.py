@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_SIZES = ("a data loader for ImageNet and its shifts, and the weights; encoders.load_clip opens any model that "
-          "open_clip knows, and the commands of this book work on it")
+_SIZES = ("the pictures of ImageNet and its shifts, the weights and a GPU; `wiseft-lite run --task imagenet` reads both "
+          "as they are published")
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,9 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
              ("paper.curve", "sweeps.sweep"), tables=("paper_curves", "ch07_curves"),
              note="The paper's curve at steps of 0.1, beside ours.", missing=f"For ViT-B/16 itself: {_SIZES}."),
         Item("Figure 9", "Six further shifts: two of video, CIFAR-10.1 and 10.2, FMoW, iWildCam", (),
-             ("metrics.pm_k", "metrics.worst_group", "metrics.macro_f1"), missing="The data sets and their loaders; the "
-             "measures are here."),
+             ("metrics.pm_k", "metrics.worst_group", "metrics.macro_f1", "tasks.video.load_vid", "tasks.cifar.load",
+              "tasks.wilds.load_fmow", "tasks.wilds.load_iwildcam"),
+             missing="The pictures, the weights and a GPU; loaders and measures are here."),
         Item("Table 6", "The numbers of figure 9", (), ("paper.table",), tables=("paper_tables",),
              missing="As figure 9; the paper's numbers are here."),
     ),
@@ -137,11 +138,11 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
              ("ch09.strangers",)),
     ),
     REST: (
-        Item("Figure 26", "Class names of ImageNet or of ObjectNet", (), ("zeroshot.zero_shot_head",),
-             missing="ObjectNet, whose classes are named otherwise. A head from any list of names is one call."),
+        Item("Figure 26", "Class names of ImageNet or of ObjectNet", (), ("tasks.imagenet.load_objectnet",),
+             missing="The pictures of ObjectNet; `wiseft-lite run --task objectnet` takes its own names."),
         *(Item(f"Figure {n}", f"{measure}, for all CLIP models and data sets", ("08_why",), (f"diversity.{function}",),
                tables=("ch08_diversity",), note="For one model and its shifts.",
-               missing="Other architectures: weights and loaders as for figure 20.")
+               missing="Other architectures, as for figure 20.")
           for n, measure, function in ((27, "Prediction diversity", "prediction_diversity"),
                                        (28, "Cohen's kappa complement", "kappa_complement"),
                                        (29, "KL divergence", "kl_divergence"), (30, "CKA complement", "cka_complement"))),

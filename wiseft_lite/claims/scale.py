@@ -17,11 +17,12 @@ CLAIMS = (
     Claim(62, "It helps under shifts of other kinds: video, satellites, camera traps, and CIFAR-10 collected anew.",
           "Appendix C.2, figure 9, table 6",
           "over fine-tuned: CIFAR-10.1 95.9 to 97.6, FMoW worst region 46.0 to 49.5, iWildCam macro-F1 39.9 to 46.1",
-          needs="These data sets and a CLIP that knows photographs. The measures are here: metrics.pm_k, "
-                "metrics.worst_group and metrics.macro_f1."),
+          needs="These pictures and a CLIP that knows photographs. Loaders and measures are here: pm-k, worst group, "
+                "macro-F1."),
     Claim(63, "Class names that fit the data set raise zero-shot accuracy.",
           "Appendix D.4, figure 26", "ObjectNet's own names: +2.3 points",
-          needs="ObjectNet, whose classes have names of their own. All of our shifts share one list of names."),
+          needs="ObjectNet, whose classes have names of their own; it can be loaded with both. All of our shifts share "
+                "one list of names."),
     Claim(64, "The diversity of zero-shot and fine-tuned models is found in all architectures.",
           "Appendix E, figures 27 to 30", "four measures, all CLIP models, all data sets",
           needs="Pre-trained models of several architectures."),
