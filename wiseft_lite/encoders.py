@@ -43,6 +43,10 @@ class Clip:
         parts = self.tokenizer(list(texts)).split(batch_size)
         return F.normalize(torch.cat([self.model.encode_text(part.to(device)) for part in parts]), dim=-1)
 
+    def parameters(self) -> Iterator[torch.nn.Parameter]:
+        """Those of both towers, as a module gives its own."""
+        return self.model.parameters()
+
     def token_embeddings(self, text: str) -> Tensor:
         """The vectors ``[m, width]`` that a text's ``m`` tokens enter the text tower as, without start and end."""
         tokens = self.tokenizer([text])[0]

@@ -120,7 +120,6 @@ def grade(folder: Path, out: Path, name: str | None = None, built: Path = OUT, l
         if not named:
             raise SystemExit(f"no file in {folder} answers an assignment of this book; say which with A=a1")
         name = named.most_common(1)[0][0]
-    torch.set_num_threads(1)
     assignment, results, lock = load(name, built), [], threading.Lock()
     pages = out.parent / "feedback"
     pages.mkdir(parents=True, exist_ok=True)
@@ -151,7 +150,8 @@ def main() -> None:
     options = parser.parse_args()
     if not options.folder.is_dir():
         raise SystemExit(f"{options.folder} is no folder")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two submissions side by side
+    torch.set_num_threads(1)
     grade(options.folder.resolve(), options.out.resolve(), options.assignment or None)
     print(f"marks: {options.out}, feedback: {options.out.parent / 'feedback'}")
 
