@@ -118,7 +118,7 @@ def test_the_slider_works_from_a_file(browser):
 @pytest.mark.parametrize("word, chapter", [
     ("temperature", "01"), ("Clopper", "02"), ("probe", "03"), ("forgetting", "04"), ("augmentation", "05"),
     ("interpolate", "06"), ("bootstrap", "07"), ("permutation", "08"),
-    ("jvp", "09"), ("CoOp", "10"), ("gauges", "11"), ("Holm", "12")])
+    ("jvp", "09"), ("CoOp", "10"), ("gauges", "11"), ("Holm", "12"), ("greedy", "13"), ("screws", "19")])
 def test_search_finds_a_word_of_each_chapter(tab, address, word, chapter):
     tab.goto(f"{address}/search.html?q={word}", wait_until="load")
     tab.wait_for_selector(".search li a", timeout=10_000)
