@@ -36,6 +36,7 @@ def recipe_of(args: argparse.Namespace, base):
 def run(args: argparse.Namespace) -> None:
     """demo and run: the whole method on one task, with a table, a figure and the checkpoints."""
     from wiseft_lite import checkpoints, connectivity, encoders, pipeline, tasks, zeroshot
+    from wiseft_lite.figures import save
 
     check_new(args.out, args.overwrite)
     started = time.time()
@@ -58,8 +59,7 @@ def run(args: argparse.Namespace) -> None:
     with checkpoints.new_folder(args.out, args.overwrite, mark="results.jsonl") as folder:
         write_results(table.assign(model=args.model, task=task.name), folder / "results.jsonl")
         for name, figure in pipeline.draw(table, f"{task.name}, {args.model}").items():
-            for ending in ("png", "svg"):
-                figure.savefig(folder / f"{name}.{ending}", metadata={"Date": None} if ending == "svg" else None)
+            save(figure, folder / f"{name}.png", folder / f"{name}.svg")
         for name, model in {"zero-shot": zero_shot, **models}.items():
             checkpoints.save(model, folder / name, recipe=recipes.get(name))
     shutil.rmtree(states, ignore_errors=True)
@@ -175,7 +175,7 @@ def sweep(args: argparse.Namespace) -> None:
 
 
 def plot(args: argparse.Namespace) -> None:
-    from wiseft_lite.figures import frontier
+    from wiseft_lite.figures import frontier, save
 
     check_new(args.out, args.overwrite)
     table = read_results(args.results)
@@ -183,7 +183,7 @@ def plot(args: argparse.Namespace) -> None:
     if args.out.suffix not in (".png", ".svg", ".pdf"):
         raise UserError(f"--out {args.out} must end in .png, .svg or .pdf")
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    frontier(kinds).savefig(args.out)
+    save(frontier(kinds), args.out)
     print(f"written: {args.out}")
 
 

@@ -33,6 +33,16 @@ def house_style() -> Iterator[None]:
         yield
 
 
+def save(figure: Figure, *paths: Path) -> None:
+    """Write a figure to files, each by its ending, and close it, or a notebook would show it once more.
+
+    An ``.svg`` gets no date: the same figure is the same file.
+    """
+    for path in paths:
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    plt.close(figure)
+
+
 def logit_axes(ax: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
     """Give both axes a logit scale with ticks in percent; where the steps are wide, 5 and 10 are named as well."""
     for axis, scale, limits in ((ax.xaxis, ax.set_xscale, x), (ax.yaxis, ax.set_yscale, y)):

@@ -7,7 +7,7 @@ import pandas as pd  # noqa: E402
 import pytest  # noqa: E402
 
 from wiseft_lite import UserError  # noqa: E402
-from wiseft_lite.figures import alpha_curves, frontier, gallery, logit_axes  # noqa: E402
+from wiseft_lite.figures import alpha_curves, frontier, gallery, logit_axes, save  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -61,3 +61,11 @@ def test_a_split_without_the_class_says_none(task):
     assert said == [["test"], [], ["none", "two"], []]  # the shift has the classes 0 and 2
     with pytest.raises(UserError, match="no class 'unicorn'"):
         gallery({"test": task.test}, task.class_names, "unicorn")
+
+
+def test_a_figure_that_is_written_is_closed_and_an_svg_has_no_date(tmp_path):
+    figure, ax = plt.subplots()
+    ax.plot([0, 1])
+    save(figure, tmp_path / "a.png", tmp_path / "a.svg")
+    assert not plt.fignum_exists(figure.number) and (tmp_path / "a.png").stat().st_size > 1000
+    assert "<dc:date>" not in (tmp_path / "a.svg").read_text()
