@@ -115,7 +115,8 @@ def parser() -> argparse.ArgumentParser:
                   "results/soup")
     sub.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT", help="fine-tuned from one start")
     sub.add_argument("--greedy", action="store_true", help="keep a model only if the accuracy on val does not fall")
-    sub.add_argument("--task", default="iconshift", help="see 'wiseft-lite tasks'")
+    takes_task(sub)
+    takes_device(sub)
     sub = command("embed", embed_command.embed, "one embedding for many tasks, alpha chosen on retrieval",
                   "results/embed")
     sub.add_argument("--model", default="iconclip", help="iconclip, ARCH/pretrained or local-dir:PATH")

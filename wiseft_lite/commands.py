@@ -44,9 +44,9 @@ def run(args: argparse.Namespace) -> None:
     kinds = args.kinds.split(",") if args.kinds else list(recipes)
     recipes = {kind: recipe_of(args, recipes[kind]) if kind == "end-to-end" else recipes.get(kind) for kind in kinds}
     task = tasks.load_task(args.task, args.data)
-    zero_shot = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, _device(args)), task)
+    zero_shot = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, device_of(args)), task)
     print(f"{task.name}: {len(task.class_names)} classes, {len(task.train)} training images; zero-shot model "
-          f"{args.model} on {_device(args)}")
+          f"{args.model} on {device_of(args)}")
     states = args.out.with_name(f"{args.out.name}.states")
     models, table = pipeline.walk(zero_shot, task, recipes, folder=states, resume=args.resume, progress=True,
                                   pieces=args.pieces)
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
           f"{', '.join(sorted(path.name for path in args.out.iterdir()))}")
 
 
-def _device(args: argparse.Namespace) -> str:
+def device_of(args: argparse.Namespace) -> str:
     import torch
 
     if args.device == "cuda" and not torch.cuda.is_available():
@@ -106,7 +106,7 @@ def evaluate(args: argparse.Namespace) -> None:
     check_new(args.out, args.overwrite)
     task = tasks.load_task(args.task, args.data)
     splits = _splits(args, task)
-    table = report(checkpoints.load(args.checkpoint, _device(args), task.class_names), splits)
+    table = report(checkpoints.load(args.checkpoint, device_of(args), task.class_names), splits)
     write_results(table.assign(model=str(args.checkpoint), task=task.name), args.out)
     print(f"written: {args.out}")
 
@@ -119,7 +119,7 @@ def train(args: argparse.Namespace) -> None:
     recipe = recipe_of(args, pipeline.recipes_for(args.model)[kind]) if kind else None
     check_new(args.out, args.overwrite)
     task = tasks.load_task(args.task, args.data)
-    classifier = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, _device(args)), task)
+    classifier = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, device_of(args)), task)
     states = args.out.with_name(f"{args.out.name}.states")
     if kind:
         classifier = pipeline.TRAINERS[kind](classifier, task, recipe, objective=pipeline.objective(kind, args.pieces),
@@ -165,7 +165,7 @@ def sweep(args: argparse.Namespace) -> None:
     alphas = _alphas(args.alphas)
     task = tasks.load_task(args.task, args.data)
     splits = _splits(args, task)
-    zero_shot, fine_tuned = (checkpoints.load(folder, _device(args), task.class_names)
+    zero_shot, fine_tuned = (checkpoints.load(folder, device_of(args), task.class_names)
                              for folder in (args.zero_shot, args.fine_tuned))
     connectivity.connected(zero_shot, fine_tuned, task.val)
     table = sweeps.sweep(zero_shot, fine_tuned, splits, alphas, progress=True, passes=args.passes)

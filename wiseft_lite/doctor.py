@@ -7,7 +7,7 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from wiseft_lite.runs import cache_folder
+from wiseft_lite.cache import cache_folder
 from wiseft_lite.tasks import load_task, task_names
 from wiseft_lite.tasks.catalogue import FAMILIES, data_folder
 

@@ -44,8 +44,8 @@ def with_lora(classifier: ImageClassifier, rank: int = 4, adapts: Callable[[str]
               seed: int = 0) -> ImageClassifier:
     """Return a copy that answers the same, in which only low-rank updates of some weights train.
 
-    ``W = W_0 + B A`` with ``A [rank, in]`` and ``B [out, rank]``. Give it to ``finetune``, with a rate about ten
-    times that of full fine-tuning, and the result to ``merged``.
+    ``W = W_0 + B A`` with ``A [rank, in]`` and ``B [out, rank]``. Give it to ``finetune``, with a rate chosen for it
+    (as a rule a higher one than for all weights), and the result to ``merged``.
 
     Args:
         classifier: it is left alone.

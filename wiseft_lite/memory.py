@@ -97,7 +97,7 @@ def in_pieces(objective: Objective, size: int) -> Objective:
     """Return an objective that works through a batch a few images at a time, with the gradient of the whole batch.
 
     Each piece is forgotten after its forward pass and computed again for its gradient: activations of ``size`` images
-    are held, not of the batch, and a step takes about a third longer. Batch size and learning rate stay what they are.
+    are held, not of the batch, and each image goes forward twice. Batch size and learning rate stay what they are.
 
     Args:
         objective: a mean over images that are judged alone, such as cross-entropy; a contrastive loss is none.

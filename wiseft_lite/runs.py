@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from wiseft_lite import augmentation, losses, models, training
-from wiseft_lite.cache import cache_folder, entry  # noqa: F401: who looks for runs finds their folder here
+from wiseft_lite.cache import entry
 from wiseft_lite.checkpoints import read_weights, save
 from wiseft_lite.digest import digest
 from wiseft_lite.errors import UserError

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from wiseft_lite.commands import check_new, report
+from wiseft_lite.commands import check_new, device_of, report
 from wiseft_lite.errors import UserError
 
 
@@ -22,11 +22,11 @@ def soup(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints, soups, tasks
 
     check_new(args.out, args.overwrite)
-    task = tasks.load_task(args.task)
+    task = tasks.load_task(args.task, args.data)
     for folder in args.checkpoints:
         _check_ingredient(folder, args.checkpoints[0], task)
     stored, kept = soups.Stored(args.checkpoints), args.checkpoints
-    classifier = checkpoints.load(args.checkpoints[0])
+    classifier = checkpoints.load(args.checkpoints[0], device_of(args))
     if args.greedy:
         theta, trace = soups.greedy_soup(stored, soups.held_out_accuracy(classifier, task.val))
         print(f"accuracy on 'val' in %, n={len(task.val)}\nalone   with it  in the soup")

@@ -105,7 +105,7 @@ def uniform_soup(thetas: Iterable[Weights]) -> dict[str, Tensor]:
 
 
 def held_out_accuracy(classifier: ImageClassifier, split: Split, batch_size: int = 256) -> Callable[[Weights], float]:
-    """Return a function that scores weights: the accuracy, a share in 0..1, that they give on a split.
+    """Return a function that scores weights by what the split reports, as a rule accuracy, a share in 0..1.
 
     Args:
         classifier: what the weights belong to; it is left alone.
@@ -116,7 +116,7 @@ def held_out_accuracy(classifier: ImageClassifier, split: Split, batch_size: int
 
     def score(theta: Weights) -> float:
         model.load_state_dict(dict(theta))
-        return accuracy(batched(model, images, batch_size), split.labels, split.classes).accuracy
+        return split.score(split.predicted(batched(model, images, batch_size))).accuracy
 
     return score
 

@@ -61,7 +61,7 @@ def universe(clip: Clip, tasks: Sequence[Task], seed: int = 0, shares: tuple[flo
         shares: of the classes that train and that choose alpha; the others are for the test.
 
     Raises:
-        UserError: a part has too few pictures to retrieve anything.
+        UserError: a part has too few pictures to retrieve anything, or a split more than memory holds.
     """
     names = sorted({name for task in tasks for name in task.class_names})
     order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
@@ -87,7 +87,11 @@ def _collect(clip: Clip, source: Sequence[tuple[Task, Split]], part: int, part_o
     for task, split in source:
         rows = [i for i, c in enumerate(split.labels.tolist()) if part_of[task.class_names[c]] == part]
         if rows:
-            images.append(pixels(clip, split.select(rows)))
+            decoded = pixels(clip, split.select(rows))
+            if not isinstance(decoded, Tensor):
+                raise UserError(f"the {len(rows)} pictures of {split.name!r} of task {task.name!r} do not fit into memory "
+                                "together; give smaller tasks")
+            images.append(decoded)
             labels += [number[task.class_names[split.labels[i]]] for i in rows]
     counts = pd.Series(labels, dtype=int).value_counts()
     keep = [i for i, c in enumerate(labels) if part == 0 or counts[c] > 1]

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from wiseft_lite import Recipe, accuracy, interpolate, predict
+from wiseft_lite import Recipe, accuracy, finetune, interpolate, predict
 from wiseft_lite.experiments import ch13
 from wiseft_lite.soups import uniform_soup
 
@@ -72,7 +72,12 @@ def test_random_heads_are_as_long_as_the_zero_shot_head_and_differ(theta_0):
     torch.testing.assert_close(first.norm(dim=1), length.expand(len(first)))
 
 
-def test_pairs_of_one_start_and_of_two(world):
-    heads = world[3]
+def test_pairs_of_one_start_and_of_two(world, theta_0, task):
+    kitchen, _, _, heads = world
     assert heads["heads"].tolist() == ["zero-shot", "one random", "one random", "two random", "two random"]
-    assert (heads.filter(like="_alone").to_numpy() >= 0).all() and (heads.filter(like="_soup").to_numpy() <= 100).all()
+    recipes = [replace(FEW["lr 0.01"], seed=seed) for seed in (0, 1)]
+    starts = [ch13.with_random_head(theta_0, k) for k in (0, 1)]
+    (aa, ab), (ba, bb) = ([finetune(start, task, recipe).state_dict() for recipe in recipes] for start in starts)
+    for row, two in zip((1, 2, 3, 4), ((aa, ab), (ba, bb), (aa, bb), (ba, ab))):
+        assert heads.loc[row, "test_soup"] == kitchen.taste(uniform_soup(two))["test"]
+        assert heads.loc[row, "test_alone"] == pytest.approx(sum(kitchen.taste(theta)["test"] for theta in two) / 2)

@@ -23,10 +23,11 @@ from torch import nn
 
 from wiseft_lite import (Recipe, Split, Task, UserError, compatible, difference, export_open_clip, finetune,
                          import_checkpoint, import_clip, interpolate, linear_probe, load, predict, save, sweep)
+from wiseft_lite.cache import cache_folder
 from wiseft_lite.cli import main
 from wiseft_lite.digest import digest, file_sha256
 from wiseft_lite.results import read_results, write_results
-from wiseft_lite.runs import cache_folder, trained
+from wiseft_lite.runs import trained
 from wiseft_lite.tasks import icons
 from wiseft_lite.training import fit
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from wiseft_lite import Recipe, UserError, finetune
-from wiseft_lite.runs import cache_folder, fingerprint, trained
+from wiseft_lite.cache import cache_folder
+from wiseft_lite.runs import fingerprint, trained
 
 RECIPE = Recipe(epochs=1, batch_size=16)
 

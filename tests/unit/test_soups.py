@@ -12,6 +12,7 @@ from wiseft_lite import UserError, average, interpolate, predict, save
 from wiseft_lite.learned_soups import LEARNED, Mixture, learned_soup
 from wiseft_lite.metrics import accuracy
 from wiseft_lite.soups import NoAliases, Stored, greedy_ensemble, greedy_soup, held_out_accuracy, uniform_soup
+from wiseft_lite.tasks.scoring import WorstGroup
 
 
 def model(seed, size=5, dtype=torch.float32):
@@ -141,6 +142,13 @@ def test_a_greedy_soup_is_never_worse_on_its_split_and_repeats(theta_0, tuned, t
     close(soup, average([thetas[i] for i in trace["model"][trace["kept"]]]))
     with pytest.raises(UserError, match="no models"):
         greedy_soup([], score)
+
+
+def test_a_split_is_scored_by_what_it_reports(theta_0, task):
+    first_only = replace(task.val, measure=WorstGroup(("a",) + (None,) * (len(task.val) - 1)))
+    one = predict(theta_0, task.val)[:1].argmax(1) == task.val.labels[:1]
+    assert held_out_accuracy(theta_0, first_only)(theta_0.state_dict()) == float(one)
+    assert held_out_accuracy(theta_0, task.val)(theta_0.state_dict()) not in (0, 1)
 
 
 def test_a_greedy_soup_of_one_model_is_a_copy_of_it():

@@ -52,6 +52,12 @@ def test_the_parts_share_no_class_and_a_name_in_two_tasks_is_one_class(world, ta
     assert all(len(p.images) == len(p.labels) for p in (world.train, world.val, world.test))
 
 
+def test_pictures_that_memory_does_not_hold_are_refused_by_name(clip, tasks, monkeypatch):
+    monkeypatch.setattr("wiseft_lite.features.HELD", 1000)
+    with pytest.raises(UserError, match="pictures of 'train' of task 'one' do not fit into memory together"):
+        universe(clip, tasks, seed=0)
+
+
 def test_labels_of_training_are_those_of_the_prompts(clip, tasks, world):
     for k, prompt in enumerate(world.prompts):
         name = prompt.removeprefix("an icon of a ").removesuffix(".")
