@@ -12,6 +12,8 @@ from wiseft_lite.soups import uniform_soup
 FEW = {"lr 0.01": Recipe(epochs=2, lr=1e-2, batch_size=16), "lr 0.02": Recipe(epochs=2, lr=2e-2, batch_size=16),
        "lr 1": Recipe(epochs=1, lr=1.0, batch_size=16)}
 
+SHARES = []  # of the mixtures that the run made
+
 
 def test_the_pool_spans_the_rates_and_its_fast_ones_are_named():
     assert len(ch13.RECIPES) == 13 and sorted(ch13.TOO_FAST) == ["lr 0.0007", "lr 0.002", "lr 0.004"]
@@ -25,6 +27,7 @@ def world(theta_0, task, tmp_path_factory):
         patch.setattr(ch13, "TOO_FAST", ["lr 1"])
         patch.setattr(ch13, "COLUMNS", ("val", "test", "shifts"))
         patch.setattr(ch13, "Recipe", lambda seed: replace(FEW["lr 0.01"], seed=seed))
+        patch.setattr(ch13, "interpolate", lambda zero, one, alpha: SHARES.append(alpha) or interpolate(zero, one, alpha))
         kitchen = ch13.Kitchen(theta_0, task)
         thetas = ch13.ingredients(theta_0, task, FEW, seed=3)
         yield kitchen, thetas, ch13.cook(kitchen, theta_0, thetas, "3"), ch13.pairs(theta_0, task, kitchen)
@@ -54,9 +57,11 @@ def test_each_dish_is_what_its_name_says(world, theta_0):
     half = interpolate(theta_0.state_dict(), everything, 0.5)
     gentle = uniform_soup(thetas[name] for name in ("lr 0.01", "lr 0.02"))
     for dish, theta in (("uniform", everything), ("uniform, half way", half), ("uniform, gentle rates", gentle)):
-        assert table.loc[dish, "test"] == kitchen.taste(theta)["test"], dish
+        for column, score in kitchen.taste(theta).items():
+            assert column not in table or table.loc[dish, column] == score, (dish, column)
     assert table["models"].to_dict() | {"uniform": 3, "uniform, gentle rates": 2, "best": 1, "ensemble": 3} \
         == table["models"].to_dict()
+    assert len(SHARES) == 4 and set(SHARES) == {0.5}
     assert table.loc["greedy", "models"] == traces["kept"].sum() and set(traces["recipe"]) == set(FEW)
     assert table.loc["greedy", "val"] >= table.loc["best", "val"]
     assert table.loc["ensemble", "passes"] == 3 and table.loc["learned", "passes"] == 1

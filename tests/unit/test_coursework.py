@@ -203,3 +203,11 @@ def test_the_grader_reads_like_the_rest_of_the_house():
         assert len(path.read_text().splitlines()) <= 220, path
         ast.parse(path.read_text())
     assert Path(build.OUT).is_relative_to(build.ROOT / "build")
+
+
+def test_a_number_that_comes_twice_is_named_in_both_rows():
+    assignment = marks.Assignment("a1", {}, {"q1": {"points": 2, "manual": False, "title": "One"}})
+    rows = marks.table([marks.Result(f"{file}.ipynb", "graded", student=number) for file, number in
+                        (("b", 7), ("a", 7), ("c", 8), ("d", ""))], assignment)
+    assert [row["file"][0] for row in rows] == ["a", "b", "c", "d"]
+    assert ["2 submissions have this student number" in row["note"] for row in rows] == [True, True, False, False]

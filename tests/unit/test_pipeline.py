@@ -4,12 +4,13 @@ import copy
 import json
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
 
-from wiseft_lite import Recipe, UserError, load, predict, save, summary
+from wiseft_lite import Recipe, UserError, commands, load, predict, save, summary
 from wiseft_lite.cli import main
 from wiseft_lite.features import pixels
 from wiseft_lite.losses import cross_entropy
@@ -132,3 +133,13 @@ def test_run_says_a_warning_of_the_check_in_one_line(shapes, clip_folder, tmp_pa
     monkeypatch.setattr("wiseft_lite.connectivity.connected", lambda *_: warnings.warn("not connected"))
     assert main(["run", "--model", f"local-dir:{clip_folder}", "--kinds", "end-to-end", "--out", str(tmp_path / "x")]) == 0
     assert "\nwiseft-lite: not connected\n" in capsys.readouterr().err
+
+
+def test_a_gpu_is_taken_where_there_is_one_and_asked_for_in_vain_where_there_is_none(monkeypatch):
+    asked = lambda device: commands.device_of(SimpleNamespace(device=device))  # noqa: E731
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert asked(None) == "cuda" and asked("cpu") == "cpu"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert asked(None) == "cpu"
+    with pytest.raises(UserError, match="torch finds no GPU"):
+        asked("cuda")
