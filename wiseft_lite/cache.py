@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from wiseft_lite import distributed
 from wiseft_lite.errors import UserError
 
 
@@ -18,7 +19,10 @@ def cache_folder() -> Path:
 
 @contextmanager
 def entry(name: str) -> Iterator[Path]:
-    """Give the path of an entry, which may not be there yet, while no other process has it.
+    """Give the path of an entry, which may not be there yet, while no other program has it.
+
+    Of the processes of one launch (see ``distributed``) only the main one holds the lock: they work on the entry
+    together, and would wait for each other if each wanted it for itself.
 
     Args:
         name: what it holds and the ``digest`` of all that it depends on.
@@ -29,6 +33,9 @@ def entry(name: str) -> Iterator[Path]:
     from filelock import FileLock
 
     path = cache_folder() / name
+    if not distributed.is_main():
+        yield path
+        return
     lock = FileLock(f"{path}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,10 +6,13 @@ import argparse
 import os
 import sys
 import warnings
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 
 from wiseft_lite import __version__, commands, embed_command, soup_command
 from wiseft_lite.errors import UserError
+
+DIVIDED = (commands.run, commands.train, commands.evaluate, commands.sweep)  # by several processes; others run in one
 
 
 def parser() -> argparse.ArgumentParser:
@@ -45,6 +48,8 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--augment", help="none, crop or strong; the recipe's own if not given")
         sub.add_argument("--pieces", type=int, metavar="N",
                          help="hold N images of a batch at a time: the same gradient with less of a GPU's memory")
+        sub.add_argument("--checkpointing", action="store_true",
+                         help="keep less of each image and compute it again: the same gradient with less of a GPU's memory")
 
     def takes_splits(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--splits", help="comma-separated; test and every shift if not given")
@@ -61,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
                   "results/demo")
     takes_model(sub)
     sub.add_argument("--seed", type=int, default=0, help="seed of the fine-tuning")
-    sub.set_defaults(task="iconshift", data=None, kinds=None, resume=True, pieces=None)
+    sub.set_defaults(task="iconshift", data=None, kinds=None, resume=True, pieces=None, checkpointing=False)
     sub = command("run", commands.run, "the whole method on a task: zero-shot, probe and fine-tuning, the line "
                   "between them, figure and checkpoints", "results/run")
     takes_model(sub)
@@ -81,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
         takes_task(sub)
         if name != "zeroshot":
             takes_recipe(sub)
-            sub.set_defaults(pieces=None)
+            sub.set_defaults(pieces=None, checkpointing=False)
     fine_tunes(sub)
     sub = command("evaluate", commands.evaluate, "measure a checkpoint on the splits of a task",
                   "results/evaluate.jsonl")
@@ -138,17 +143,31 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     if "DISPLAY" not in os.environ:
         os.environ.setdefault("MPLBACKEND", "agg")
+    name, number = "wiseft-lite", int(os.environ.get("RANK", 0))  # a launcher sets it in each of its processes
+    if number and args.run not in DIVIDED:
+        return 0
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), ExitStack() as silence:
             warnings.showwarning = lambda message, *_, **__: print(f"wiseft-lite: {message}", file=sys.stderr)
-            args.run(args)
+            if number:  # what all processes would say, the main one says
+                name = f"wiseft-lite, process {number}"
+                warnings.simplefilter("ignore")
+                silence.enter_context(redirect_stdout(silence.enter_context(open(os.devnull, "w"))))
+            if args.run in DIVIDED:
+                from wiseft_lite import distributed
+
+                distributed.start(args.device)
+                args.run(args)
+                distributed.stop()
+            else:
+                args.run(args)
     except UserError as error:
-        print(f"wiseft-lite: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 2
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's; it may not even be imported
             raise
-        print("wiseft-lite: the memory of the GPU is full; hold fewer images at a time with --pieces 16, or take a "
-              "smaller model", file=sys.stderr)
+        print(f"{name}: the memory of the GPU is full; hold fewer images at a time with --pieces 16, keep less of each "
+              "with --checkpointing, or take a smaller model", file=sys.stderr)
         return 2
     return 0

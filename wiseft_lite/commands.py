@@ -35,7 +35,7 @@ def recipe_of(args: argparse.Namespace, base):
 
 def run(args: argparse.Namespace) -> None:
     """demo and run: the whole method on one task, with a table, a figure and the checkpoints."""
-    from wiseft_lite import checkpoints, connectivity, encoders, pipeline, tasks, zeroshot
+    from wiseft_lite import checkpoints, connectivity, distributed, encoders, pipeline, tasks, zeroshot
     from wiseft_lite.figures import save
 
     check_new(args.out, args.overwrite)
@@ -43,19 +43,22 @@ def run(args: argparse.Namespace) -> None:
     recipes = pipeline.recipes_for(args.model)
     kinds = args.kinds.split(",") if args.kinds else list(recipes)
     recipes = {kind: recipe_of(args, recipes[kind]) if kind == "end-to-end" else recipes.get(kind) for kind in kinds}
-    task = tasks.load_task(args.task, args.data)
-    zero_shot = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, device_of(args)), task)
+    with distributed.main_first():
+        task = tasks.load_task(args.task, args.data)
+        zero_shot = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, device_of(args)), task)
     print(f"{task.name}: {len(task.class_names)} classes, {len(task.train)} training images; zero-shot model "
           f"{args.model} on {device_of(args)}")
     states = args.out.with_name(f"{args.out.name}.states")
     models, table = pipeline.walk(zero_shot, task, recipes, folder=states, resume=args.resume, progress=True,
-                                  pieces=args.pieces)
+                                  pieces=args.pieces, checkpointing=args.checkpointing)
     for kind, part in table.groupby("kind", sort=False):
         connectivity.connected(zero_shot, models[kind], task.val)
         print(f"\n{kind}: accuracy in % at each alpha (0 zero-shot, 1 fine-tuned)")
         show_table(part)
     print("\nalpha chosen without a test image (half: the paper's advice; val: the best on val), accuracy in %")
     show_choices(pipeline.choices(table))
+    if not distributed.is_main():
+        return
     with checkpoints.new_folder(args.out, args.overwrite, mark="results.jsonl") as folder:
         write_results(table.assign(model=args.model, task=task.name), folder / "results.jsonl")
         for name, figure in pipeline.draw(table, f"{task.name}, {args.model}").items():
@@ -101,30 +104,38 @@ def _splits(args: argparse.Namespace, task) -> dict:
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    from wiseft_lite import checkpoints, tasks
+    from wiseft_lite import checkpoints, distributed, tasks
 
     check_new(args.out, args.overwrite)
-    task = tasks.load_task(args.task, args.data)
-    splits = _splits(args, task)
-    table = report(checkpoints.load(args.checkpoint, device_of(args), task.class_names), splits)
+    with distributed.main_first():
+        task = tasks.load_task(args.task, args.data)
+        splits = _splits(args, task)
+        classifier = checkpoints.load(args.checkpoint, device_of(args), task.class_names)
+    table = report(classifier, splits)
+    if not distributed.is_main():
+        return
     write_results(table.assign(model=str(args.checkpoint), task=task.name), args.out)
     print(f"written: {args.out}")
 
 
 def train(args: argparse.Namespace) -> None:
     """zeroshot, probe and finetune: make a classifier, measure it, save it."""
-    from wiseft_lite import checkpoints, encoders, pipeline, tasks, zeroshot
+    from wiseft_lite import checkpoints, distributed, encoders, pipeline, tasks, zeroshot
 
     kind = {"zeroshot": None, "probe": "probe", "finetune": "end-to-end"}[args.command]
     recipe = recipe_of(args, pipeline.recipes_for(args.model)[kind]) if kind else None
     check_new(args.out, args.overwrite)
-    task = tasks.load_task(args.task, args.data)
-    classifier = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, device_of(args)), task)
+    with distributed.main_first():
+        task = tasks.load_task(args.task, args.data)
+        classifier = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, device_of(args)), task)
     states = args.out.with_name(f"{args.out.name}.states")
     if kind:
-        classifier = pipeline.TRAINERS[kind](classifier, task, recipe, objective=pipeline.objective(kind, args.pieces),
-                                             progress=True, folder=states, resume=args.resume)
+        objective = pipeline.objective(kind, args.pieces, args.checkpointing)
+        classifier = pipeline.TRAINERS[kind](classifier, task, recipe, objective=objective, progress=True, folder=states,
+                                             resume=args.resume)
     metrics = dict(report(classifier, task.evaluation)[["split", "accuracy"]].itertuples(index=False))
+    if not distributed.is_main():
+        return
     checkpoints.save(classifier, args.out, recipe=recipe, metrics=metrics, overwrite=args.overwrite)
     shutil.rmtree(states, ignore_errors=True)
     print(f"written: {args.out}")
@@ -159,17 +170,20 @@ def export(args: argparse.Namespace) -> None:
 
 
 def sweep(args: argparse.Namespace) -> None:
-    from wiseft_lite import checkpoints, connectivity, sweeps, tasks
+    from wiseft_lite import checkpoints, connectivity, distributed, sweeps, tasks
 
     check_new(args.out, args.overwrite)
     alphas = _alphas(args.alphas)
-    task = tasks.load_task(args.task, args.data)
-    splits = _splits(args, task)
-    zero_shot, fine_tuned = (checkpoints.load(folder, device_of(args), task.class_names)
-                             for folder in (args.zero_shot, args.fine_tuned))
+    with distributed.main_first():
+        task = tasks.load_task(args.task, args.data)
+        splits = _splits(args, task)
+        zero_shot, fine_tuned = (checkpoints.load(folder, device_of(args), task.class_names)
+                                 for folder in (args.zero_shot, args.fine_tuned))
     connectivity.connected(zero_shot, fine_tuned, task.val)
     table = sweeps.sweep(zero_shot, fine_tuned, splits, alphas, progress=True, passes=args.passes)
     show_table(table)
+    if not distributed.is_main():
+        return
     write_results(table, args.out)
     print(f"written: {args.out}")
 

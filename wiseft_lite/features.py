@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from wiseft_lite import distributed
 from wiseft_lite.cache import entry
 from wiseft_lite.digest import digest
 from wiseft_lite.errors import UserError
@@ -109,13 +110,18 @@ def pieces(inputs: Tensor | Decoded, batch_size: int) -> Iterator[Tensor]:
 
 
 @torch.inference_mode()
-def _run(classifier: ImageClassifier, function, images: Tensor | Decoded, batch_size: int) -> Tensor:
+def _run(classifier: ImageClassifier, function, split: Split, images: Tensor | Decoded | None,
+         batch_size: int) -> Tensor:
+    """What a function makes of every image; several processes take their turns, each decoding its own images."""
+    turns = distributed.Turns(len(split), batch_size)
+    if images is None or distributed.count() > 1:
+        images = pixels(classifier, turns.of(split))
     device = next(classifier.parameters()).device
     was_training = classifier.training
     classifier.eval()
     parts = [function(batch.to(device)).float().cpu() for batch in images.split(batch_size)]
     classifier.train(was_training)
-    return torch.cat(parts)
+    return turns.whole(torch.cat(parts))
 
 
 def encode(classifier: ImageClassifier, split: Split, batch_size: int = 256,
@@ -132,21 +138,24 @@ def encode(classifier: ImageClassifier, split: Split, batch_size: int = 256,
         batch_size: images a forward pass.
         images: what ``pixels`` returned for them, if they are decoded already.
     """
-    content, encoder = split.content(), classifier.encoder
-    if content is None and images is None:
-        images = pixels(classifier, split)
-    pictures = (content, classifier.preprocess)
-    if content is None:
-        pictures = tuple(digest(piece) for piece in pieces(images, batch_size))
-    device = next(classifier.parameters()).device.type
-    name = digest(ImageClassifier.encode, repr(encoder), encoder.state_dict(), pictures, batch_size, device,
-                  torch.__version__)
-    with entry(f"features-{name}.safetensors") as path:
+    def named() -> str:
+        nonlocal images
+        content, encoder = split.content(), classifier.encoder
+        if content is None and images is None:
+            images = pixels(classifier, split)
+        pictures = (content, classifier.preprocess)
+        if content is None:
+            pictures = tuple(digest(piece) for piece in pieces(images, batch_size))
+        device = next(classifier.parameters()).device.type
+        return digest(ImageClassifier.encode, repr(encoder), encoder.state_dict(), pictures, batch_size, device,
+                      torch.__version__)
+
+    with entry(f"features-{distributed.from_main(named)}.safetensors") as path:
         features = _read(path)
-        if features is None:
-            images = pixels(classifier, split) if images is None else images
-            features = _run(classifier, classifier.encode, images, batch_size).clone()  # no inference tensor: it trains
-            _write(path, features)
+        if not distributed.every(features is not None):
+            features = _run(classifier, classifier.encode, split, images, batch_size).clone()  # no inference tensor: it trains
+            if distributed.is_main():
+                _write(path, features)
     return features, split.labels
 
 
@@ -174,4 +183,4 @@ def _write(path: Path, features: Tensor) -> None:
 
 def predict(classifier: ImageClassifier, split: Split, batch_size: int = 256) -> Tensor:
     """Return logits ``[n, C]`` on the CPU, in eval mode, without augmentation."""
-    return _run(classifier, classifier, pixels(classifier, split), batch_size)
+    return _run(classifier, classifier, split, None, batch_size)

@@ -86,17 +86,32 @@ def distillation(teacher: nn.Module, share: float) -> Objective:
     return objective
 
 
-def in_bfloat16(objective: Objective, device: torch.device) -> Objective:
-    """Return the objective computed in bfloat16 if the device is a GPU with units for it, else the objective itself.
+def half(device: torch.device) -> torch.dtype | None:
+    """Return the 16-bit type that a device has fast units for; None if it has none.
 
-    Weights, their gradients and AdamW's moments stay in float32. The units came with compute capability 8.0; older
-    GPUs only emulate bfloat16, which is slower than float32.
+    GPUs have them for bfloat16 from compute capability 8.0 on, and for float16 from 7.0 on (V100, T4), where bfloat16
+    is emulated and slow. float16 holds no number below 6e-8, so its loss must be scaled; see ``training.fit``.
+
+    Example:
+        >>> half(torch.device("cpu")) is None
+        True
     """
-    if device.type != "cuda" or torch.cuda.get_device_capability(device) < (8, 0):
+    if device.type != "cuda":
+        return None
+    capability = torch.cuda.get_device_capability(device)
+    return torch.bfloat16 if capability >= (8, 0) else torch.float16 if capability >= (7, 0) else None
+
+
+def in_precision(objective: Objective, device: torch.device, precision: torch.dtype | None) -> Objective:
+    """Return the objective computed in a 16-bit type where torch holds that to be safe; None is the objective itself.
+
+    Source: Micikevicius et al. 2018, "Mixed precision training".
+    """
+    if precision is None:
         return objective
 
     def mixed(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, precision):
             return objective(model, inputs, labels)
 
     return mixed

@@ -10,7 +10,7 @@ import pandas as pd
 from wiseft_lite.errors import UserError
 from wiseft_lite.figures import Figure, alpha_curves, frontier
 from wiseft_lite.losses import Objective, cross_entropy
-from wiseft_lite.memory import in_pieces
+from wiseft_lite.memory import checkpointed, in_pieces
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.sweeps import sweep
 from wiseft_lite.tasks import Task
@@ -28,13 +28,17 @@ def recipes_for(model: str) -> dict[str, Recipe]:
     return {"probe": PROBE, "end-to-end": Recipe() if model == "iconclip" else ONE_GPU}
 
 
-def objective(kind: str, pieces: int | None) -> Objective:
-    """Cross-entropy, for end-to-end training in pieces of so many images if a number is given."""
-    return in_pieces(cross_entropy, pieces) if pieces is not None and kind == "end-to-end" else cross_entropy
+def objective(kind: str, pieces: int | None, checkpointing: bool = False) -> Objective:
+    """Cross-entropy; for end-to-end training with less memory if asked, see ``memory.in_pieces`` and ``checkpointed``."""
+    if kind != "end-to-end":
+        return cross_entropy
+    chosen = checkpointed(cross_entropy) if checkpointing else cross_entropy
+    return chosen if pieces is None else in_pieces(chosen, pieces)
 
 
 def walk(zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], *, folder: str | Path | None = None,
-         resume: bool = True, progress: bool = False, pieces: int | None = None) -> tuple[dict[str, ImageClassifier], pd.DataFrame]:
+         resume: bool = True, progress: bool = False, pieces: int | None = None,
+         checkpointing: bool = False) -> tuple[dict[str, ImageClassifier], pd.DataFrame]:
     """Train one model of each kind from the zero-shot classifier and measure the line to it.
 
     Args:
@@ -45,6 +49,7 @@ def walk(zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], 
         resume: False throws the states away.
         progress: show bars.
         pieces: images that fine-tuning holds at a time, for a GPU with little memory; see ``memory.in_pieces``.
+        checkpointing: fine-tuning keeps less of each image; see ``memory.checkpointed``.
 
     Returns:
         The models by kind, and one row for each kind, alpha and split: ``kind, alpha, split, accuracy, n, low, high``.
@@ -60,8 +65,8 @@ def walk(zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], 
     models, tables = {}, []
     for kind, recipe in recipes.items():
         place = None if folder is None else Path(folder) / kind
-        models[kind] = TRAINERS[kind](zero_shot, task, recipe, objective=objective(kind, pieces), progress=progress,
-                                      folder=place, resume=resume)
+        models[kind] = TRAINERS[kind](zero_shot, task, recipe, objective=objective(kind, pieces, checkpointing),
+                                      progress=progress, folder=place, resume=resume)
         table = sweep(zero_shot, models[kind], {"val": task.val, **task.evaluation}, progress=progress)
         tables.append(table.assign(kind=kind))
     columns = ["kind", "alpha", "split", "accuracy", "n", "low", "high"]

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from wiseft_lite import distributed
 from wiseft_lite.digest import digest, file_sha256
 from wiseft_lite.errors import UserError
 
@@ -25,15 +26,16 @@ class States:
     """The states of one run in a folder: the newest and the one before it, each whole or not there at all.
 
     A state is one file, ``RUN-STEP-HASH.safetensors``. It holds the weights, AdamW's moments, the order of the
-    epoch's inputs, the random states and the averages; its header says in JSON what wrote it. A run finds its
-    own states by its name and never looks at another's. The bits of the end are the same on a CPU with the same
-    number of threads and the same torch.
+    epoch's inputs, the random states, the averages and the loss's scale; its header says in JSON what wrote it. A run
+    finds its own states by its name and never looks at another's. The bits of the end are the same on a CPU with the
+    same number of threads and processes and the same torch. Of several processes the main one writes and all read.
 
     Args:
         folder: where to; it is made when it is needed. None keeps nothing, at no cost.
         parts: what the end depends on beside the model and the kind of averages; their ``digest`` is ``RUN``.
         model: what is trained, as it is at the start.
         optimizer: what trains it.
+        scaler: of the loss, for float16; one that is not enabled has no state.
         averages: is called after each step; it has ``state_dict`` and ``load_state_dict`` with flat dicts of
             tensors, like ``MovingAverages``.
 
@@ -42,7 +44,7 @@ class States:
     """
 
     def __init__(self, folder: str | Path | None, parts: Sequence[Any], model: nn.Module,
-                 optimizer: torch.optim.Optimizer, averages: Any = None):
+                 optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, averages: Any = None):
         self.folder = None if folder is None else Path(folder)
         if self.folder is None:
             return
@@ -50,7 +52,7 @@ class States:
             raise UserError(f"{getattr(averages, '__qualname__', type(averages).__qualname__)} cannot be resumed: "
                             "give it state_dict and load_state_dict, or train without a folder")
         self.run = digest(*parts, model, type(averages))
-        self.model, self.optimizer, self.averages = model, optimizer, averages
+        self.model, self.optimizer, self.scaler, self.averages = model, optimizer, scaler, averages
         self._due = time.monotonic() + SECONDS
 
     def _files(self) -> list[Path]:
@@ -67,27 +69,37 @@ class States:
         """
         if self.folder is None:
             return 0, None
+        name = distributed.from_main(lambda: self._newest(resume))
+        if name is None:
+            return 0, None
+        path, step = self.folder / name, int(name.split("-")[1])
+        if not path.exists():
+            raise UserError(f"process {distributed.rank()} cannot see {path}, which the main process can; let all machines "
+                            "share that folder")
+        order, made = self._load(path)
+        if distributed.is_main():
+            print(f"The training goes on after step {step}, from {path}", flush=True)
+            if made != _made():
+                print(f"It began under {made} and goes on under {_made()}: the last bits may differ.", flush=True)
+        return step, order
+
+    def _newest(self, resume: bool) -> str | None:
+        """The name of the newest whole state; what is damaged, half written or no longer wanted is thrown away."""
         for path in [*self.folder.glob(f"{self.run}-*.part"), *(() if resume else self._files())]:
             path.unlink(missing_ok=True)
         for path in self._files():
-            _, step, sha = path.stem.split("-")
-            if file_sha256(path)[:16] != sha:
-                warnings.warn(f"{path} is damaged and was thrown away; the state before it is taken", stacklevel=3)
-                path.unlink()
-                continue
-            order, made = self._load(path)
-            print(f"The training goes on after step {int(step)}, from {path}", flush=True)
-            if made != _made():
-                print(f"It began under {made} and goes on under {_made()}: the last bits may differ.", flush=True)
-            return int(step), order
+            if file_sha256(path)[:16] == path.stem.split("-")[2]:
+                return path.name
+            warnings.warn(f"{path} is damaged and was thrown away; the state before it is taken", stacklevel=6)
+            path.unlink()
         if any(self.folder.glob("*.safetensors")):
             print(f"{self.folder} holds states of other runs (another recipe, start, data or code); they are left "
                   "alone and this run begins anew.", flush=True)
-        return 0, None
+        return None
 
     def keep(self, step: int, order: Tensor) -> None:
         """Write the state before step ``step`` if it is time; the training goes on when that fails."""
-        if self.folder is None or time.monotonic() < self._due:
+        if self.folder is None or time.monotonic() < self._due or not distributed.is_main():
             return
         started = time.monotonic()
         try:
@@ -123,6 +135,8 @@ class States:
             tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in moments.items()}
         if self.averages is not None:
             tensors |= {f"averages.{name}": tensor for name, tensor in self.averages.state_dict().items()}
+        tensors |= {f"scaler.{name}": torch.tensor(value, dtype=torch.float64)
+                    for name, value in self.scaler.state_dict().items()}
         tensors |= {"order": order, "random.cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
             tensors |= {f"random.cuda.{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
@@ -147,15 +161,18 @@ class States:
         self.model.load_state_dict(groups["model"])
         settings = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": dict(moments), "param_groups": settings})
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict({name: value.item() for name, value in groups["scaler"].items()})
         torch.set_rng_state(groups["random"].pop("cpu"))
         for name, state in groups["random"].items():
-            if torch.cuda.is_available():
-                torch.cuda.set_rng_state(state, int(name.removeprefix("cuda.")))
+            number = int(name.removeprefix("cuda."))
+            if number < torch.cuda.device_count():  # it may go on where there are fewer
+                torch.cuda.set_rng_state(state, number)
         return groups["order"][""], made
 
 
 def _made() -> dict:
-    return {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    return {"torch": torch.__version__, "threads": torch.get_num_threads(), "processes": distributed.count()}
 
 
 def _bits(tensor: Tensor) -> Tensor:

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from wiseft_lite import augmentation, losses, models, training
+from torch import Tensor
+
+from wiseft_lite import augmentation, distributed, losses, models, training
 from wiseft_lite.cache import entry
 from wiseft_lite.checkpoints import read_weights, save
 from wiseft_lite.digest import digest
@@ -43,21 +45,28 @@ def trained(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
     Raises:
         UserError: as ``train`` does, or the cache folder cannot be written.
     """
-    label = getattr(train, "func", train).__name__
-    with entry(f"{task.name}-{label}-{fingerprint(classifier, task, recipe, train)}") as folder:
-        if folder.exists():
-            try:
-                return classifier.with_weights(read_weights(folder)).eval()
-            except UserError:
-                pass  # half a disk or an old version: train again and replace it
+    label, progress = getattr(train, "func", train).__name__, progress and distributed.is_main()
+    name = distributed.from_main(lambda: f"{task.name}-{label}-{fingerprint(classifier, task, recipe, train)}")
+    with entry(name) as folder:
+        known = _known(folder)
+        if distributed.every(known is not None):
+            return classifier.with_weights(known).eval()
         if progress:
             print(f"Training ({label}, {recipe.epochs} epochs, lr {recipe.lr:g}); "
                   "the next run finds it in the cache.", file=sys.stderr, flush=True)
         started = time.time()
         states = Path(f"{folder}.states")
         model = train(classifier, task, recipe, progress=progress, folder=states)
-        save(model, folder, recipe=recipe, overwrite=True)
-        shutil.rmtree(states, ignore_errors=True)
+        if distributed.is_main():
+            save(model, folder, recipe=recipe, overwrite=True)
+            shutil.rmtree(states, ignore_errors=True)
         if progress:
             print(f"done in {time.time() - started:.0f} s", file=sys.stderr)
     return model
+
+
+def _known(folder: Path) -> dict[str, Tensor] | None:
+    try:
+        return read_weights(folder) if folder.exists() else None
+    except UserError:
+        return None  # half a disk or an old version: train again and replace it

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from wiseft_lite import distributed
 from wiseft_lite.chebyshev import interpolated, lobatto_nodes
 from wiseft_lite.errors import UserError
 from wiseft_lite.features import encode, pieces, pixels
@@ -73,8 +74,8 @@ def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier | Mapping[str,
           passes: int | None = None, measures: Mapping[str, Callable[[Tensor, Split], float]] = {}) -> pd.DataFrame:
     """Return the accuracy of every interpolated model on every split.
 
-    Each image is decoded once for all alphas, models and measures, and no more are held in memory than
-    ``features.HELD`` allows. When only the head differs, as for a linear probe, the logits are a straight line in
+    Each image is decoded once for all alphas, models and measures, by one of the processes if several were launched
+    (see ``distributed``), and no more are held in memory than ``features.HELD`` allows. When only the head differs, as for a linear probe, the logits are a straight line in
     alpha, ``f_alpha(x) = (1 - alpha) f_0(x) + alpha f_1(x)``: each image is encoded once on a machine (see
     ``features.encode``), and any number of alphas costs no forward pass more. Otherwise ``passes`` runs the models at
     that many Chebyshev-Lobatto nodes only, and each logit at every alpha is read off the polynomial through its values
@@ -115,10 +116,14 @@ def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier | Mapping[str,
     frozen = {label: same_encoder(zero_shot, model) for label, model in models.items()}
     runs = sum(2 if heads_only else len(points) for heads_only in frozen.values())
     rows = []
-    with tqdm(total=runs * sum(map(len, splits.values())), desc="sweep", unit="image", disable=not progress) as bar:
+    turns = {name: distributed.Turns(len(split), batch_size) for name, split in splits.items()}
+    with tqdm(total=runs * sum(len(mine.rows) for mine in turns.values()), desc="sweep", unit="image",
+              disable=not (progress and distributed.is_main())) as bar:
         for name, split in splits.items():
-            images = None if all(frozen.values()) else pixels(zero_shot, split)
-            features = encode(zero_shot, split, batch_size, images)[0] if any(frozen.values()) else None
+            mine, part = turns[name], turns[name].of(split)
+            images = None if all(frozen.values()) else pixels(zero_shot, part)
+            decoded = images if part is split else None
+            features = mine.of(encode(zero_shot, split, batch_size, decoded)[0]) if any(frozen.values()) else None
             said, doubted, kept = defaultdict(list), defaultdict(list), defaultdict(list)  # one entry for each piece
             for inputs, group in ((features, [m for m in models if frozen[m]]),
                                   (images, [m for m in models if not frozen[m]])):
@@ -137,12 +142,13 @@ def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier | Mapping[str,
                         said[label].append(torch.stack([split.predicted(logits) for logits in curve]))
                         kept[label].append(curve if measures else [])
             for label in models:
-                changed = torch.cat(doubted[label], 1).double().mean(1).tolist() if doubted[label] else alphas
-                for i, predicted in enumerate(torch.cat(said[label], 1)):
+                changed = (mine.whole(torch.cat(doubted[label], 1).double().T).mean(0).tolist() if doubted[label] else
+                           alphas)
+                for i, predicted in enumerate(mine.whole(torch.cat(said[label], 1).T).T):
                     row = {"model": label, "alpha": float(alphas[i]), "split": name}
                     row |= dataclasses.asdict(split.score(predicted))
-                    row |= {key: float(measure(torch.cat([piece[i] for piece in kept[label]]), split))
-                            for key, measure in measures.items()}
+                    logits = mine.whole(torch.cat([piece[i] for piece in kept[label]])) if measures else None
+                    row |= {key: float(measure(logits, split)) for key, measure in measures.items()}
                     rows.append(row | {"changed": changed[i]})
     unasked = [*(["changed"] if passes is None else []), *(["model"] if models is not fine_tuned else [])]
     table = pd.DataFrame(rows).drop(columns=unasked)

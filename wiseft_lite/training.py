@@ -3,99 +3,29 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from wiseft_lite.augmentation import AUGMENTS, augmentation
-from wiseft_lite.errors import UserError, unknown
+from wiseft_lite import distributed
+from wiseft_lite.augmentation import augmentation, transformed
+from wiseft_lite.errors import UserError
 from wiseft_lite.features import batches, encode, pixels
-from wiseft_lite.losses import Objective, cross_entropy, in_bfloat16
+from wiseft_lite.losses import Objective, cross_entropy, half, in_precision
 from wiseft_lite.models import ImageClassifier
+from wiseft_lite.recipes import PAPER, PROBE, Recipe, learning_rate  # noqa: F401
 from wiseft_lite.resume import States
 from wiseft_lite.tasks import Task
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train: AdamW, warm-up, cosine to 0, gradient clipping.
-
-    The defaults are for IconCLIP on IconShift, chosen on its ``val`` split. Of the rates within one standard error of
-    the best there, the largest was taken, so that the cost of fine-tuning can be seen (chapter 5).
-
-    Args:
-        epochs: passes over the training split.
-        lr: peak learning rate.
-        weight_decay: AdamW's, on every weight.
-        batch_size: images a step.
-        warmup: steps if an int, a share of all steps if a float.
-        clip_norm: largest global gradient norm.
-        betas: AdamW's.
-        augment: ``"none"``; ``"crop"``, random square crops of 90 to 100 % of the area, the paper's minimal
-            augmentation; or ``"strong"``, crops of 50 to 100 %, small turns and shears, and erased patches.
-        seed: order of the images and crops.
-
-    Raises:
-        UserError: a value that cannot be meant.
-
-    Source: the paper, appendix D.1 to D.3.
-    """
-
-    epochs: int = 10
-    lr: float = 6e-4
-    weight_decay: float = 0.1
-    batch_size: int = 64
-    warmup: int | float = 0.1
-    clip_norm: float = 1.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    augment: str = "crop"
-    seed: int = 0
-
-    def __post_init__(self):
-        for name in ("epochs", "lr", "batch_size", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"recipe: {name} is {getattr(self, name)}; give a number above 0")
-        if self.augment not in AUGMENTS:
-            raise unknown("augmentation", self.augment, AUGMENTS)
-        if self.weight_decay < 0 or self.warmup < 0:
-            raise UserError("recipe: weight_decay and warmup cannot be negative")
-        if isinstance(self.warmup, float) and self.warmup >= 1:
-            raise UserError(f"recipe: warmup {self.warmup} is a share of the run and must stay below 1; "
-                            f"for steps write the integer {int(self.warmup)}")
-
-
-PAPER = Recipe(lr=3e-5, batch_size=512, warmup=500)  # ViT-B/16 on ImageNet
-PROBE = Recipe(epochs=30, lr=3e-3, weight_decay=0.0, batch_size=128, augment="none")
-
-
-def learning_rate(step: int, total: int, recipe: Recipe) -> float:
-    """Return the learning rate of step ``step`` of ``total``: linear warm-up, then cosine to 0.
-
-    Raises:
-        UserError: the warm-up is as long as the run.
-
-    Example:
-        >>> [round(learning_rate(s, 10, Recipe(lr=1.0, warmup=2)), 2) for s in (0, 1, 2, 6)]
-        [0.5, 1.0, 1.0, 0.5]
-    """
-    warmup = round(recipe.warmup * total) if isinstance(recipe.warmup, float) else recipe.warmup
-    if warmup >= total:
-        raise UserError(f"recipe: {warmup} warm-up steps, but the run has only {total}; "
-                        "give a share such as warmup=0.1")
-    if step < warmup:
-        return recipe.lr * (step + 1) / warmup
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
 
 def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
         objective: Objective = cross_entropy, transform: Callable[[Tensor], Tensor] | None = None,
         progress: bool = False, after_step: Callable[[nn.Module], None] | None = None,
         after_epoch: Callable[[int, nn.Module], None] | None = None,
-        folder: str | Path | None = None, resume: bool = True) -> nn.Module:
+        folder: str | Path | None = None, resume: bool = True,
+        precision: torch.dtype | None = None, shared: bool = False) -> nn.Module:
     """Train ``model`` in place and return it in eval mode.
 
     Args:
@@ -111,9 +41,14 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
         folder: where a state of the run is kept every minute; a run that was cut short goes on from it and ends
             with the same bits. ``after_step`` then needs a state too, as ``MovingAverages`` has; see ``resume``.
         resume: False throws the state away and begins anew.
+        precision: what the objective is computed in, see ``losses.half``; weights, their gradients and AdamW's
+            moments keep their own type. With float16 the loss is scaled, and a step that overflows is left out.
+        shared: the processes of a launch (see ``distributed``) take a part of each batch and add up their gradients.
+            The objective must then be a mean over inputs that are judged alone and draw nothing, and ``transform`` one
+            of ``augmentation``. If False each process trains on whole batches. All end with the same weights.
 
     Raises:
-        UserError: the loss or a weight is not finite, or ``after_step`` cannot be resumed.
+        UserError: the loss or a weight is not finite, ``after_step`` cannot be resumed, or the model cannot be shared.
     """
     from tqdm import tqdm
 
@@ -123,9 +58,13 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
     an_epoch = -(-len(inputs) // recipe.batch_size)
     total = recipe.epochs * an_epoch
     learning_rate(0, total, recipe)
-    states = States(folder, (fit, learning_rate, recipe, inputs, labels, objective, transform), model, optimizer,
-                    after_step)
-    bar = tqdm(total=total, desc="training", unit="step", disable=not progress)
+    scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
+    states = States(folder, (fit, learning_rate, recipe, inputs, labels, objective, transform, precision), model,
+                    optimizer, scaler, after_step)
+    objective = in_precision(objective, device, precision)
+    if shared and distributed.count() > 1:
+        objective = _drawing_nothing(model, objective)
+    bar = tqdm(total=total, desc="training", unit="step", disable=not (progress and distributed.is_main()))
     model.train()
     with torch.random.fork_rng(), bar:  # the caller's random state is left as it was
         torch.manual_seed(recipe.seed)
@@ -134,26 +73,35 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
         for epoch in range(step // an_epoch, recipe.epochs):
             order = torch.randperm(len(inputs)) if order is None else order
             groups = order.split(recipe.batch_size)[step % an_epoch:]
-            for rows, batch in zip(groups, batches(inputs, groups), strict=True):
+            shares = [distributed.share(len(rows)) if shared else (slice(0, len(rows)), 1.0) for rows in groups]
+            own = [rows[part] for rows, (part, _) in zip(groups, shares)]
+            for group, (part, weight), rows, batch in zip(groups, shares, own, batches(inputs, own), strict=True):
                 states.keep(step, order)
                 batch = batch.to(device)  # before the crops, which a GPU then cuts
                 if transform is not None:
-                    batch = torch.stack([transform(x) for x in batch])
-                loss = objective(model, batch, labels[rows].to(device))
-                if not torch.isfinite(loss):
-                    raise UserError(f"the loss is {loss.item()} at step {step + 1} of {total}; "
+                    batch = transformed(transform, batch, part, len(group))
+                loss = weight * objective(model, batch, labels[rows].to(device))
+                total_loss = loss.detach().clone()
+                if shared:
+                    distributed.sum_([total_loss])
+                if not torch.isfinite(total_loss):
+                    raise UserError(f"the loss is {total_loss.item()} at step {step + 1} of {total}; "
                                     f"lower the learning rate (it is {recipe.lr:g})")
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(step, total, recipe)
+                for settings in optimizer.param_groups:
+                    settings["lr"] = learning_rate(step, total, recipe)
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
+                scaler.scale(loss).backward()
+                if shared:
+                    distributed.sum_(p.grad for p in model.parameters() if p.grad is not None)
+                scaler.unscale_(optimizer)
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-                optimizer.step()
+                scaler.step(optimizer)
+                scaler.update()
                 step += 1
                 if after_step is not None:
                     after_step(model)
                 bar.update()
-                bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+                bar.set_postfix(loss=f"{total_loss.item():.3f}", refresh=False)
             order = None
             if after_epoch is not None:
                 with torch.random.fork_rng():  # watching must not change what is watched
@@ -161,7 +109,34 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
                 model.train()
     if not all(torch.isfinite(p).all() for p in model.parameters()):
         raise UserError(f"the last step gave weights that are not finite; lower the rate (it is {recipe.lr:g})")
+    if not shared:
+        distributed.same_(model.state_dict().values())
     return model.eval()
+
+
+def _drawing_nothing(model: nn.Module, objective: Objective) -> Objective:
+    """The same objective for a part of a batch, refused where it would not be a part of the whole batch's.
+
+    Batch norm looks at the other inputs of its batch. What draws random numbers, such as dropout, would draw others
+    than on the whole batch, and then the processes would no longer agree on the order of the next epoch.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            raise UserError(f"{name} is batch norm, which needs the whole batch; fine-tune this model with one process")
+
+    def checked(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+        before = _dice(inputs.device)
+        loss = objective(model, inputs, labels)
+        if not all(map(torch.equal, before, _dice(inputs.device))):
+            raise UserError("the model or its objective draws random numbers, such as dropout, and each process would "
+                            "draw others; fine-tune it with one process")
+        return loss
+
+    return checked
+
+
+def _dice(device: torch.device) -> list[Tensor]:
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
 
 
 def _check_classes(classifier: ImageClassifier, task: Task) -> None:
@@ -182,7 +157,8 @@ def finetune(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
             it (``models.freeze``) stays frozen.
         task: gives the training split.
         recipe: how to train; one seed gives the same weights on the same machine.
-        objective: what to minimise on a batch; see ``losses``, also for ``in_bfloat16``, which newer GPUs run.
+        objective: what to minimise on a batch; see ``losses``. A GPU computes it in ``losses.half``. Several processes
+            share each batch if they were launched, see ``fit``.
         progress: show a bar.
         after_step, after_epoch: as for ``fit``, to watch the copy.
         folder, resume: see ``fit``; a run that was cut short goes on from its last state in the folder.
@@ -194,10 +170,10 @@ def finetune(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
     """
     _check_classes(classifier, task)
     images = pixels(classifier, task.train)
-    objective = in_bfloat16(objective, next(classifier.parameters()).device)
     return fit(copy.deepcopy(classifier), images, task.train.labels, recipe, objective=objective,
                transform=augmentation(recipe.augment, images.shape[-1]), progress=progress,
-               after_step=after_step, after_epoch=after_epoch, folder=folder, resume=resume)
+               after_step=after_step, after_epoch=after_epoch, folder=folder, resume=resume,
+               precision=half(next(classifier.parameters()).device), shared=True)
 
 
 def linear_probe(classifier: ImageClassifier, task: Task, recipe: Recipe = PROBE, *,

@@ -11,7 +11,8 @@ from torch import nn
 
 from wiseft_lite import Recipe, Split, UserError, encode, finetune, interpolate, linear_probe, predict, sweep
 from wiseft_lite.cache import cache_folder
-from wiseft_lite.losses import cross_entropy, in_bfloat16
+from wiseft_lite.losses import cross_entropy, half
+from wiseft_lite.training import fit
 from wiseft_lite.metrics import accuracy, calibration_error
 from wiseft_lite.sweeps import logits_along
 from wiseft_lite.weights import interpolate_
@@ -221,27 +222,34 @@ def test_shipped_tasks_name_their_content_without_decoding(monkeypatch):
     assert replace(train, images=list(train.images)).content() is None
 
 
-def test_bfloat16_is_for_gpus_that_have_it(theta_0, task, monkeypatch):
-    assert in_bfloat16(cross_entropy, torch.device("cpu")) is cross_entropy
-    for capability, same in (((7, 5), True), ((8, 0), False)):
+def test_each_gpu_gets_the_16_bits_that_it_has_units_for(monkeypatch):
+    assert half(torch.device("cpu")) is None
+    for capability, expected in (((6, 1), None), ((7, 0), torch.float16), ((7, 5), torch.float16),
+                                 ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)
-        assert (in_bfloat16(cross_entropy, torch.device("cuda")) is cross_entropy) == same
+        assert half(torch.device("cuda")) is expected
 
 
-def test_training_in_bfloat16_learns_as_well_and_keeps_float32_weights(theta_0, tuned, task, monkeypatch):
-    """On the CPU's own bfloat16, in place of a GPU's."""
-    class Gpu:
-        type = "cuda"
-
-    def on_cpu(kind, dtype):
-        assert (kind, dtype) == ("cuda", torch.bfloat16)
-        return autocast("cpu", dtype)
-
-    autocast = torch.autocast
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
-    monkeypatch.setattr("wiseft_lite.losses.torch.autocast", on_cpu)
-    seen, mixed = [], in_bfloat16(lambda m, x, y: seen.append(m(x).dtype) or cross_entropy(m, x, y), Gpu())
-    model = finetune(theta_0, task, Recipe(epochs=3, lr=1e-2, batch_size=16), objective=mixed)
-    assert set(seen) == {torch.bfloat16} and {p.dtype for p in model.parameters()} == {torch.float32}
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_training_in_16_bits_learns_as_well_and_keeps_float32_weights(theta_0, tuned, task, monkeypatch, kind):
+    """On the CPU's own, in place of a GPU's."""
+    monkeypatch.setattr("wiseft_lite.training.half", lambda device: kind)
+    seen = []
+    watched = lambda m, x, y: seen.append(m(x).dtype) or cross_entropy(m, x, y)  # noqa: E731
+    model = finetune(theta_0, task, Recipe(epochs=3, lr=1e-2, batch_size=16), objective=watched)
+    assert set(seen) == {kind} and {p.dtype for p in model.parameters()} == {torch.float32}
     scores = [accuracy(predict(m, task.test), task.test.labels).accuracy for m in (theta_0, tuned, model)]
     assert scores[0] + 0.1 < scores[2] and abs(scores[2] - scores[1]) < 0.1, scores
+
+
+def test_in_float16_the_loss_is_scaled_so_that_small_gradients_are_not_lost():
+    inputs, labels = torch.eye(4).repeat(8, 1), torch.arange(4).repeat(8)
+    tiny = lambda model, x, y: 1e-6 * cross_entropy(model, x, y)  # noqa: E731
+    ends = []
+    for kind in (None, torch.float16):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))
+        fit(model, inputs, labels, Recipe(epochs=20, lr=1e-2, batch_size=8, weight_decay=0, augment="none"),
+            objective=tiny, precision=kind)
+        ends.append(cross_entropy(model, inputs, labels).item())
+    assert ends[1] < 0.8 and abs(ends[1] - ends[0]) < 0.1, ends

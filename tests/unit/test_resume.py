@@ -7,7 +7,7 @@ from torch import nn
 from wiseft_lite import Recipe, UserError, finetune, linear_probe
 from wiseft_lite.averaging import MovingAverages
 from wiseft_lite.digest import digest
-from wiseft_lite.losses import smoothed
+from wiseft_lite.losses import cross_entropy, smoothed
 from wiseft_lite.training import fit
 
 RECIPE = Recipe(epochs=4, lr=1e-2, batch_size=8)
@@ -23,7 +23,8 @@ def noisy(x):
     return x + 0.1 * torch.randn_like(x)
 
 
-def run(folder=None, stop=None, recipe=RECIPE, resume=True, averages=None, shift=0.0, labels=None, transform=noisy):
+def run(folder=None, stop=None, recipe=RECIPE, resume=True, averages=None, shift=0.0, labels=None, transform=noisy,
+        **how):
     """Train a small network with dropout, batch norm, noisy inputs and averages up to the ``stop``-th step.
 
     Returns all its bits as one digest, and the number of steps taken here.
@@ -45,7 +46,7 @@ def run(folder=None, stop=None, recipe=RECIPE, resume=True, averages=None, shift
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "step", counted)
         fit(model, inputs, torch.arange(37) % 3 if labels is None else labels, recipe, transform=transform,
-            after_step=averages, folder=folder, resume=resume)
+            after_step=averages, folder=folder, resume=resume, **how)
     return digest(model.state_dict(), averages.state_dict()), len(calls)
 
 
@@ -151,6 +152,16 @@ def test_what_is_called_after_a_step_must_have_a_state_or_no_folder_is_given(tmp
     cut(tmp_path, 12)
     with pytest.raises(UserError, match=r"decays \[0.5, 0.9\], not for \[0.9\]"):
         run(tmp_path, averages=MovingAverages([0.9]))
+
+
+def test_the_scale_of_a_float16_loss_is_kept(tmp_path):
+    def steep(model, inputs, labels):
+        return 300 * cross_entropy(model, inputs, labels)  # the first gradients overflow, and the scale is halved
+
+    whole, calls = run(objective=steep, precision=torch.float16)
+    assert calls < STEPS
+    cut(tmp_path, calls - 2, objective=steep, precision=torch.float16)
+    assert run(tmp_path, objective=steep, precision=torch.float16) == (whole, 3)
 
 
 def test_finetune_and_probe_go_on_too(tmp_path, theta_0, task, monkeypatch, capsys):
