@@ -135,8 +135,7 @@ class States:
             tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in moments.items()}
         if self.averages is not None:
             tensors |= {f"averages.{name}": tensor for name, tensor in self.averages.state_dict().items()}
-        tensors |= {f"scaler.{name}": torch.tensor(value, dtype=torch.float64)
-                    for name, value in self.scaler.state_dict().items()}
+        tensors |= {f"scaler.{name}": torch.tensor(value) for name, value in self.scaler.state_dict().items()}
         tensors |= {"order": order, "random.cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
             tensors |= {f"random.cuda.{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}

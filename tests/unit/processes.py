@@ -1,0 +1,166 @@
+"""What test_distributed does in one process and in two: processes.py CLIP_FOLDER OUT."""
+
+import json
+import os
+import resource
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from conftest import make_split  # noqa: E402
+
+from wiseft_lite import (  # noqa: E402
+    Recipe, Task, UserError, distributed, encode, features, finetune, linear_probe, load_clip, predict, sweep,
+    zero_shot_classifier,
+)
+from wiseft_lite import resume, runs as kept  # noqa: E402
+from wiseft_lite.averaging import MovingAverages  # noqa: E402
+from wiseft_lite.flyp import flyp  # noqa: E402
+from wiseft_lite.losses import cross_entropy, l2_to  # noqa: E402
+from wiseft_lite.memory import checkpointed, in_pieces  # noqa: E402
+from wiseft_lite.models import Head, ImageClassifier  # noqa: E402
+from wiseft_lite.runs import trained  # noqa: E402
+from wiseft_lite.tasks import Split  # noqa: E402
+from wiseft_lite.tasks.images import Arrays  # noqa: E402
+from wiseft_lite.training import fit  # noqa: E402
+
+RECIPE = Recipe(epochs=2, lr=3e-3, batch_size=16)
+
+
+class Counted:
+    """A split's images, which count how often each is decoded."""
+
+    def __init__(self, images):
+        self.images, self.decoded = images, []
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        self.decoded.append(index)
+        return self.images[index]
+
+
+def task_of(train: int, test: int) -> Task:
+    return Task("shapes", ("disc", "square", "bar"), ("a {}.", "a drawing of a {}."), make_split("train", train),
+                make_split("val", 12), make_split("test", test), {"two": make_split("two", 20, labels=(0, 2))})
+
+
+class Cut(Exception):
+    """Stands for the end of a scheduler's patience."""
+
+
+def train_all(clip, out: Path) -> dict:
+    """Every way to train, in float64, where rounding stays small: AdamW makes much of a gradient that is nearly zero.
+
+    Returns the weights by name of the run.
+    """
+    exact = replace(clip, model=clip.model.double(), preprocess=lambda picture: clip.preprocess(picture).double())
+    task = task_of(61, 30)  # batches of 16, 16, 16 and 13
+    zero_shot, runs = zero_shot_classifier(exact, task).double(), {}
+    for kind in ("none", "crop", "strong"):
+        runs[kind] = finetune(zero_shot, task, replace(RECIPE, augment=kind))
+    runs["last batch of one"] = finetune(zero_shot, task_of(33, 3), RECIPE)
+    start = {key: value + 0.01 for key, value in zero_shot.state_dict().items()}  # no spring at rest
+    averages = MovingAverages([0.9])
+    runs["l2"] = finetune(zero_shot, task, RECIPE, objective=l2_to(start, 0.1), after_step=averages)
+    runs["pieces"] = finetune(zero_shot, task, RECIPE, objective=in_pieces(checkpointed(cross_entropy), 3))
+    runs["flyp"] = flyp(exact, task, RECIPE).model
+    resume.SECONDS = 0  # a state before every step
+
+    def stop(epoch, model):
+        raise Cut
+
+    try:
+        finetune(zero_shot, task, RECIPE, after_epoch=stop, folder=out / "states")
+    except Cut:
+        distributed.every(True)
+    runs["resumed"] = finetune(zero_shot, task, RECIPE, folder=out / "states")
+    runs["kept"] = trained(zero_shot, task, RECIPE, progress=False)
+    kept.save = None  # it is not trained again
+    runs["found"] = trained(zero_shot, task, RECIPE, progress=False)
+    clip.model.float()
+    weights = {f"{name}/{key}": value for name, model in runs.items() for key, value in model.state_dict().items()}
+    return weights | {f"averages/{key}": value for key, value in averages.debiased(0.9).items()}
+
+
+def measure_all(zero_shot, tuned) -> dict:
+    """Logits, features and tables, from pictures in memory and from pictures decoded as needed."""
+    said = {"tensors": {}, "decoded": {}}
+    for name, n in (("even", 24), ("odd", 29), ("few", 3), ("one", 1)):
+        for held in (2**30, 4 * 4 * 3 * 24 * 24):
+            features.HELD = held
+            images = Counted(make_split(name, n).images)
+            split = Split(name, images, torch.arange(n) % 3)
+            key = f"{name}, {held}"
+            said["tensors"][f"predict {key}"] = predict(tuned, split, batch_size=4)
+            said["decoded"][f"predict {key}"] = images.decoded
+    features.HELD = 2**30
+    split = make_split("odd", 29)
+    said["tensors"]["encode"] = encode(zero_shot, split, 4)[0].clone()
+    said["tensors"]["encode again"] = encode(zero_shot, split, 4)[0].clone()
+    probe = linear_probe(zero_shot, task_of(30, 3), replace(RECIPE, augment="none"))
+    said["tensors"] |= {f"probe/{key}": value for key, value in probe.state_dict().items()}
+    images = Counted(split.images)
+    both = {"odd": Split("odd", images, split.labels), "one": make_split("one", 1)}
+    table = sweep(zero_shot, {"end": tuned, "probe": probe}, both, (0, 0.3, 1), batch_size=4, passes=3,
+                  measures={"mean": lambda logits, split: float((logits * torch.arange(len(logits))[:, None]).sum())})
+    said["table"] = table.to_dict("records")
+    return said
+
+
+def refusals() -> list[str]:
+    """What cannot be divided, and says so."""
+    images, labels, messages = torch.randn(8, 3, 4, 4), torch.arange(8) % 2, []
+    torch.manual_seed(0)
+    for layer in (nn.BatchNorm1d(48), nn.Dropout(0.5)):
+        tower = nn.Sequential(nn.Flatten(), layer)
+        model = ImageClassifier(tower, Head(torch.randn(2, 48)), None, ("a", "b"), "x")
+        try:
+            fit(model, images, labels, Recipe(epochs=1, batch_size=4), shared=True)
+            messages.append("")
+        except UserError as error:
+            messages.append(str(error))
+    return messages
+
+
+def memory(n: int) -> int:
+    """Peak MiB after predictions and a sweep of n large pictures."""
+    held, features.HELD = features.HELD, 2**24
+    first, last = (ImageClassifier(nn.Sequential(nn.AvgPool2d(112), nn.Flatten(), nn.Linear(12, 12)),
+                                   Head(torch.ones(2, 12)), lambda picture: torch.ones(3, 224, 224), "ab", "x")
+                   for _ in range(2))
+    split = Split("a", Arrays(np.broadcast_to(np.zeros((), np.uint8), (n, 8, 8, 3))), torch.arange(n) % 2)
+    predict(first, split, 16)
+    sweep(first, last, {"a": split}, [0, 1], 16)
+    features.HELD = held
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def work(clip_folder: str, out: Path) -> None:
+    """Do all of it and write what came out as ``out/RANK.*``."""
+    out.mkdir(parents=True, exist_ok=True)
+    os.environ["WISEFT_CACHE"] = str(out / "cache")
+    clip = load_clip(f"local-dir:{clip_folder}")
+    tensors = train_all(clip, out)
+    zero_shot = zero_shot_classifier(clip, task_of(61, 30))
+    turned = zero_shot.with_weights({key: value.roll(1) for key, value in zero_shot.state_dict().items()}).eval()
+    said = measure_all(zero_shot, turned)
+    tensors |= said.pop("tensors")
+    said |= {"refused": refusals(), "memory": [memory(n) for n in (100, 800)]}
+    kept = {key: value.detach().clone().contiguous() for key, value in tensors.items()}
+    save_file(kept, out / f"{distributed.rank()}.safetensors")
+    (out / f"{distributed.rank()}.json").write_text(json.dumps(said))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    distributed.start()
+    work(sys.argv[1], Path(sys.argv[2]))
+    distributed.stop()

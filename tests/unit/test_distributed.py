@@ -1,0 +1,235 @@
+"""The same batch on one process and on two: launched for real, on the CPU."""
+
+import json
+import os
+import subprocess
+import sys
+from itertools import chain
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from wiseft_lite import UserError, distributed
+from wiseft_lite.augmentation import AUGMENTS, augmentation, skip, transformed
+from wiseft_lite.cli import main
+from wiseft_lite.distributed import Turns, share
+
+HERE = Path(__file__).resolve().parent
+LAUNCH = {
+    "accelerate": ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1",
+                   "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"],
+    "torchrun": ["torch.distributed.run", "--nproc-per-node=2", "--master-port=0"],
+}
+
+
+def launch(launcher, *program, processes=2):
+    command = [sys.executable, "-m", *LAUNCH[launcher], *map(str, program)] if processes == 2 else [
+        sys.executable, *map(str, program)]
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def ended(process):
+    try:
+        out, err = process.communicate(timeout=600)
+    except subprocess.TimeoutExpired:
+        process.terminate()  # the launcher then ends its processes
+        raise
+    return process.returncode, out, err
+
+
+@pytest.fixture(scope="module")
+def worked(clip_folder, tmp_path_factory):
+    """What processes.py wrote: by one process, and by each of two."""
+    out = tmp_path_factory.mktemp("worked")
+    runs = [launch("torchrun", HERE / "processes.py", clip_folder, out / str(n), processes=n) for n in (1, 2)]
+    for run in runs:
+        code, _, err = ended(run)
+        assert code == 0, err[-3000:]
+    places = [out / "1" / "0", out / "2" / "0", out / "2" / "1"]
+    return [(load_file(f"{place}.safetensors"), json.loads(Path(f"{place}.json").read_text())) for place in places]
+
+
+def of(weights, run):
+    return {key.partition("/")[2]: value for key, value in weights.items() if key.startswith(f"{run}/")}
+
+
+def test_both_processes_end_with_the_same_bits(worked):
+    (_, _), (first, one), (second, other) = worked
+    assert first.keys() == second.keys()
+    assert not [key for key in first if not torch.equal(first[key], second[key])]
+    assert one["table"] == other["table"]
+
+
+@pytest.mark.parametrize("run", ["none", "crop", "strong", "last batch of one", "l2", "pieces", "averages"])
+def test_weights_agree_within_rounding(worked, run):
+    alone, together = of(worked[0][0], run), of(worked[1][0], run)
+    assert alone and alone.keys() == together.keys()
+    for key, value in alone.items():
+        torch.testing.assert_close(value, together[key], rtol=1e-7, atol=1e-9, msg=lambda text, key=key: f"{key}: {text}")
+    assert any(not torch.equal(value, together[key]) for key, value in alone.items())  # the batch was divided
+
+
+@pytest.mark.parametrize("run", ["flyp", "probe"])
+def test_what_is_not_divided_is_the_same_bits(worked, run):
+    alone, together = of(worked[0][0], run), of(worked[1][0], run)
+    assert alone and all(torch.equal(value, together[key]) for key, value in alone.items())
+
+
+def test_a_run_that_was_cut_or_kept_ends_with_the_same_bits(worked):
+    for weights, _ in worked:
+        for run in ("resumed", "kept", "found"):
+            assert of(weights, run) and all(torch.equal(v, of(weights, "crop")[k]) for k, v in of(weights, run).items())
+
+
+def test_logits_features_and_tables_are_the_same_bits(worked):
+    (alone, one), (together, two), _ = worked
+    names = [key for key in alone if key.startswith(("predict", "encode"))]
+    assert len(names) == 10 and all(torch.equal(alone[key], together[key]) for key in names)
+    assert torch.equal(alone["encode"], together["encode again"])
+    assert one["table"] == two["table"] and {row["model"] for row in one["table"]} == {"end", "probe"}
+
+
+def test_every_picture_is_decoded_by_one_process_and_counted_once(worked):
+    for key, alone in worked[0][1]["decoded"].items():
+        first, second = (said["decoded"][key] for _, said in worked[1:])
+        assert alone == sorted(set(alone))
+        if len(alone) > 4:
+            assert sorted(first + second) == alone and abs(len(first) - len(second)) <= 4
+        else:  # one batch for two processes: the second looks at a picture to learn the shape of an answer
+            assert first == alone and second == [0]
+
+
+def test_peak_memory_stays_flat_in_every_process(worked):
+    for _, said in worked[1:]:
+        few, many = said["memory"]
+        assert many - few < 200  # MiB; 700 pictures of 224 x 224 are 400
+
+
+def test_what_cannot_be_divided_is_refused_by_two_processes_and_not_by_one(worked):
+    assert worked[0][1]["refused"] == ["", ""]
+    for _, said in worked[1:]:
+        norm, dropout = said["refused"]
+        assert "encoder.1 is batch norm" in norm and "draws random numbers" in dropout
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    from conftest import picture
+
+    folder = tmp_path_factory.mktemp("own")
+    for split, n in (("train", 9), ("test", 5), ("night", 3)):
+        for label, name in enumerate(("disc", "square", "bar")):
+            (folder / split / name).mkdir(parents=True)
+            for k in range(n):
+                picture(label, k).save(folder / split / name / f"{k}.png")
+    return folder
+
+
+RUN = ["--kinds", "end-to-end", "--epochs", "1", "--batch-size", "7", "--lr", "0.001", "--augment", "strong"]
+
+
+@pytest.fixture(scope="module")
+def launched(pictures, clip_folder, tmp_path_factory):
+    """``run`` by one process and, through accelerate, by two; then the other commands by two, on what it wrote."""
+    out = tmp_path_factory.mktemp("launched")
+    common = ["--model", f"local-dir:{clip_folder}", "--task", str(pictures)]
+    two = launch("accelerate", "-m", "wiseft_lite", "run", *common, *RUN, "--out", out / "two")
+    assert main(["run", *common, *RUN, "--out", str(out / "one")]) == 0
+    code, said, err = ended(two)
+    assert code == 0, err[-3000:]
+    rest = [["zeroshot", *common, "--out", str(out / "zs")],
+            ["probe", *common, "--epochs", "1", "--out", str(out / "lp")],
+            ["finetune", *common, "--epochs", "1", "--out", str(out / "ft"), "--checkpointing", "--pieces", "2"],
+            ["evaluate", str(out / "ft"), "--task", str(pictures), "--out", str(out / "e.jsonl")],
+            ["sweep", str(out / "zs"), str(out / "ft"), "--task", str(pictures), "--out", str(out / "s.jsonl")],
+            ["plot", str(out / "s.jsonl"), "--out", str(out / "f.svg")],
+            ["finetune", *common, "--out", str(out / "ft")]]
+    (out / "rest.py").write_text(f"""if True:
+        import sys
+        from wiseft_lite import distributed
+        from wiseft_lite.cli import main
+
+        distributed.start()
+        distributed.start = distributed.stop = lambda *_: None  # one group for all commands
+        sys.exit(max([main(arguments) for arguments in {rest!r}]))""")
+    return out, said, err, ended(launch("torchrun", out / "rest.py"))
+
+
+def test_run_by_two_processes_measures_the_same(launched):
+    out, said, err, _ = launched
+    one, two = (pd.read_json(out / name / "results.jsonl", lines=True) for name in ("one", "two"))
+    assert one.equals(two)
+    ends = [load_file(out / name / "end-to-end" / "model.safetensors") for name in ("one", "two")]
+    for key, value in ends[0].items():
+        torch.testing.assert_close(value, ends[1][key], rtol=0, atol=1e-3)  # one epoch of AdamW in float32
+    assert sorted(p.name for p in out.iterdir() if p.name.startswith(("one", "two"))) == ["one", "two"]
+
+
+def test_only_the_main_process_prints_and_draws_bars(launched):
+    _, said, err, _ = launched
+    assert said.count("end-to-end: accuracy in %") == said.count("; written to") == 1
+    assert len([line for line in err.replace("\r", "\n").splitlines() if line.startswith("training: 100%")]) == 1
+
+
+def test_every_command_works_with_two_processes_and_a_mistake_is_said_by_each(launched):
+    out, _, _, (code, said, err) = launched
+    assert code == 1  # torchrun's, for our 2
+    assert said.count("written: ") == 6 and all((out / name).exists() for name in ("zs", "lp", "ft", "f.svg"))
+    table = pd.read_json(out / "s.jsonl", lines=True)
+    end = table[table["alpha"] == 1].set_index("split")["accuracy"]
+    assert end.to_dict() == pd.read_json(out / "e.jsonl", lines=True).set_index("split")["accuracy"].to_dict()
+    assert f"wiseft-lite: {out / 'ft'} exists" in err and f"wiseft-lite, process 1: {out / 'ft'} exists" in err
+
+
+@pytest.mark.parametrize("kind", [kind for kind in AUGMENTS if kind != "none"])
+def test_skipped_dice_are_the_dice_that_would_have_been_thrown(kind):
+    transform, picture = augmentation(kind, 24), torch.rand(3, 24, 24)
+    for seed in range(40):  # so that erasing is left out in some, and taken in others
+        torch.manual_seed(seed)
+        transform(picture)
+        thrown = torch.get_rng_state()
+        torch.manual_seed(seed)
+        skip(transform, picture)
+        assert torch.equal(torch.get_rng_state(), thrown)
+    batch = torch.rand(5, 3, 24, 24)
+    torch.manual_seed(0)
+    whole = transformed(transform, batch, slice(0, 5), 5)
+    torch.manual_seed(0)
+    assert torch.equal(transformed(transform, batch[1:3], slice(1, 3), 5), whole[1:3])
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 8])
+@pytest.mark.parametrize("n", [1, 2, 7, 64])
+def test_shares_and_turns_cover_everything_once(processes, n, monkeypatch):
+    monkeypatch.setattr(distributed, "count", lambda: processes)
+    parts, rows = [], []
+    for k in range(processes):
+        monkeypatch.setattr(distributed, "rank", lambda k=k: k)
+        parts.append(share(n))
+        turns = Turns(n, 3)
+        assert len(turns.rows) > 0
+        rows += turns._rows[k].tolist()
+    assert sorted(rows) == list(range(n))
+    assert sum(weight for _, weight in parts) == pytest.approx(1)
+    counted = [range(n)[part] for part, weight in parts if weight]
+    assert list(chain(*counted)) == list(range(n)) and all(len(range(n)[part]) for part, _ in parts)
+
+
+def test_more_processes_than_gpus_is_one_clear_line(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UserError, match="process 1 has no GPU of its own, this machine has 1"):
+        distributed.start()
+
+
+def test_one_process_alone_imports_nothing_new():
+    code = ("import sys; from wiseft_lite.cli import main; import wiseft_lite.training, wiseft_lite.sweeps; "
+            "print([m for m in ('accelerate', 'open_clip', 'matplotlib') if m in sys.modules])")
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
