@@ -35,6 +35,19 @@ def _device() -> str:
     return f"no GPU; {torch.get_num_threads()} CPU threads, enough for IconShift and small probes"
 
 
+def _processes() -> str:
+    """What a launch of several processes would use, and with which launcher."""
+    import torch
+
+    gpus = torch.cuda.device_count()
+    use = (f"{gpus} GPUs, one process each" if gpus > 1 else "one process: there is one GPU" if gpus else
+           "one process: there is no GPU; torchrun --nproc-per-node 2 -m wiseft_lite ... starts two on the CPU")
+    try:
+        return f"accelerate {version('accelerate')}; accelerate launch -m wiseft_lite ... uses {use}"
+    except PackageNotFoundError:
+        return f"accelerate is missing: pip install 'wiseft-lite[gpu]'; torchrun does as well, for {use}"
+
+
 def _disk(folder: Path) -> str:
     place = folder
     while not place.exists():
@@ -66,6 +79,7 @@ def report(data: str | Path | None = None) -> list[str]:
     root = data_folder(data)
     lines = [f"Python    {platform.python_version()}, {platform.system()} {platform.machine()}",
              f"packages  {_versions()}", f"device    {_device()}",
+             f"processes {_processes()}",
              f"data      {_disk(root)}", f"cache     {_disk(cache_folder())}"]
     for name, family in FAMILIES.items():
         missing = family.missing(root)
