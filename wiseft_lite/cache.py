@@ -22,7 +22,7 @@ def entry(name: str) -> Iterator[Path]:
     """Give the path of an entry, which may not be there yet, while no other program has it.
 
     Of the processes of one launch (see ``distributed``) only the main one holds the lock: they work on the entry
-    together, and would wait for each other if each wanted it for itself.
+    together, and would wait for each other if each wanted it for itself. None looks before the lock is had.
 
     Args:
         name: what it holds and the ``digest`` of all that it depends on.
@@ -34,6 +34,7 @@ def entry(name: str) -> Iterator[Path]:
 
     path = cache_folder() / name
     if not distributed.is_main():
+        distributed.every(True)
         yield path
         return
     lock = FileLock(f"{path}.lock")
@@ -44,6 +45,7 @@ def entry(name: str) -> Iterator[Path]:
         raise UserError(f"{path.parent} cannot be written ({error.strerror}); "
                         "set WISEFT_CACHE to a folder of your own") from error
     try:
+        distributed.every(True)
         yield path
     finally:
         lock.release()

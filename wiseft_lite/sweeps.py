@@ -75,11 +75,12 @@ def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier | Mapping[str,
     """Return the accuracy of every interpolated model on every split.
 
     Each image is decoded once for all alphas, models and measures, by one of the processes if several were launched
-    (see ``distributed``), and no more are held in memory than ``features.HELD`` allows. When only the head differs, as for a linear probe, the logits are a straight line in
-    alpha, ``f_alpha(x) = (1 - alpha) f_0(x) + alpha f_1(x)``: each image is encoded once on a machine (see
-    ``features.encode``), and any number of alphas costs no forward pass more. Otherwise ``passes`` runs the models at
-    that many Chebyshev-Lobatto nodes only, and each logit at every alpha is read off the polynomial through its values
-    there. What a split reports is up to it: accuracy, or macro-F1, worst region, pm-k.
+    (see ``distributed``), and no more are held in memory than ``features.HELD`` allows. When only the head differs, as
+    for a linear probe, the logits are a straight line in alpha, ``f_alpha(x) = (1 - alpha) f_0(x) + alpha f_1(x)``: each
+    image is encoded once on a machine (see ``features.encode``), and any number of alphas costs no forward pass more.
+    Otherwise ``passes`` runs the models at that many Chebyshev-Lobatto nodes only, and each logit at every alpha is read
+    off the polynomial through its values there. What a split reports is up to it: accuracy, or macro-F1, worst region,
+    pm-k.
 
     Args:
         zero_shot: ``theta_0``.

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from wiseft_lite import UserError, distributed
+from wiseft_lite import UserError, distributed, doctor
 from wiseft_lite.augmentation import AUGMENTS, augmentation, skip, transformed
 from wiseft_lite.cli import main
 from wiseft_lite.distributed import Turns, share
@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 LAUNCH = {
     "accelerate": ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1",
                    "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"],
-    "torchrun": ["torch.distributed.run", "--nproc-per-node=2", "--master-port=0"],
+    "torchrun": ["torch.distributed.run", "--standalone", "--nproc-per-node=2"],
 }
 
 
@@ -226,6 +226,23 @@ def test_more_processes_than_gpus_is_one_clear_line(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(UserError, match="process 1 has no GPU of its own, this machine has 1"):
         distributed.start()
+
+
+def test_the_doctor_says_what_a_launch_would_use(monkeypatch):
+    from importlib.metadata import PackageNotFoundError
+
+    def said(gpus):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        return next(line for line in doctor.report() if line.startswith("processes"))
+
+    assert said(4).endswith("uses 4 GPUs, one process each") and "accelerate launch -m wiseft_lite" in said(4)
+    assert "there is one GPU" in said(1) and "torchrun --nproc-per-node 2" in said(0)
+
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor, "version", missing)
+    assert "pip install 'wiseft-lite[gpu]'" in said(4)
 
 
 def test_one_process_alone_imports_nothing_new():
