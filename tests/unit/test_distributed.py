@@ -172,7 +172,7 @@ def test_run_by_two_processes_measures_the_same(launched):
 def test_only_the_main_process_prints_and_draws_bars(launched):
     _, said, err, _ = launched
     assert said.count("end-to-end: accuracy in %") == said.count("; written to") == 1
-    assert len([line for line in err.replace("\r", "\n").splitlines() if line.startswith("training: 100%")]) == 1
+    assert err.count("training:   0%") == err.count("sweep:   0%") == 1
 
 
 def test_every_command_works_with_two_processes_and_a_mistake_is_said_by_each(launched):
