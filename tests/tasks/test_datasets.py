@@ -76,7 +76,25 @@ def test_zero_shot_and_sweep_run_on_a_few_images(load, clip, name):
     assert len(table) == 3 * len(splits) and table.accuracy.between(0, 1).all()
 
 
-def test_a_random_vit_b_32_runs_on_a_data_set(load):
+@pytest.fixture(scope="module")
+def vit_b_32():
+    clip = load_clip("ViT-B-32/none")
+    clip.model.transformer.resblocks = clip.model.transformer.resblocks[:1]  # 2,000 names: twelve blocks take minutes
+    return clip
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_random_vit_b_32_gets_a_head_and_is_swept(load, vit_b_32, name):
+    task = load(name)
+    theta_0 = zero_shot_classifier(vit_b_32, replace(task, templates=task.templates[:1]))
+    theta_1 = theta_0.with_weights({k: -v if k == "head.weight" else v for k, v in theta_0.state_dict().items()})
+    shift, split = next(iter(task.shifts.items()), ("test", task.test))
+    table = sweep(theta_0, theta_1, {shift: split if "pm" in shift else split.select(range(min(3, len(split))))}, [0, 1])
+    assert theta_0.head.weight.shape == (CLASSES[name], 512)
+    assert table.alpha.tolist() == [0, 1] and table.n.nunique() == 1 and table.accuracy.between(0, 1).all()
+
+
+def test_a_whole_random_vit_b_32_runs_on_a_data_set(load):
     task = load("dtd")
     task = replace(task, templates=task.templates[:1])
     theta_0 = zero_shot_classifier(load_clip("ViT-B-32/none"), task)
