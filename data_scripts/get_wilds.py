@@ -1,4 +1,5 @@
-"""WILDS FMoW (54 GB, version 1.1) and iWildCam (12 GB, version 2.0), from the addresses in the wilds package.
+"""WILDS FMoW (54 GB, version 1.1) and iWildCam (12 GB, version 2.0), from the addresses in the wilds package;
+--only fmow or --only iwildcam gets one of them.
 
 The archives have no published checksum: every file that their metadata list is looked for, and the counts that could
 be confirmed in public code are compared.
@@ -15,11 +16,12 @@ SETS = {"fmow": ("0xaec91eb7c9d548ebb15e1b5e60f966ab", "fmow_v1.1",
                      {"train": 129809, "test": 8154})}
 
 
-def run(root):
-    for name, (bundle, folder, published) in SETS.items():
+def run(root, names):
+    for name in names:
+        bundle, folder, published = SETS[name]
         get(Remote(f"{BUNDLES}/{bundle}/contents/blob/", "", f"{folder}.tar.gz", folder), root)
         verify(name, root, published)
 
 
 if __name__ == "__main__":
-    sys.exit(main(__doc__, run))
+    sys.exit(main(__doc__, run, list(SETS)))

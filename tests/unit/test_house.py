@@ -13,7 +13,7 @@ LAYERS = {
     "models": 1, "encoders": 1, "architectures": 1, "tasks": 1, "checkpoints": 1, "augmentation": 1,
     "resume": 1, "interchange": 1,
     "zeroshot": 2, "features": 2, "training": 2,
-    "losses": 2, "memory": 2, "baselines": 2, "averaging": 2, "prompts": 2, "calibration": 2,
+    "losses": 2, "memory": 2, "cost": 2, "baselines": 2, "averaging": 2, "prompts": 2, "calibration": 2,
     "fisher": 2, "arcface": 2, "flyp": 2, "rates": 2, "lora": 2,
     "sweeps": 3, "connectivity": 3, "landscape": 3, "results": 3, "ledger": 3, "runs": 3, "paper": 3,
     "soups": 3, "learned_soups": 3, "universal": 3,
