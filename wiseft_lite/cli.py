@@ -12,6 +12,11 @@ from wiseft_lite import __version__, commands, embed_command, soup_command
 from wiseft_lite.errors import UserError
 
 
+def steps_or_share(text: str) -> int | float:
+    """Warm-up as ``Recipe`` has it: 500 are steps, 0.1 is a share of the run."""
+    return int(text) if text.isdigit() else float(text)
+
+
 def parser() -> argparse.ArgumentParser:
     main = argparse.ArgumentParser(prog="wiseft-lite", description="Robust fine-tuning by interpolating weights.")
     main.add_argument("--version", action="version", version=__version__)
@@ -36,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
 
     def takes_recipe(sub: argparse.ArgumentParser) -> None:
         for option, kind in (("epochs", int), ("lr", float), ("weight_decay", float), ("batch_size", int),
-                             ("seed", int)):
+                             ("warmup", steps_or_share), ("seed", int)):
             sub.add_argument(f"--{option.replace('_', '-')}", type=kind, help="the recipe's own if not given")
         sub.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True,
                          help="go on from where this very command was cut short")
