@@ -21,7 +21,7 @@ class Gpu:
     Args:
         name: what people call it.
         float32: operations a second in plain float32, in which this library measures.
-        training: those in the precision in which it trains: bfloat16 where the GPU has units for it, else float32.
+        training: those in the 16-bit type in which it trains.
         memory: in GiB.
     """
 
@@ -31,8 +31,8 @@ class Gpu:
     memory: int
 
 
-# NVIDIA's data sheets, without sparsity. The T4's tensor cores know float16 but not bfloat16, so they stand idle here.
-T4 = Gpu("T4", 8.1e12, 8.1e12, 16)
+# NVIDIA's data sheets, without sparsity: float16 on a T4, bfloat16 on an A100.
+T4 = Gpu("T4", 8.1e12, 65e12, 16)
 A100 = Gpu("A100", 19.5e12, 312e12, 40)
 
 
@@ -92,7 +92,7 @@ def hours(arch: str, gpu: Gpu, *, train: int, epochs: int, measured: int, alphas
     Example:
         >>> one = hours("ViT-B-32", T4, train=45_000, epochs=1, measured=0)
         >>> round(60 * one.training, 1), one.sweep
-        (6.1, 0.0)
+        (0.8, 0.0)
     """
     if not 0 < share <= 1:
         raise UserError(f"a share of {share} of a GPU's rate cannot be reached; give one in 0..1, such as {SHARE}")

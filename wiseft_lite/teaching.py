@@ -16,6 +16,7 @@ from wiseft_lite import __version__, ledger
 from wiseft_lite.errors import UserError
 
 _guesses: dict[str, float] = {}
+_folders: list[tempfile.TemporaryDirectory] = []  # of stand-ins; they go with this process
 
 
 def guess(name: str, value: float | None) -> float | None:
@@ -116,7 +117,8 @@ def stand_in(*names: str) -> Path:
     """
     from wiseft_lite.tasks import standins
 
-    folder = Path(tempfile.mkdtemp(prefix="stand-in-"))
+    _folders.append(tempfile.TemporaryDirectory(prefix="stand-in-"))
+    folder = Path(_folders[-1].name)
     standins.build(folder, names)
     print(textwrap.fill(f"YOU ARE ON THE SMALL STAND-IN, NOT ON REAL DATA ({', '.join(names)}): flat colours in the "
                         "real layout. The code runs; the numbers mean nothing.", 72))

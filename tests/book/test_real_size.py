@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from wiseft_lite import cost, paper
+from wiseft_lite import cost, paper, results
 from wiseft_lite.cli import main, parser
 from wiseft_lite.commands import recipe_of
 from wiseft_lite.exercises import ch18
@@ -77,12 +77,8 @@ def test_the_page_says_first_that_it_was_not_run_at_real_size(name):
 def test_what_the_page_shows_of_a_stand_in_is_no_result(name, monkeypatch, tmp_path):
     """Accuracies are made 43.21 %: they may stand in outputs that the page leaves out, and nowhere else."""
     monkeypatch.chdir(tmp_path)
-    read = pd.read_json
-
-    def marked(*args, **options):
-        return read(*args, **options).assign(accuracy=0.4321, low=0.4, high=0.5)
-
-    monkeypatch.setattr(pd, "read_json", marked)
+    read = results.read_results
+    monkeypatch.setattr(results, "read_results", lambda path: read(path).assign(accuracy=0.4321, low=0.4, high=0.5))
     outputs = run(name)
     shown = visible(outputs)
     assert "YOU ARE ON THE SMALL STAND-IN, NOT ON REAL DATA" in shown and "no real run yet" in shown
@@ -199,8 +195,12 @@ def test_differences_of_the_paper_that_the_prose_states():
 
 
 def test_minutes_and_hours_in_prose_are_the_computed_ones():
-    two = cost.hours("ViT-B-32", cost.T4, train=45_000, epochs=2, measured=19_000)
-    assert f"about {60 * two.total:.0f} minutes" in text("16_cifar").replace("\n", " ").replace("> ", "")
+    sizes = dict(train=45_000, epochs=10, measured=19_000)
+    ten, slow = (60 * cost.hours("ViT-B-32", cost.T4, share=share, **sizes).total for share in (0.4, 0.2))
+    prose = text("16_cifar").replace("\n", " ").replace("> ", "")
+    assert f"about {ten:.0f} minutes on a T4" in prose and f"and {slow:.0f} if the GPU reaches half" in prose
+    assert round(cost.hours("ViT-B-32", cost.T4, **sizes).sweep
+                 / cost.hours("ViT-B-32", cost.T4, **sizes | {"epochs": 1}).training) == 12 and "twelve epochs" in prose
     sizes = dict(train=1_281_167 - 25_623, epochs=10, measured=25_623 + 148_389)
     small, large = (cost.hours(arch, cost.A100, **sizes).total for arch in ("ViT-B-16", "ViT-L-14-336"))
     assert round(small) == 5 and round(large / small) == 11

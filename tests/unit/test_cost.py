@@ -23,9 +23,8 @@ def test_the_formula_counts_what_torch_counts():
     assert counted.get_total_flops() == 2 * cost.operations(SHAPE)
 
 
-def test_a_larger_picture_costs_more_and_a_t4_trains_in_float32():
+def test_smaller_patches_cost_more():
     assert cost.forward("ViT-B-16") > 3 * cost.forward("ViT-B-32")
-    assert cost.T4.training == cost.T4.float32 and cost.A100.training == 16 * cost.A100.float32
 
 
 def test_hours_by_hand():
