@@ -1,100 +1,79 @@
-"""What a run costs, computed from the sizes of the model and of the data: operations, and hours on a GPU.
-
-These are estimates. A GPU reaches a share of the rate on its data sheet; that share is the assumption, and it is an
-argument. Decoding of pictures, which runs on the CPU meanwhile, is not in them.
-"""
+"""How long a run takes on paper: its arithmetic, counted, over what a GPU does in a second, assumed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+
+import pandas as pd
 
 from wiseft_lite.architectures import VisionShape, vision_shape
 from wiseft_lite.errors import UserError
+from wiseft_lite.memory import MODELS, need
 
-SHARE = 0.4  # of the data sheet's rate; no measurement of ours
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """A GPU by its data sheet.
-
-    Args:
-        name: what people call it.
-        float32: operations a second in plain float32, in which this library measures.
-        training: those in the 16-bit type in which it trains.
-        memory: in GiB.
-    """
-
-    name: str
-    float32: float
-    training: float
-    memory: int
+IMAGENET = 1_281_167  # training images
 
 
-# NVIDIA's data sheets, without sparsity: float16 on a T4, bfloat16 on an A100.
-T4 = Gpu("T4", 8.1e12, 65e12, 16)
-A100 = Gpu("A100", 19.5e12, 312e12, 40)
+def flops(shape: VisionShape) -> int:
+    """Floating point operations of one image's way forward through a vision transformer, two for each multiply-add.
 
-
-def forward(arch: str) -> float:
-    """Return the floating point operations of one picture's way through an image tower; an addition counts as one.
-
-    ``2 (patches 3 p^2 w + layers (12 w^2 tokens + 2 tokens^2 w) + w embedding)``: the matrix products alone.
-
-    Raises:
-        UserError: an unknown name, or an image tower that is no plain vision transformer.
+    ``2 p (3 patch^2) w + T L (24 w^2 + 4 T w) + 2 w e`` for ``p`` patches, ``T`` tokens, ``L`` blocks, width ``w`` and
+    embedding ``e``: the products of matrices, beside which all else is small. Going back costs twice as much.
 
     Example:
-        >>> round(forward("ViT-B-32") / 1e9, 2)
-        8.82
+        >>> round(flops(vision_shape("ViT-B-32")) / 1e9, 1)
+        8.8
     """
-    return operations(vision_shape(arch))
-
-
-def operations(shape: VisionShape) -> float:
-    """As ``forward``, for the size of an image tower."""
     w, tokens = shape.width, shape.tokens
-    blocks = shape.layers * (12 * w * w * tokens + 2 * tokens * tokens * w)
-    return 2.0 * ((tokens - 1) * 3 * shape.patch**2 * w + blocks + w * shape.embedding)
+    blocks = tokens * shape.layers * (24 * w * w + 4 * tokens * w)
+    return 2 * (tokens - 1) * 3 * shape.patch**2 * w + blocks + 2 * w * shape.embedding
 
 
-@dataclass(frozen=True)
-class Hours:
-    """Hours of one GPU for the two parts of ``wiseft-lite run``."""
-
-    training: float
-    sweep: float
-
-    @property
-    def total(self) -> float:
-        return self.training + self.sweep
-
-
-def hours(arch: str, gpu: Gpu, *, train: int, epochs: int, measured: int, alphas: int = 11,
-          share: float = SHARE) -> Hours:
-    """Return what fine-tuning end to end and the sweep along alpha take, in hours of one GPU.
-
-    A picture of a batch costs three times its forward pass, one for it and two for the gradients. The sweep costs a
-    forward pass for each alpha.
+def training_rate(shape: VisionShape, rate: float, again: bool = False) -> float:
+    """Images a second that fine-tuning takes in, where images and network keep up.
 
     Args:
-        arch: open_clip's name.
-        gpu: where.
-        train: training pictures, those of ``val`` left out.
-        epochs: passes over them.
-        measured: pictures of ``val``, ``test`` and all shifts together.
-        alphas: how many.
-        share: of the data sheet's rate that is reached, in 0..1.
+        shape: of the image tower.
+        rate: floating point operations a second, of all GPUs together, as they are really done.
+        again: count a second way forward, as with ``memory.in_pieces`` or ``memory.checkpointed``.
+    """
+    return rate / ((4 if again else 3) * flops(shape))
+
+
+def table(archs: Sequence[str] = MODELS, *, gpus: int = 1, peak: float = 312e12,
+          peak32: float = 19.5e12, share: float = 0.3, images: int = IMAGENET, epochs: int = 10,
+          evaluated: int = 50_000, alphas: int = 11, delivered: float = float("inf")) -> pd.DataFrame:
+    """Return hours on paper, one row for each architecture. Nothing in it was measured.
+
+    Args:
+        archs: names of open_clip.
+        gpus: how many share the work.
+        peak: what the maker states for one GPU in the 16-bit type of ``losses.half``, operations a second.
+        peak32: the same in float32, which sweeps are computed in.
+        share: **an assumption**, the share of either peak that is reached; measure yours and give it.
+        images: of the training split.
+        epochs: of fine-tuning.
+        evaluated: images of all splits together that a sweep measures.
+        alphas: of the sweep.
+        delivered: images a second that disks and decoders hand over.
+
+    Returns:
+        ``model, GFLOP an image, images a second, hours to fine-tune, hours to sweep, GiB of state, MiB an image,
+        MiB checkpointed``; images a second are those that fine-tuning could take in, memory is that of one GPU.
 
     Raises:
-        UserError: a share outside 0..1, or as ``forward``.
-
-    Example:
-        >>> one = hours("ViT-B-32", T4, train=45_000, epochs=1, measured=0)
-        >>> round(60 * one.training, 1), one.sweep
-        (0.8, 0.0)
+        UserError: an unknown architecture, a share outside 0..1, or no GPU.
     """
-    if not 0 < share <= 1:
-        raise UserError(f"a share of {share} of a GPU's rate cannot be reached; give one in 0..1, such as {SHARE}")
-    one = forward(arch) / 3600 / share
-    return Hours(3 * one * train * epochs / gpu.training, one * measured * alphas / gpu.float32)
+    if not 0 < share <= 1 or gpus < 1:
+        raise UserError(f"{gpus} GPUs at a share of {share} of their peak do nothing or too much; give at least one GPU "
+                        "and a share from above 0 to 1")
+    rows = []
+    for arch in archs:
+        shape, memory = vision_shape(arch), need(arch)
+        takes = training_rate(shape, gpus * peak * share)
+        sweeps = alphas * evaluated * flops(shape) / (gpus * peak32 * share)
+        sweeps = max(sweeps, evaluated / delivered)  # an image is decoded once for all alphas
+        rows.append({"model": arch, "GFLOP an image": flops(shape) / 1e9, "images a second": takes,
+                     "hours to fine-tune": epochs * images / min(takes, delivered) / 3600,
+                     "hours to sweep": sweeps / 3600, "GiB of state": memory.state / 2**30,
+                     "MiB an image": memory.image / 2**20, "MiB checkpointed": memory.checkpointed / 2**20})
+    return pd.DataFrame(rows)

@@ -27,12 +27,14 @@ class Need:
         weights: in float32.
         state: weights, gradients and AdamW's two averages, all in float32.
         image: what autograd keeps for one image of a batch, in float32.
+        checkpointed: the same with ``checkpointed``: the input of every block, and one block while it is computed again.
     """
 
     parameters: int
     weights: int
     state: int
     image: int
+    checkpointed: int
 
     def training(self, batch_size: int) -> int:
         """Fine-tuning with a batch, without what CUDA itself and the allocator's gaps take."""
@@ -70,7 +72,8 @@ def need(arch: str) -> Need:
     """
     shape = vision_shape(arch)
     count = parameters(shape)
-    return Need(count, 4 * count, 16 * count, 4 * shape.tokens * shape.layers * PER_TOKEN * shape.width)
+    numbers = 4 * shape.tokens * shape.width
+    return Need(count, 4 * count, 16 * count, numbers * shape.layers * PER_TOKEN, numbers * (shape.layers + PER_TOKEN))
 
 
 def table(archs: Sequence[str] = MODELS, memory: float = 16) -> pd.DataFrame:
@@ -123,3 +126,30 @@ def in_pieces(objective: Objective, size: int) -> Objective:
         return sum(checkpoint(objective, model, x, y, use_reentrant=False) * (len(x) / len(inputs)) for x, y in parts)
 
     return in_turn
+
+
+def checkpointed(objective: Objective) -> Objective:
+    """Return an objective that keeps the input of each block of the image tower, and computes the rest again.
+
+    The gradient is the same, and a batch goes forward twice. It needs far less memory for an image, see
+    ``Need.checkpointed``; ``in_pieces`` bounds the number of images instead.
+
+    Args:
+        objective: its model is an ``ImageClassifier``.
+
+    Raises:
+        UserError: when it is called, if the image tower has no such switch.
+
+    Source: Chen et al. 2016, as ``in_pieces``, over blocks.
+    """
+    def recomputing(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+        switch = getattr(getattr(model, "encoder", None), "set_grad_checkpointing", None)
+        if switch is None:
+            raise UserError("this image tower has no gradient checkpointing; leave --checkpointing out and take --pieces")
+        switch(True)
+        try:
+            return objective(model, inputs, labels)
+        finally:
+            switch(False)  # what is to be computed again is known by now
+
+    return recomputing

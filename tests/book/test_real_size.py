@@ -194,16 +194,20 @@ def test_differences_of_the_paper_that_the_prose_states():
     assert round(curve.loc[0.7, "ImageNet"] - curve.loc[0.5, "ImageNet"], 1) == 0.9
 
 
+def hours(arch, **sizes):
+    row = cost.table([arch], **sizes).iloc[0]
+    return row["hours to fine-tune"], row["hours to sweep"]
+
+
 def test_minutes_and_hours_in_prose_are_the_computed_ones():
-    sizes = dict(train=45_000, epochs=10, measured=19_000)
-    ten, slow = (60 * cost.hours("ViT-B-32", cost.T4, share=share, **sizes).total for share in (0.4, 0.2))
+    t4 = dict(peak=65e12, peak32=8.1e12, images=45_000, evaluated=19_000)
+    train, sweep = hours("ViT-B-32", epochs=10, **t4)
     prose = text("16_cifar").replace("\n", " ").replace("> ", "")
-    assert f"about {ten:.0f} minutes on a T4" in prose and f"and {slow:.0f} if the GPU reaches half" in prose
-    assert round(cost.hours("ViT-B-32", cost.T4, **sizes).sweep
-                 / cost.hours("ViT-B-32", cost.T4, **sizes | {"epochs": 1}).training) == 12 and "twelve epochs" in prose
-    sizes = dict(train=1_281_167 - 25_623, epochs=10, measured=25_623 + 148_389)
-    small, large = (cost.hours(arch, cost.A100, **sizes).total for arch in ("ViT-B-16", "ViT-L-14-336"))
-    assert round(small) == 5 and round(large / small) == 11
+    assert f"about {60 * (train + sweep):.0f} minutes on a T4" in prose and sweep > train
+    assert round(sweep / (train / 10)) == 12 and "twelve epochs" in prose
+    sizes = dict(images=1_281_167 - 25_623, epochs=10, evaluated=25_623 + 148_389)
+    small, large = (sum(hours(arch, **sizes)) for arch in ("ViT-B-16", "ViT-L-14-336"))
+    assert f"some {small:.0f} hours of one A100" in text("17_imagenet") and round(large / small) == 11
     for name in NAMES[1:]:
         rows = re.findall(r"^\| .* \| ([\d.]+) \| (\d+) \|$", text(name), re.M)
         assert len(rows) >= 3

@@ -1,42 +1,36 @@
-"""The formula of operations against a count of torch's own, and hours by hand."""
+"""Hours on paper: the arithmetic is torch's own count, and the hours follow from it."""
 
 import pytest
 import torch
+from test_memory import SHAPE, tower
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from wiseft_lite import UserError, cost
-from wiseft_lite.architectures import VisionShape
-
-SHAPE = VisionShape(layers=3, width=64, patch=8, picture=64, embedding=32)
-
-
-def test_the_formula_counts_what_torch_counts():
-    from open_clip.model import CLIP
-
-    vision = {"image_size": SHAPE.picture, "patch_size": SHAPE.patch, "width": SHAPE.width, "layers": SHAPE.layers,
-              "head_width": 16}
-    text = {"context_length": 4, "vocab_size": 8, "width": 16, "heads": 2, "layers": 1}
-    with torch.device("meta"):
-        tower = CLIP(SHAPE.embedding, vision, text).visual
-        with FlopCounterMode(display=False) as counted:
-            tower(torch.zeros(2, 3, 64, 64))
-    assert counted.get_total_flops() == 2 * cost.operations(SHAPE)
+from wiseft_lite import UserError
+from wiseft_lite.architectures import vision_shape
+from wiseft_lite.cost import flops, table, training_rate
 
 
-def test_smaller_patches_cost_more():
-    assert cost.forward("ViT-B-16") > 3 * cost.forward("ViT-B-32")
+def test_the_formula_counts_what_torch_counts_forward_and_back():
+    model, images = tower(), torch.zeros(3, 3, 64, 64)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as there:
+        out = model(images)
+    with FlopCounterMode(display=False) as back:
+        out.sum().backward()
+    assert there.get_total_flops() == 3 * flops(SHAPE)
+    assert back.get_total_flops() == pytest.approx(2 * 3 * flops(SHAPE), rel=0.03)  # the images need no gradient
 
 
-def test_hours_by_hand():
-    gpu = cost.Gpu("x", 1e12, 4e12, 16)
-    found = cost.hours("ViT-B-32", gpu, train=1000, epochs=2, measured=500, alphas=11, share=0.5)
-    one = cost.forward("ViT-B-32")
-    assert found.training == pytest.approx(3 * 2000 * one / 2e12 / 3600)
-    assert found.sweep == pytest.approx(11 * 500 * one / 0.5e12 / 3600)
-    assert found.total == found.training + found.sweep
-
-
-@pytest.mark.parametrize("share", [0, -1, 1.5])
-def test_a_share_that_no_gpu_reaches_is_refused(share):
-    with pytest.raises(UserError, match="cannot be reached"):
-        cost.hours("ViT-B-32", cost.T4, train=1, epochs=1, measured=1, share=share)
+def test_hours_follow_from_arithmetic_until_images_come_too_slowly():
+    shape = vision_shape("ViT-B-16")
+    row = table(["ViT-B-16"], gpus=2, peak=1e14, peak32=1e13, share=0.5, images=1000, epochs=3, evaluated=500,
+                alphas=4).iloc[0]
+    assert row["images a second"] == pytest.approx(1e14 / (3 * flops(shape)))
+    assert row["hours to fine-tune"] * 3600 == pytest.approx(3000 * 3 * flops(shape) / 1e14)
+    assert row["hours to sweep"] * 3600 == pytest.approx(4 * 500 * flops(shape) / 1e13)
+    slow = table(["ViT-B-16"], gpus=2, peak=1e14, share=0.5, images=1000, epochs=3, evaluated=500, delivered=10).iloc[0]
+    assert slow["hours to fine-tune"] * 3600 == pytest.approx(300) and slow["hours to sweep"] * 3600 == pytest.approx(50)
+    assert training_rate(shape, 1e14, again=True) == pytest.approx(0.75 * training_rate(shape, 1e14))
+    for wrong in ({"share": 0}, {"share": 30}, {"gpus": 0}):
+        with pytest.raises(UserError, match="at least one GPU"):
+            table(**wrong)

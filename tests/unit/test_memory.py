@@ -5,7 +5,9 @@ import torch
 
 from wiseft_lite import UserError, load_clip
 from wiseft_lite.architectures import VisionShape
-from wiseft_lite.memory import PER_TOKEN, need, parameters, table
+from wiseft_lite.losses import cross_entropy
+from wiseft_lite.memory import PER_TOKEN, checkpointed, in_pieces, need, parameters, table
+from wiseft_lite.models import Head, ImageClassifier
 
 SHAPE = VisionShape(layers=4, width=64, patch=8, picture=64, embedding=32)
 
@@ -36,6 +38,36 @@ def test_what_autograd_keeps_is_what_the_table_says():
     bytes_kept = sum(t.untyped_storage().nbytes() for place, t in kept.items() if place not in weights)
     expected = 3 * 4 * SHAPE.tokens * SHAPE.layers * PER_TOKEN * SHAPE.width
     assert bytes_kept == pytest.approx(expected, rel=0.15)
+
+
+def test_checkpointing_gives_the_same_gradient_and_keeps_what_need_says():
+    head = Head(torch.randn(5, SHAPE.embedding, generator=torch.Generator().manual_seed(0)))
+    classifier = ImageClassifier(tower(), head, None, tuple("abcde"), "x")
+    weights = {p.untyped_storage().data_ptr() for p in classifier.parameters()}
+    images, labels = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1)), torch.arange(3)
+    grads, sizes = [], []
+    for objective in (cross_entropy, checkpointed(cross_entropy), in_pieces(checkpointed(cross_entropy), 2)):
+        kept = {}
+
+        def keep(tensor, kept=kept):
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+            return tensor
+
+        classifier.zero_grad()
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = objective(classifier, images, labels)
+        sizes.append(sum(t.untyped_storage().nbytes() for place, t in kept.items() if place not in weights))
+        loss.backward()
+        grads.append({name: p.grad.clone() for name, p in classifier.named_parameters()})
+    for name, gradient in grads[0].items():
+        assert torch.equal(gradient, grads[1][name]), name
+        torch.testing.assert_close(gradient, grads[2][name], rtol=1e-4, atol=1e-5)
+    blocks = 3 * 4 * SHAPE.tokens * SHAPE.layers * SHAPE.width
+    assert blocks <= sizes[1] < blocks + 0.2 * sizes[0]
+    assert not classifier.encoder.transformer.grad_checkpointing
+    assert need("ViT-B-32").checkpointed == 50 * 768 * 4 * (12 + PER_TOKEN)
+    with pytest.raises(UserError, match="no gradient checkpointing"):
+        checkpointed(cross_entropy)(torch.nn.Identity(), images, labels)
 
 
 def test_the_table_grows_with_the_model_and_refuses_what_it_does_not_know():
