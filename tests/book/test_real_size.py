@@ -98,15 +98,18 @@ def real(tmp_path, monkeypatch):
     return tmp_path / "work"
 
 
-def test_at_real_size_chapter_16_runs_and_fills_your_column(real, clip_folder):
+def test_at_real_size_chapter_16_runs_and_fills_your_column(real, clip_folder, monkeypatch):
+    """The tiny model is as bad at every alpha, so accuracies that can be told apart are written over its own."""
+    read = results.read_results
+    monkeypatch.setattr(results, "read_results", lambda path: read(path).assign(
+        accuracy=lambda table: 0.3 + 0.1 * table["alpha"] + 0.01 * (table["split"] == "10.2"), low=0.1, high=0.9))
     outputs = run("16_cifar", SIZE="real", MODEL=f"local-dir:{clip_folder}")
     table = pd.read_json(real / "cifar10_run" / "results.jsonl", lines=True, dtype={"split": str})
     assert set(table["split"]) == {"val", "test", "10.1", "10.2"} and set(table["kind"]) == {"end-to-end"}
     shown = visible(outputs)
     assert "STAND-IN" not in shown and "no real run yet" not in shown
     rows = [line.split() for line in shown.splitlines() if "CIFAR-10.2" in line]
-    wide = 100 * table[table["split"] == "10.2"].set_index("alpha")["accuracy"]
-    assert [float(row[-1]) for row in rows] == pytest.approx([wide[0], wide[1], wide[0.5], wide.max()], abs=0.05)
+    assert [float(row[-1]) for row in rows] == [31, 41, 36, 41]
     assert [row[-2] for row in rows] == ["88.8", "91.3", "93.4", "94.4"]
 
 
