@@ -10,6 +10,7 @@ import tarfile
 import urllib.error
 import urllib.request
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,13 +163,20 @@ def verify(name: str, root: Path, published: dict[str, int]) -> None:
         raise UserError(f"{name}: {'; '.join(wrong)}; download it again")
 
 
-def main(description: str, run) -> int:
-    """The command line of a data script: ``--data FOLDER``, and ``run(folder)``."""
+def main(description: str, run, names: Sequence[str] = ()) -> int:
+    """The command line of a data script: ``--data FOLDER``, and ``run(folder)``.
+
+    Where a script gets several data sets, ``names`` says which: then there is ``--only NAME``, and it is
+    ``run(folder, names)``, with all of them if none was asked for.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="where to; WISEFT_DATA or ~/data if not given")
-    root = data_folder(parser.parse_args().data)
+    if names:
+        parser.add_argument("--only", choices=names, action="append", help="one of them; may be given again")
+    args = parser.parse_args()
+    root = data_folder(args.data)
     try:
-        run(root)
+        run(root, args.only or list(names)) if names else run(root)
     except UserError as error:
         print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
         return 2

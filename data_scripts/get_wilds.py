@@ -1,4 +1,10 @@
-"""WILDS FMoW (54 GB, version 1.1) and iWildCam (12 GB, version 2.0), from the addresses in the wilds package.
+"""WILDS FMoW (54 GB, version 1.1) and iWildCam (12 GB, version 2.0), from the addresses in the wilds package;
+--only fmow or --only iwildcam gets one of them.
+
+Their server, worksheets.codalab.org, has had an expired certificate since June 2026 and was reported down in August (issues
+4606 of codalab/codalab-worksheets and 174 of p-lambda/wilds). An archive that you get elsewhere, such as the unofficial copy
+of iWildCam at huggingface.co/datasets/emmilly/iwildcam-wilds-v2, goes to DATA/iwildcam_v2.0.tar.gz or DATA/fmow_v1.1.tar.gz:
+this script then unpacks and counts it.
 
 The archives have no published checksum: every file that their metadata list is looked for, and the counts that could
 be confirmed in public code are compared.
@@ -12,14 +18,15 @@ BUNDLES = "https://worksheets.codalab.org/rest/bundles"
 SETS = {"fmow": ("0xaec91eb7c9d548ebb15e1b5e60f966ab", "fmow_v1.1",
                  {"train": 76863, "test": 11327, "ood": 22108}),
         "iwildcam": ("0x6313da2b204647e79a14b468131fcd64", "iwildcam_v2.0",
-                     {"train": 129809, "test": 8154})}
+                     {"train": 129809, "val": 7314, "test": 8154, "ood": 42791})}  # the card of that copy has the last three
 
 
-def run(root):
-    for name, (bundle, folder, published) in SETS.items():
+def run(root, names):
+    for name in names:
+        bundle, folder, published = SETS[name]
         get(Remote(f"{BUNDLES}/{bundle}/contents/blob/", "", f"{folder}.tar.gz", folder), root)
         verify(name, root, published)
 
 
 if __name__ == "__main__":
-    sys.exit(main(__doc__, run))
+    sys.exit(main(__doc__, run, list(SETS)))

@@ -15,6 +15,11 @@ from wiseft_lite.errors import UserError
 DIVIDED = (commands.run, commands.train, commands.evaluate, commands.sweep)  # by several processes; others run in one
 
 
+def steps_or_share(text: str) -> int | float:
+    """Warm-up as ``Recipe`` has it: 500 are steps, 0.1 is a share of the run."""
+    return int(text) if text.isdigit() else float(text)
+
+
 def parser() -> argparse.ArgumentParser:
     main = argparse.ArgumentParser(prog="wiseft-lite", description="Robust fine-tuning by interpolating weights.")
     main.add_argument("--version", action="version", version=__version__)
@@ -39,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
     def takes_recipe(sub: argparse.ArgumentParser) -> None:
         for option, kind in (("epochs", int), ("lr", float), ("weight_decay", float), ("batch_size", int),
-                             ("seed", int)):
+                             ("warmup", steps_or_share), ("seed", int)):
             sub.add_argument(f"--{option.replace('_', '-')}", type=kind, help="the recipe's own if not given")
         sub.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True,
                          help="go on from where this very command was cut short")

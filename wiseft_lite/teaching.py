@@ -5,15 +5,18 @@ from __future__ import annotations
 import difflib
 import inspect
 import sys
+import tempfile
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from wiseft_lite import __version__, ledger
 from wiseft_lite.errors import UserError
 
 _guesses: dict[str, float] = {}
+_folders: list[tempfile.TemporaryDirectory] = []  # of stand-ins; they go with this process
 
 
 def guess(name: str, value: float | None) -> float | None:
@@ -90,6 +93,36 @@ def ready() -> None:
     print(f"wiseft_lite {__version__}, torch {torch.__version__.split('+')[0]}, {device}")
     if (major, minor) < (2, 4):
         print("torch is too old: 2.4 or later is needed. In a terminal: python -m pip install -U torch torchvision")
+
+
+def stand_in(*names: str) -> Path:
+    """Make stand-ins of data sets in a new folder, in their real layouts, and say aloud that they are no data.
+
+    Args:
+        names: see ``tasks.standins``.
+
+    Returns:
+        The folder, for ``load_task(name, folder)`` or ``--data``.
+
+    Raises:
+        UserError: a data set without a stand-in.
+
+    Example:
+        >>> from wiseft_lite import load_task
+        >>> folder = stand_in("cifar10")
+        YOU ARE ON THE SMALL STAND-IN, NOT ON REAL DATA (cifar10): flat colours
+        in the real layout. The code runs; the numbers mean nothing.
+        >>> len(load_task("cifar10", folder).test)
+        10
+    """
+    from wiseft_lite.tasks import standins
+
+    _folders.append(tempfile.TemporaryDirectory(prefix="stand-in-"))
+    folder = Path(_folders[-1].name)
+    standins.build(folder, names)
+    print(textwrap.fill(f"YOU ARE ON THE SMALL STAND-IN, NOT ON REAL DATA ({', '.join(names)}): flat colours in the "
+                        "real layout. The code runs; the numbers mean nothing.", 72))
+    return folder
 
 
 @dataclass(frozen=True)

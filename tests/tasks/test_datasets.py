@@ -5,16 +5,19 @@ import json
 import shutil
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import make_fixtures
 import numpy as np
 import pytest
+import timm
 import torch
 
 from wiseft_lite import UserError, load_clip, load_task, sweep, zero_shot_classifier
-from wiseft_lite.tasks import catalogue, cifar, images
+from wiseft_lite.architectures import imagenet_classes
+from wiseft_lite.tasks import catalogue, cifar, images, standins
 
-PUBLISHED = make_fixtures.PUBLISHED
+PUBLISHED = standins.PUBLISHED
 CLASSES = {"imagenet": 1000, "objectnet": 113, "vid-robust": 1000, "vid-robust-own": 30, "ytbb-robust": 1000,
            "ytbb-robust-own": 19, "cifar10": 10, "cifar10-c": 10, "cifar100": 100, "cars": 196, "dtd": 47, "sun397": 397,
            "food101": 101, "fmow": 62, "iwildcam": 182}
@@ -76,7 +79,25 @@ def test_zero_shot_and_sweep_run_on_a_few_images(load, clip, name):
     assert len(table) == 3 * len(splits) and table.accuracy.between(0, 1).all()
 
 
-def test_a_random_vit_b_32_runs_on_a_data_set(load):
+@pytest.fixture(scope="module")
+def vit_b_32():
+    clip = load_clip("ViT-B-32/none")
+    clip.model.transformer.resblocks = clip.model.transformer.resblocks[:1]  # 2,000 names: twelve blocks take minutes
+    return clip
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_a_random_vit_b_32_gets_a_head_and_is_swept(load, vit_b_32, name):
+    task = load(name)
+    theta_0 = zero_shot_classifier(vit_b_32, replace(task, templates=task.templates[:1]))
+    theta_1 = theta_0.with_weights({k: -v if k == "head.weight" else v for k, v in theta_0.state_dict().items()})
+    shift, split = next(iter(task.shifts.items()), ("test", task.test))
+    table = sweep(theta_0, theta_1, {shift: split if "pm" in shift else split.select(range(min(3, len(split))))}, [0, 1])
+    assert theta_0.head.weight.shape == (CLASSES[name], 512)
+    assert table.alpha.tolist() == [0, 1] and table.n.nunique() == 1 and table.accuracy.between(0, 1).all()
+
+
+def test_a_whole_random_vit_b_32_runs_on_a_data_set(load):
     task = load("dtd")
     task = replace(task, templates=task.templates[:1])
     theta_0 = zero_shot_classifier(load_clip("ViT-B-32/none"), task)
@@ -86,12 +107,20 @@ def test_a_random_vit_b_32_runs_on_a_data_set(load):
 
 
 def test_imagenets_labels_follow_wordnet_ids_and_v2s_follow_numbers(load):
-    task, ids = load("imagenet"), make_fixtures.synsets()
+    task, ids = load("imagenet"), imagenet_classes()[0]
     assert task.class_names[ids.index("n02123045")] == "tabby cat" and task.class_names[134] == "crane bird"
     for split in (task.test, task.shifts["sketch"]):
         assert all(ids[label] in path for path, label in zip(split.images.paths, split.labels.tolist()))
     v2 = task.shifts["v2"]
     assert [int(path.split("/")[-2]) for path in v2.images.paths] == v2.labels.tolist()  # not 0, 1, 10, 100
+
+
+def test_lists_of_classes_are_those_of_other_packages():
+    folder = Path(timm.__file__).parent / "data" / "_info"
+    ids = list(imagenet_classes()[0])
+    assert ids == (folder / "imagenet_synsets.txt").read_text().split()
+    for name in ("imagenet_r", "imagenet_a"):
+        assert {ids[k] for k in PUBLISHED[name]} == set((folder / f"{name}_synsets.txt").read_text().split())
 
 
 def test_subsets_are_the_published_ones(load):
@@ -150,7 +179,7 @@ def test_cifar_is_read_without_unpickling(load):
     assert task.class_names[:3] == ("airplane", "automobile", "bird") and len(task.templates) == 18
     for split in (task.train, task.val, *task.evaluation.values()):
         for i in range(len(split)):
-            assert close(colour(split, i), make_fixtures.COLOURS[int(split.labels[i]) % 4]), split.name
+            assert close(colour(split, i), standins.COLOURS[int(split.labels[i]) % 4]), split.name
     corrupted = load("cifar10-c").shifts
     assert len(corrupted) == 15 and "speckle_noise" not in corrupted
     assert colour(corrupted["fog"], 0) == (4, 4, 4) and corrupted["fog"].labels.tolist() == [1, 2]  # severity 5
@@ -225,7 +254,7 @@ def test_damage_is_named_with_the_mend(root, tmp_path, what):
 def test_a_folder_missing_from_r_and_a_wrong_layout_of_v2(root, tmp_path):
     from wiseft_lite.tasks import imagenet
 
-    number = {wnid: k for k, wnid in enumerate(make_fixtures.synsets())}
+    number = {wnid: k for k, wnid in enumerate(imagenet_classes()[0])}
     shutil.copytree(root / "imagenet-r", tmp_path / "r")
     shutil.rmtree(next(p for p in (tmp_path / "r").iterdir() if p.is_dir()))
     with pytest.raises(UserError, match="has 199 class folders, but r has 200; unpack the archive again"):

@@ -1,6 +1,7 @@
 """The data scripts: checksums, cut archives, going on after a stop, and counts."""
 
 import hashlib
+import importlib
 import io
 import tarfile
 import threading
@@ -95,13 +96,29 @@ def test_counts_are_compared_with_the_published_ones(monkeypatch, tmp_path, task
 
 
 def test_every_listed_file_is_looked_for(monkeypatch, tmp_path):
-    from make_fixtures import iwildcam
+    from wiseft_lite.tasks.standins import iwildcam
 
     iwildcam(tmp_path)
     fetching.verify("iwildcam", tmp_path, {"train": 4})
     (tmp_path / "iwildcam_v2.0" / "train" / "train2.jpg").unlink()  # neither the first nor the last
     with pytest.raises(UserError, match="iwildcam: .*train2.jpg is listed but does not exist, and 0 more"):
         fetching.verify("iwildcam", tmp_path, {})
+
+
+@pytest.mark.parametrize("script, only, got", [
+    ("get_cifar", ["--only", "cifar10"], ["cifar10"]), ("get_wilds", ["--only", "iwildcam"], ["iwildcam"]),
+    ("get_cifar", [], ["cifar10", "cifar100", "cifar10-c"])])
+def test_a_script_gets_what_it_is_asked_for(script, only, got, monkeypatch, tmp_path):
+    module, fetched, seen = importlib.import_module(script), [], []
+    monkeypatch.setattr(module, "get", lambda remote, root: fetched.append((remote.goes_to, root)))
+    monkeypatch.setattr(module, "verify", lambda name, root, published: seen.append(name))
+    monkeypatch.setattr("sys.argv", [script, "--data", str(tmp_path), *only])
+    assert fetching.main("", module.run, list(module.SETS)) == 0
+    assert seen == got and {root for _, root in fetched} == {tmp_path}
+    assert any("CIFAR-10-C" in name for name, _ in fetched) == ("cifar10-c" in got)
+    monkeypatch.setattr("sys.argv", [script, "--only", "cifra"])
+    with pytest.raises(SystemExit):
+        fetching.main("", module.run, list(module.SETS))
 
 
 def test_the_doctor_finds_data_sets_and_names_the_script_for_the_others(tmp_path, capsys):
