@@ -12,14 +12,22 @@ from wiseft_lite import __version__, commands, embed_command, soup_command
 from wiseft_lite.errors import UserError
 
 
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Says what is taken if an option is not given, where there is something to say."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or isinstance(action.default, bool):
+            return action.help
+        return super()._get_help_string(action)
+
+
 def parser() -> argparse.ArgumentParser:
     main = argparse.ArgumentParser(prog="wiseft-lite", description="Robust fine-tuning by interpolating weights.")
     main.add_argument("--version", action="version", version=__version__)
     known = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run, text: str, out: str | None) -> argparse.ArgumentParser:
-        sub = known.add_parser(name, help=text, description=text,
-                               formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        sub = known.add_parser(name, help=text, description=text, formatter_class=_Help)
         sub.set_defaults(run=run)
         if out:
             sub.add_argument("--out", type=Path, default=Path(out), help="where the result goes")
@@ -39,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
                              ("seed", int)):
             sub.add_argument(f"--{option.replace('_', '-')}", type=kind, help="the recipe's own if not given")
         sub.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True,
-                         help="go on from where this very command was cut short")
+                         help="go on from where this very command was cut short, as it does if not given")
 
     def fine_tunes(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--augment", help="none, crop or strong; the recipe's own if not given")

@@ -33,7 +33,7 @@ def _device() -> str:
         cards = [torch.cuda.get_device_properties(k) for k in range(torch.cuda.device_count())]
         return ", ".join(f"{card.name} ({card.total_memory / 2**30:.0f} GiB)" for card in cards)
     if torch.backends.mps.is_available():
-        return "Apple GPU"
+        return "an Apple GPU, which is not used: everything runs on the CPU"
     in_colab = "; for a GPU: Runtime > Change runtime type > T4 GPU" if "COLAB_RELEASE_TAG" in os.environ else ""
     return f"no GPU; {torch.get_num_threads()} CPU threads, enough for IconShift and small probes{in_colab}"
 
@@ -73,10 +73,10 @@ def report(data: str | Path | None = None) -> list[str]:
     missing = {name: family.missing(root) for name, family in FAMILIES.items()}
     if any(missing.values()) and not SCRIPTS.is_dir():
         lines.append("The scripts below are in the repository; clone it and type these lines there.")
-    for name, family in FAMILIES.items():
-        script = SCRIPTS / family.script if SCRIPTS.is_dir() else Path("data_scripts", family.script)
-        lines.append(f"{name:16} " + (f"python {_here(script)} --data {root} (not there: {', '.join(missing[name])})"
-                                      if missing[name] else "there"))
+    for name, lacks in missing.items():
+        script = SCRIPTS / FAMILIES[name].script if SCRIPTS.is_dir() else Path("data_scripts", FAMILIES[name].script)
+        what = ", ".join(lacks).replace("|", " or ")
+        lines.append(f"{name:16} " + (f"python {_here(script)} --data {root} (not there: {what})" if lacks else "there"))
     return lines
 
 
