@@ -108,6 +108,11 @@ def parser() -> argparse.ArgumentParser:
                      help="comma-separated")
     sub.add_argument("--passes", type=int, metavar="K",
                      help="an odd number such as 5: run K models only and interpolate their logits")
+    sub = command("interpolate", soup_command.interpolate, "write the model at one alpha as a checkpoint",
+                  "results/interpolated")
+    sub.add_argument("zero_shot", type=Path, help="checkpoint at alpha 0")
+    sub.add_argument("fine_tuned", type=Path, help="checkpoint at alpha 1")
+    sub.add_argument("--alpha", type=float, default=0.5, help="share of the way from zero-shot to fine-tuned")
     sub = command("import", commands.import_file, "read a checkpoint of wise-ft, model-soups, OpenAI or open_clip",
                   "results/imported")
     sub.add_argument("file", type=Path, help="the file; nothing in it is run")
