@@ -87,6 +87,15 @@ def test_the_first_page_quotes_messages_that_exist():
         assert all(piece.strip("; ") in library for piece in pieces), message
 
 
+def test_every_command_that_a_page_types_is_one():
+    from wiseft_lite.cli import parser
+
+    known = set(re.findall(r"^    ([a-z]+)\b", parser().format_help(), re.M))
+    for path in sources():
+        typed = re.findall(r"(?:`|^|[!$] ?)wiseft-lite ([a-z]+)", read(path), re.M)
+        assert set(typed) <= known, f"{path.name}: {set(typed) - known}"
+
+
 def paragraphs(path):
     """Blocks of prose, without code and links."""
     texts = [source for _, source in cells(path, "markdown")] if path.suffix == ".ipynb" else [path.read_text()]

@@ -66,6 +66,9 @@ def test_every_page_opens_clean_and_fits(tab, address, name):
         tab.set_viewport_size({"width": width, "height": 900})
         over = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert over <= 1, f"{name} is {over} px too wide at {width}"
+    pushed = tab.eval_on_selector_all("article div[class*='highlight-'] pre", """all => all.filter(
+        e => !e.closest('.cell_output') && e.scrollWidth > e.clientWidth + 1).map(e => e.innerText.slice(0, 60))""")
+    assert not pushed, f"{name} has code that must be pushed at {WIDTHS[-1]}: {pushed}"
     assert not tab.wrong and not tab.outside, (tab.wrong, tab.outside)
 
 
