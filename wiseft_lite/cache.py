@@ -24,6 +24,8 @@ def _lock_file(path: Path) -> Path:
     On such a disk, as a mounted cloud folder may be, a lock would be a file that outlives a lost machine, and the next
     one would wait for it for ever.
     """
+    if os.name == "nt":  # without fcntl; filelock has its own way there
+        return Path(f"{path}.lock")
     import fcntl
 
     folder = os.open(path.parent, os.O_RDONLY)

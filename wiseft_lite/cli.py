@@ -12,15 +12,6 @@ from wiseft_lite import __version__, commands, embed_command, soup_command
 from wiseft_lite.errors import UserError
 
 
-class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Says what is taken if an option is not given, where there is something to say."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default is None or isinstance(action.default, bool):
-            return action.help
-        return super()._get_help_string(action)
-
-
 def parser() -> argparse.ArgumentParser:
     main = argparse.ArgumentParser(prog="wiseft-lite", description="Robust fine-tuning by interpolating weights.")
     main.add_argument("--version", action="version", version=__version__)
@@ -144,6 +135,15 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--run", dest="run_again", action="store_true", help="measure again and write the ledger")
     sub.add_argument("--seeds", type=int, default=5, help="number of seeds for what is trained, of repeats for bench")
     return main
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Says what is taken if an option is not given, where there is something to say."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or isinstance(action.default, bool):
+            return action.help
+        return super()._get_help_string(action)
 
 
 def main(arguments: list[str] | None = None) -> int:

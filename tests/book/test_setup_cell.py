@@ -1,6 +1,7 @@
 """The setup cell as Colab would run it: pip gets only what is missing, Drive is mounted only when asked."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -55,8 +56,6 @@ print(json.dumps([told, mounted, os.environ.get("WISEFT_CACHE"), repr(result.err
 
 def in_colab(tmp_path, here=False, pip_finds_it=True, mount=None, **environment):
     """What the shell was told, what was mounted, the cache folder afterwards, and the error."""
-    import os
-
     keep = {k: v for k, v in os.environ.items() if k not in ("WISEFT_SOURCE", "WISEFT_CACHE")}
     run = subprocess.run([sys.executable, "-c", COLAB, json.dumps([SETUP, here, pip_finds_it, mount])],
                          capture_output=True, text=True, cwd=tmp_path,

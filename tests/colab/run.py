@@ -19,7 +19,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellControlSignal
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -77,7 +77,7 @@ def attempt(name: str, notebook: nbformat.NotebookNode) -> bool:
     started = time.time()
     try:
         execute(notebook)
-    except CellExecutionError as error:
+    except (CellControlSignal, RuntimeError) as error:  # an error or a time-out in a cell; a kernel that died
         print(f"{name:24} FAILED after {time.time() - started:.0f} s\n{error}", flush=True)
         return False
     print(f"{name:24} passed in {time.time() - started:.0f} s", flush=True)
@@ -85,6 +85,11 @@ def attempt(name: str, notebook: nbformat.NotebookNode) -> bool:
 
 
 def main(paths: list[str]) -> int:
+    missing = [path for path in paths if not Path(path).is_file()]
+    if missing or not paths:
+        print(f"no notebook {', '.join(missing)}; say which: make test-colab NOTEBOOKS=\"book/01*.ipynb\"")
+        return 2
+    notebooks = {Path(path).stem: nbformat.read(path, as_version=4) for path in paths}
     have = installed()
     print(f"Python {platform.python_version()}, " + ", ".join(f"{name} {have.get(name)}" for name in SHOWN))
     if not platform.python_version().startswith(f"{COLAB_PYTHON}."):
@@ -92,7 +97,6 @@ def main(paths: list[str]) -> int:
     subprocess.run([sys.executable, "-m", "pip", "uninstall", "--yes", "wiseft-lite", "open_clip_torch",
                     "ftfy"], check=True, capture_output=True)  # what an earlier run installed
     before = installed()
-    notebooks = {Path(path).stem: nbformat.read(path, as_version=4) for path in paths}
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"WISEFT_SOURCE": str(copy_of_the_package(Path(folder, "source"))),
                        "WISEFT_CACHE": str(Path(folder, "cache")), "PYTHONPATH": "", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
