@@ -105,9 +105,10 @@ def test_every_listed_file_is_looked_for(monkeypatch, tmp_path):
         fetching.verify("iwildcam", tmp_path, {})
 
 
-def test_the_doctor_finds_data_sets_and_names_the_script_for_the_others(tmp_path, capsys):
+def test_the_doctor_finds_data_sets_and_names_the_script_for_the_others(tmp_path, capsys, monkeypatch):
     from wiseft_lite.cli import main
 
+    monkeypatch.chdir(tmp_path)
     for name in ("cifar-10-batches-bin", "CIFAR-10.1", "CIFAR-10.2", "imagenet/train", "imagenet/val",
                  "imagenet-vid-robust"):
         (tmp_path / name).mkdir(parents=True)
