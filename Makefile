@@ -1,7 +1,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
+COLAB_PYTHON ?= python3.13
+NOTEBOOKS ?= book/*.ipynb
 
-.PHONY: help demo test test-site book coursework grade solutions clean
+.PHONY: help demo test test-site test-colab book coursework grade solutions clean
 help:            ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -29,6 +31,16 @@ test-site: .venv/book.stamp  ## open the built pages in a browser; builds them i
 	test -f _build/html/index.html || $(MAKE) book
 	command -v chromium chromium-browser google-chrome >/dev/null || $(BIN)/python -m playwright install chromium
 	$(BIN)/python -m pytest -q -rs tests/browser
+
+# An environment of its own with the packages that Colab ships, in Colab's versions.
+.venv-colab/stamp: tests/colab/constraints.txt
+	@command -v $(COLAB_PYTHON) >/dev/null || { echo "no $(COLAB_PYTHON), the Python of Colab: install it, or name the nearest: make test-colab COLAB_PYTHON=python3.12"; exit 2; }
+	$(COLAB_PYTHON) -m venv --clear .venv-colab
+	.venv-colab/bin/python -m pip install --quiet --requirement tests/colab/constraints.txt
+	touch $@
+
+test-colab: .venv-colab/stamp  ## the notebooks under Colab's packages (5 GB of disk); some: NOTEBOOKS="book/01*.ipynb"
+	.venv-colab/bin/python tests/colab/run.py $(NOTEBOOKS)
 
 book: .venv/book.stamp  ## run every notebook and build the site into _build/html
 	$(BIN)/python data_scripts/build_book.py

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from wiseft_lite import distributed
+from wiseft_lite.digest import digest
 from wiseft_lite.errors import UserError
 
 
@@ -15,6 +17,26 @@ def cache_folder() -> Path:
     """Where models and features are kept: ``WISEFT_CACHE``, or ``wiseft_lite`` in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("WISEFT_CACHE") or Path(base) / "wiseft_lite")
+
+
+def _lock_file(path: Path) -> Path:
+    """Where the lock of an entry lies: beside it, or in this machine's temporary folder if that disk knows no locks.
+
+    On such a disk, as a mounted cloud folder may be, a lock would be a file that outlives a lost machine, and the next
+    one would wait for it for ever.
+    """
+    if os.name == "nt":  # without fcntl; filelock has its own way there
+        return Path(f"{path}.lock")
+    import fcntl
+
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return Path(tempfile.gettempdir()) / f"wiseft-{os.getuid()}-{digest(str(path))}.lock"
+    finally:
+        os.close(folder)
+    return Path(f"{path}.lock")
 
 
 @contextmanager
@@ -37,9 +59,9 @@ def entry(name: str) -> Iterator[Path]:
         distributed.every(True)
         yield path
         return
-    lock = FileLock(f"{path}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(_lock_file(path))
         lock.acquire()
     except OSError as error:
         raise UserError(f"{path.parent} cannot be written ({error.strerror}); "

@@ -26,8 +26,7 @@ def parser() -> argparse.ArgumentParser:
     known = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run, text: str, out: str | None) -> argparse.ArgumentParser:
-        sub = known.add_parser(name, help=text, description=text,
-                               formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        sub = known.add_parser(name, help=text, description=text, formatter_class=_Help)
         sub.set_defaults(run=run)
         if out:
             sub.add_argument("--out", type=Path, default=Path(out), help="where the result goes")
@@ -47,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
                              ("warmup", steps_or_share), ("seed", int)):
             sub.add_argument(f"--{option.replace('_', '-')}", type=kind, help="the recipe's own if not given")
         sub.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True,
-                         help="go on from where this very command was cut short")
+                         help="go on from where this very command was cut short, as it does if not given")
 
     def fine_tunes(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--augment", help="none, crop or strong; the recipe's own if not given")
@@ -110,6 +109,11 @@ def parser() -> argparse.ArgumentParser:
                      help="comma-separated")
     sub.add_argument("--passes", type=int, metavar="K",
                      help="an odd number such as 5: run K models only and interpolate their logits")
+    sub = command("interpolate", soup_command.interpolate, "write the model at one alpha as a checkpoint",
+                  "results/interpolated")
+    sub.add_argument("zero_shot", type=Path, help="checkpoint at alpha 0")
+    sub.add_argument("fine_tuned", type=Path, help="checkpoint at alpha 1")
+    sub.add_argument("--alpha", type=float, default=0.5, help="share of the way from zero-shot to fine-tuned")
     sub = command("import", commands.import_file, "read a checkpoint of wise-ft, model-soups, OpenAI or open_clip",
                   "results/imported")
     sub.add_argument("file", type=Path, help="the file; nothing in it is run")
@@ -141,6 +145,15 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--run", dest="run_again", action="store_true", help="measure again and write the ledger")
     sub.add_argument("--seeds", type=int, default=5, help="number of seeds for what is trained, of repeats for bench")
     return main
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Says what is taken if an option is not given, where there is something to say."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or isinstance(action.default, bool):
+            return action.help
+        return super()._get_help_string(action)
 
 
 def main(arguments: list[str] | None = None) -> int:

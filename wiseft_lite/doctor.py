@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 from importlib.metadata import PackageNotFoundError, version
@@ -11,7 +12,8 @@ from wiseft_lite.cache import cache_folder
 from wiseft_lite.tasks import load_task, task_names
 from wiseft_lite.tasks.catalogue import FAMILIES, data_folder
 
-PACKAGES = ("wiseft-lite", "torch", "torchvision", "open_clip_torch", "timm", "pandas", "scipy", "matplotlib")
+PACKAGES = ("wiseft-lite", "torch", "torchvision", "open_clip_torch", "timm", "numpy", "pandas", "scipy", "matplotlib")
+SCRIPTS = Path(__file__).resolve().parents[1] / "data_scripts"  # in a clone; not in what pip installs
 
 
 def _versions() -> str:
@@ -31,8 +33,9 @@ def _device() -> str:
         cards = [torch.cuda.get_device_properties(k) for k in range(torch.cuda.device_count())]
         return ", ".join(f"{card.name} ({card.total_memory / 2**30:.0f} GiB)" for card in cards)
     if torch.backends.mps.is_available():
-        return "Apple GPU"
-    return f"no GPU; {torch.get_num_threads()} CPU threads, enough for IconShift and small probes"
+        return "an Apple GPU, which is not used: everything runs on the CPU"
+    in_colab = "; for a GPU: Runtime > Change runtime type > T4 GPU" if "COLAB_RELEASE_TAG" in os.environ else ""
+    return f"no GPU; {torch.get_num_threads()} CPU threads, enough for IconShift and small probes{in_colab}"
 
 
 def _processes() -> str:
@@ -81,8 +84,16 @@ def report(data: str | Path | None = None) -> list[str]:
              f"packages  {_versions()}", f"device    {_device()}",
              f"processes {_processes()}",
              f"data      {_disk(root)}", f"cache     {_disk(cache_folder())}"]
-    for name, family in FAMILIES.items():
-        missing = family.missing(root)
-        lines.append(f"{name:16} " + (f"python data_scripts/{family.script} --data {root} (not there: "
-                                      f"{', '.join(missing)})" if missing else "there"))
+    missing = {name: family.missing(root) for name, family in FAMILIES.items()}
+    if any(missing.values()) and not SCRIPTS.is_dir():
+        lines.append("The scripts below are in the repository; clone it and type these lines there.")
+    for name, lacks in missing.items():
+        script = SCRIPTS / FAMILIES[name].script if SCRIPTS.is_dir() else Path("data_scripts", FAMILIES[name].script)
+        what = ", ".join(lacks).replace("|", " or ")
+        lines.append(f"{name:16} " + (f"python {_here(script)} --data {root} (not there: {what})" if lacks else "there"))
     return lines
+
+
+def _here(path: Path) -> str:
+    """A path as one would type it in the current folder."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

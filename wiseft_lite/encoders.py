@@ -151,6 +151,8 @@ def _checked(name: str) -> tuple[str, str | None]:
         return arch, None
     if name not in known:
         near = difflib.get_close_matches(name, ["iconclip", *known], n=3, cutoff=0.3)
+        openais_own = f"{name.replace('/', '-').replace('@', '-').removesuffix('px')}/openai"  # ViT-B/32, ViT-L/14@336px
+        near = [openais_own] if openais_own in known else near
         raise UserError(f"unknown model {name!r}; did you mean {', '.join(near) or 'iconclip'}?")
     return arch, tag
 

@@ -1,4 +1,4 @@
-"""What ``wiseft-lite soup`` does."""
+"""What ``wiseft-lite interpolate`` and ``wiseft-lite soup`` do: several checkpoints become one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,33 @@ from pathlib import Path
 
 from wiseft_lite.commands import check_new, device_of, report
 from wiseft_lite.errors import UserError
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the card of a model between two others says in place of a training recipe."""
+
+    zero_shot: str
+    fine_tuned: str
+    alpha: float
+
+
+def interpolate(args: argparse.Namespace) -> None:
+    """The model at one alpha, as a checkpoint."""
+    from wiseft_lite import checkpoints
+    from wiseft_lite.weights import interpolate as mixed
+
+    check_new(args.out, args.overwrite)
+    cards = [checkpoints.read_card(folder) for folder in (args.zero_shot, args.fine_tuned)]
+    for key, what in (("encoder", "encoder"), ("class_names", "class names")):
+        if cards[0][key] != cards[1][key]:
+            raise UserError(f"{args.zero_shot} and {args.fine_tuned} differ in their {what}; give the zero-shot model "
+                            "that the fine-tuned one began at")
+    zero_shot, fine_tuned = (checkpoints.load(folder) for folder in (args.zero_shot, args.fine_tuned))
+    theta = mixed(zero_shot.state_dict(), fine_tuned.state_dict(), args.alpha)
+    recipe = Line(str(args.zero_shot), str(args.fine_tuned), args.alpha)
+    checkpoints.save(zero_shot.with_weights(theta), args.out, recipe=recipe, overwrite=args.overwrite)
+    print(f"written: {args.out}, the model at alpha {args.alpha:g}")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wiseft_lite import __version__, ledger
+from wiseft_lite.colab import use_drive
 from wiseft_lite.errors import UserError
 
 _guesses: dict[str, float] = {}
@@ -81,13 +82,22 @@ def _sharp_figures() -> None:
         InlineBackend.instance(parent=shell).figure_formats = {"retina"}
 
 
-def ready() -> None:
-    """Print one line about this machine, and what to do about packages that are too old; make figures sharp."""
+def ready(drive: bool = False) -> None:
+    """Print one line about this machine, and what to do about packages that are too old; make figures sharp.
+
+    Args:
+        drive: in Google Colab, keep models on Google Drive; see ``colab.use_drive``.
+
+    Raises:
+        UserError: ``drive`` and this is not Colab, or Drive was not mounted.
+    """
     import os
 
     import torch
 
     _sharp_figures()
+    if drive:
+        print(f"Models, features and states of runs are kept in {use_drive()}.")
     major, minor = (int(part) for part in torch.__version__.split(".")[:2])
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
     print(f"wiseft_lite {__version__}, torch {torch.__version__.split('+')[0]}, {device}")

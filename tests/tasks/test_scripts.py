@@ -6,6 +6,7 @@ import io
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import fetching
 import pytest
@@ -121,9 +122,10 @@ def test_a_script_gets_what_it_is_asked_for(script, only, got, monkeypatch, tmp_
         fetching.main("", module.run, list(module.SETS))
 
 
-def test_the_doctor_finds_data_sets_and_names_the_script_for_the_others(tmp_path, capsys):
+def test_the_doctor_finds_data_sets_and_names_the_script_for_the_others(tmp_path, capsys, monkeypatch):
     from wiseft_lite.cli import main
 
+    monkeypatch.chdir(tmp_path)
     for name in ("cifar-10-batches-bin", "CIFAR-10.1", "CIFAR-10.2", "imagenet/train", "imagenet/val",
                  "imagenet-vid-robust"):
         (tmp_path / name).mkdir(parents=True)
@@ -132,3 +134,17 @@ def test_the_doctor_finds_data_sets_and_names_the_script_for_the_others(tmp_path
     assert lines["cifar10"].endswith("there") and lines["vid-robust"].split()[1:] == ["there"]
     assert "get_cifar.py" in lines["cifar10-c"] and "(not there: CIFAR-10-C)" in lines["cifar10-c"]
     assert "sketch" in lines["imagenet"] and "GB free" in lines["data"] and "torch 2" in lines["packages"]
+    script = Path(lines["cifar10-c"].split()[2])  # it can be typed as it stands, from any folder
+    assert script.is_file()
+
+
+def test_the_doctor_says_where_the_scripts_are_if_only_the_package_is_here(tmp_path, monkeypatch):
+    from wiseft_lite import doctor
+
+    monkeypatch.setattr(doctor, "SCRIPTS", tmp_path / "no_clone")
+    lines = doctor.report(tmp_path)
+    assert any("the repository; clone it" in line for line in lines)
+    assert any(f"python data_scripts/get_cifar.py --data {tmp_path}" in line for line in lines)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "release")
+    assert "Change runtime type" in doctor.report(tmp_path)[2]

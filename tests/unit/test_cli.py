@@ -80,6 +80,9 @@ def test_demo_writes_what_it_promises(shapes, clip_folder, tmp_path):
 
 @pytest.mark.parametrize("arguments, message", [
     (["zeroshot", "--task", "icons"], "unknown task 'icons'"),
+    (["zeroshot", "--model", "ViT-B/32"], "unknown model 'ViT-B/32'; did you mean ViT-B-32/openai?"),
+    (["zeroshot", "--model", "ViT-L/14@336px"], "did you mean ViT-L-14-336/openai?"),
+    (["interpolate", "nowhere", "nowhere"], "nowhere is no checkpoint"),
     (["zeroshot", "--model", "iconklip"], "unknown model 'iconklip'; did you mean iconclip"),
     (["sweep", "nowhere", "nowhere"], "nowhere is no checkpoint"),
     (["sweep", "a", "b", "--splits", "night"], "no split 'night'"),
@@ -105,6 +108,30 @@ def runs(theta_0, tuned, tmp_path):
     for name, alpha in (("zero", 0), ("half", 0.5), ("one", 1)):
         save(theta_0.with_weights(interpolate(zero, one, alpha)), tmp_path / name)
     return [str(tmp_path / name) for name in ("zero", "half", "one")]
+
+
+def test_the_model_at_one_alpha_becomes_a_checkpoint(runs, theta_0, tmp_path, capsys):
+    zero, half, one = runs
+    out = tmp_path / "mixed"
+    assert main(["interpolate", zero, one, "--out", str(out)]) == 0
+    expected = load(half).state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in load(out).state_dict().items())
+    assert read_card(out)["recipe"] == {"zero_shot": zero, "fine_tuned": one, "alpha": 0.5}
+    assert main(["interpolate", zero, one, "--alpha", "1", "--out", str(out), "--overwrite"]) == 0
+    assert all(torch.equal(value, load(one).state_dict()[name]) for name, value in load(out).state_dict().items())
+    other = ImageClassifier(theta_0.encoder, theta_0.head, theta_0.preprocess, ["x", "y", "z"], theta_0.encoder_name)
+    save(other, tmp_path / "other")
+    assert main(["interpolate", zero, str(tmp_path / "other"), "--out", str(tmp_path / "no")]) == 2
+    assert "differ in their class names" in capsys.readouterr().err and not (tmp_path / "no").exists()
+
+
+def test_help_names_a_default_only_where_there_is_one(capsys):
+    for command in ("run", "sweep", "demo"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        said = " ".join(capsys.readouterr().out.split())
+        assert "(default: None)" not in said and "(default: results/" in said
+    assert "seed of the fine-tuning (default: 0)" in said
 
 
 def test_a_uniform_soup_is_the_average(shapes, runs, tmp_path, capsys):

@@ -2,6 +2,8 @@
 
 import importlib.util
 import linecache
+import os
+import stat
 from dataclasses import replace
 
 import pytest
@@ -110,3 +112,27 @@ def test_after_epoch_sees_every_epoch_and_changes_nothing(theta_0, task):
     plain = finetune(theta_0, task, replace(RECIPE, epochs=3))
     assert [epoch for epoch, _ in seen] == [1, 2, 3]
     assert all(torch.equal(a, b) for a, b in zip(watched.state_dict().values(), plain.state_dict().values()))
+
+
+def test_where_a_disk_knows_no_locks_the_lock_stays_on_the_machine(tmp_path, monkeypatch):
+    """A lock file on a cloud folder would outlive a lost machine, and the next one would wait for it."""
+    import errno
+    import fcntl
+
+    from wiseft_lite.cache import entry
+
+    real = fcntl.flock
+
+    def refuse(fd, operation):
+        if stat.S_ISDIR(os.fstat(fd).st_mode):  # only the question; the lock itself is another disk's
+            raise OSError(errno.ENOTSUP, "Operation not supported")
+        return real(fd, operation)
+
+    with entry("a") as path:
+        assert (tmp_path / "cache" / "a.lock").exists()
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with entry("b") as path:
+        path.write_text("kept")
+    assert sorted(p.name for p in (tmp_path / "cache").iterdir()) == ["a.lock", "b"]
+    assert len(list(tmp_path.glob("wiseft-*.lock"))) == 1

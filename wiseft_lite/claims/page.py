@@ -23,11 +23,13 @@ def signed(value: float, unit: str) -> str:
     """A number with one decimal, two where it is no share of images, more where it would vanish; points get a sign.
 
     Example:
-        >>> signed(2.34, "points"), signed(-0.03, "points"), signed(-0.5, "correlation"), signed(3e-7, "logits")
-        ('+2.3', '−0.03', '−0.50', '3e-07')
+        >>> signed(2.34, "points"), signed(-0.03, "points"), signed(0.0048, "points"), signed(-0.5, "correlation")
+        ('+2.3', '−0.03', '+0.005', '−0.50')
+        >>> signed(3e-7, "logits")
+        '3e-07'
     """
     decimals = 1 if unit in ("percent", "points") else 2
-    forms = [f"{abs(value):.{d}f}" for d in (decimals, decimals + 1)] + [f"{abs(value):.0e}"]
+    forms = [f"{abs(value):.{d}f}" for d in range(decimals, decimals + 3)] + [f"{abs(value):.0e}"]
     size = next((form for form in forms if float(form)), forms[0])
     return ("−" if value < 0 else "+" if unit == "points" else "") + size
 
