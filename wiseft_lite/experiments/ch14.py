@@ -18,7 +18,8 @@ from wiseft_lite.retrieval import retrieval, text_projection
 from wiseft_lite.soups import uniform_soup
 from wiseft_lite.sweeps import batched
 from wiseft_lite.tasks import load_task, task_names
-from wiseft_lite.universal import EMBED, TOWER, Pictures, Universe, chosen, finetuned, from_text, line, scores, universe
+from wiseft_lite.universal import (ALL, EMBED, TOWER, Pictures, Universe, chosen, finetuned, from_text, line, scores,
+                                   universe)
 
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 INGREDIENTS = (0.03, TOWER, 0.3)  # the tower's share of the rate in the runs that the soup is made of
@@ -121,8 +122,8 @@ def run(record: Record, seeds: list[int]) -> None:
             kept.append(table.assign(seed=seed))
     flat, lines, sizes = pd.concat(flat), pd.concat(lines), pd.DataFrame(sizes)
     points = lines[lines["alpha"].isin([0, 1]) | lines["chosen"]]
-    record.tables |= {"ch14_untrained": flat, "ch14_line": lines[lines["task"].isna()].drop(columns="task"),
-                      "ch14_tasks": points[points["task"].notna() & (points["split"] == "test")], "ch14_sizes": sizes}
+    record.tables |= {"ch14_untrained": flat, "ch14_line": lines[lines["task"] == ALL].drop(columns="task"),
+                      "ch14_tasks": points[(points["task"] != ALL) & (points["split"] == "test")], "ch14_sizes": sizes}
     for column in sizes.columns.drop("seed"):
         record.number(f"ch14.size.{column}", sizes[column].tolist(), "classes" if "classes" in column else "pictures",
                       None, seeds)
@@ -139,7 +140,7 @@ def numbers(record: Record, flat: pd.DataFrame, lines: pd.DataFrame, n: int) -> 
         n: pictures of the smallest test.
     """
     lines = lines[lines["split"] == "test"]
-    total = lines[lines["task"].isna()]
+    total = lines[lines["task"] == ALL]
     names = total[(total["kind"] == f"tower {TOWER:g}") & (total["alpha"] == 0)].set_index("seed")
     flat = flat[(flat["split"] == "test") & ((flat["dimensions"] == 64) | (flat["kind"] == "CLIP"))]
     found = {("names",): names.reset_index()}
@@ -156,7 +157,7 @@ def numbers(record: Record, flat: pd.DataFrame, lines: pd.DataFrame, n: int) -> 
             record.number(key(*what, metric), (100 * part[metric]).tolist(), "percent", n, seeds, EMBED)
             above = 100 * (part.set_index("seed")[metric] - names[metric].reindex(seeds))
             record.number(key(*what, metric, "over_names"), above.tolist(), "points", n, seeds, EMBED)
-    main = lines[(lines["kind"] == f"tower {TOWER:g}") & lines["task"].notna()]
+    main = lines[(lines["kind"] == f"tower {TOWER:g}") & (lines["task"] != ALL)]
     for task, part in main.groupby("task", sort=False):
         rows = {"names": part[part["alpha"] == 0], "end": part[part["alpha"] == 1], "chosen": part[part["chosen"]]}
         seeds = rows["names"]["seed"].tolist()
