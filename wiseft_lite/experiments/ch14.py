@@ -22,17 +22,11 @@ from wiseft_lite.universal import (ALL, EMBED, TOWER, Pictures, Universe, chosen
                                    universe)
 
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-INGREDIENTS = (0.03, TOWER, 0.3)  # the tower's share of the rate in the runs that the soup is made of
+SHARES = {"tower 0.03": 0.03, "fine-tuned": TOWER, "tower 0.3": 0.3, "tower 1": 1.0}  # of the rate
+INGREDIENTS = ("tower 0.03", "fine-tuned", "tower 0.3")  # of the soup
 DIMENSIONS = (2, 4, 8, 16, 32, 64, 128)
 METRICS = ("mp_5", "recall_1", "recall_5", "mrr_5")
-FEW = 3  # seeds of what leaves one part of the recipe out
-
-
-def left_out(world: Universe) -> dict[str, dict]:
-    """What is changed in each run that leaves one part of the recipe out, as ``finetuned`` takes it."""
-    n = len(world.prompts)
-    return {"tower at the full rate": {"tower": 1.0}, "no margin": {"margins": torch.zeros(n)},
-            "one centre": {"centres": 1}, "equal margins": {"margins": torch.full((n,), 0.5)}}
+FEW = 3  # seeds of all runs but "fine-tuned"
 
 
 def maps(texts: Tensor, pictures: Tensor, dimensions: int, seed: int) -> dict[str, Callable[[Tensor], Tensor]]:
@@ -91,21 +85,22 @@ def one_seed(clip: Clip, world: Universe, seed: int, whole: bool) -> tuple[pd.Da
         clip: CLIP.
         world: the draw.
         seed: of the training runs.
-        whole: also the runs that leave a part of the recipe out.
+        whole: also the other shares of the rate, the soup and the ensemble.
 
     Returns:
         ``untrained``, and ``walked`` for each ``kind``.
     """
     parts, recipe = {"val": world.val, "test": world.test}, replace(EMBED, seed=seed)
     start = from_text(clip, world.prompts)
-    runs = {f"tower {share:g}": finetuned(start, world.train, recipe, tower=share) for share in INGREDIENTS}
-    soup = with_weights(start, uniform_soup(model.state_dict() for model in runs.values()))
-    both = pd.concat([ensemble(list(runs.values()), part).assign(split=name) for name, part in parts.items()])
-    tables = [both.assign(kind="ensemble", alpha=1.0, chosen=False)]
-    others = {kind: finetuned(start, world.train, recipe, **change)
-              for kind, change in left_out(world).items()} if whole else {}
-    for kind, model in {**runs, "soup": soup, **others}.items():
-        tables.append(walked(start, model, parts).assign(kind=kind))
+    models = {kind: finetuned(start, world.train, recipe, tower=share) for kind, share in SHARES.items()
+              if whole or kind == "fine-tuned"}
+    tables = []
+    if whole:
+        some = [models[kind] for kind in INGREDIENTS]
+        models["soup"] = with_weights(start, uniform_soup(model.state_dict() for model in some))
+        tables += [ensemble(some, part).assign(split=name, kind="ensemble", alpha=1.0, chosen=False)
+                   for name, part in parts.items()]
+    tables += [walked(start, model, parts).assign(kind=kind) for kind, model in models.items()]
     return untrained(clip, world, start.encoder, seed), pd.concat(tables, ignore_index=True)
 
 
@@ -131,7 +126,7 @@ def run(record: Record, seeds: list[int]) -> None:
 
 
 def numbers(record: Record, flat: pd.DataFrame, lines: pd.DataFrame, n: int) -> None:
-    """Put into the record what the chapter says, all on ``test``, and how far each lies above names alone.
+    """Put into the record what the chapter says, all on ``test``, and the differences within each seed.
 
     Args:
         record: takes the numbers.
@@ -140,31 +135,32 @@ def numbers(record: Record, flat: pd.DataFrame, lines: pd.DataFrame, n: int) -> 
         n: pictures of the smallest test.
     """
     lines = lines[lines["split"] == "test"]
-    total = lines[lines["task"] == ALL]
-    names = total[(total["kind"] == f"tower {TOWER:g}") & (total["alpha"] == 0)].set_index("seed")
+    total, apart = lines[lines["task"] == ALL], lines[lines["task"] != ALL]
     flat = flat[(flat["split"] == "test") & ((flat["dimensions"] == 64) | (flat["kind"] == "CLIP"))]
+    names, end = (total[(total["kind"] == "fine-tuned") & (total["alpha"] == x)].set_index("seed") for x in (0, 1))
     found = {("names",): names.reset_index()}
     found |= {(kind,): part for kind, part in flat[flat["kind"] != "names"].groupby("kind", sort=False)}
     for kind, part in total.groupby("kind", sort=False):
         found[kind, "end"] = part[part["alpha"] == 1]
         if part["chosen"].any():
             found[kind, "chosen"] = part[part["chosen"]]
-            record.number(key(kind, "alpha"), found[kind, "chosen"]["alpha"].tolist(), "alpha", None,
-                          found[kind, "chosen"]["seed"].tolist())
+            record.number(key(kind, "alpha"), part.loc[part["chosen"], "alpha"].tolist(), "alpha", None,
+                          part.loc[part["chosen"], "seed"].tolist())
     for what, part in found.items():
         seeds = part["seed"].tolist()
         for metric in METRICS:
-            record.number(key(*what, metric), (100 * part[metric]).tolist(), "percent", n, seeds, EMBED)
-            above = 100 * (part.set_index("seed")[metric] - names[metric].reindex(seeds))
-            record.number(key(*what, metric, "over_names"), above.tolist(), "points", n, seeds, EMBED)
-    main = lines[(lines["kind"] == f"tower {TOWER:g}") & (lines["task"] != ALL)]
-    for task, part in main.groupby("task", sort=False):
+            score = part.set_index("seed")[metric]
+            record.number(key(*what, metric), (100 * score).tolist(), "percent", n, seeds, EMBED)
+            for base, other in (("over_names", names), ("over_fine-tuned", end)):
+                gains = (100 * (score - other[metric].reindex(seeds))).tolist()
+                record.number(key(*what, metric, base), gains, "points", n, seeds, EMBED)
+    for task, part in apart[apart["kind"] == "fine-tuned"].groupby("task", sort=False):
         rows = {"names": part[part["alpha"] == 0], "end": part[part["alpha"] == 1], "chosen": part[part["chosen"]]}
-        seeds = rows["names"]["seed"].tolist()
         for point, some in rows.items():
-            record.number(key("task", task, point), (100 * some["mp_5"]).tolist(), "percent", int(some["n"].min()), seeds)
-            above = 100 * (some["mp_5"].to_numpy() - rows["names"]["mp_5"].to_numpy())
-            record.number(key("task", task, point, "over_names"), above.tolist(), "points", int(some["n"].min()), seeds)
+            n, seeds = int(some["n"].min()), some["seed"].tolist()
+            record.number(key("task", task, point), (100 * some["mp_5"]).tolist(), "percent", n, seeds, EMBED)
+            gains = 100 * (some["mp_5"].to_numpy() - rows["names"]["mp_5"].to_numpy())
+            record.number(key("task", task, point, "over_names"), gains.tolist(), "points", n, seeds, EMBED)
 
 
 def key(*parts: str) -> str:
