@@ -44,7 +44,7 @@ def measured(clip):
 
 def test_only_a_few_seeds_have_every_run(measured):
     lines = measured[0].tables["ch14_line"]
-    assert set(lines[lines["seed"] == 3]["kind"]) == {*ch14.SHARES, "soup", "ensemble"}
+    assert set(lines[lines["seed"] == 3]["kind"]) == {*ch14.SHARES, *ch14.LEFT_OUT, "soup", "ensemble"}
     assert set(lines[lines["seed"] == 4]["kind"]) == {"fine-tuned"}
     assert measured[0].numbers["ch14.soup.end.mp_5"]["seeds"] == [3]
     assert measured[0].numbers["ch14.fine-tuned.end.mp_5"]["seeds"] == [3, 4]

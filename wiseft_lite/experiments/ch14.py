@@ -23,6 +23,7 @@ from wiseft_lite.universal import (ALL, EMBED, TOWER, Pictures, Universe, chosen
 
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 SHARES = {"tower 0.03": 0.03, "fine-tuned": TOWER, "tower 0.3": 0.3, "tower 1": 1.0}  # of the rate
+LEFT_OUT = ("no margin", "one centre")  # a part of the loss that a run goes without
 INGREDIENTS = ("tower 0.03", "fine-tuned", "tower 0.3")  # of the soup
 DIMENSIONS = (2, 4, 8, 16, 32, 64, 128)
 METRICS = ("mp_5", "recall_1", "recall_5", "mrr_5")
@@ -85,7 +86,7 @@ def one_seed(clip: Clip, world: Universe, seed: int, whole: bool) -> tuple[pd.Da
         clip: CLIP.
         world: the draw.
         seed: of the training runs.
-        whole: also the other shares of the rate, the soup and the ensemble.
+        whole: also the other shares of the rate, the soup, the ensemble, and what leaves a part of the loss out.
 
     Returns:
         ``untrained``, and ``walked`` for each ``kind``.
@@ -96,6 +97,8 @@ def one_seed(clip: Clip, world: Universe, seed: int, whole: bool) -> tuple[pd.Da
               if whole or kind == "fine-tuned"}
     tables = []
     if whole:
+        without = ({"margins": torch.zeros(len(world.prompts))}, {"centres": 1})
+        models |= {kind: finetuned(start, world.train, recipe, **change) for kind, change in zip(LEFT_OUT, without)}
         some = [models[kind] for kind in INGREDIENTS]
         models["soup"] = with_weights(start, uniform_soup(model.state_dict() for model in some))
         tables += [ensemble(some, part).assign(split=name, kind="ensemble", alpha=1.0, chosen=False)
