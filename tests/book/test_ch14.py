@@ -77,12 +77,13 @@ def test_each_alpha_is_val_s_choice(measured):
 
 def test_differences_are_taken_within_a_seed(measured):
     numbers = measured[0].numbers
-    for key, base in (("names", "fine-tuned.end"), ("tower_1.chosen", "fine-tuned.end"), ("fine-tuned.end", "names")):
+    names = {"fine-tuned.end": "over_fine-tuned", "fine-tuned.chosen": "over_chosen", "names": "over_names"}
+    for key, base in (("names", "fine-tuned.end"), ("tower_1.chosen", "fine-tuned.end"), ("fine-tuned.end", "names"),
+                      ("soup.end", "fine-tuned.chosen")):
         number, other = numbers[f"ch14.{key}.mp_5"], numbers[f"ch14.{base}.mp_5"]
         rest = dict(zip(other["seeds"], other["values"]))
         expected = [value - rest[seed] for seed, value in zip(number["seeds"], number["values"])]
-        name = "over_names" if base == "names" else "over_fine-tuned"
-        assert numbers[f"ch14.{key}.mp_5.{name}"]["values"] == pytest.approx(expected, abs=2e-4)
+        assert numbers[f"ch14.{key}.mp_5.{names[base]}"]["values"] == pytest.approx(expected, abs=2e-4)
     line = measured[0].tables["ch14_line"].query("kind == 'fine-tuned' and split == 'test' and alpha == 0")
     assert numbers["ch14.names.mp_5"]["values"] == pytest.approx((100 * line["mp_5"]).tolist(), abs=1e-4)
 

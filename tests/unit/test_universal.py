@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from wiseft_lite import Split, Task, UserError, interpolate
+from wiseft_lite import Split, Task, UserError, interpolate, load_task
 from wiseft_lite.arcface import adaptive_margins
 from wiseft_lite.cli import main
 from wiseft_lite.embedders import load_embedder, save_embedder
@@ -85,6 +85,13 @@ def test_each_picture_knows_its_task_and_searches_among_all(clip, tasks):
     table = scores(embeddings, world.test).set_index("task")
     assert set(world.test.tasks) == {"one", "two"} == set(table.index[1:]) and table.index[0] == ALL
     assert table.iloc[0].to_dict() == vars(retrieval(embeddings, world.test.labels))
+    owls = [i for i, label in enumerate(world.test.labels.tolist()) if label == 8]  # both tasks drew them, each its own
+    for i in owls:
+        source = {t.name: t for t in tasks}[world.test.tasks[i]]
+        drawn = [clip.preprocess(image) for part in source.evaluation.values() for image, label in part
+                 if source.class_names[label] == "owl"]
+        assert any(torch.equal(world.test.images[i], image) for image in drawn)
+    assert len(owls) == 12
     for name in ("one", "two"):
         own = torch.tensor([t == name for t in world.test.tasks])
         rest = [world.test.labels[torch.arange(len(own)) != i] for i in own.nonzero().flatten().tolist()]
@@ -184,20 +191,26 @@ def write(task, folder):
             image.save(path)
 
 
-def test_the_command_takes_folders_and_tables_and_more_pictures_than_memory_holds(clip_folder, tasks, tmp_path, capsys,
-                                                                                  monkeypatch):
+def test_the_command_takes_folders_and_tables_and_more_pictures_than_memory_holds(clip, clip_folder, tasks, tmp_path,
+                                                                                  capsys, monkeypatch):
     for each in tasks:
         write(each, tmp_path / each.name)
     files = sorted((tmp_path / "two").rglob("*.png"))
     rows = [f"{path.relative_to(tmp_path)},{path.parent.name},{path.parent.parent.name}" for path in files]
     (tmp_path / "second.csv").write_text("\n".join(["path,class,split", *rows]))
     command = ["embed", "--model", f"local-dir:{clip_folder}", "--tasks", f"{tmp_path / 'one'}, {tmp_path / 'second.csv'}",
-               "--dimensions", "4", "--epochs", "1", "--batch-size", "8", "--tower", "0.5", "--device", "cpu", "--seed", "5",
-               "--data", str(tmp_path)]
+               "--dimensions", "4", "--epochs", "1", "--batch-size", "8", "--tower", "0.5", "--lr", "0.05", "--seed", "5",
+               "--device", "cpu", "--data", str(tmp_path)]
     assert main([*command, "--out", str(tmp_path / "held")]) == 0
     printed = capsys.readouterr().out
     assert "2 tasks; trains on" in printed and "\none " in printed and "\nsecond " in printed
     assert json.loads((tmp_path / "held" / "card.json").read_text())["tower"] == 0.5
+    world = universe(clip, [load_task(tmp_path / "one"), load_task(str(tmp_path / "second.csv"))], 5)
+    start, recipe = from_text(clip, world.prompts, 4), replace(EMBED, epochs=1, batch_size=8, lr=0.05, seed=5)
+    table = line(start, finetuned(start, world.train, recipe, tower=0.5), {"val": world.val, "test": world.test})
+    pd.testing.assert_frame_equal(pd.read_json(tmp_path / "held" / "retrieval.jsonl", lines=True), table,
+                                  check_dtype=False)
+    assert table[table["task"] == ALL].groupby("split")["mp_5"].nunique().min() > 1  # the line is no constant
     monkeypatch.setattr("wiseft_lite.features.HELD", 10_000)
     assert main([*command, "--out", str(tmp_path / "streamed")]) == 0
     assert capsys.readouterr().out == printed.replace(str(tmp_path / "held"), str(tmp_path / "streamed"))

@@ -140,8 +140,10 @@ def numbers(record: Record, flat: pd.DataFrame, lines: pd.DataFrame, n: int) -> 
     lines = lines[lines["split"] == "test"]
     total, apart = lines[lines["task"] == ALL], lines[lines["task"] != ALL]
     flat = flat[(flat["split"] == "test") & ((flat["dimensions"] == 64) | (flat["kind"] == "CLIP"))]
-    names, end = (total[(total["kind"] == "fine-tuned") & (total["alpha"] == x)].set_index("seed") for x in (0, 1))
-    found = {("names",): names.reset_index()}
+    main = total[total["kind"] == "fine-tuned"].set_index("seed")
+    bases = {"over_names": main[main["alpha"] == 0], "over_fine-tuned": main[main["alpha"] == 1],
+             "over_chosen": main[main["chosen"]]}
+    found = {("names",): bases["over_names"].reset_index()}
     found |= {(kind,): part for kind, part in flat[flat["kind"] != "names"].groupby("kind", sort=False)}
     for kind, part in total.groupby("kind", sort=False):
         found[kind, "end"] = part[part["alpha"] == 1]
@@ -154,7 +156,7 @@ def numbers(record: Record, flat: pd.DataFrame, lines: pd.DataFrame, n: int) -> 
         for metric in METRICS:
             score = part.set_index("seed")[metric]
             record.number(key(*what, metric), (100 * score).tolist(), "percent", n, seeds, EMBED)
-            for base, other in (("over_names", names), ("over_fine-tuned", end)):
+            for base, other in bases.items():
                 gains = (100 * (score - other[metric].reindex(seeds))).tolist()
                 record.number(key(*what, metric, base), gains, "points", n, seeds, EMBED)
     for task, part in apart[apart["kind"] == "fine-tuned"].groupby("task", sort=False):
