@@ -49,34 +49,18 @@ _LONG = torch.tensor([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [30.0, 40.0]])  # the 
 _TWINS = torch.tensor([[0.0, 1.0], [1.0, 0.0], [1.0, 0.0], [0.8, 0.6]])  # two pictures with one embedding
 
 
+def _similarity(embeddings, own=None, normalised=True):
+    embeddings = F.normalize(embeddings, dim=1) if normalised else embeddings
+    similarity = embeddings @ embeddings.T
+    return similarity if own is None else similarity.fill_diagonal_(own)
+
+
 def _neighbours(embeddings, k):
-    embeddings = F.normalize(embeddings, dim=1)
-    similarity = embeddings @ embeddings.T
-    similarity.fill_diagonal_(-2)
-    return similarity.topk(k).indices
-
-
-def _with_itself(embeddings, k):
-    embeddings = F.normalize(embeddings, dim=1)
-    return (embeddings @ embeddings.T).topk(k).indices
-
-
-def _unnormalised(embeddings, k):
-    similarity = embeddings @ embeddings.T
-    similarity.fill_diagonal_(-torch.inf)
-    return similarity.topk(k).indices
+    return _similarity(embeddings, own=-2).topk(k).indices
 
 
 def _all_but_the_first(embeddings, k):
-    embeddings = F.normalize(embeddings, dim=1)
-    return (embeddings @ embeddings.T).sort(dim=1, descending=True, stable=True).indices[:, 1:k + 1]
-
-
-def _farthest(embeddings, k):
-    embeddings = F.normalize(embeddings, dim=1)
-    similarity = embeddings @ embeddings.T
-    similarity.fill_diagonal_(2)
-    return similarity.topk(k, largest=False).indices
+    return _similarity(embeddings).sort(dim=1, descending=True, stable=True).indices[:, 1:k + 1]
 
 
 def _finds_itself(f, embeddings):
@@ -96,8 +80,9 @@ neighbours = Exercise(
          lambda f: f(_LONG.clone(), 2)[0].tolist() == [1, 3]),
     ],
     solution=_neighbours,
-    wrong=[(_with_itself, "the query itself"), (_all_but_the_first, "hope that it is the query"),
-           (_unnormalised, "long vectors win"), (lambda e, k: nearest(F.normalize(e, dim=1), k=k).flip(1), "then the fourth")],
+    wrong=[(lambda e, k: _similarity(e).topk(k).indices, "the query itself"), (_all_but_the_first, "hope that it is the query"),
+           (lambda e, k: _similarity(e, -torch.inf, normalised=False).topk(k).indices, "long vectors win"),
+           (lambda e, k: nearest(F.normalize(e, dim=1), k=k).flip(1), "then the fourth")],
 )
 
 _TASKS = {"objects": ["cat", "moon", "sun", "key", "cup"], "weather": ["sun", "rain", "moon", "fog", "snow"]}
@@ -120,17 +105,6 @@ def _each_task_apart(tasks, share, seed):
     return set().union(*(p[0] for p in parts)), set().union(*(p[1] for p in parts))
 
 
-def _no_dice(tasks, share, seed):
-    names = sorted({name for names in tasks.values() for name in names})
-    cut = round(share * len(names))
-    return set(names[:cut]), set(names[cut:])
-
-
-def _without_shared(tasks, share, seed):
-    train, test = _each_task_apart(tasks, share, seed)
-    return train, test - train
-
-
 def _disjoint(f):
     return not any(set.intersection(*map(set, f(_TASKS, 0.5, seed))) for seed in range(20))
 
@@ -144,19 +118,19 @@ divided = Exercise(
          lambda f: all(set.union(*map(set, f(_TASKS, 0.5, seed))) == _NAMES for seed in range(20))),
         ("another seed gives the same classes; draw them.",
          lambda f: len({tuple(sorted(f(_TASKS, 0.5, seed)[0])) for seed in range(20)}) > 1),
-        ("half of the eight names is four, with every seed. To train what is left over after the test was drawn, or the "
-         "other way round, gives the shared names to one side.",
+        ("half of the eight names is four, with every seed; to take the shared names out of one side gives them to the other.",
          lambda f: all(len(f(_TASKS, 0.5, seed)[0]) == 4 for seed in range(20))),
     ],
     solution=_divided,
-    wrong=[(_each_task_apart, "in both parts"), (_no_dice, "same classes"), (_without_shared, "four, with every seed"),
+    wrong=[(_each_task_apart, "in both parts"), (lambda tasks, share, seed: _draw(_NAMES, share, 0), "same classes"),
+           (lambda *world: (_each_task_apart(*world)[0], _NAMES - _each_task_apart(*world)[0]), "four, with every"),
            (lambda tasks, share, seed: _draw(tasks["objects"], share, seed), "in neither part")],
 )
 
 directions = choice("14.4", "C", {
     "A": "these names are known before any test. A class is new to the model as long as its own name and pictures are.",
     "B": "these pictures may be used for anything: they are there to train on.",
-    "D": "a list of words from elsewhere knows nothing about which pictures will come. It was the winning teams' own way.",
+    "D": "a list of words from elsewhere knows nothing about which pictures will come. The fourth place took such lists.",
 })
 
 angle = Exercise(
