@@ -133,11 +133,15 @@ def parser() -> argparse.ArgumentParser:
     takes_device(sub)
     sub = command("embed", embed_command.embed, "one embedding for many tasks, alpha chosen on retrieval",
                   "results/embed")
-    sub.add_argument("--model", default="iconclip", help="iconclip, ARCH/pretrained or local-dir:PATH")
-    sub.add_argument("--tasks", help="comma-separated, see 'wiseft-lite tasks'; all if not given")
+    takes_model(sub)
+    sub.add_argument("--tasks", help="comma-separated: names of 'wiseft-lite tasks', folders or .csv files of your own "
+                     "images; all that ship with the package if not given")
+    takes_data(sub)
     sub.add_argument("--dimensions", type=int, default=64, help="of the embedding")
-    for option, kind in (("epochs", int), ("lr", float), ("seed", int)):
-        sub.add_argument(f"--{option}", type=kind, help="the recipe's own if not given")
+    sub.add_argument("--tower", type=float, metavar="SHARE",
+                     help="the embedder's share of the rate, which is that of the centres; the recipe's own if not given")
+    for option, kind in (("epochs", int), ("lr", float), ("batch_size", int), ("seed", int)):
+        sub.add_argument(f"--{option.replace('_', '-')}", type=kind, help="the recipe's own if not given")
     sub = command("plot", commands.plot, "draw the frontier of a results file", "results/frontier.png")
     sub.add_argument("results", type=Path, help="a results.jsonl of demo or sweep")
     sub = command("ledger", commands.ledger, "show the book's numbers, or run an experiment again", None)

@@ -62,9 +62,9 @@ class Retrieval:
     n: int
 
 
-def retrieval(queries: Tensor, query_labels: Tensor, index: Tensor | None = None,
-              index_labels: Tensor | None = None) -> Retrieval:
-    """Return how well embeddings find pictures of the query's class.
+def query_scores(queries: Tensor, query_labels: Tensor, index: Tensor | None = None,
+                 index_labels: Tensor | None = None) -> dict[str, Tensor]:
+    """Return the scores of each query, float64 ``[q]`` by name; ``Retrieval`` says what they are.
 
     Args:
         queries: ``[q, d]``, L2-normalised.
@@ -75,13 +75,11 @@ def retrieval(queries: Tensor, query_labels: Tensor, index: Tensor | None = None
     Raises:
         UserError: unequal numbers, fewer than five pictures to find, or a query of which there is no other.
 
-    Source: Google Universal Image Embedding 2022 for mP@5; Musgrave et al. 2020 for recall@k.
-
     Example:
         >>> angles = torch.tensor([0.0, 0.1, 0.2, 1.0, 1.1, 1.2])
         >>> points = torch.stack([angles.cos(), angles.sin()], dim=1)
-        >>> round(retrieval(points, torch.tensor([0, 0, 1, 1, 1, 0])).mp_5, 3)
-        0.333
+        >>> query_scores(points, torch.tensor([0, 0, 1, 1, 1, 0]))["mp_5"]
+        tensor([0.5000, 0.5000, 0.0000, 0.5000, 0.5000, 0.0000], dtype=torch.float64)
     """
     if index is None:
         found_in, labels, alone = queries, query_labels, 1
@@ -92,18 +90,36 @@ def retrieval(queries: Tensor, query_labels: Tensor, index: Tensor | None = None
     if len(queries) != len(query_labels) or len(found_in) != len(labels):
         raise UserError(f"{len(queries)} queries with {len(query_labels)} labels, {len(found_in)} pictures with "
                         f"{len(labels)}; give one label each")
-    relevant = (query_labels[:, None] == labels[None, :]).sum(1) - alone
+    classes, counts = labels.unique(return_counts=True)
+    place = torch.searchsorted(classes, query_labels).clamp(max=len(classes) - 1)
+    relevant = torch.where(classes[place] == query_labels, counts[place], 0) - alone
     if not (relevant > 0).all():
         lonely = int((relevant > 0).int().argmin())
         raise UserError(f"query {lonely} is of class {int(query_labels[lonely])}, of which there is nothing to find; "
                         "leave such queries out")
     hits = (labels[nearest(queries, index)] == query_labels[:, None]).double()
     judged = relevant.clamp(max=5)
-    place = torch.arange(1, 6)
-    precision = (hits * (place <= judged[:, None])).sum(1) / judged
-    first = (hits / place).amax(1)
-    return Retrieval(hits[:, 0].mean().item(), hits.amax(1).mean().item(), precision.mean().item(),
-                     first.mean().item(), len(queries))
+    rank = torch.arange(1, 6)
+    return {"recall_1": hits[:, 0], "recall_5": hits.amax(1),
+            "mp_5": (hits * (rank <= judged[:, None])).sum(1) / judged, "mrr_5": (hits / rank).amax(1)}
+
+
+def retrieval(queries: Tensor, query_labels: Tensor, index: Tensor | None = None,
+              index_labels: Tensor | None = None) -> Retrieval:
+    """Return how well embeddings find pictures of the query's class: the means of ``query_scores``.
+
+    Args and errors are those of ``query_scores``.
+
+    Source: Google Universal Image Embedding 2022 for mP@5; Musgrave et al. 2020 for recall@k.
+
+    Example:
+        >>> angles = torch.tensor([0.0, 0.1, 0.2, 1.0, 1.1, 1.2])
+        >>> points = torch.stack([angles.cos(), angles.sin()], dim=1)
+        >>> round(retrieval(points, torch.tensor([0, 0, 1, 1, 1, 0])).mp_5, 3)
+        0.333
+    """
+    scores = query_scores(queries, query_labels, index, index_labels)
+    return Retrieval(**{name: score.mean().item() for name, score in scores.items()}, n=len(queries))
 
 
 @dataclass(frozen=True)

@@ -3,38 +3,50 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.utils.data import ConcatDataset
 
 from wiseft_lite.arcface import Embedder, SubCentres, adaptive_margins, arcface
 from wiseft_lite.augmentation import augmentation
-from wiseft_lite.checkpoints import new_folder, portable
 from wiseft_lite.encoders import Clip
 from wiseft_lite.errors import UserError
-from wiseft_lite.features import pixels
+from wiseft_lite.features import Decoded, pieces, pixels
 from wiseft_lite.rates import layerwise_rates
-from wiseft_lite.retrieval import retrieval, text_projection
-from wiseft_lite.sweeps import ALPHAS, batched
+from wiseft_lite.retrieval import query_scores, text_projection
+from wiseft_lite.sweeps import ALPHAS, logits_along
 from wiseft_lite.tasks import Split, Task
+from wiseft_lite.tasks.images import Picked
 from wiseft_lite.training import Recipe, fit
-from wiseft_lite.weights import interpolate
 
 EMBED = Recipe(epochs=5, lr=3e-3)  # the rate of the centres; the embedding trains at TOWER of it
 TOWER = 0.1  # as in the 4th place of Google Universal Image Embedding 2022, whose tower trained far below its head
+ALL = "all tasks"  # a row over the pictures of every task
+
+
+def recipe_for(model: str) -> tuple[Recipe, float]:
+    """The recipe and the embedder's share of its rate to begin with: IconCLIP's own, or rates for every other CLIP.
+
+    Source: the rates of the 4th place, 3e-4 for the head and 1e-5 for the last blocks of a ViT-H or ViT-L.
+    """
+    return (EMBED, TOWER) if model == "iconclip" else (replace(EMBED, lr=3e-4, batch_size=32), 1 / 30)
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Preprocessed ``images [n, 3, h, w]`` and the class of each, ``labels [n]``."""
+    """Preprocessed ``images [n, 3, h, w]``, the class of each, ``labels [n]``, and the task that each comes from.
 
-    images: Tensor
+    Images that memory does not hold are ``Decoded``: read again whenever they are asked for.
+    """
+
+    images: Tensor | Decoded
     labels: Tensor
+    tasks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -61,8 +73,11 @@ def universe(clip: Clip, tasks: Sequence[Task], seed: int = 0, shares: tuple[flo
         shares: of the classes that train and that choose alpha; the others are for the test.
 
     Raises:
-        UserError: a part has too few pictures to retrieve anything, or a split more than memory holds.
+        UserError: two tasks of one name, or a part has too few pictures to retrieve anything.
     """
+    twice = [name for name, count in Counter(task.name for task in tasks).items() if count > 1]
+    if twice:
+        raise UserError(f"two tasks are called {twice[0]!r}; give each once, and each folder a name of its own")
     names = sorted({name for task in tasks for name in task.class_names})
     order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
     ends = [round(shares[0] * len(names)), round(sum(shares) * len(names))]
@@ -83,19 +98,19 @@ def universe(clip: Clip, tasks: Sequence[Task], seed: int = 0, shares: tuple[flo
 def _collect(clip: Clip, source: Sequence[tuple[Task, Split]], part: int, part_of: dict[str, int],
              number: dict[str, int]) -> Pictures:
     """The pictures of one part's classes; for retrieval only those of which there are two."""
-    images, labels = [torch.empty(0)], []
+    images, labels, tasks = [], [], []
     for task, split in source:
         rows = [i for i, c in enumerate(split.labels.tolist()) if part_of[task.class_names[c]] == part]
         if rows:
-            decoded = pixels(clip, split.select(rows))
-            if not isinstance(decoded, Tensor):
-                raise UserError(f"the {len(rows)} pictures of {split.name!r} of task {task.name!r} do not fit into memory "
-                                "together; give smaller tasks")
-            images.append(decoded)
+            images.append(split.select(rows).images)
             labels += [number[task.class_names[split.labels[i]]] for i in rows]
-    counts = pd.Series(labels, dtype=int).value_counts()
+            tasks += [task.name] * len(rows)
+    counts = Counter(labels)
     keep = [i for i, c in enumerate(labels) if part == 0 or counts[c] > 1]
-    return Pictures(torch.cat(images)[keep] if keep else images[0], torch.tensor(labels)[keep])
+    if not keep:
+        return Pictures(torch.empty(0), torch.empty(0, dtype=torch.int64), ())
+    joined = Split("all tasks", Picked(ConcatDataset(images), keep), torch.tensor(labels)[keep])
+    return Pictures(pixels(clip, joined), joined.labels, tuple(tasks[i] for i in keep))
 
 
 def from_text(clip: Clip, prompts: Sequence[str], dimensions: int = 64, dropout: float = 0.2) -> Embedder:
@@ -107,84 +122,63 @@ def from_text(clip: Clip, prompts: Sequence[str], dimensions: int = 64, dropout:
     return Embedder(copy.deepcopy(clip.model.visual).requires_grad_(True), weight, dropout).eval()
 
 
-def finetuned(start: Embedder, train: Pictures, recipe: Recipe = EMBED, *, tower: float = TOWER,
-              progress: bool = False) -> Embedder:
-    """Return a copy of an embedder, trained with sub-centre ArcFace and adaptive margins.
+def finetuned(start: Embedder, train: Pictures, recipe: Recipe = EMBED, *, tower: float = TOWER, centres: int = 3,
+              margins: Tensor | None = None, progress: bool = False) -> Embedder:
+    """Return a copy of an embedder, trained with sub-centre ArcFace.
 
     Args:
         start: where to begin; it is left alone.
         train: pictures with labels from 0.
         recipe: how to train; its rate is that of the centres.
         tower: the embedder's share of that rate.
+        centres: of each class.
+        margins: of each class, in radians; ``adaptive_margins`` of its size if not given.
         progress: show a bar.
 
     Raises:
         UserError: a class without pictures, or as ``fit``.
     """
     counts = torch.bincount(train.labels)
-    centres = SubCentres(len(counts), len(start.weight), seed=recipe.seed).to(start.weight.device)
-    model = nn.Sequential(copy.deepcopy(start), centres)
+    margins = adaptive_margins(counts) if margins is None else margins
+    classes = SubCentres(len(counts), len(start.weight), centres, recipe.seed).to(start.weight.device)
+    model = nn.Sequential(copy.deepcopy(start), classes)
     hook = layerwise_rates(model.state_dict(), lambda name: tower if name.startswith("0.") else 1.0)
-    fit(model, train.images, train.labels, recipe, objective=arcface(adaptive_margins(counts)),
+    fit(model, train.images, train.labels, recipe, objective=arcface(margins),
         transform=augmentation(recipe.augment, train.images.shape[-1]), progress=progress, after_step=hook)
     return model[0].eval()
 
 
-def line(theta_0: Embedder, theta_1: Embedder, parts: dict[str, Pictures],
-         alphas: Sequence[float] = ALPHAS) -> pd.DataFrame:
-    """Return how well every embedding between two retrieves: a row for each part and alpha.
+def scores(embeddings: Tensor, pictures: Pictures) -> pd.DataFrame:
+    """Return how well embeddings retrieve: a row for all pictures, then one for the pictures of each task.
 
-    Each picture searches among all others of its part. Columns: ``alpha, split`` and those of ``Retrieval``.
+    Each picture searches among all others, those of other tasks too. Columns: ``task``, which is ``ALL`` in the
+    first, and those of ``Retrieval``.
     """
-    model, rows = copy.deepcopy(theta_0).eval(), []
-    for alpha in alphas:
-        model.load_state_dict(interpolate(theta_0.state_dict(), theta_1.state_dict(), alpha))
-        for name, pictures in parts.items():
-            found = retrieval(batched(model, pictures.images, 256), pictures.labels)
-            rows.append({"alpha": float(alpha), "split": name, **dataclasses.asdict(found)})
+    of_each = query_scores(embeddings, pictures.labels)
+    come_from = pd.Series(pictures.tasks).groupby(list(pictures.tasks), sort=False).indices
+    rows = [{"task": task, **{name: score[places].mean().item() for name, score in of_each.items()}, "n": len(places)}
+            for task, places in {ALL: torch.arange(len(embeddings)), **come_from}.items()]
     return pd.DataFrame(rows)
 
 
+def line(theta_0: Embedder, theta_1: Embedder, parts: dict[str, Pictures],
+         alphas: Sequence[float] = ALPHAS) -> pd.DataFrame:
+    """Return how well every embedding between two retrieves: ``scores`` for each part and alpha.
+
+    Columns: ``alpha, split`` and those of ``scores``. Each picture is decoded once for all alphas.
+    """
+    tables = []
+    for name, pictures in parts.items():
+        found = [list(logits_along(theta_0, theta_1, piece, alphas)) for piece in pieces(pictures.images, 256)]
+        for alpha, embeddings in zip(alphas, zip(*found)):
+            table = scores(torch.cat(embeddings), pictures)
+            table.insert(0, "alpha", float(alpha))
+            table.insert(1, "split", name)
+            tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
 def chosen(table: pd.DataFrame) -> float:
-    """The alpha with the best mP@5 on ``val``; of equals the smallest."""
-    val = table[table["split"] == "val"]
+    """The alpha with the best mP@5 on ``val``, over all tasks; of equals the smallest."""
+    val = table[(table["split"] == "val") & (table["task"] == ALL)]
     return float(val.loc[val["mp_5"].idxmax(), "alpha"])
-
-
-def save_embedder(embedder: Embedder, clip: Clip, folder: str | Path, card: dict, overwrite: bool = False) -> None:
-    """Write ``model.safetensors`` and ``card.json``; the folder appears whole or not at all.
-
-    Raises:
-        UserError: the folder exists, or cannot be written.
-    """
-    import json
-
-    from safetensors.torch import save_file
-
-    with new_folder(folder, overwrite) as part:
-        save_file(portable(embedder.state_dict()), part / "model.safetensors")
-        (part / "card.json").write_text(json.dumps({"encoder": clip.name, **card}, indent=1) + "\n")
-
-
-def load_embedder(folder: str | Path) -> Embedder:
-    """Read back what ``save_embedder`` wrote, in eval mode.
-
-    Raises:
-        UserError: the folder holds no embedder, or its encoder cannot be loaded.
-    """
-    import json
-
-    from safetensors.torch import load_file
-
-    from wiseft_lite.encoders import load_clip
-
-    try:
-        name = json.loads((Path(folder) / "card.json").read_text())["encoder"]
-        weights = load_file(Path(folder) / "model.safetensors")
-        embedder = Embedder(load_clip(name).model.visual.requires_grad_(True), weights["weight"])
-        embedder.load_state_dict(weights)
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"{folder} holds no embedder ({error}); make one with 'wiseft-lite embed'") from error
-    return embedder.eval()

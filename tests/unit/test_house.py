@@ -16,7 +16,7 @@ LAYERS = {
     "losses": 2, "memory": 2, "cost": 2, "baselines": 2, "averaging": 2, "prompts": 2, "calibration": 2,
     "fisher": 2, "arcface": 2, "flyp": 2, "rates": 2, "lora": 2,
     "sweeps": 3, "connectivity": 3, "landscape": 3, "results": 3, "ledger": 3, "runs": 3, "paper": 3,
-    "soups": 3, "learned_soups": 3, "universal": 3,
+    "soups": 3, "learned_soups": 3, "universal": 3, "embedders": 3,
     "figures": 4, "pipeline": 4, "teaching": 4, "doctor": 4, "experiments": 5, "exercises": 5, "claims": 5,
     "commands": 6, "soup_command": 6, "embed_command": 6, "cli": 6, "__main__": 6,
 }

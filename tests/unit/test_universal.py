@@ -3,13 +3,19 @@
 import json
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
-from wiseft_lite import Split, Task, UserError, interpolate
+from wiseft_lite import Split, Task, UserError, interpolate, load_task
+from wiseft_lite.arcface import adaptive_margins
 from wiseft_lite.cli import main
-from wiseft_lite.universal import (EMBED, chosen, finetuned, from_text, line, load_embedder, save_embedder, universe)
+from wiseft_lite.embedders import load_embedder, save_embedder
+from wiseft_lite.features import Decoded
+from wiseft_lite.retrieval import retrieval
+from wiseft_lite.sweeps import batched
+from wiseft_lite.universal import ALL, EMBED, chosen, finetuned, from_text, line, recipe_for, scores, universe
 
 WORDS = "cat dog cow hen fox owl bee ant elk yak".split()
 
@@ -52,10 +58,56 @@ def test_the_parts_share_no_class_and_a_name_in_two_tasks_is_one_class(world, ta
     assert all(len(p.images) == len(p.labels) for p in (world.train, world.val, world.test))
 
 
-def test_pictures_that_memory_does_not_hold_are_refused_by_name(clip, tasks, monkeypatch):
+def test_pictures_that_memory_does_not_hold_are_decoded_when_asked_for_and_give_the_same_bits(clip, tasks, world,
+                                                                                              monkeypatch):
+    start = from_text(clip, world.prompts, 4)
+    held = finetuned(start, world.train, RECIPE)
+    table = line(start, held, {"val": world.val, "test": world.test}, (0.0, 0.5, 1.0))
     monkeypatch.setattr("wiseft_lite.features.HELD", 1000)
-    with pytest.raises(UserError, match="pictures of 'train' of task 'one' do not fit into memory together"):
-        universe(clip, tasks, seed=0)
+    other = universe(clip, tasks, seed=0)
+    for part, again in ((world.train, other.train), (world.val, other.val), (world.test, other.test)):
+        assert isinstance(again.images, Decoded) and torch.equal(part.labels, again.labels) and part.tasks == again.tasks
+        assert torch.equal(torch.cat(list(again.images.split(7))), part.images)
+    streamed = finetuned(start, other.train, RECIPE)
+    assert all(torch.equal(v, held.state_dict()[k]) for k, v in streamed.state_dict().items())
+    pd.testing.assert_frame_equal(line(start, streamed, {"val": other.val, "test": other.test}, (0.0, 0.5, 1.0)), table)
+
+
+def test_a_task_given_twice_is_refused(clip, tasks):
+    with pytest.raises(UserError, match="two tasks are called 'one'"):
+        universe(clip, [tasks[0], tasks[0]])
+
+
+def test_each_picture_knows_its_task_and_searches_among_all(clip, tasks):
+    world = universe(clip, tasks, seed=5)  # its test has pictures of both
+    start = from_text(clip, world.prompts, 4)
+    embeddings = batched(start, world.test.images, 256)
+    table = scores(embeddings, world.test).set_index("task")
+    assert set(world.test.tasks) == {"one", "two"} == set(table.index[1:]) and table.index[0] == ALL
+    assert table.iloc[0].to_dict() == vars(retrieval(embeddings, world.test.labels))
+    owls = [i for i, label in enumerate(world.test.labels.tolist()) if label == 8]  # both tasks drew them, each its own
+    for i in owls:
+        source = {t.name: t for t in tasks}[world.test.tasks[i]]
+        drawn = [clip.preprocess(image) for part in source.evaluation.values() for image, label in part
+                 if source.class_names[label] == "owl"]
+        assert any(torch.equal(world.test.images[i], image) for image in drawn)
+    assert len(owls) == 12
+    for name in ("one", "two"):
+        own = torch.tensor([t == name for t in world.test.tasks])
+        rest = [world.test.labels[torch.arange(len(own)) != i] for i in own.nonzero().flatten().tolist()]
+        first = [labels[(embeddings[torch.arange(len(own)) != i] @ embeddings[i]).argmax()]
+                 for i, labels in zip(own.nonzero().flatten().tolist(), rest)]
+        expected = (torch.stack(first) == world.test.labels[own]).double().mean().item()
+        assert table.loc[name, "n"] == own.sum() and table.loc[name, "recall_1"] == pytest.approx(expected)
+
+
+def test_centres_and_margins_can_be_chosen(clip, world):
+    start, n = from_text(clip, world.prompts, 4), len(world.prompts)
+    first, *others = (finetuned(start, world.train, RECIPE, **change).weight for change in
+                      ({}, {"centres": 1}, {"margins": torch.zeros(n)}))
+    assert not any(torch.equal(first, other) for other in others)
+    counts = torch.bincount(world.train.labels)
+    assert torch.equal(first, finetuned(start, world.train, RECIPE, margins=adaptive_margins(counts), centres=3).weight)
 
 
 def test_labels_of_training_are_those_of_the_prompts(clip, tasks, world):
@@ -82,8 +134,10 @@ def test_the_start_has_seen_no_picture_and_is_left_alone(clip, world):
 def test_alpha_is_chosen_on_val_alone(clip, world):
     start = from_text(clip, world.prompts, 4)
     table = line(start, finetuned(start, world.train, RECIPE), {"val": world.val, "test": world.test}, (0.0, 0.5, 1.0))
-    assert len(table) == 6 and set(table["split"]) == {"val", "test"}
-    table["mp_5"] = [0.1, 0.9, 0.3, 0.2, 0.3, 0.1]  # val, test, val, ...
+    total = table["task"] == ALL
+    assert total.sum() == 6 and set(table["split"]) == {"val", "test"}
+    table["mp_5"] = 0.9
+    table.loc[total, "mp_5"] = [0.1, 0.3, 0.2, 0.9, 0.3, 0.1]  # val at three alphas, then test
     assert chosen(table) == 0.5
     table["mp_5"] = 0.5
     assert chosen(table) == 0.0
@@ -108,7 +162,7 @@ def test_too_few_classes_are_an_error(clip, tasks):
 
 
 def test_the_command_does_it_all(clip, clip_folder, tasks, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("wiseft_lite.tasks.load_task", {t.name: t for t in tasks}.get)
+    monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda name, data: {t.name: t for t in tasks}[name])
     out = tmp_path / "embed"
     command = ["embed", "--model", f"local-dir:{clip_folder}", "--tasks", "one,two", "--dimensions", "4", "--epochs", "1"]
     assert main([*command, "--out", str(out)]) == 0
@@ -116,11 +170,52 @@ def test_the_command_does_it_all(clip, clip_folder, tasks, tmp_path, capsys, mon
     assert "of classes never trained on" in printed and printed.count("chosen on val") == 1
     assert card["tasks"] == ["one", "two"] and card["recipe"]["epochs"] == 1
     rows = [json.loads(row) for row in (out / "retrieval.jsonl").read_text().splitlines()]
-    best = max((row for row in rows if row["split"] == "val"), key=lambda row: row["mp_5"])
+    best = max((row for row in rows if row["split"] == "val" and row["task"] == ALL), key=lambda row: row["mp_5"])
     assert card["alpha"] == best["alpha"]
     world = universe(clip, tasks, 0)
     start = from_text(clip, world.prompts, 4)
-    tuned = finetuned(start, world.train, replace(EMBED, epochs=1))
+    recipe, tower = recipe_for(f"local-dir:{clip_folder}")
+    assert (recipe.lr, round(recipe.lr * tower, 8)) == (3e-4, 1e-5) and card["tower"] == tower
+    tuned = finetuned(start, world.train, replace(recipe, epochs=1), tower=tower)
     expected = interpolate(start.state_dict(), tuned.state_dict(), card["alpha"])
     assert all(torch.equal(v, expected[k]) for k, v in load_embedder(out).state_dict().items())
     assert main([*command, "--out", str(out)]) == 2 and "exists" in capsys.readouterr().err
+
+
+def write(task, folder):
+    """A task as a folder of folders of pictures."""
+    for part in (task.train, task.val, task.test, task.shifts["shift"]):
+        for k, (image, label) in enumerate(part):
+            path = folder / part.name / task.class_names[label] / f"{k}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.save(path)
+
+
+def test_the_command_takes_folders_and_tables_and_more_pictures_than_memory_holds(clip, clip_folder, tasks, tmp_path,
+                                                                                  capsys, monkeypatch):
+    for each in tasks:
+        write(each, tmp_path / each.name)
+    files = sorted((tmp_path / "two").rglob("*.png"))
+    rows = [f"{path.relative_to(tmp_path)},{path.parent.name},{path.parent.parent.name}" for path in files]
+    (tmp_path / "second.csv").write_text("\n".join(["path,class,split", *rows]))
+    command = ["embed", "--model", f"local-dir:{clip_folder}", "--tasks", f"{tmp_path / 'one'}, {tmp_path / 'second.csv'}",
+               "--dimensions", "4", "--epochs", "1", "--batch-size", "8", "--tower", "0.5", "--lr", "0.05", "--seed", "5",
+               "--device", "cpu", "--data", str(tmp_path)]
+    assert main([*command, "--out", str(tmp_path / "held")]) == 0
+    printed = capsys.readouterr().out
+    assert "2 tasks; trains on" in printed and "\none " in printed and "\nsecond " in printed
+    assert json.loads((tmp_path / "held" / "card.json").read_text())["tower"] == 0.5
+    world = universe(clip, [load_task(tmp_path / "one"), load_task(str(tmp_path / "second.csv"))], 5)
+    start, recipe = from_text(clip, world.prompts, 4), replace(EMBED, epochs=1, batch_size=8, lr=0.05, seed=5)
+    table = line(start, finetuned(start, world.train, recipe, tower=0.5), {"val": world.val, "test": world.test})
+    pd.testing.assert_frame_equal(pd.read_json(tmp_path / "held" / "retrieval.jsonl", lines=True), table,
+                                  check_dtype=False)
+    assert table[table["task"] == ALL].groupby("split")["mp_5"].nunique().min() > 1  # the line is no constant
+    monkeypatch.setattr("wiseft_lite.features.HELD", 10_000)
+    assert main([*command, "--out", str(tmp_path / "streamed")]) == 0
+    assert capsys.readouterr().out == printed.replace(str(tmp_path / "held"), str(tmp_path / "streamed"))
+    both = [load_embedder(tmp_path / name).state_dict() for name in ("held", "streamed")]
+    assert all(torch.equal(v, both[1][k]) for k, v in both[0].items())
+    (tmp_path / "one" / "train" / "cat" / "0.png").write_bytes(b"no picture")
+    assert main([*command, "--out", str(tmp_path / "broken")]) == 2
+    assert "0.png is no image" in capsys.readouterr().err
