@@ -108,10 +108,12 @@ def test_a_failure_is_zero_shots_alone(zero_shot, task, runs):
     torch.testing.assert_close(found.norm(dim=1), torch.ones(len(found)))
 
 
-def test_the_largest_rate_within_one_error_of_a_share_is_taken():
-    rates = pd.DataFrame({"lr": [1e-4, 3e-4, 9e-4], "val": [90.0, 88.4, 87.0]})  # sqrt(90 * 10 / 300) is 1.73
-    assert relatives.largest_within_an_error(rates, 300) == 3e-4
-    assert relatives.largest_within_an_error(rates, 3000) == 1e-4
+def test_the_largest_rate_within_one_error_of_a_run_is_taken():
+    rates = pd.DataFrame({"lr": [1e-4, 3e-4, 9e-4], "val": [90.0, 89.2, 87.0]})
+    assert relatives.largest_within(rates, 1.0) == 3e-4
+    assert relatives.largest_within(rates, 0.5) == 1e-4
+    five = pd.DataFrame({"lr": [1.0] * 3 + [2.0] * 3, "val": [1.0, 2.0, 3.0, 10.0, 13.0, 16.0]})
+    assert relatives.spread_of_a_run(five) == pytest.approx(5 ** 0.5)  # variances 1 and 9
 
 
 def test_paint_holds_the_head_and_low_rank_is_merged(zero_shot, task):

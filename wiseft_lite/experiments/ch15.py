@@ -14,7 +14,7 @@ from wiseft_lite.experiments.ch10 import gaps
 from wiseft_lite.experiments.ch13 import COLUMNS, Kitchen
 from wiseft_lite.experiments.common import n_shifts
 from wiseft_lite.experiments.family import HALF, LINE, TWO, Sheet, by_outputs, by_weights
-from wiseft_lite.experiments.relatives import RELATIVES, Relative, cost, largest_within_an_error, search
+from wiseft_lite.experiments.relatives import RELATIVES, Relative, cost, largest_within, search, spread_of_a_run
 from wiseft_lite.ledger import Record
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.runs import trained
@@ -24,7 +24,6 @@ from wiseft_lite.weights import interpolate
 from wiseft_lite.zeroshot import zero_shot_classifier
 
 SECOND = Recipe(lr=5e-4)  # of the second run, where two are merged; chapter 5 made it for five seeds, all alike on val
-FEW = 3  # seeds of what needs runs of its own; all else needs none that earlier chapters have not made
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ METHODS = (
     Method(LINE, 1, 1),
     Method("LiNeS", 1, 1),
     Method("layer-wise", 1, 1, "82 shares learned on val"),
-    Method("Fisher", 1, 1, sees="256 training pictures"),
+    Method("Fisher", 1, 1, sees="256 pictures of val, no labels"),
     Method("DARE", 1, 1),
     Method("PAINT", 1, 1),
     Method("LoRA", 1, 1),
@@ -107,8 +106,9 @@ def run(record: Record, seeds: list[int]) -> None:
     for seed in seeds:
         add(family(kitchen, zero_shot, task, seed), seed)
     found = record.tables["ch15_rates"] = search(zero_shot, task)
-    rates = {kind: largest_within_an_error(part, n["val"]) for kind, part in found.groupby("kind", sort=False)}
-    for seed in seeds[:FEW]:
+    error = spread_of_a_run(ledger.table("ch05_search"))
+    rates = {kind: largest_within(part, error) for kind, part in found.groupby("kind", sort=False)}
+    for seed in seeds:
         add(relatives(kitchen, zero_shot, task, rates, seed), seed)
     table = pd.concat(rows, ignore_index=True)
     curves = ledger.table("ch06_curves").query("kind == 'end-to-end'")
@@ -122,14 +122,15 @@ def run(record: Record, seeds: list[int]) -> None:
         ran = part.index.tolist()
         for column, images in n.items():
             record.number(f"{key(name)}.{column}", part[column].tolist(), "percent", images, ran)
-            for other, against in ((LINE, "line"), (TWO, "two_runs")):
+            for other, against in ((LINE, "line"), (HALF, "half"), (TWO, "two_runs")):
                 over = part[column] - by_method[other].loc[ran, column]
                 record.number(f"{key(name)}.{column}.over_{against}", over.tolist(), "points", images, ran)
         record.number(f"{key(name)}.gap", part["gap"].tolist(), "points", n["shifts"], ran)
         record.number(f"{key(name)}.seconds", part["seconds"].tolist(), "seconds on one core", None, ran)
+    record.number("ch15.spread_of_a_run", error, "points", n["val"])
     for kind, rate in rates.items():
         record.number(f"ch15.rate.{kind}", rate, "learning rate", n["val"])
-    plain = [cost(Relative(lambda start: start, finetune, ()), zero_shot, task) for _ in seeds[:FEW]]
+    plain = [cost(Relative(lambda start: start, finetune, ()), zero_shot, task) for _ in seeds]
     for kind, relative in RELATIVES.items():
         times = [cost(relative, zero_shot, task) / seconds for seconds in plain]
-        record.number(f"ch15.cost.{kind}", times, "times a plain run", None, seeds[:FEW])
+        record.number(f"ch15.cost.{kind}", times, "times a plain run", None, seeds)

@@ -87,7 +87,7 @@ def by_weights(sheet: Sheet, zero_shot: ImageClassifier, first: ImageClassifier,
     """Add every method that makes one model of the start and one run, or two."""
     task, theta_0, theta_1 = sheet.kitchen.task, zero_shot.state_dict(), first.state_dict()
     both = [theta_1, second.state_dict()]
-    images = pixels(zero_shot, task.train)[:FISHER_PICTURES]
+    images = sheet.kitchen.images["val"][:FISHER_PICTURES]  # of training pictures the fine-tuned model is too sure
     fishers, before = timed(lambda: [diagonal_fisher(model, images) for model in (zero_shot, first)])
     sheet.merge(HALF, lambda a: interpolate(theta_0, theta_1, a), [0.5])
     sheet.merge(LINE, lambda a: interpolate(theta_0, theta_1, a))

@@ -82,22 +82,22 @@ def search(zero_shot: ImageClassifier, task: Task, seed: int = 0) -> pd.DataFram
                          for kind, relative in RELATIVES.items() for rate in relative.rates])
 
 
-def largest_within_an_error(rates: pd.DataFrame, n: int) -> float:
-    """The largest rate that lies within one standard error of the best on ``val``: chapter 5's rule for one run a rate.
+def spread_of_a_run(rates: pd.DataFrame) -> float:
+    """Standard deviation between seeds of the accuracy of one run, pooled over rates; columns ``lr`` and ``val``."""
+    return float(rates.groupby("lr")["val"].var().mean() ** 0.5)
 
-    Chapter 5 takes the error of the mean of five runs. Here it is that of a share of ``n`` pictures,
-    ``sqrt(p (1 - p) / n)``.
+
+def largest_within(rates: pd.DataFrame, error: float) -> float:
+    """The largest rate within one standard error of the best on ``val``: chapter 5's rule, for one run a rate.
 
     Args:
-        rates: a row for each run, with the columns ``lr`` and ``val``, in percent.
-        n: pictures of ``val``.
+        rates: a row for each run, with the columns ``lr`` and ``val``.
+        error: of one run, where chapter 5 had that of a mean of five; see ``spread_of_a_run``.
     """
-    best = rates["val"].max()
-    error = (best * (100 - best) / n) ** 0.5
-    return float(rates.loc[rates["val"] >= best - error, "lr"].max())
+    return float(rates.loc[rates["val"] >= rates["val"].max() - error, "lr"].max())
 
 
-def cost(relative: Relative, zero_shot: ImageClassifier, task: Task, pictures: int = 192) -> float:
+def cost(relative: Relative, zero_shot: ImageClassifier, task: Task, pictures: int = 128) -> float:
     """Seconds on one core for an epoch of some pictures: two epochs minus one, so that what comes before is not counted."""
     few, start = replace(task, train=task.train.select(list(range(pictures)))), relative.start(zero_shot)
 
