@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from wiseft_lite.teaching import Exercise, choice
 
 
 def _near(a, b, tolerance: float = 1e-4) -> bool:
-    return bool((torch.as_tensor(a, dtype=torch.float64) - torch.as_tensor(b, dtype=torch.float64)).abs().max() < tolerance)
+    a, b = (torch.as_tensor(x, dtype=torch.float64) for x in (a, b))
+    return bool((a - b).abs().max() < tolerance)
 
 
 def _two():
@@ -26,21 +29,17 @@ def _weighted(thetas, fishers):
             for name in thetas[0]}
 
 
-def _unweighted(thetas, fishers):
-    return {name: sum(t[name] for t in thetas) / len(thetas) for name in thetas[0]}
-
-
 def _by_count(thetas, fishers):
     return {name: sum(f[name] * t[name] for t, f in zip(thetas, fishers)) / len(thetas) for name in thetas[0]}
 
 
 def _by_tensor(thetas, fishers):
-    return {name: sum(f[name].mean() * t[name] for t, f in zip(thetas, fishers)) / sum(f[name].mean() for f in fishers)
-            for name in thetas[0]}
+    return _weighted(thetas, [{name: f[name].mean() for name in f} for f in fishers])
 
 
-def _by_variance(thetas, fishers):
-    return _weighted(thetas, [{name: 1 / f[name] for name in f} for f in fishers])
+def _uneven(f):
+    ones = {"w": torch.ones(2), "b": torch.ones(1)}
+    return f(_two(), [{**ones, "w": torch.tensor([9.0, 1.0])}, ones])["w"]
 
 
 fisher = Exercise(
@@ -49,9 +48,7 @@ fisher = Exercise(
         ("you divide by the number of models; the weights are the Fishers, so divide by their sum.",
          lambda f: not _near(f(_two(), _fishers())["w"], [2.0, 6.0])),
         ("one weight for a whole tensor is not enough: each entry has a Fisher of its own.",
-         lambda f: not _near(f(_two(), [{"w": torch.tensor([9.0, 1.0]), "b": torch.tensor([1.0])},
-                                        {"w": torch.tensor([1.0, 1.0]), "b": torch.tensor([1.0])}])["w"],
-                             [4 / 6, 4 / 6])),
+         lambda f: not _near(_uneven(f), [4 / 6, 4 / 6])),
         ("your answer is the plain mean: the Fishers play no part in it.",
          lambda f: not _near(f(_two(), _fishers())["w"], [2.0, 2.0])),
         ("upside down: a *large* Fisher says that the answers hang on this weight, so it must count more.",
@@ -60,8 +57,10 @@ fisher = Exercise(
          lambda f: _near(f(_two(), _fishers())["w"], [1.0, 3.0]) and _near(f(_two(), _fishers())["b"], [4.0])),
     ],
     solution=_weighted,
-    wrong=[(_by_count, "number of models"), (_by_tensor, "whole tensor"), (_unweighted, "plain mean"),
-           (_by_variance, "upside down"), (lambda thetas, fishers: thetas[0], "give 1 and 3")],
+    wrong=[(_by_count, "number of models"), (_by_tensor, "whole tensor"),
+           (lambda thetas, fishers: _weighted(thetas, fishers[:1] * 2), "plain mean"),
+           (lambda thetas, fishers: _weighted(thetas, fishers[::-1]), "upside down"),
+           (lambda thetas, fishers: thetas[0], "give 1 and 3")],
 )
 
 
@@ -75,12 +74,12 @@ ends = choice("15.2", "C", {
 elected = Exercise(
     "15.3",
     claims=[
-        ("that is the plain mean of the two vectors. The first weight shows the difference: its two moves disagree, and "
-         "TIES lets only one side speak.", lambda x: not _near(x, [-0.5, -1.5, 1.25])),
+        ("that is the plain mean of the two vectors. Where two moves disagree, TIES lets only one side speak.",
+         lambda x: not _near(x, [-0.5, -1.5, 1.25])),
         ("those are the sums, which elect the signs. The value is a mean of the moves that agree with the sign.",
          lambda x: not _near(x, [-1.0, -3.0, 2.5])),
-        ("divide by the number of moves that agree with the sign, not by the number of models: in the first weight it "
-         "is one.", lambda x: not _near(x, [-2.0, -1.5, 1.25])),
+        ("divide by the number of moves that agree, not by the number of models: in the first weight it is one.",
+         lambda x: not _near(x, [-2.0, -1.5, 1.25])),
         ("the sign goes to the larger *sum*: 3 - 4 is negative, so the first weight moves down.",
          lambda x: not _near(x, [3.0, -1.5, 1.25])),
         ("the sums are -1, -3 and 2.5. So only -4 speaks in the first weight, and both moves in the others.",
@@ -93,43 +92,26 @@ elected = Exercise(
 )
 
 
-def _masks():
-    return {"w": torch.tensor([True, False, True, False])}
-
-
-def _moves():
-    return {"w": torch.full((4,), 10.0)}, {"w": torch.full((4,), 12.0)}
-
-
-def _dared(theta_0, theta_1, drop, kept):
-    return {name: theta_0[name] + kept[name] * (theta_1[name] - theta_0[name]) / (1 - drop) for name in theta_0}
-
-
-def _not_rescaled(theta_0, theta_1, drop, kept):
-    return {name: theta_0[name] + kept[name] * (theta_1[name] - theta_0[name]) for name in theta_0}
-
-
-def _shrunk(theta_0, theta_1, drop, kept):
-    return {name: theta_0[name] + kept[name] * (theta_1[name] - theta_0[name]) * (1 - drop) for name in theta_0}
+def _thinned(times):
+    """DARE with ``times(drop)`` in front of what is kept."""
+    return lambda theta_0, theta_1, drop, kept: {
+        name: theta_0[name] + kept[name] * (theta_1[name] - theta_0[name]) * times(drop) for name in theta_0}
 
 
 def _weights_rescaled(theta_0, theta_1, drop, kept):
     return {name: kept[name] * theta_1[name] / (1 - drop) for name in theta_0}
 
 
-def _by_drop(theta_0, theta_1, drop, kept):
-    return {name: theta_0[name] + kept[name] * (theta_1[name] - theta_0[name]) / drop for name in theta_0}
-
-
-def _given(f, drop=0.75):
-    return f(*_moves(), drop, _masks())["w"].double()
+def _given(f):
+    zero, one = {"w": torch.full((4,), 10.0)}, {"w": torch.full((4,), 12.0)}
+    return f(zero, one, 0.75, {"w": torch.tensor([True, False, True, False])})["w"].double()
 
 
 rescaled = Exercise(
     "15.4",
     claims=[
-        ("what is left of the fine-tuning is too short: when a share is dropped, the rest must make up for it. On "
-         "average over the dice the result should be theta_1.", lambda f: not _near(_given(f), [12.0, 10.0, 12.0, 10.0])),
+        ("what is left is too short: when a share is dropped, the rest must make up for it, or the mean over the dice is "
+         "not theta_1.", lambda f: not _near(_given(f), [12.0, 10.0, 12.0, 10.0])),
         ("you make the rest still shorter; divide by 1 - drop where you multiply.",
          lambda f: not _near(_given(f), [10.5, 10.0, 10.5, 10.0])),
         ("it is the *move* away from zero-shot that is thinned, not the weights: a dropped entry goes back to theta_0, "
@@ -139,9 +121,10 @@ rescaled = Exercise(
         ("from 10 towards 12, with three quarters dropped, a kept entry goes to 18 and a dropped one stays at 10.",
          lambda f: _near(_given(f), [18.0, 10.0, 18.0, 10.0])),
     ],
-    solution=_dared,
-    wrong=[(_not_rescaled, "too short"), (_shrunk, "still shorter"), (_weights_rescaled, "not to 0"),
-           (_by_drop, "share that is kept"), (lambda zero, one, drop, kept: {"w": torch.full((4,), 10.0)}, "goes to 18")],
+    solution=_thinned(lambda drop: 1 / (1 - drop)),
+    wrong=[(_thinned(lambda drop: 1), "too short"), (_thinned(lambda drop: 1 - drop), "still shorter"),
+           (_weights_rescaled, "not to 0"), (_thinned(lambda drop: 1 / drop), "share that is kept"),
+           (lambda zero, one, drop, kept: zero, "goes to 18")],
 )
 
 
@@ -150,13 +133,12 @@ ratios = Exercise(
     claims=[
         ("identical runs agree in every direction, so nothing was chance: go all the way to their mean, t = 1.",
          lambda x: _near(x[0], 1.0)),
-        ("that is the cosine of 60 degrees itself; put it into t = 2c / (1 + c).", lambda x: not _near(x[1], 0.5, 1e-2)),
-        ("that is for the *other* angle: the cosine of 60 degrees is 1/2, not the square root of 3/4.",
-         lambda x: not _near(x[1], 0.928, 1e-2)),
+        ("that is the cosine of 60 degrees itself; put it into 2c / (1 + c).", lambda x: not _near(x[1], 0.5, 1e-2)),
+        ("that is its sine; the cosine of 60 degrees is 1/2.", lambda x: not _near(x[1], 0.928, 1e-2)),
         ("at 60 degrees c is 1/2, and t = 2c / (1 + c) is 2/3.", lambda x: _near(x[1], 2 / 3, 1e-2)),
     ],
     solution=(1.0, 2 / 3),
-    wrong=[((0.0, 2 / 3), "identical runs"), ((1.0, 0.5), "cosine of 60 degrees itself"), ((1.0, 0.928), "other"),
+    wrong=[((0.0, 2 / 3), "identical runs"), ((1.0, 0.5), "cosine of 60 degrees itself"), ((1.0, 0.928), "sine; the"),
            ((1.0, 1.0), "is 2/3")],
 )
 
@@ -164,8 +146,7 @@ ratios = Exercise(
 temperature = choice("15.6", "B", {
     "A": "no label was used, true, but the pictures were. A number was fitted to the very set that is then scored.",
     "C": "an entropy does depend on the temperature: dividing logits makes a model less sure, which moves its share.",
-    "D": "one picture at a time is no leak: what DaWin computes for a picture needs that picture alone. The trouble is a "
-         "number shared by all of them.",
+    "D": "what DaWin computes for a picture needs that picture alone. The trouble is a number that all of them share.",
 })
 
 
@@ -194,40 +175,24 @@ targets = Exercise(
 )
 
 
-def _paired(ours, theirs):
-    from wiseft_lite.experiments.ch10 import half_width
-
-    differences = [a - b for a, b in zip(ours, theirs)]
-    mean, half = sum(differences) / len(differences), half_width(differences)
-    return mean - half, mean + half
-
-
 def _stats(values):
     mean = sum(values) / len(values)
     return mean, (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
 
 
+def _paired(ours, theirs, quantile=2.776, of_the_mean=True):
+    mean, sd = _stats([a - b for a, b in zip(ours, theirs)])
+    half = quantile * sd / (len(ours) ** 0.5 if of_the_mean else 1)
+    return mean - half, mean + half
+
+
 def _unpaired(ours, theirs):
-    (a, sa), (b, sb), n = _stats(ours), _stats(theirs), len(ours)
-    half = 2.776 * ((sa ** 2 + sb ** 2) / n) ** 0.5
+    (a, sa), (b, sb) = _stats(ours), _stats(theirs)
+    half = 2.776 * ((sa ** 2 + sb ** 2) / len(ours)) ** 0.5
     return a - b - half, a - b + half
 
 
-def _spread(ours, theirs):
-    mean, sd = _stats([a - b for a, b in zip(ours, theirs)])
-    return mean - 2.776 * sd, mean + 2.776 * sd
-
-
-def _normal(ours, theirs):
-    mean, sd = _stats([a - b for a, b in zip(ours, theirs)])
-    return mean - 1.96 * sd / len(ours) ** 0.5, mean + 1.96 * sd / len(ours) ** 0.5
-
-
-def _backwards(ours, theirs):
-    low, high = _paired(ours, theirs)
-    return -high, -low
-
-
+_spread, _normal = partial(_paired, of_the_mean=False), partial(_paired, quantile=1.96)
 _OURS, _THEIRS = [67.0, 66.0, 69.0, 68.0, 65.0], [66.6, 65.7, 68.4, 67.6, 64.7]
 
 
@@ -249,7 +214,8 @@ paired = Exercise(
          lambda f: _near(_ends(f), _paired(_OURS, _THEIRS), 2e-3)),
     ],
     solution=_paired,
-    wrong=[(_backwards, "sign is turned"), (_unpaired, "strangers"), (_spread, "square root of 5"), (_normal, "2.776"),
+    wrong=[(lambda ours, theirs: _paired(theirs, ours), "sign is turned"), (_unpaired, "strangers"),
+           (_spread, "square root of 5"), (_normal, "2.776"),
            (lambda ours, theirs: (0.3, 0.6), "from 0.25 to 0.55")],
 )
 

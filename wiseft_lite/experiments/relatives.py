@@ -98,7 +98,7 @@ def largest_within(rates: pd.DataFrame, error: float) -> float:
 
 
 def cost(relative: Relative, zero_shot: ImageClassifier, task: Task, pictures: int = 128) -> float:
-    """Seconds on one core for an epoch of some pictures: two epochs minus one, so that what comes before is not counted."""
+    """Seconds on one core for an epoch of some pictures: two epochs minus one, so that no preparation is counted."""
     few, start = replace(task, train=task.train.select(list(range(pictures)))), relative.start(zero_shot)
 
     def seconds(epochs: int) -> float:
