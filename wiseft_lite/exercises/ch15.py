@@ -76,14 +76,12 @@ elected = Exercise(
     claims=[
         ("that is the plain mean of the two vectors. Where two moves disagree, TIES lets only one side speak.",
          lambda x: not _near(x, [-0.5, -1.5, 1.25])),
-        ("those are the sums, which elect the signs. The value is a mean of the moves that agree with the sign.",
-         lambda x: not _near(x, [-1.0, -3.0, 2.5])),
+        ("those are the sums. They elect the signs; the value is a mean.", lambda x: not _near(x, [-1.0, -3.0, 2.5])),
         ("divide by the number of moves that agree, not by the number of models: in the first weight it is one.",
          lambda x: not _near(x, [-2.0, -1.5, 1.25])),
         ("the sign goes to the larger *sum*: 3 - 4 is negative, so the first weight moves down.",
          lambda x: not _near(x, [3.0, -1.5, 1.25])),
-        ("the sums are -1, -3 and 2.5. So only -4 speaks in the first weight, and both moves in the others.",
-         lambda x: _near(x, [-4.0, -1.5, 1.25])),
+        ("only -4 speaks in the first weight, both in the others.", lambda x: _near(x, [-4.0, -1.5, 1.25])),
     ],
     solution=[-4.0, -1.5, 1.25],
     wrong=[([-0.5, -1.5, 1.25], "plain mean"), ([-1.0, -3.0, 2.5], "those are the sums"),
@@ -110,12 +108,12 @@ def _given(f):
 rescaled = Exercise(
     "15.4",
     claims=[
-        ("what is left is too short: when a share is dropped, the rest must make up for it, or the mean over the dice is "
-         "not theta_1.", lambda f: not _near(_given(f), [12.0, 10.0, 12.0, 10.0])),
+        ("what is left is too short: when a share is dropped, the rest must make up for it.",
+         lambda f: not _near(_given(f), [12.0, 10.0, 12.0, 10.0])),
         ("you make the rest still shorter; divide by 1 - drop where you multiply.",
          lambda f: not _near(_given(f), [10.5, 10.0, 10.5, 10.0])),
-        ("it is the *move* away from zero-shot that is thinned, not the weights: a dropped entry goes back to theta_0, "
-         "not to 0.", lambda f: _near(_given(f)[1], 10.0)),
+        ("the *move* is thinned, not the weights: a dropped entry goes back to theta_0, not to 0.",
+         lambda f: _near(_given(f)[1], 10.0)),
         ("drop is the share that is lost. Divide by the share that is kept.",
          lambda f: not _near(_given(f), [10 + 2 / 0.75, 10.0, 10 + 2 / 0.75, 10.0])),
         ("from 10 towards 12, with three quarters dropped, a kept entry goes to 18 and a dropped one stays at 10.",
