@@ -76,6 +76,9 @@ def test_who_may_choose_chooses_on_val_from_five(sheet, zero_shot, task, runs):
     middle = zero_shot.with_weights(interpolate(zero_shot.state_dict(), runs[0].state_dict(), 0.7))
     val = choices[(choices["method"] == family.LINE) & (choices["setting"] == 0.7)]["val"].item()
     assert val == pytest.approx(100 * accuracy(predict(middle, task.val), task.val.labels).accuracy)
+    mixed = output_ensemble(*(predict(model, task.val) for model in (zero_shot, runs[0])), 0.3)
+    val = choices[(choices["method"] == "outputs") & (choices["setting"] == 0.3)]["val"].item()
+    assert val == pytest.approx(100 * accuracy(mixed, task.val.labels).accuracy)
 
 
 def test_equals_on_val_go_to_the_one_nearer_to_zero_shot():

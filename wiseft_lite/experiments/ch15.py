@@ -52,9 +52,9 @@ METHODS = (
     Method("layer-wise", 1, 1, "82 shares learned on val"),
     Method("Fisher", 1, 1, sees="256 pictures of val, no labels"),
     Method("DARE", 1, 1),
-    Method("PAINT", 1, 1),
-    Method("LoRA", 1, 1),
-    Method("FLYP", 1, 1),
+    Method("PAINT", 1, 1, "1 of 5, rate 1 of 3, on val"),
+    Method("LoRA", 1, 1, "1 of 5, rate 1 of 3, on val"),
+    Method("FLYP", 1, 1, "1 of 5, rate 1 of 3, on val"),
     Method(TWO, 2, 1),
     Method("TIES", 2, 1),
     Method("Model Stock", 2, 1, "nothing"),
@@ -130,6 +130,8 @@ def run(record: Record, seeds: list[int]) -> None:
     record.number("ch15.spread_of_a_run", error, "points", n["val"])
     for kind, rate in rates.items():
         record.number(f"ch15.rate.{kind}", rate, "learning rate", n["val"])
+    for row in found.itertuples():
+        record.number(f"ch15.search.{row.kind}.{row.lr:g}", row.val, "percent", n["val"], recipe=Recipe(lr=row.lr))
     plain = [cost(Relative(lambda start: start, finetune, ()), zero_shot, task) for _ in seeds]
     for kind, relative in RELATIVES.items():
         times = [cost(relative, zero_shot, task) / seconds for seconds in plain]
