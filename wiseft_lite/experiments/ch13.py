@@ -45,15 +45,19 @@ class Kitchen:
         self.splits: dict[str, Split] = {"val": task.val, **task.evaluation}
         self.images = {name: pixels(classifier, split) for name, split in self.splits.items()}
 
-    def logits(self, theta: Weights) -> dict[str, Tensor]:
-        """Logits by split."""
+    def logits(self, theta: Weights, *splits: str) -> dict[str, Tensor]:
+        """Logits by split, of all of them if none is named."""
         self.model.load_state_dict(dict(theta))
-        return {name: batched(self.model, images, 256) for name, images in self.images.items()}
+        return {name: batched(self.model, self.images[name], 256) for name in splits or self.splits}
+
+    def score(self, name: str, logits: Tensor) -> float:
+        """Accuracy in percent on one split."""
+        split = self.splits[name]
+        return 100 * accuracy(logits, split.labels, split.classes).accuracy
 
     def scores(self, logits: Mapping[str, Tensor]) -> dict[str, float]:
         """Accuracy in percent by split, and ``shifts``, the mean over the shifts."""
-        result = {name: 100 * accuracy(logits[name], split.labels, split.classes).accuracy
-                  for name, split in self.splits.items()}
+        result = {name: self.score(name, logits[name]) for name in self.splits}
         return {**result, "shifts": sum(result[name] for name in self.task.shifts) / len(self.task.shifts)}
 
     def taste(self, theta: Weights) -> dict[str, float]:

@@ -1,0 +1,166 @@
+"""What chapter 15 measures, on a tiny world with two blocks."""
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+from open_clip.model import CLIP
+from safetensors.torch import save_file
+
+from wiseft_lite import Recipe, accuracy, finetune, interpolate, load_clip, predict, zero_shot_classifier
+from wiseft_lite import flyp as flyp_module
+from wiseft_lite import lora as lora_module
+from wiseft_lite.ensembles import output_ensemble
+from wiseft_lite.experiments import ch15, family, relatives
+from wiseft_lite.experiments.ch13 import Kitchen
+from wiseft_lite.flyp import flyp
+
+RECIPE = Recipe(epochs=2, lr=1e-2, batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two-blocks")
+    config = {"embed_dim": 16,
+              "vision_cfg": {"image_size": 24, "patch_size": 12, "width": 32, "layers": 2, "head_width": 16},
+              "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}}
+    torch.manual_seed(0)
+    model = CLIP(config["embed_dim"], config["vision_cfg"], config["text_cfg"])
+    (folder / "open_clip_config.json").write_text(json.dumps(
+        {"model_cfg": config, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}))
+    weights = {k: v.contiguous().clone() for k, v in model.state_dict().items() if k != "attn_mask"}
+    save_file(weights, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
+    return load_clip(f"local-dir:{folder}")
+
+
+@pytest.fixture(scope="module")
+def zero_shot(clip, task):
+    return zero_shot_classifier(clip, task)
+
+
+@pytest.fixture(scope="module")
+def runs(zero_shot, task):
+    return [finetune(zero_shot, task, Recipe(epochs=2, lr=1e-2, batch_size=16, seed=seed)) for seed in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def sheet(zero_shot, task, runs):
+    sheet = family.Sheet(Kitchen(zero_shot, task))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(family, "FISHER_PICTURES", 8)
+        family.by_weights(sheet, zero_shot, *runs)
+        family.by_outputs(sheet, zero_shot, runs[0])
+    return sheet
+
+
+def row(sheet, method):
+    found = [r for r in sheet.rows if r["method"] == method]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_the_sheet_has_every_method_of_the_table_and_no_other(sheet):
+    own = set(relatives.RELATIVES)
+    assert {r["method"] for r in sheet.rows} == {m.name for m in ch15.METHODS} - own
+    assert own <= {m.name for m in ch15.METHODS}
+
+
+def test_who_may_choose_chooses_on_val_from_five(sheet, zero_shot, task, runs):
+    choices = pd.DataFrame(sheet.choices)
+    assert (choices.groupby("method").size() == 5).all()
+    assert set(choices["method"]) == {m.name for m in ch15.METHODS
+                                      if m.chooses.startswith("1 of 5")} - set(relatives.RELATIVES)
+    for method, part in choices.groupby("method"):
+        assert row(sheet, method)["setting"] == part.loc[part["val"].idxmax(), "setting"]
+    middle = zero_shot.with_weights(interpolate(zero_shot.state_dict(), runs[0].state_dict(), 0.7))
+    val = choices[(choices["method"] == family.LINE) & (choices["setting"] == 0.7)]["val"].item()
+    assert val == pytest.approx(100 * accuracy(predict(middle, task.val), task.val.labels).accuracy)
+    mixed = output_ensemble(*(predict(model, task.val) for model in (zero_shot, runs[0])), 0.3)
+    val = choices[(choices["method"] == "outputs") & (choices["setting"] == 0.3)]["val"].item()
+    assert val == pytest.approx(100 * accuracy(mixed, task.val.labels).accuracy)
+
+
+def test_equals_on_val_go_to_the_one_nearer_to_zero_shot():
+    assert family.best({0.1: 80.0, 0.3: 90.0, 0.5: 90.0}) == 0.3
+
+
+def test_the_test_pictures_are_answered_with_the_setting_that_val_chose(sheet, zero_shot, task, runs):
+    score = lambda logits: 100 * accuracy(logits, task.test.labels).accuracy  # noqa: E731
+    ends = [predict(model, task.test) for model in (zero_shot, runs[0])]
+    mixed = output_ensemble(*ends, row(sheet, "outputs")["setting"])
+    assert row(sheet, "outputs")["test"] == pytest.approx(score(mixed))
+    line = zero_shot.with_weights(interpolate(zero_shot.state_dict(), runs[0].state_dict(),
+                                              row(sheet, family.LINE)["setting"]))
+    assert row(sheet, family.LINE)["test"] == pytest.approx(score(predict(line, task.test)))
+    assert all(r["seconds"] >= 0 for r in sheet.rows) and row(sheet, "Fisher")["seconds"] > 0
+
+
+def test_each_picture_is_answered_by_the_model_of_its_own_alpha(zero_shot, task, runs):
+    kitchen, shares = Kitchen(zero_shot, task), torch.tensor([[0.12], [0.88], [0.58]]).repeat(10, 1)
+    answers = family.picked(kitchen, zero_shot, runs[0], "test", shares)
+    for place, alpha in enumerate((0.1, 0.9, 0.5)):
+        model = zero_shot.with_weights(interpolate(zero_shot.state_dict(), runs[0].state_dict(), alpha))
+        torch.testing.assert_close(answers[place::3], predict(model, task.test)[place::3])
+
+
+def test_a_failure_is_zero_shots_alone(zero_shot, task, runs):
+    zero, one = (predict(model, task.train).argmax(1) == task.train.labels for model in (zero_shot, runs[0]))
+    found = family.missed(zero_shot, runs[0], task)
+    assert len(found) == int((~zero & one).sum()) > 0
+    torch.testing.assert_close(found.norm(dim=1), torch.ones(len(found)))
+
+
+def test_the_largest_rate_within_one_error_of_a_run_is_taken():
+    rates = pd.DataFrame({"lr": [1e-4, 3e-4, 9e-4], "val": [90.0, 89.2, 87.0]})
+    assert relatives.largest_within(rates, 1.0) == 3e-4
+    assert relatives.largest_within(rates, 0.5) == 1e-4
+    five = pd.DataFrame({"lr": [1.0] * 3 + [2.0] * 3, "val": [1.0, 2.0, 3.0, 10.0, 13.0, 16.0]})
+    assert relatives.spread_of_a_run(five) == pytest.approx(5 ** 0.5)  # variances 1 and 9
+
+
+def test_paint_holds_the_head_and_low_rank_is_merged(zero_shot, task):
+    start = relatives.frozen_head(zero_shot)
+    assert {name for name, p in start.named_parameters() if not p.requires_grad} == {"head.weight", "head.bias"}
+    tuned = relatives.low_rank(zero_shot, task, RECIPE, rank=1, code=lora_module)
+    moved = {k for k, v in tuned.state_dict().items() if not torch.equal(v, zero_shot.state_dict()[k])}
+    assert moved and all(lora_module.in_blocks(name) for name in moved)
+
+
+def test_flyp_in_the_form_of_a_run_is_flyp_with_the_head_of_its_own_text_tower(clip, zero_shot, task):
+    tuned = relatives.both_towers(zero_shot, task, RECIPE, code=flyp_module)
+    theirs = zero_shot_classifier(flyp(clip, task, RECIPE), task)
+    assert all(torch.equal(a, b) for a, b in zip(tuned.state_dict().values(), theirs.state_dict().values()))
+
+
+def test_a_relative_is_measured_at_its_end_and_on_its_line(zero_shot, task, monkeypatch, runs):
+    seen = []
+    fake = type("Fake", (), {"tuned": lambda self, *a: seen.append(a[2:]) or runs[0]})()
+    monkeypatch.setattr(ch15, "RELATIVES", {"PAINT": fake})
+    sheet = ch15.relatives(Kitchen(zero_shot, task), zero_shot, task, {"PAINT": 0.25}, 4)
+    assert seen == [(0.25, 4)]
+    end = 100 * accuracy(predict(runs[0], task.test), task.test.labels).accuracy
+    assert row(sheet, "PAINT, fine-tuned")["test"] == pytest.approx(end)
+    assert len(sheet.choices) == 5 and row(sheet, "PAINT")["setting"] in family.SHARES
+
+
+def test_a_cost_is_that_of_one_epoch(zero_shot, task, monkeypatch):
+    clock, epochs = [0.0], []
+
+    def train(start, few, recipe):
+        epochs.append((len(few.train), recipe.epochs))
+        clock[0] += 100 + 7 * recipe.epochs
+
+    monkeypatch.setattr(relatives.time, "process_time", lambda: clock[0])
+    assert relatives.cost(relatives.Relative(lambda s: s, train, ()), zero_shot, task, 12) == 7
+    assert epochs == [(12, 2), (12, 1)]
+
+
+def test_a_seed_takes_its_own_run_and_one_of_the_next(zero_shot, task, monkeypatch):
+    asked = []
+    monkeypatch.setattr(ch15, "trained", lambda start, task, recipe: asked.append((recipe.lr, recipe.seed)) or recipe.seed)
+    monkeypatch.setattr(ch15, "by_weights", lambda sheet, start, first, second: asked.append((first, second)))
+    monkeypatch.setattr(ch15, "by_outputs", lambda *a: None)
+    ch15.family(None, zero_shot, task, 4)
+    assert asked == [(6e-4, 4), (5e-4, 0), (4, 0)]
+    assert ch15.key("DaWin, weights") == "ch15.DaWin_weights"
