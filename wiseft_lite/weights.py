@@ -12,9 +12,11 @@ from wiseft_lite.errors import UserError
 
 Weights = Mapping[str, Tensor]
 
+COUNTER = "num_batches_tracked"  # batch norm's count of training steps; no forward pass reads it, so it may differ
+
 
 def check_alike(thetas: Sequence[Weights]) -> None:
-    """Raise a ``UserError`` unless all state dicts have the same keys, shapes and integer buffers."""
+    """Raise a ``UserError`` unless all state dicts have the same keys, shapes and integer buffers, counters apart."""
     if not thetas:
         raise UserError("no state dicts to combine; give at least one")
     first = thetas[0]
@@ -28,7 +30,8 @@ def check_alike(thetas: Sequence[Weights]) -> None:
         if bad:
             raise UserError(f"tensors have different shapes: {'; '.join(bad[:3])}; "
                             "combine checkpoints of one architecture and one list of classes")
-        bad = [k for k in first if not first[k].is_floating_point() and not torch.equal(first[k], other[k])]
+        bad = [k for k in first if not first[k].is_floating_point() and not k.endswith(COUNTER)
+               and not torch.equal(first[k], other[k])]
         if bad:
             raise UserError(f"integer buffers differ: {', '.join(bad[:3])}; "
                             "they cannot be averaged, make them equal first")
@@ -142,7 +145,7 @@ def interpolate_(target: Weights, theta_0: Weights, theta_1: Weights, alpha: flo
         raise UserError(f"the target shares memory with an end: {', '.join(shared[:3])}; give it a copy.deepcopy")
     for key, tensor in target.items():
         if alpha in (0, 1) or not tensor.is_floating_point():
-            tensor.copy_((theta_1 if alpha else theta_0)[key])
+            tensor.copy_((theta_1 if alpha == 1 else theta_0)[key])
         else:
             ends = [theta[key].to(tensor.device) for theta in (theta_0, theta_1)]
             tensor.copy_(_sum(ends, [1 - alpha, alpha], tensor))

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from wiseft_lite import UserError, average, difference, distance, interpolate
+from wiseft_lite.weights import interpolate_
 
 
 def thetas(seed=0, dtype=torch.float32):
@@ -58,6 +59,17 @@ def test_unequal_integer_buffers_are_refused():
     one["steps"] = torch.tensor([8])
     with pytest.raises(UserError, match="integer buffers differ: steps"):
         interpolate(zero, one, 0.5)
+
+
+def test_counters_of_batch_norm_may_differ():
+    zero, one = (torch.nn.BatchNorm1d(2).state_dict() for _ in range(2))
+    one["num_batches_tracked"] += 5
+    target = {key: tensor.clone() for key, tensor in one.items()}
+    for alpha, counted in ((0, 0), (0.5, 0), (1, 5)):
+        mixed = interpolate(zero, one, alpha)
+        interpolate_(target, zero, one, alpha)
+        assert mixed["num_batches_tracked"] == target["num_batches_tracked"] == counted
+    assert average([zero, one])["num_batches_tracked"] == 0
 
 
 @pytest.mark.parametrize("alpha", [float("nan"), float("inf")])
