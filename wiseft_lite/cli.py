@@ -16,7 +16,8 @@ DIVIDED = (commands.run, commands.train, commands.evaluate, commands.sweep)  # b
 
 
 def parser() -> argparse.ArgumentParser:
-    main = argparse.ArgumentParser(prog="wiseft-lite", description="Robust fine-tuning by interpolating weights.")
+    main = argparse.ArgumentParser(prog="wiseft-lite", description="Robust fine-tuning by interpolating weights.",
+                                   epilog="Several GPUs: accelerate launch -m wiseft_lite COMMAND ...")
     main.add_argument("--version", action="version", version=__version__)
     known = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
