@@ -21,7 +21,8 @@ def steps_or_share(text: str) -> int | float:
 
 
 def parser() -> argparse.ArgumentParser:
-    main = argparse.ArgumentParser(prog="wiseft-lite", description="Robust fine-tuning by interpolating weights.")
+    main = argparse.ArgumentParser(prog="wiseft-lite", description="Robust fine-tuning by interpolating weights.",
+                                   epilog="Several GPUs: accelerate launch -m wiseft_lite COMMAND ...")
     main.add_argument("--version", action="version", version=__version__)
     known = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
