@@ -184,7 +184,7 @@ def sweep(args: argparse.Namespace) -> None:
     show_table(table)
     if not distributed.is_main():
         return
-    write_results(table, args.out)
+    write_results(table.assign(task=task.name), args.out)
     print(f"written: {args.out}")
 
 

@@ -62,11 +62,12 @@ def walk(zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], 
     strange = [kind for kind in recipes if kind not in TRAINERS]
     if strange or not recipes:
         raise UserError(f"no kind of training {strange}; choose one or more of: {', '.join(TRAINERS)}")
+    objectives = {kind: objective(kind, pieces, checkpointing) for kind in recipes}  # a wrong number is told at once
     models, tables = {}, []
     for kind, recipe in recipes.items():
         place = None if folder is None else Path(folder) / kind
-        models[kind] = TRAINERS[kind](zero_shot, task, recipe, objective=objective(kind, pieces, checkpointing),
-                                      progress=progress, folder=place, resume=resume)
+        models[kind] = TRAINERS[kind](zero_shot, task, recipe, objective=objectives[kind], progress=progress, folder=place,
+                                      resume=resume)
         table = sweep(zero_shot, models[kind], {"val": task.val, **task.evaluation}, progress=progress)
         tables.append(table.assign(kind=kind))
     columns = ["kind", "alpha", "split", "accuracy", "n", "low", "high"]

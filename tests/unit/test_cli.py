@@ -25,6 +25,7 @@ def test_zeroshot_finetune_sweep_plot(shapes, clip_folder, tmp_path, capsys):
     assert main(["sweep", str(tmp_path / "zs"), str(tmp_path / "ft"), "--out", str(out), "--alphas", "0,0.5,1"]) == 0
     table = read_results(out)
     assert sorted(set(table.alpha)) == [0, 0.5, 1] and set(table.split) == {"test", "two"}
+    assert set(table.task) == {"shapes"}
     assert "*" in capsys.readouterr().out
     assert main(["plot", str(out), "--out", str(tmp_path / "f.svg")]) == 0
     assert (tmp_path / "f.svg").read_text().lstrip().startswith("<?xml")

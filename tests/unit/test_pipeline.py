@@ -105,6 +105,12 @@ def test_pieces_give_the_gradient_of_the_whole_batch_and_hold_no_more_images(the
         in_pieces(cross_entropy, 0)
 
 
+def test_pieces_that_hold_nothing_are_refused_before_the_probe_is_trained(theta_0, task, monkeypatch):
+    monkeypatch.setitem(TRAINERS, "probe", lambda *_, **__: pytest.fail("trained in vain"))
+    with pytest.raises(UserError, match="a piece of 0 images"):
+        walk(theta_0, task, {"probe": FAST, "end-to-end": FAST}, pieces=0)
+
+
 def test_finetune_in_pieces_on_the_command_line(shapes, clip_folder, tmp_path):
     command = ["finetune", "--model", f"local-dir:{clip_folder}", "--epochs", "1", "--batch-size", "30", "--lr", "0.001"]
     assert main([*command, "--out", str(tmp_path / "whole")]) == 0
