@@ -1,7 +1,7 @@
 """Make what students and graders get from the masters in ``book/coursework``: ``make coursework``.
 
 ``build/coursework/student/a1.zip`` is handed out, ``gradescope/a1.zip`` is uploaded there, ``tests/a1`` is what
-``make grade`` reads. With ``--solutions`` only the solved notebooks are written, for instructors.
+``make grade`` reads. With ``--solutions`` only the solved notebooks and their tests are written, for instructors.
 """
 
 from __future__ import annotations
@@ -77,6 +77,15 @@ def _zip(target: Path, files: dict[str, Path]) -> None:
             archive.writestr(zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0)), path.read_bytes())
 
 
+def _tests(upload: Path, folder: Path) -> None:
+    """The tests in Gradescope's zip, with the hidden ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(upload) as archive:
+        for entry in archive.namelist():
+            if entry.startswith("tests/") and entry.endswith(".py"):
+                (folder / Path(entry).name).write_bytes(archive.read(entry))
+
+
 def build(master: Path, out: Path = OUT) -> None:
     """Write the student's zip, Gradescope's zip and the tests of one assignment."""
     name = master.stem
@@ -91,28 +100,26 @@ def build(master: Path, out: Path = OUT) -> None:
         shutil.copy2(upload, out / "gradescope" / f"{name}.zip")
         tests = out / "tests" / name
         shutil.rmtree(tests, ignore_errors=True)
-        tests.mkdir(parents=True)
-        with zipfile.ZipFile(upload) as archive:
-            for entry in archive.namelist():
-                if entry.startswith("tests/") and entry.endswith(".py"):
-                    (tests / Path(entry).name).write_bytes(archive.read(entry))
+        _tests(upload, tests)
     (tests / "questions.json").write_text(json.dumps(questions(master), indent=1))
 
 
 def solutions(out: Path) -> list[Path]:
-    """Write the solved notebooks, with model answers, for instructors."""
+    """Write the solved notebooks, with model answers, for instructors, and the tests that their checks run."""
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for master in masters():
         with tempfile.TemporaryDirectory() as scratch:
             _assign(master, Path(scratch))
-            written.append(Path(shutil.copy2(Path(scratch) / "dist" / "autograder" / master.name, out / master.name)))
+            graded = Path(scratch) / "dist" / "autograder"
+            written.append(Path(shutil.copy2(graded / master.name, out / master.name)))
+            _tests(next(graded.glob("*.zip")), out / "tests")
     return written
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--solutions", metavar="FOLDER", type=Path, help="write only the solved notebooks, there")
+    parser.add_argument("--solutions", metavar="FOLDER", type=Path, help="write only the solved notebooks and their tests, there")
     chosen = parser.parse_args().solutions
     if chosen:
         print(*solutions(chosen), sep="\n")

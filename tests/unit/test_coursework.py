@@ -92,7 +92,9 @@ def test_gradescope_gets_the_hidden_tests(built):
     for name in NAMES:
         with zipfile.ZipFile(built / "gradescope" / f"{name}.zip") as archive:
             assert {"run_autograder", "setup.sh", f"tests/{name}_q1.py"} <= set(archive.namelist())
-            assert b"hidden=True" in archive.read(f"tests/{name}_q1.py")
+            tests = archive.read(f"tests/{name}_q1.py")
+        assert b"hidden=True" in tests
+        assert (built / "solutions" / "tests" / f"{name}_q1.py").read_bytes() == tests  # or the solved one cannot run
         assert len(solutions(nbformat.read(built / "solutions" / f"{name}.ipynb", as_version=4))) == 4
 
 
