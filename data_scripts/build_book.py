@@ -49,6 +49,12 @@ def repository() -> str | None:
     return f"https://github.com/{found[1]}" if found else None
 
 
+def address(folder: Path, url: str) -> None:
+    """Put the address of the clone where the pages leave it open."""
+    for page in (*folder.rglob("*.ipynb"), *folder.rglob("*.md")):
+        page.write_text(page.read_text().replace("https://ADDRESS-OF-THE-REPOSITORY", url))
+
+
 def main() -> None:
     shutil.rmtree(COPY, ignore_errors=True)
     COPY.mkdir(parents=True)
@@ -61,6 +67,7 @@ def main() -> None:
         with (COPY / "_config.yml").open("a") as config:
             config.write(f"repository: {{url: {url}, branch: main, path_to_book: ''}}\n"
                          "launch_buttons: {colab_url: https://colab.research.google.com}\n")
+        address(COPY / "book", url)
     else:
         print("This clone has no GitHub remote: the pages get no Colab button (or set BOOK_REPOSITORY).")
     threads = str(max(1, (os.cpu_count() or 2) // 2))  # two notebooks at once must not fight for the cores

@@ -1,5 +1,7 @@
 """What the experiments compute, on small cases."""
 
+import shutil
+
 import build_book
 import build_landing
 import pandas as pd
@@ -81,3 +83,10 @@ def test_the_largest_rate_within_one_standard_error_is_taken():
     table = pd.DataFrame(runs, columns=["lr", "val"])  # the best mean is 90 +- 1 at 3e-4; 89.1 is within, 88.9 is not
     assert ch05.one_standard_error(table) == 5e-4
     assert ch05.one_standard_error(table[table["lr"] != 5e-4]) == 3e-4
+
+
+def test_the_pages_name_the_repository_that_they_were_built_from(tmp_path):
+    shutil.copy2(build_book.ROOT / "book" / "00_setup.ipynb", tmp_path)
+    build_book.address(tmp_path, "https://github.com/a/b")
+    page = (tmp_path / "00_setup.ipynb").read_text()
+    assert page.count("git+https://github.com/a/b") >= 2 and "ADDRESS" not in page
