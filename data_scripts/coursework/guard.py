@@ -57,6 +57,8 @@ def hook(folder: str, read: list[str]):
             path = own[0] if isinstance(args[0], int) else real(os.fsdecode(fs("." if args[0] is None else args[0])))
             if not _under(path, everything):
                 refuse(f"listing {path}")
+        elif event == "os.truncate" and isinstance(args[0], int):
+            return  # an open file: it passed when it was opened, and one that was opened to read cannot be cut
         elif event in WRITES:
             for path in args[:2] if event in ("os.rename", "os.link") else args[:1]:
                 if isinstance(path, int) or not _under(real(os.fsdecode(fs(path))), own):

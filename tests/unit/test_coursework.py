@@ -14,7 +14,7 @@ import nbformat
 import pandas as pd
 import pytest
 import torch
-from coursework import build, grade, marks, wire
+from coursework import build, grade, guard, marks, wire
 from coursework.process import Gone, Limits
 from coursework.submission import Failed, Submission
 from submissions import make, solutions
@@ -96,6 +96,15 @@ def test_gradescope_gets_the_hidden_tests(built):
         assert b"hidden=True" in tests
         assert (built / "solutions" / "tests" / f"{name}_q1.py").read_bytes() == tests  # or the solved one cannot run
         assert len(solutions(nbformat.read(built / "solutions" / f"{name}.ipynb", as_version=4))) == 4
+
+
+def test_an_open_file_may_be_cut_short_and_a_path_elsewhere_may_not(tmp_path):
+    check = guard.hook(str(tmp_path), [])
+    check("os.truncate", (3, 0))
+    check("os.truncate", (str(tmp_path / "own"), 0))
+    for event, args in (("os.truncate", ("/etc/hosts", 0)), ("os.chmod", (3, 0o777, -1))):
+        with pytest.raises(PermissionError, match="not allowed in graded work"):
+            check(event, args)
 
 
 # What they hand in
