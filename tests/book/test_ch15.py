@@ -12,7 +12,7 @@ from wiseft_lite import Recipe, accuracy, finetune, interpolate, load_clip, pred
 from wiseft_lite import flyp as flyp_module
 from wiseft_lite import lora as lora_module
 from wiseft_lite.ensembles import output_ensemble
-from wiseft_lite.experiments import ch15, family, relatives
+from wiseft_lite.experiments import ch05, ch15, family, relatives
 from wiseft_lite.experiments.ch13 import Kitchen
 from wiseft_lite.flyp import flyp
 
@@ -113,8 +113,8 @@ def test_a_failure_is_zero_shots_alone(zero_shot, task, runs):
 
 def test_the_largest_rate_within_one_error_of_a_run_is_taken():
     rates = pd.DataFrame({"lr": [1e-4, 3e-4, 9e-4], "val": [90.0, 89.2, 87.0]})
-    assert relatives.largest_within(rates, 1.0) == 3e-4
-    assert relatives.largest_within(rates, 0.5) == 1e-4
+    assert ch05.one_standard_error(rates, 1.0) == 3e-4
+    assert ch05.one_standard_error(rates, 0.5) == 1e-4
     five = pd.DataFrame({"lr": [1.0] * 3 + [2.0] * 3, "val": [1.0, 2.0, 3.0, 10.0, 13.0, 16.0]})
     assert relatives.spread_of_a_run(five) == pytest.approx(5 ** 0.5)  # variances 1 and 9
 

@@ -29,17 +29,19 @@ def row(zero_shot, task, recipe: Recipe) -> dict[str, float]:
     return {**scores, "shifts": scores[list(task.shifts)].mean()}
 
 
-def one_standard_error(rates: pd.DataFrame) -> float:
+def one_standard_error(rates: pd.DataFrame, error: float | None = None) -> float:
     """The largest rate whose mean on ``val`` lies within one standard error of the best rate's mean.
 
     Source: Breiman, Friedman, Olshen, Stone 1984, section 3.4.3, who take the simplest tree within it.
 
     Args:
         rates: a row for each run, with the columns ``lr`` and ``val``.
+        error: of the best rate's mean; from its runs if not given, which takes more than one.
     """
-    means, errors = rates.groupby("lr")["val"].mean(), rates.groupby("lr")["val"].sem()
+    runs = rates.groupby("lr")["val"]
+    means = runs.mean()
     best = means.idxmax()
-    return float(means.index[means >= means[best] - errors[best]].max())
+    return float(means.index[means >= means[best] - (runs.sem()[best] if error is None else error)].max())
 
 
 def run(record: Record, seeds: list[int]) -> None:

@@ -9,12 +9,13 @@ import pandas as pd
 
 from wiseft_lite import ledger
 from wiseft_lite.encoders import load_clip
+from wiseft_lite.experiments.ch05 import one_standard_error
 from wiseft_lite.experiments.ch06 import wide
 from wiseft_lite.experiments.ch10 import gaps
 from wiseft_lite.experiments.ch13 import COLUMNS, Kitchen
 from wiseft_lite.experiments.common import n_shifts
 from wiseft_lite.experiments.family import HALF, LINE, TWO, Sheet, by_outputs, by_weights
-from wiseft_lite.experiments.relatives import RELATIVES, Relative, cost, largest_within, search, spread_of_a_run
+from wiseft_lite.experiments.relatives import RELATIVES, Relative, cost, search, spread_of_a_run
 from wiseft_lite.ledger import Record
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.runs import trained
@@ -107,7 +108,7 @@ def run(record: Record, seeds: list[int]) -> None:
         add(family(kitchen, zero_shot, task, seed), seed)
     found = record.tables["ch15_rates"] = search(zero_shot, task)
     error = spread_of_a_run(ledger.table("ch05_search"))
-    rates = {kind: largest_within(part, error) for kind, part in found.groupby("kind", sort=False)}
+    rates = {kind: one_standard_error(part, error) for kind, part in found.groupby("kind", sort=False)}
     for seed in seeds:
         add(relatives(kitchen, zero_shot, task, rates, seed), seed)
     table = pd.concat(rows, ignore_index=True)

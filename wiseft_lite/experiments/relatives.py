@@ -87,16 +87,6 @@ def spread_of_a_run(rates: pd.DataFrame) -> float:
     return float(rates.groupby("lr")["val"].var().mean() ** 0.5)
 
 
-def largest_within(rates: pd.DataFrame, error: float) -> float:
-    """The largest rate within one standard error of the best on ``val``: chapter 5's rule, for one run a rate.
-
-    Args:
-        rates: a row for each run, with the columns ``lr`` and ``val``.
-        error: of one run, where chapter 5 had that of a mean of five; see ``spread_of_a_run``.
-    """
-    return float(rates.loc[rates["val"] >= rates["val"].max() - error, "lr"].max())
-
-
 def cost(relative: Relative, zero_shot: ImageClassifier, task: Task, pictures: int = 128) -> float:
     """Seconds on one core for an epoch of some pictures: two epochs minus one, so that no preparation is counted."""
     few, start = replace(task, train=task.train.select(list(range(pictures)))), relative.start(zero_shot)
