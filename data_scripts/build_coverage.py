@@ -69,7 +69,7 @@ def page() -> str:
         lines.append("")
     whole = sum(bool(item.chapters) and not item.missing for item in ITEMS)
     part = sum(bool(item.chapters and item.missing) for item in ITEMS)
-    lines.append(f"Of {len(ITEMS)} rows {whole} are re-made here, {part} in part, and {len(ITEMS) - whole - part} are not.")
+    lines.append(f"Of {len(ITEMS)} rows {whole} are re-made here, {part} in part, and {len(ITEMS) - whole - part} not at all.")
     return "\n".join(lines) + "\n"
 
 

@@ -87,6 +87,12 @@ def test_the_first_page_quotes_messages_that_exist():
         assert all(piece.strip("; ") in library for piece in pieces), message
 
 
+def test_the_glossary_is_in_order():
+    words = re.findall(r"^\*\*(.+?)\*\*", read(BOOK / "appendix" / "glossary.md"), re.M)
+    plain = [re.sub(r"[^a-z0-9 ]", "", word.lower()) for word in words]
+    assert len(plain) > 40 and plain == sorted(plain)
+
+
 def test_every_command_that_a_page_types_is_one():
     from wiseft_lite.cli import parser
 
