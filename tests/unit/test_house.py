@@ -81,8 +81,3 @@ def test_every_public_name_can_be_had():
 
     for name in wiseft_lite.__all__:
         assert getattr(wiseft_lite, name) is not None
-
-
-def test_modules_read_in_one_sitting():
-    for path in (ROOT / "wiseft_lite").rglob("*.py"):
-        assert len(path.read_text().splitlines()) <= 220, path
