@@ -68,7 +68,8 @@ steps = Exercise(
 )
 
 what_now = choice("19.4", "C", {
-    "A": "between two points there is no third: where zero-shot knows nothing, a mixture with it only dilutes.",
+    "A": "half way is not safe here: the head of a zero-shot model at chance contributes nothing, and no run has shown "
+         "what the mixture is worth. Fix the names first; then measure the curve on val.",
     "B": "a larger rate moves the model further from a start that was of no use; it does not make the start better.",
 })
 
