@@ -33,10 +33,10 @@ def root(tmp_path_factory):
 
 
 def logits_of(root, path, count, likely=()):
-    """Logits of a file: whole numbers from 1 to 29, so that classes often tie at the top, and 20 more for likely ones."""
+    """Logits of a file: whole numbers from 1 to 29, so that classes often tie at the top, and 25 more for likely ones."""
     generator = np.random.default_rng(zlib.crc32(str(Path(path).relative_to(root)).encode()))
     logits = generator.integers(1, 30, count)
-    logits[list(likely)] += 20
+    logits[list(likely)] += 25
     return logits.tolist()
 
 
@@ -159,7 +159,7 @@ def test_imagenet_r_and_a(root, name, folder):
         logits = logits_of(root, path, 1000, likely(path))
         predicted[path] = subset[argmax([logits[k] for k in subset])]
         elsewhere += argmax(logits) not in subset
-    assert len(true) == 200 and elsewhere > 20  # a class outside the subset would have won
+    assert len(true) == 200 and elsewhere > 5  # a class outside the subset would have won
     right = sum(predicted[path] == true[path] for path in true)
     agree(root, load_task("imagenet", root).shifts[name], 1000, likely, predicted, 200, right / 200, 200)
 
@@ -191,7 +191,7 @@ def test_objectnet_by_imagenets_names(root):
               for path in files}
     tied = [sum(x == max(values) for x in values) for values in (
         largest_of_groups(logits_of(root, path, 1000, likely(path)), groups.values()) for path in files)]
-    assert sum(n > 1 for n in tied) > 20
+    assert sum(n > 1 for n in tied) > 5
     right = sum(answer[path] == files[path] for path in files)
     predicted = {path: groups[answer[path]][0] for path in files}  # the library names a group by its first class
     agree(root, load_task("imagenet", root).shifts["objectnet"], 1000, likely, predicted, 113, right / 113, 113)
@@ -261,7 +261,7 @@ def test_videos_by_imagenets_names(root, name, k):
     read, groups = SETS[name]
     clips, labels = read(root)
     named = [c for c, group in enumerate(groups) if group]
-    likely = lambda path: [groups[c][-1] for c in labels[path] if groups[c]][:1]  # noqa: E731
+    likely = lambda path: [groups[c][-1] for c in sorted(labels[path]) if groups[c]][-1:]  # noqa: E731
     wanted = [path for anchor, frames in clips.items() for path in (anchor, *(frames if k else ()))]
     answer = {path: named[argmax(largest_of_groups(logits_of(root, path, 1000, likely(path)), [groups[c] for c in named]))]
               for path in labels}
@@ -276,7 +276,7 @@ def test_videos_by_their_own_names(root, name, k):
     read, groups = SETS[name]
     clips, labels = read(root)
     none = [c for c, (word, *_) in enumerate(PUBLISHED["ytbb"]) if word == "none"] if name == "ytbb-robust" else []
-    likely = lambda path: sorted(labels[path])[:1]  # noqa: E731
+    likely = lambda path: sorted(labels[path])[-1:]  # noqa: E731
     wanted = [path for anchor, frames in clips.items() for path in (anchor, *(frames if k else ()))]
     answer = {}
     for path in labels:
