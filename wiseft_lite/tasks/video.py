@@ -136,8 +136,8 @@ def ytbb_clips(root: Path) -> Clips:
     """YTBB-Robust (24 classes) from ``ytbb-robust/ytbb_videos`` and the reviews in ``ytbb-robust/metadata``.
 
     An anchor counts if its reviewers found it good and nobody unsure, a frame if they found it similar and named no
-    problem; the classes of a clip are YTBB's own and those that reviewers added. Of 2,169 anchors 78 show only a cow,
-    toilet, giraffe or skateboard, which ImageNet does not have.
+    problem; the classes of a clip are YTBB's own and those that reviewers added. Of 2,169 anchors that
+    reviewers found good, 78 show only a cow, toilet, giraffe or skateboard, which ImageNet does not have.
 
     Raises:
         UserError: a missing or damaged file, an anchor without a class.
