@@ -157,7 +157,8 @@ def write(name: str, title: str, classes: list[str], templates: list[str],
     folder = DATA / name
     folder.mkdir(parents=True, exist_ok=True)
     shifts = [s for s in splits if s not in ("train", "val", "test")]
-    card = {"name": name, "title": title, "class_names": classes, "templates": templates, "shifts": shifts}
+    card = {"name": name, "title": title, "class_names": classes, "templates": templates, "shifts": shifts,
+            "own_classes_only": shifts}  # where predictions are restricted to the classes that the split holds
     (folder / "task.json").write_text(json.dumps(card, indent=1) + "\n")
     with (folder / "index.csv").open("w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")

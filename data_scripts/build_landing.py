@@ -67,7 +67,7 @@ def main() -> None:
         if name not in SHOWN:
             continue
         guesses = torch.stack([predictions(rows, split.classes) for rows in logits[name]])
-        sure = torch.stack([rows[:, list(split.classes)].softmax(-1).amax(-1) for rows in logits[name]])
+        sure = torch.stack([rows[:, list(split.classes or range(rows.shape[1]))].softmax(-1).amax(-1) for rows in logits[name]])
         for row in choose(guesses == split.labels, split.labels.tolist(), shown):
             file = io.BytesIO()
             split[row][0].save(file, "webp", lossless=True)

@@ -92,7 +92,7 @@ def report(classifier, splits) -> pd.DataFrame:
     rows = []
     for name, split in splits.items():
         result = split.score(split.predicted(predict(classifier, split)))
-        rows.append({"split": name, **asdict(result)})
+        rows.append({"split": name, **asdict(result), "classes": split.count_classes(len(classifier.class_names))})
         print(f"{name:17} {100 * result.accuracy:5.1f} %   "
               f"[{100 * result.low:.1f}, {100 * result.high:.1f}]   n={result.n}", flush=True)
     return pd.DataFrame(rows)

@@ -15,6 +15,7 @@ from wiseft_lite.errors import UserError
 from wiseft_lite.features import pixels
 from wiseft_lite.tasks import Task
 from wiseft_lite.training import Recipe, fit
+from wiseft_lite.zeroshot import prompt
 
 
 def class_contrastive_loss(images: Tensor, texts: Tensor, labels: Tensor, scale: float | Tensor) -> Tensor:
@@ -68,7 +69,7 @@ def flyp(clip: Clip, task: Task, recipe: Recipe, *, progress: bool = False) -> C
     Source: Goyal et al. 2023, "Finetune like you pretrain", section 3.
     """
     towers = copy.deepcopy(clip.model).requires_grad_(True)
-    prompts = torch.stack([clip.tokenizer([template.replace("{}", name) for template in task.templates])
+    prompts = torch.stack([clip.tokenizer([prompt(template, name) for template in task.templates])
                            for name in task.class_names])
 
     def objective(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:

@@ -45,7 +45,8 @@ def clopper_pearson(correct: int, n: int, level: float = 0.95) -> tuple[float, f
 def predictions(logits: Tensor, classes: Sequence[int] | None = None) -> Tensor:
     """Return the predicted class ``[n]`` of logits ``[n, C]``, among ``classes`` if given.
 
-    A shift that lacks some classes is scored on its own classes only, as ImageNet-R is.
+    A data set that defines a subset of the classes restricts predictions to it, as ImageNet-R does. To restrict them
+    to the classes that happen to be present would tell the classifier something about the labels.
 
     Example:
         >>> predictions(torch.tensor([[3.0, 2.0, 1.0]]), classes=(1, 2))

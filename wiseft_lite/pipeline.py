@@ -52,7 +52,7 @@ def walk(zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], 
         checkpointing: fine-tuning keeps less of each image; see ``memory.checkpointed``.
 
     Returns:
-        The models by kind, and one row for each kind, alpha and split: ``kind, alpha, split, accuracy, n, low, high``.
+        The models by kind, and one row for each kind, alpha and split: ``kind``, then the columns of ``sweep``.
 
     Raises:
         UserError: an unknown kind, or as training and ``sweep`` do.
@@ -70,7 +70,7 @@ def walk(zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], 
                                       resume=resume)
         table = sweep(zero_shot, models[kind], {"val": task.val, **task.evaluation}, progress=progress)
         tables.append(table.assign(kind=kind))
-    columns = ["kind", "alpha", "split", "accuracy", "n", "low", "high"]
+    columns = ["kind", "alpha", "split", "accuracy", "n", "low", "high", "classes"]
     return models, pd.concat(tables, ignore_index=True)[columns]
 
 

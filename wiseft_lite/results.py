@@ -57,6 +57,9 @@ def show_table(table: pd.DataFrame) -> None:
     print("n      " + "  ".join(f"{int(first.n[s]):>{width[s]}}" for s in splits))
     print("+-     " + "  ".join(f"{half[s]:>{width[s]}.1f}" for s in splits)
           + "   half of the widest 95 % interval, points; * best alpha on these test images")
+    if "classes" in table:
+        print("classes" + "  ".join(f"{int(first.classes[s]):>{width[s]}}" for s in splits)
+              + "   that a prediction can take")
     if "changed" in table:
         most = 100 * table.groupby("split")["changed"].max()
         print("changed" + "  ".join(f"{most[s]:>{width[s]}.1f}" for s in splits)

@@ -93,9 +93,10 @@ def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier | Mapping[str,
         measures: further columns, each a function of logits ``[n, C]`` and the split.
 
     Returns:
-        One row for each split and alpha: ``alpha, split, accuracy, n, low, high``, the last two the
-        95 % Clopper-Pearson interval, accuracies as shares in 0..1; then the measures. Several models are told
-        apart by a first column ``model``. With ``passes`` also ``changed``, the share of images whose prediction
+        One row for each split and alpha: ``alpha, split, accuracy, n, low, high, classes``: the accuracy and its 95 %
+        Clopper-Pearson interval as fractions in 0..1, and how many classes a prediction can take (all of the task's,
+        unless the data set restricts them; see ``Split``); then the measures. Several models are told apart by a first
+        column ``model``. With ``passes`` also ``changed``, the share of images whose prediction
         would change if every second pass were left out. As a rule it is far above the share that ``passes`` gets
         wrong; when it is large there is a warning.
 
@@ -148,6 +149,7 @@ def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier | Mapping[str,
                 for i, predicted in enumerate(mine.whole(torch.cat(said[label], 1).T).T):
                     row = {"model": label, "alpha": float(alphas[i]), "split": name}
                     row |= dataclasses.asdict(split.score(predicted))
+                    row["classes"] = split.count_classes(len(zero_shot.class_names))
                     logits = mine.whole(torch.cat([piece[i] for piece in kept[label]])) if measures else None
                     row |= {key: float(measure(logits, split)) for key, measure in measures.items()}
                     rows.append(row | {"changed": changed[i]})

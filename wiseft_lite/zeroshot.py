@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Sequence
 
 import torch
@@ -11,6 +12,24 @@ import torch.nn.functional as F
 from wiseft_lite.encoders import Clip
 from wiseft_lite.models import Head, ImageClassifier
 from wiseft_lite.tasks import Task
+
+
+def prompt(template: str, name: str) -> str:
+    """Return the text of a template for one class name.
+
+    ``{}`` stands for the name as it is. ``{a}`` stands for the name with its article and with spaces instead of
+    underscores: "an" before a, e, i, o and u, "a" before everything else.
+
+    Source: wise-ft's templates for FMoW, which use both.
+
+    Example:
+        >>> prompt("a photo of a {}.", "airport_hangar"), prompt("a photo of {a}.", "airport_hangar")
+        ('a photo of a airport_hangar.', 'a photo of an airport hangar.')
+    """
+    words = name.replace("_", " ")
+    article = "an" if words[:1].lower() in "aeiou" else "a"
+    fills = {"{}": name, "{a}": f"{article} {words}"}
+    return re.sub(r"\{a?\}", lambda found: fills[found.group()], template)
 
 
 def zero_shot_head(clip: Clip, class_names: Sequence[str], templates: Sequence[str]) -> Head:
@@ -22,7 +41,7 @@ def zero_shot_head(clip: Clip, class_names: Sequence[str], templates: Sequence[s
     Args:
         clip: the model.
         class_names: ``C`` names.
-        templates: prompts with ``{}`` where the name goes.
+        templates: prompts with ``{}`` where the name goes; see ``prompt``.
 
     Returns:
         A head with weight ``[C, d]`` and bias zero.
@@ -34,7 +53,7 @@ def zero_shot_head(clip: Clip, class_names: Sequence[str], templates: Sequence[s
         >>> zero_shot_head(load_clip("iconclip"), ["cat", "dog"], ["an icon of a {}."]).weight.shape
         torch.Size([2, 128])
     """
-    prompts = [template.replace("{}", name) for name in class_names for template in templates]
+    prompts = [prompt(template, name) for name in class_names for template in templates]
     embeddings = clip.encode_text(prompts).view(len(class_names), len(templates), -1)
     weight = clip.logit_scale * F.normalize(embeddings.mean(1), dim=-1)
     return Head(torch.clone(weight))

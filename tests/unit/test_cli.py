@@ -72,7 +72,8 @@ def test_demo_writes_what_it_promises(shapes, clip_folder, tmp_path):
     assert main(["demo", "--model", f"local-dir:{clip_folder}", "--out", str(out)]) == 0
     rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     assert len(rows) == 2 * 11 * 3
-    assert set(rows[0]) == {"kind", "alpha", "split", "accuracy", "n", "low", "high", "model", "task"}
+    assert set(rows[0]) == {"kind", "alpha", "split", "accuracy", "n", "low", "high", "classes", "model",
+                            "task"}
     assert {r["kind"] for r in rows} == {"probe", "end-to-end"}
     assert all(0 <= r["low"] <= r["accuracy"] <= r["high"] <= 1 for r in rows)
     assert (out / "frontier.png").stat().st_size > 5000 and (out / "frontier.svg").exists()

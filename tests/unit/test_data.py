@@ -36,7 +36,7 @@ def table():
 def test_iconshift_has_its_splits_and_enough_images(iconshift):
     assert list(iconshift.shifts) == rules.SHIFTS
     assert len(iconshift.class_names) == 122
-    assert set(iconshift.test.classes) == set(iconshift.train.classes) == set(range(122))
+    assert set(iconshift.test.labels.tolist()) == set(iconshift.train.labels.tolist()) == set(range(122))
     assert all(len(s) >= 200 for s in iconshift.evaluation.values())
     assert len(iconshift.train) >= 1000
 

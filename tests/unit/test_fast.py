@@ -69,7 +69,7 @@ def test_several_models_and_measures_are_those_of_each_alone(theta_0, tuned, pro
     ece = {"calibration": lambda logits, split: calibration_error(logits, split.labels, split.classes)}
     alphas = [0.5, 0, 0, 1]  # in any order, and twice
     both = sweep(theta_0, {"tuned": tuned, "probe": probe}, task.evaluation, alphas, measures=ece)
-    assert list(both.columns) == ["model", "alpha", "split", "accuracy", "n", "low", "high", "calibration"]
+    assert list(both.columns) == ["model", "alpha", "split", "accuracy", "n", "low", "high", "classes", "calibration"]
     for name, model in (("tuned", tuned), ("probe", probe)):
         own = both[both.model == name].drop(columns="model").reset_index(drop=True)
         assert own.equals(sweep(theta_0, model, task.evaluation, alphas, measures=ece))

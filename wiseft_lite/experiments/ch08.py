@@ -42,9 +42,9 @@ def halves(task: Task, seed: int) -> tuple[Task, Task]:
 
 
 def differences(first: Tensor, second: Tensor, split: Split) -> dict[str, float]:
-    """Every measure of diversity between two classifiers' logits, on the split's own classes; the first in percent."""
+    """Every measure of diversity between two classifiers' logits, on the classes that count; the first in percent."""
     f, g = predictions(first, split.classes), predictions(second, split.classes)
-    own = list(split.classes)
+    own = list(split.classes or range(first.shape[1]))
     return {"prediction_diversity": 100 * prediction_diversity(f, g, split.labels),
             "kappa_complement": kappa_complement(f, g),
             "kl_divergence": kl_divergence(first[:, own], second[:, own]),
@@ -57,7 +57,8 @@ def confidence(zero_shot: Tensor, fine_tuned: Tensor, mixture: Tensor, split: Sp
     A lead is zero-shot's number minus the fine-tuned model's.
     """
     found = overrides(*(predictions(logits, split.classes) for logits in (zero_shot, fine_tuned, mixture)))
-    zero, tuned = (margins(logits[:, list(split.classes)]).mean().item() for logits in (zero_shot, fine_tuned))
+    own = list(split.classes or range(zero_shot.shape[1]))
+    zero, tuned = (margins(logits[:, own]).mean().item() for logits in (zero_shot, fine_tuned))
     by_zero, by_tuned = 100 * found.zero_shot / found.n, 100 * found.fine_tuned / found.n
     return {"zero_shot_overrides": by_zero, "fine_tuned_overrides": by_tuned, "overrides_lead": by_zero - by_tuned,
             "zero_shot_margin": zero, "fine_tuned_margin": tuned, "margin_lead": zero - tuned}

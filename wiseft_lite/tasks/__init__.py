@@ -25,8 +25,11 @@ class Split:
     Args:
         name: what tables and figures call it.
         images: a sequence of PIL images, decoded when asked for.
-        labels: int64 ``[n]``, indices into the task's class names.
-        classes: the classes it is scored on; those present if not given.
+        labels: int64 ``[n]``, indices into the task's class names; in a shift also -1, an image for which no class
+            is right.
+        classes: the classes that predictions are restricted to, if the data set defines a subset, as ImageNet-R
+            does; of equal logits the class that comes first here wins. All classes if not given, whichever of
+            them the images show.
         merged: classes that count as another one, as ImageNet's two clocks are one for ObjectNet.
         measure: what it reports; top-1 accuracy if not given.
 
@@ -37,7 +40,7 @@ class Split:
     name: str
     images: Sequence[Image.Image]
     labels: Tensor
-    classes: tuple[int, ...] = field(default=())
+    classes: tuple[int, ...] | None = None
     merged: Mapping[int, int] = field(default_factory=dict)
     measure: Score = Share()
 
@@ -47,9 +50,9 @@ class Split:
         if len(self.images) != len(self.labels):
             raise UserError(f"split {self.name!r} has {len(self.images)} images but "
                             f"{len(self.labels)} labels; give one label each")
+        if self.classes is not None and not self.classes:
+            raise UserError(f"split {self.name!r} restricts predictions to no class at all; leave classes out for all")
         object.__setattr__(self, "labels", torch.as_tensor(self.labels, dtype=torch.int64))
-        if not self.classes:
-            object.__setattr__(self, "classes", tuple(self.labels.unique().tolist()))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -65,19 +68,23 @@ class Split:
         return self.images.content() if hasattr(self.images, "content") else None
 
     def select(self, rows: Sequence[int]) -> Split:
-        """The images at these places, in this order, scored on the same classes."""
+        """The images at these places, in this order, with predictions restricted to the same classes, if to any."""
         rows = [int(i) for i in rows]
         return replace(self, images=Picked(self.images, rows), labels=self.labels[rows],
                        measure=self.measure.select(rows))
 
     def predicted(self, logits: Tensor) -> Tensor:
-        """The predicted class ``[n]`` of logits ``[n, C]``, among the classes that it is scored on."""
+        """The predicted class ``[n]`` of logits ``[n, C]``: the largest of all, or of ``classes`` alone."""
         classes = predictions(logits, self.classes)
         if not self.merged:
             return classes
         table = torch.arange(logits.shape[1])
         table[list(self.merged)] = torch.tensor(list(self.merged.values()))
         return table.to(classes.device)[classes]
+
+    def count_classes(self, count: int) -> int:
+        """How many different classes ``predicted`` can return when the head has ``count``."""
+        return len({self.merged.get(k, k) for k in (range(count) if self.classes is None else self.classes)})
 
     def score(self, predicted: Tensor) -> Accuracy:
         """What the data set reports for predicted classes ``[n]``, with its interval."""
@@ -91,7 +98,8 @@ class Task:
     Args:
         name: what tables and folders call it.
         class_names: ``C`` names that prompts can hold.
-        templates: prompts with ``{}`` where the name goes.
+        templates: prompts with ``{}`` where the name goes, or ``{a}`` where it goes with its article; see
+            ``zeroshot.prompt``.
         train: what is trained on.
         val: held out of the training data, to choose alpha and everything else on.
         test: the reference that results are reported on.
@@ -119,14 +127,15 @@ class Task:
                             "rename or merge them")
         if not self.class_names or not all(str(n).strip() for n in self.class_names):
             raise UserError(f"task {self.name!r}: class names are missing; give one for each class")
-        wrong = [t for t in self.templates if "{}" not in t]
+        wrong = [t for t in self.templates if "{}" not in t and "{a}" not in t]
         if wrong or not self.templates:
             raise UserError(f"task {self.name!r}: template {wrong[0] if wrong else ''!r} has no {{}} "
                             "for the class name; write for example 'a photo of a {}.'")
-        for split in (self.train, self.val, self.test, *self.shifts.values()):
+        references, shifts = (self.train, self.val, self.test), self.shifts.values()
+        for split, lowest in (*((s, 0) for s in references), *((s, -1) for s in shifts)):
             low, high = int(split.labels.min()), int(split.labels.max())
-            if low < 0 or high >= len(self.class_names):
-                raise UserError(f"split {split.name!r}: label {low if low < 0 else high} lies outside the "
+            if low < lowest or high >= len(self.class_names):
+                raise UserError(f"split {split.name!r}: label {low if low < lowest else high} lies outside the "
                                 f"{len(self.class_names)} classes; class indices run from 0")
 
     @property

@@ -49,6 +49,7 @@ FAMILIES = {
     "sun397": Family(transfer.load_sun397, ("SUN397", "SUN397/Partitions"), "get_transfer.py"),
     "food101": Family(transfer.load_food101, ("food-101",), "get_transfer.py"),
     "fmow": Family(wilds.load_fmow, ("fmow_v1.1",), "get_wilds.py"),
+    "fmow-clean": Family(wilds.load_fmow_clean, ("fmow_v1.1",), "get_wilds.py"),
     "iwildcam": Family(wilds.load_iwildcam, ("iwildcam_v2.0",), "get_wilds.py"),
 }
 

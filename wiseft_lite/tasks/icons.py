@@ -74,6 +74,11 @@ def load(name: str, data: Path = DATA) -> Task:
 
 
 def _read(folder: Path) -> Task:
+    """The task of a folder.
+
+    ``own_classes_only`` in its ``task.json`` lists the splits whose predictions are restricted to the classes that they
+    hold, which is part of the benchmark's definition: those of IconShift's shifts, and of nothing else.
+    """
     card = json.loads((folder / "task.json").read_text())
     index = pd.read_csv(folder / "index.csv", keep_default_na=False, dtype=str)
     number = {label: k for k, label in enumerate(card["class_names"])}
@@ -84,7 +89,8 @@ def _read(folder: Path) -> Task:
 
     def split(part: str) -> Split:
         labels = torch.tensor([number[c] for c in index.loc[index["split"] == part, "class"]])
-        return Split(part, Tiles(folder / f"{part}.webp", len(labels)), labels)
+        classes = tuple(labels.unique().tolist()) if part in card["own_classes_only"] else None
+        return Split(part, Tiles(folder / f"{part}.webp", len(labels)), labels, classes)
 
     return Task(card["name"], tuple(card["class_names"]), tuple(card["templates"]),
                 split("train"), split("val"), split("test"), {s: split(s) for s in card["shifts"]})

@@ -16,32 +16,32 @@ from wiseft_lite.tasks import Split, Task
 from wiseft_lite.tasks.images import Files
 from wiseft_lite.tasks.own import class_folders
 
+PUBLISHED = json.loads((Path(__file__).resolve().parent / "published_classes.json").read_text())
 VAL_SHARE = 0.02  # of the training images, as Model Soups (Wortsman et al. 2022) hold out
 
 
-def from_folders(name: str, folder: Path, number: Mapping[str, int], count: int, border: int = 0, **options) -> Split:
-    """A split of class folders whose names stand in ``number``; folders with other names are an error.
+def from_folders(name: str, folder: Path, number: Mapping[str, int], subset: bool = False) -> Split:
+    """A split of class folders, exactly those whose names are in ``number``.
 
     Args:
         name: of the split.
         folder: holds one folder for each class.
         number: the class of each folder name.
-        count: how many class folders the data set has.
-        border: pixels to cut off.
-        options: the rest of a ``Split``.
+        subset: predictions are restricted to these classes.
 
     Raises:
-        UserError: a folder that is no class, or not ``count`` folders.
+        UserError: a folder that is no class, or a class without a folder.
     """
     found = class_folders(folder)
     strange = sorted(set(found) - set(number))
     if strange:
         raise UserError(f"{folder}: {strange[0]!r} is no class folder of {name}; unpack the right archive there")
-    if len(found) != count:
-        raise UserError(f"{folder} has {len(found)} class folders, but {name} has {count}; unpack the archive again")
+    if len(found) != len(number):
+        raise UserError(f"{folder} has {len(found)} class folders, but {name} has {len(number)}; unpack the archive "
+                        "again")
     labels = [number[key] for key, files in found.items() for _ in files]
-    return Split(name, Files([file for files in found.values() for file in files], border), torch.tensor(labels),
-                 **options)
+    return Split(name, Files([file for files in found.values() for file in files]), torch.tensor(labels),
+                 tuple(sorted(number.values())) if subset else None)
 
 
 def present(folders: Mapping[str, Path], what: str) -> dict[str, Path]:
@@ -65,8 +65,8 @@ def reference(root: Path) -> Task:
     folder = root / "imagenet"
     if not folder.is_dir():
         raise UserError(f"{folder} does not exist; data_scripts/get_imagenet.py says how to get ImageNet")
-    train = from_folders("train", folder / "train", number, 1000)
-    test = from_folders("test", folder / "val", number, 1000)
+    train = from_folders("train", folder / "train", number)
+    test = from_folders("test", folder / "val", number)
     return Task("imagenet", names, templates, train, train, test, {},
                 twins=("missile", "sunglasses")).held_out(VAL_SHARE)
 
@@ -95,8 +95,11 @@ def objectnet_classes(root: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def merged_by(groups: Sequence[Sequence[int]]) -> dict:
-    """The options of a split whose classes are groups of ImageNet's: each group counts as its first member."""
-    return {"classes": tuple(sorted(k for group in groups for k in group)),
+    """The options of a split whose classes are groups of ImageNet's: each group counts as its first member.
+
+    A group's logit is the largest of its members'; of groups with equal logits the first wins, as in the authors' code.
+    """
+    return {"classes": tuple(k for group in groups for k in group),
             "merged": {k: group[0] for group in groups for k in group}}
 
 
@@ -130,12 +133,16 @@ def load(root: Path) -> Task:
     Raises:
         UserError: ImageNet, or all its shifts, are missing; a wrong layout.
 
-    Source: the paper, table 1; class counts from the papers of the data sets (200 for R and A, 113 for ObjectNet).
+    Predictions are restricted to the 200 classes of R and of A and to the 113 of ObjectNet, as in the authors' code.
+
+    Source: the paper, table 1; class lists of wise-ft.
     """
     task = reference(root)
-    number = {wnid: k for k, wnid in enumerate(imagenet_classes()[0])}
-    plain = {"v2": ("imagenetv2-matched-frequency-format-val", {str(k): k for k in range(1000)}, 1000),
-             "r": ("imagenet-r", number, 200), "a": ("imagenet-a", number, 200), "sketch": ("sketch", number, 1000)}
+    ids = imagenet_classes()[0]
+    of_r, of_a = ({ids[k]: k for k in PUBLISHED[name]} for name in ("imagenet_r", "imagenet_a"))
+    plain = {"v2": ("imagenetv2-matched-frequency-format-val", {str(k): k for k in range(1000)}, False),
+             "r": ("imagenet-r", of_r, True), "a": ("imagenet-a", of_a, True),
+             "sketch": ("sketch", {wnid: k for k, wnid in enumerate(ids)}, False)}
     folders = {name: root / folder for name, (folder, _, _) in plain.items()} | {"objectnet": root / "objectnet-1.0"}
     shifts = {}
     for name, folder in present(folders, "shift of ImageNet").items():
@@ -144,14 +151,23 @@ def load(root: Path) -> Task:
 
 
 def regrouped(task: Task, name: str, names: Sequence[str], groups: Sequence[Sequence[int]],
-              shifts: dict[str, Split]) -> Task:
-    """The task on groups of its classes, each under a name of its own; images of other classes are left out."""
+              shifts: dict[str, Split], classes: tuple[int, ...] | None = None) -> Task:
+    """The task on groups of its classes, each under a name of its own; images of other classes are left out.
+
+    Args:
+        task: with the classes that ``groups`` refers to.
+        name: of the new task.
+        names: of the groups.
+        groups: the classes of each; none for a name that only the shifts need.
+        shifts: of the new task, by its own class numbers.
+        classes: the groups that predictions are restricted to; all if not given.
+    """
     number = {k: place for place, group in enumerate(groups) for k in group}
 
     def part(split: Split) -> Split:
         rows = [i for i, label in enumerate(split.labels.tolist()) if label in number]
         labels = torch.tensor([number[label] for label in split.labels[rows].tolist()])
-        return replace(split.select(rows), labels=labels, classes=())
+        return replace(split.select(rows), labels=labels, classes=classes)
 
     return Task(name, tuple(names), task.templates, part(task.train), part(task.val), part(task.test), shifts)
 

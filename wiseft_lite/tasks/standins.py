@@ -15,8 +15,8 @@ from PIL import Image
 
 from wiseft_lite.architectures import imagenet_classes
 from wiseft_lite.errors import unknown
+from wiseft_lite.tasks.imagenet import PUBLISHED
 
-PUBLISHED = json.loads((Path(__file__).resolve().parent / "published_classes.json").read_text())
 COLOURS = ((200, 30, 30), (30, 160, 60), (40, 60, 200), (220, 180, 40))
 
 
@@ -101,7 +101,7 @@ def vid_robust(root: Path) -> None:
 
 
 def ytbb_robust(root: Path) -> None:
-    """Anchors: a dog, a car, a cow (no ImageNet class), one that a reviewer doubts, one bad by its pair."""
+    """Anchors: a dog, a car, a cow (no class of ImageNet's), one that a reviewer doubts, one bad by its pair."""
     folder = root / "ytbb-robust"
     words = ["good", "unsure", "bad", *(name for name, _ in PUBLISHED["ytbb"])]
     pair = ["similar", "dissimilar", "bad-anchor", "correct"]
@@ -152,7 +152,7 @@ def cifar10(root: Path) -> None:
 def fmow(root: Path) -> None:
     """62 categories three times before 2013, then a shift of six images in three regions, one of them no region."""
     folder = root / "fmow_v1.1"
-    names = ["airport", "airport_hangar", "zoo", *(f"category_{k:02}" for k in range(59))]
+    names = PUBLISHED["fmow"]
     rows = [(part, name, "USA", "2010-05-01T00:00:00Z") for part in ("train", "val", "test") for name in names]
     rows += [("seq", "zoo", "USA", "2010-05-01T00:00:00Z"), ("test", "zoo", "USA", "2014-05-01T00:00:00Z")]
     rows += [("test", "zoo", code, "2016-01-01T00:00:00.5Z") for code in ("USA", "USA", "KEN", "KEN", "XKX", "XKX")]

@@ -1,9 +1,14 @@
-"""ImageNet-Vid-Robust and YTBB-Robust: pm-0 and pm-10 on groups of video frames."""
+"""ImageNet-Vid-Robust and YTBB-Robust: pm-0 and pm-10 on groups of video frames.
+
+Classes, clips and denominators are those of the authors' code (wise-ft, imagenet-testbed). It is not followed in one
+point: by ImageNet's class names it gives YTBB's classes without an ImageNet class the logit 0, so that one of them is
+predicted where every other logit is negative. Here it never is. A CLIP head's largest logit is positive.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,28 +35,33 @@ class Clips:
         names: the data set's own class names.
         groups: the ImageNet classes of each own class; empty if it has none.
         frames: one row for each frame: ``path, anchor, offset, right``, the last a set of own classes.
+        never: own classes that are never predicted, as YTBB's "none".
     """
 
     folder: Path
     names: tuple[str, ...]
     groups: tuple[tuple[int, ...], ...]
     frames: pd.DataFrame
+    never: tuple[int, ...] = ()
+
+    @property
+    def answers(self) -> tuple[int, ...] | None:
+        """The own classes that predictions by own names are restricted to; None for all."""
+        return tuple(c for c in range(len(self.names)) if c not in self.never) if self.never else None
 
     def split(self, name: str, k: int, by_own_names: bool = False) -> Split:
         """The frames at most ``k`` away from their anchors, scored with pm-k.
 
-        By ImageNet's class names, clips are left out that show only classes without an ImageNet class: no
-        prediction could be right. The first right class is the label, for those who need a single one.
+        By ImageNet's class names, no prediction is right for a clip that shows only classes without an ImageNet class.
+        Such clips stay in the denominator, as in the authors' code, with the label -1. The first right class is the
+        label of other clips, for those who need a single one.
         """
-        usable = {c for c, group in enumerate(self.groups) if group}
         frames = self.frames[self.frames["offset"].abs() <= k]
-        hopeless = frames.loc[[not right & usable for right in frames["right"]], "anchor"].unique()
-        frames = frames[~frames["anchor"].isin(hopeless)]
-        label = {c: c if by_own_names else self.groups[c][0] for c in usable}
-        right = tuple(frozenset(label[c] for c in classes & usable) for classes in frames["right"])
-        options = {"classes": tuple(sorted(usable))} if by_own_names else merged_by([g for g in self.groups if g])
+        label = {c: c if by_own_names else group[0] for c, group in enumerate(self.groups) if by_own_names or group}
+        right = tuple(frozenset(label[c] for c in classes & label.keys()) for classes in frames["right"])
+        options = {"classes": self.answers} if by_own_names else merged_by([g for g in self.groups if g])
         return Split(name, Files([self.folder / path for path in frames["path"]]),
-                     torch.tensor([min(classes) for classes in right]), **options,
+                     torch.tensor([min(classes, default=-1) for classes in right]), **options,
                      measure=Frames(tuple(frames["anchor"]), tuple(frames["offset"]), right, k))
 
     def shifts(self, by_own_names: bool = False) -> dict[str, Split]:
@@ -87,6 +97,8 @@ def _checked(clips: Clips, count: int) -> Clips:
 def vid_clips(root: Path) -> Clips:
     """ImageNet-Vid-Robust (30 classes, 1,109 anchors) from ``imagenet-vid-robust/{val,metadata,misc}``.
 
+    Its own class names are those of its class index, underscores included ("giant_panda"), as wise-ft uses them.
+
     Raises:
         UserError: a missing or damaged file.
 
@@ -104,7 +116,7 @@ def vid_clips(root: Path) -> Clips:
         for path in (anchor, *others):
             rows.append((path, anchor, int(Path(path).stem) - int(Path(anchor).stem), frozenset(labels[path])))
     frames = pd.DataFrame(rows, columns=["path", "anchor", "offset", "right"])
-    return _checked(Clips(folder, tuple(name.replace("_", " ") for _, name in own), groups, frames), 30)
+    return _checked(Clips(folder, tuple(name for _, name in own), groups, frames), 30)
 
 
 def _key(path: str) -> str:
@@ -124,10 +136,11 @@ def ytbb_clips(root: Path) -> Clips:
     """YTBB-Robust (24 classes) from ``ytbb-robust/ytbb_videos`` and the reviews in ``ytbb-robust/metadata``.
 
     An anchor counts if its reviewers found it good and nobody unsure, a frame if they found it similar and named no
-    problem; the classes of a clip are YTBB's own and those that reviewers added.
+    problem; the classes of a clip are YTBB's own and those that reviewers added. Of 2,169 anchors that
+    reviewers found good, 78 show only a cow, toilet, giraffe or skateboard, which ImageNet does not have.
 
     Raises:
-        UserError: a missing or damaged file.
+        UserError: a missing or damaged file, an anchor without a class.
 
     Source: Shankar et al. 2021; the metadata of imagenet-testbed and wise-ft.
     """
@@ -153,13 +166,16 @@ def ytbb_clips(root: Path) -> Clips:
     for anchor, said in anchors.items():
         if "good" not in said or said & {"bad", "unsure"} or anchor in bad:
             continue
-        right = frozenset({first[anchor.split("/")[0]], *(number[name] for name in said if name in number)})
+        clip = anchor.split("/")[0]
+        if clip not in first:
+            raise UserError(f"{table} has no class for {clip!r}, an anchor of anchor_labels.json; download both again")
+        right = frozenset({first[clip], *(number[name] for name in said if name in number)})
         frames = [anchor, *(frame for frame, verdict in pairs.get(anchor, ())
                             if frame != anchor and "similar" in verdict and not verdict & PROBLEMS)]
         rows += [(f"ytbb_videos/{frame}", anchor, _frame(frame) - _frame(anchor), right) for frame in frames]
     groups = tuple(tuple(inside.get(str(k), ())) for k in range(len(names)))
     frames = pd.DataFrame(rows, columns=["path", "anchor", "offset", "right"])
-    return _checked(Clips(folder, names, groups, frames), 24)
+    return _checked(Clips(folder, names, groups, frames, never=tuple(k for k, name in enumerate(names) if name == "none")), 24)
 
 
 def _task(root: Path, name: str, clips: Clips) -> Task:
@@ -167,11 +183,7 @@ def _task(root: Path, name: str, clips: Clips) -> Task:
 
 
 def _own(root: Path, name: str, clips: Clips) -> Task:
-    kept: Sequence[int] = [k for k, group in enumerate(clips.groups) if group]
-    frames = clips.frames.assign(right=[frozenset(kept.index(c) for c in right if c in kept)
-                                        for right in clips.frames["right"]])
-    clips = Clips(clips.folder, tuple(clips.names[k] for k in kept), tuple(clips.groups[k] for k in kept), frames)
-    return regrouped(reference(root), name, clips.names, clips.groups, clips.shifts(by_own_names=True))
+    return regrouped(reference(root), name, clips.names, clips.groups, clips.shifts(by_own_names=True), clips.answers)
 
 
 def load_vid(root: Path) -> Task:
@@ -185,10 +197,10 @@ def load_vid_own(root: Path) -> Task:
 
 
 def load_ytbb(root: Path) -> Task:
-    """ImageNet with YTBB-Robust as pm-0 and pm-10, by ImageNet's class names."""
+    """ImageNet with YTBB-Robust as pm-0 and pm-10, by ImageNet's class names, which answer all but 78 of its clips."""
     return _task(root, "ytbb-robust", ytbb_clips(root))
 
 
 def load_ytbb_own(root: Path) -> Task:
-    """YTBB-Robust by those of its own class names that ImageNet has; the reference is ImageNet on their classes."""
+    """YTBB-Robust by its own 24 class names; the reference is ImageNet on the classes of those 19 that it has."""
     return _own(root, "ytbb-robust-own", ytbb_clips(root))

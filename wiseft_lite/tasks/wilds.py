@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,9 +13,9 @@ from wiseft_lite.tasks import Split, Task
 from wiseft_lite.tasks.images import Files
 from wiseft_lite.tasks.scoring import MacroF1, WorstGroup
 
-# wise-ft's 16 prompts with {} for the name, without its two that only turn "a airport" into "an airport".
-FMOW = tuple(f"{kind} photo of a {{}}{place}." for place in (
-    "", " in asia", " in africa", " in the americas", " in europe", " in oceania")
+# wise-ft's 16 prompts in its order; {a} is the name with its article, see zeroshot.prompt.
+FMOW = tuple(f"{kind} photo of {thing}." for thing in (
+    "a {}", "{a}", "a {} in asia", "a {} in africa", "a {} in the americas", "a {} in europe", "a {} in oceania")
     for kind in ("satellite", "aerial")) + ("a photo of a {}.", "{}.")
 IWILDCAM = ("a photo of {}.", "{} in the wild.")
 ENGLISH = Path(__file__).resolve().parent / "iwildcam_names.csv"
@@ -41,16 +42,24 @@ def _split(name: str, rows: pd.DataFrame, folder: Path, **options) -> Split:
     return Split(name, Files([folder / file for file in rows["file"]]), torch.tensor(rows["y"].to_list()), **options)
 
 
-def load_fmow(root: Path) -> Task:
+def load_fmow(root: Path, clean: bool = False) -> Task:
     """FMoW (62 classes) from ``fmow_v1.1/``: train, val and test before 2013, shift from 2016 by its worst region.
 
     Splits as in WILDS: images before 2013 are in distribution, those from 2013 to 2015 are its out-of-distribution
     validation set and are left out, for alpha is chosen in distribution. The region "Other" does not count.
 
+    Class names and prompts are those of wise-ft: names as in the metadata, underscores included ("airport_hangar"), and
+    16 prompts, two of which are written with the right article and with spaces.
+
+    Args:
+        root: the data folder.
+        clean: the same without oddities: spaces instead of underscores, and the 14 prompts that are left when the
+            right article ("an airport hangar") is used in all. Zero-shot accuracy is then not the paper's.
+
     Raises:
         UserError: a missing file or column, not 62 classes.
 
-    Source: Christie et al. 2018; Koh et al. 2021; the WiSE-FT paper, table 6.
+    Source: Christie et al. 2018; Koh et al. 2021; the WiSE-FT paper, table 6, and its code (names, prompts).
     """
     folder = root / "fmow_v1.1"
     table = _table(folder / "rgb_metadata.csv", ("split", "category", "country_code", "timestamp"))
@@ -70,13 +79,25 @@ def load_fmow(root: Path) -> Task:
         return _split(name, rows, folder / "images", **({"measure": WorstGroup(groups)} if worst else {}))
 
     before = year < 2013
-    return Task("fmow", tuple(name.replace("_", " ") for name in names), FMOW, part("train", "train", before),
-                part("val", "val", before), part("test", "test", before),
-                {"ood": part("ood", "test", year >= 2016, worst=True)})
+    task = Task("fmow", tuple(names), FMOW, part("train", "train", before), part("val", "val", before),
+                part("test", "test", before), {"ood": part("ood", "test", year >= 2016, worst=True)})
+    if not clean:
+        return task
+    prompts = dict.fromkeys(template.replace("a {}", "{a}") for template in FMOW)
+    return replace(task, name="fmow-clean", class_names=tuple(name.replace("_", " ") for name in names),
+                   templates=tuple(prompts))
+
+
+def load_fmow_clean(root: Path) -> Task:
+    """FMoW by names with spaces and prompts with the right article; see ``load_fmow``."""
+    return load_fmow(root, clean=True)
 
 
 def load_iwildcam(root: Path) -> Task:
     """iWildCam (182 classes) from ``iwildcam_v2.0/``: test on known cameras, shift on new ones, both by macro-F1.
+
+    Predictions are over all 182 species, whichever of them a split shows; WILDS averages the F1 scores of those that it
+    shows.
 
     Species stand in ``categories.csv`` by their scientific names; prompts use the English ones that wise-ft chose,
     four of which two species share. A species that is not in that list keeps its scientific name.
