@@ -203,7 +203,7 @@ def one_class(folder):
     (lambda f: shutil.rmtree(f), "is no folder"),
     (lambda f: (f / "classes.csv").write_text("folder,name\ndisc,x\nsquare,x\nbar_shape,y\n"), "names stand twice: x"),
     (lambda f: (f / "classes.csv").write_text("folder,name\ndisc,x\nsquare,z\n"), "has no name for class 'bar_shape'"),
-    (lambda f: (f / "classes.csv").write_text("a,b\n"), "first line must be folder,name"),
+    (lambda f: (f / "classes.csv").write_text("a,b\n"), "no column 'folder'.*first line must name the columns folder,name"),
     (lambda f: (f / "classes.csv").write_text("folder,name\ndisc,x\nsquare,z\nbar_shape,y\nring,r\n"),
      "class 'ring' has no training images"),
     (lambda f: (f / "prompts.txt").write_text("no braces"), "'no braces' has no {}"),
@@ -231,8 +231,8 @@ def test_mistakes_in_a_table(folder, text, message):
 
 def test_an_image_that_cannot_be_decoded_is_named(folder, clip):
     path = folder / "test" / "disc" / "0.png"
-    path.write_bytes(path.read_bytes()[:40])
     task = folder_task(folder)
+    path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(UserError, match="disc/0.png is no image that can be decoded"):
         predict(zero_shot_classifier(clip, task), task.test)
 
