@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from wiseft_lite.digest import digest, file_sha256
 from wiseft_lite.errors import UserError
@@ -83,22 +85,33 @@ def _orientation(image: Image.Image) -> int:
         return 1  # what Pillow raises for a damaged block; the pixels are untouched by it
 
 
+@contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[Image.Image, BinaryIO]]:
+    """An image file with its header read; whatever goes wrong with it is one ``UserError``.
+
+    Pillow gets the open file, not its name: files that it maps into memory by name it does not turn rightly.
+    """
+    try:
+        with open(path, "rb") as file, Image.open(file) as image:
+            yield image, file
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; download the data again, or leave the row out") from None
+    except Exception as error:
+        reason = "Pillow does not know its type" if isinstance(error, UnidentifiedImageError) else error
+        raise UserError(f"{path} is no image that can be decoded ({reason}); replace or remove it") from error
+
+
 def load_image(path: str | Path, border: int = 0, upright: bool = False) -> Image.Image:
     """Decode an image file as 8-bit RGB; see ``rgb`` and, for the arguments, ``Files``.
 
     Raises:
         UserError: the file is missing or cannot be decoded.
     """
-    try:
-        with Image.open(path) as file:
-            if not border:
-                file.draft("RGB", (ENOUGH, ENOUGH))
-            image = rgb(file)
-            turn = TURNS.get(_orientation(file)) if upright else None
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; download the data again, or leave the row out") from None
-    except Exception as error:
-        raise UserError(f"{path} is no image that can be decoded ({error}); replace or remove it") from error
+    with _opened(path) as (file, _):
+        if not border:
+            file.draft("RGB", (ENOUGH, ENOUGH))
+        image = rgb(file)
+        turn = TURNS.get(_orientation(file)) if upright else None
     image = image if turn is None else image.transpose(turn)
     return ImageOps.crop(image, border) if border else image
 
@@ -113,33 +126,27 @@ def check_header(path: str | Path) -> str:
     Raises:
         UserError: the file is missing or cannot be decoded.
     """
-    try:
-        with Image.open(path) as image:
-            mode = image.mode
-            whole = _ends_well(image, path)
-    except (FileNotFoundError, Image.UnidentifiedImageError):
-        whole, mode = False, ""  # ``load_image`` says what is wrong
-    except Exception as error:
-        raise UserError(f"{path} is no image that can be decoded ({error}); replace or remove it") from error
-    if not whole or mode in ("I", "F"):
+    with _opened(path) as (image, file):
+        sound = image.mode not in ("I", "F") and _ends_well(image, file)
+        mode = image.mode
+    if not sound:
         load_image(path)
     return mode
 
 
-def _ends_well(image: Image.Image, path: str | Path) -> bool:
+def _ends_well(image: Image.Image, file: BinaryIO) -> bool:
     """Whether an opened file ends as a whole one of its format does."""
+    size = file.seek(0, os.SEEK_END)
     if image.format == "WEBP":
         return True  # it is read whole when it is opened
     if image.format == "TIFF":
-        size = os.path.getsize(path)
-        starts, sizes = (image.tag_v2.get(strips) or image.tag_v2.get(tiles) or () for strips, tiles in
-                         ((273, 324), (279, 325)))
-        return 0 < len(starts) == len(sizes) and all(map(lambda start, length: start + length <= size, starts, sizes))
+        starts, lengths = (image.tag_v2.get(strips) or image.tag_v2.get(tiles) or () for strips, tiles in
+                           ((273, 324), (279, 325)))
+        return 0 < len(starts) == len(lengths) and all(s + n <= size for s, n in zip(starts, lengths))
     if image.format not in END:
         return False
-    with open(path, "rb") as file:
-        file.seek(max(os.path.getsize(path) - 64, 0))
-        return file.read().rstrip(b"\0").endswith(END[image.format])
+    file.seek(max(size - 64, 0))
+    return file.read().rstrip(b"\0").endswith(END[image.format])
 
 
 class Files(Sequence):
