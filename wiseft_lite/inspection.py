@@ -126,9 +126,9 @@ def _repeated(splits: Mapping[str, Part], pixels: Mapping[str, Mapping[int, byte
             if here != there:
                 doubted.append(f"{name(split, i)} ({here}) and {name(other, k)} ({there})")
     for split, pairs in leaked.items():
-        yield f"{split}: {len(pairs)} of its images are in train too, such as {pairs[0]}"
+        yield f"images of {split} that are in train too: {len(pairs)}, such as {pairs[0]}"
     if doubted:
-        yield f"{len(doubted)} images occur under two classes, such as {doubted[0]}"
+        yield f"images that occur under two classes: {len(doubted)}, such as {doubted[0]}"
 
 
 def inspect(name: str, data: str | Path | None = None) -> Iterator[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wiseft_lite.errors import UserError
 
-MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
+MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32",
          codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}  # UTF-32's begins with UTF-16's, so it is first
 SEPARATORS = ",;\t|"
 
@@ -40,7 +40,7 @@ def read_text(path: str | Path, needed: str) -> str:
         UserError: it cannot be read, or is in another encoding; the message names the line.
     """
     try:
-        data = Path(path).read_bytes()
+        data = Path(path).read_bytes().removeprefix(codecs.BOM_UTF8)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; give {needed}") from None
     except OSError as error:
@@ -49,9 +49,9 @@ def read_text(path: str | Path, needed: str) -> str:
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
-        place = f", line {data[:error.start].count(10) + 1}" if encoding.startswith("utf-8") else ""
-        raise UserError(f"{path}{place} is not {encoding.removesuffix('-sig').upper()} text; save the file in the "
-                        "encoding UTF-8 (in Excel: CSV UTF-8)") from None
+        place = f", line {data[:error.start].count(10) + 1}," if encoding == "utf-8" else ""
+        raise UserError(f"{path}{place} is not {encoding.upper()} text; save the file in the encoding UTF-8 (in Excel: "
+                        "CSV UTF-8)") from None
     if "\0" in text:
         raise UserError(f"{path} is not text (it holds zero bytes, as UTF-16 without a byte-order mark does); save the "
                         "file in the encoding UTF-8")
@@ -93,7 +93,7 @@ def read_table(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict
     table = []
     for line, cells in rows[1:]:
         if len(cells) > len(header):
-            raise UserError(f"{path}, line {line} has {len(cells)} cells, the first line has {len(header)}; put a cell "
+            raise UserError(f"{path}, line {line}, has {len(cells)} cells, the first line has {len(header)}; put a cell "
                             f"that holds {separator!r} into double quotes")
         row = dict(zip(header, [*cells, *[""] * (len(header) - len(cells))]))
         empty = [column for column in columns if not row[column]]
@@ -123,6 +123,6 @@ def _rows(path: str | Path, text: str, separator: str) -> list[tuple[int, list[s
                 rows.append((line, cells))
             line = reader.line_num + 1
     except csv.Error as error:
-        raise UserError(f"{path}, line {line} is no row of a table ({error}); close the double quotes, and double one "
+        raise UserError(f"{path}, line {line}, is no row of a table ({error}); close the double quotes, and double one "
                         "that is part of a cell") from None
     return rows

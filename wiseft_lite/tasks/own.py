@@ -117,8 +117,8 @@ def _folders(folder: Path, rename: Callable[[str], str], problems: list[str]) ->
 def _files(folder: Path | str, above: tuple[str, ...] = ()) -> list[str]:
     """Every file in a folder and below it, linked folders included."""
     here = os.path.realpath(folder)
-    if here in above:
-        raise UserError(f"{folder} is a link back to {here}, which holds it; remove the link")
+    if any(os.path.commonpath([here, place]) == here for place in above):
+        raise UserError(f"{folder} is a link to {here}, a folder that holds the link; remove it")
     files = []
     for entry in _entries(folder):
         if entry.is_dir():
