@@ -81,8 +81,11 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--kinds", help="probe, end-to-end, or both with a comma between them; both if not given; the "
                      "options of the recipe are for end-to-end")
     command("tasks", commands.show, "list the tasks that ship with the package, and those to download", None)
-    takes_data(command("doctor", commands.show, "say what is installed, where a model would run, and what is missing",
-                       None))
+    sub = command("doctor", commands.show, "report what is installed, where a model would run, and what is missing; "
+                  "with --task, check the names and every image of a task", None)
+    sub.add_argument("--task", help="check this data: a name of 'wiseft-lite tasks', or a folder or .csv file of your own "
+                     "images")
+    takes_data(sub)
     for name, text in (("zeroshot", "write and measure a zero-shot classifier"),
                        ("probe", "train the head alone, on features encoded once"),
                        ("finetune", "train every weight, starting from the zero-shot classifier")):

@@ -12,6 +12,7 @@ import pandas as pd
 
 from wiseft_lite.errors import UserError
 from wiseft_lite.results import read_results, show_choices, show_table, write_results
+from wiseft_lite.textfiles import read_lines
 
 
 def check_new(path: Path, overwrite: bool) -> None:
@@ -79,10 +80,15 @@ def device_of(args: argparse.Namespace) -> str:
 
 
 def show(args: argparse.Namespace) -> None:
-    """tasks and doctor: what there is, and what is missing."""
-    from wiseft_lite import doctor
+    """tasks and doctor: what there is, what is missing, and whether the data of a task is sound."""
+    from wiseft_lite import doctor, inspection
 
-    print("\n".join(doctor.tasks() if args.command == "tasks" else doctor.report(args.data)))
+    if args.command == "tasks":
+        lines = doctor.tasks()
+    else:
+        lines = doctor.report(args.data) if args.task is None else inspection.inspect(args.task, args.data)
+    for line in lines:
+        print(line, flush=True)
 
 
 def report(classifier, splits) -> pd.DataFrame:
@@ -151,11 +157,7 @@ def import_file(args: argparse.Namespace) -> None:
         interchange.import_clip(args.file, args.out, **how, overwrite=args.overwrite)
         print(f"written: {args.out}; use it with --model local-dir:{args.out}")
         return
-    try:
-        names = [line.strip() for line in args.classes.read_text().splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise UserError(f"--classes {args.classes} cannot be read ({error}); give a text file, one name a "
-                        "line") from None
+    names = read_lines(args.classes, "--classes a text file, one class name per line")
     classifier = interchange.import_checkpoint(args.file, names, **how)
     checkpoints.save(classifier, args.out, overwrite=args.overwrite)
     print(f"written: {args.out} ({classifier.encoder_name}, {len(names)} classes)")

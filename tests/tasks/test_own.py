@@ -13,6 +13,7 @@ from PIL import Image
 from wiseft_lite import (Recipe, UserError, csv_task, features, finetune, folder_task, load_task, predict, sweep,
                          zero_shot_classifier)
 from wiseft_lite.cli import main
+from wiseft_lite.tasks import own
 from wiseft_lite.tasks.images import Files
 
 NAMES = ("disc", "square", "bar_shape")
@@ -47,6 +48,143 @@ def test_names_order_and_prompts_may_be_given(folder):
     assert task.class_names == ("a box", "a beam", "a ball") and task.templates == ("this is {}.",)
     assert "square" in task.test.images.paths[task.test.labels.tolist().index(0)]
     assert folder_task(folder, templates=["{}"]).templates == ("{}",)
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+
+def hide(folder):
+    """Folders that systems and editors add, at every depth, with images in them."""
+    for name in (".ipynb_checkpoints", "@eaDir", "__MACOSX", ".thumbnails", "__pycache__", "#recycle"):
+        for place in (folder, folder / "train", folder / "train" / "disc", folder / "night" / "square"):
+            shutil.copytree(folder / "test" / "disc", place / name / "deep")
+    shutil.copy(folder / "test" / "disc" / "0.png", folder / "test" / "disc" / "._0.png")
+
+
+def nest(folder):
+    (folder / "test" / "disc" / "camera 1" / "may").mkdir(parents=True)
+    (folder / "test" / "disc" / "0.png").rename(folder / "test" / "disc" / "camera 1" / "may" / "0.png")
+
+
+def link(folder):
+    """An image, a folder in a class, a class and a split that are links."""
+    out = folder.parent / "elsewhere"
+    (out / "disc").mkdir(parents=True)
+    for name in ("0.png", "1.png"):
+        (folder / "test" / "disc" / name).rename(out / "disc" / name)
+    (folder / "test" / "disc" / "more").symlink_to(out / "disc")
+    for path, goes in ((folder / "train" / "square", "square"), (folder / "night", "night"),
+                       (folder / "test" / "disc" / "2.png", "2.png")):
+        path.rename(out / goes)
+        path.symlink_to(out / goes)
+
+
+def link_twice(folder):
+    """Two links to one folder are no loop; its image is in two classes, as whoever made the links wants."""
+    (folder.parent / "shared").mkdir()
+    (folder / "test" / "disc" / "2.png").rename(folder.parent / "shared" / "2.png")
+    (folder / "test" / "disc" / "a").symlink_to(folder.parent / "shared")
+
+
+def accents(folder):
+    (folder / "train" / "disc").rename(folder / "train" / COMPOSED)
+    for split in ("test", "night"):
+        (folder / split / "disc").rename(folder / split / DECOMPOSED)
+
+
+def rename(*pairs):
+    def change(folder):
+        for old, new in pairs:
+            (folder / old).rename(folder / new)
+    return change
+
+
+def write(name, data):
+    return lambda folder: (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+
+
+SIDE = "folder,name\nsquare,café\nbar_shape,b\ndisc,c\n"
+SAME_TASK = {
+    "hidden folders": hide, "folders in a class": nest, "links": link, "two links to one folder": link_twice,
+    "blanks around a class": rename(("test/disc", "test/disc "), ("night/disc", "night/ disc")),
+    "blanks around a split": rename(("train", "train "), ("night", " night")),
+    "case of splits": rename(("train", "Train"), ("test", "TEST")),
+    "endings in capitals": rename(("test/disc/0.png", "test/disc/0.PNG")),
+    "odd file names": rename(("test/disc/0.png", "test/disc/ a $x$ é,;.b.png")),
+    "prompts with a mark": write("prompts.txt", "\ufeffa photo of a {}.\r\na photo of the {}.\r\n\r\na picture of a {}.\r\n"
+                                 "an image of a {}. "),
+    "prompts in UTF-16": write("prompts.txt", "\n".join(own.TEMPLATES).encode("utf-16")),
+    "classes with a mark": write("classes.csv", "\ufefffolder,name\nbar_shape,bar shape\ndisc,disc\nsquare,square"),
+    "classes for Excel": write("classes.csv", "folder;name\r\nbar_shape;bar shape\r\ndisc;disc\r\nsquare;square\r\n"),
+    "classes with blanks": write("classes.csv", " Folder , NAME ,note\n\n bar_shape , bar shape,\ndisc ,disc,,\n,,\nsquare,square"),
+    "a file beside the splits": write("readme.txt", "mine"),
+}
+
+
+@pytest.mark.parametrize("name", SAME_TASK)
+def test_folders_as_they_are_found_give_the_same_task(name, folder):
+    before = folder_task(folder)
+    contents = {split: sorted(image.tobytes() for image, _ in before.split(split)) for split in ("train", "test", "night")}
+    SAME_TASK[name](folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        task = load_task(str(folder))
+    assert task.class_names == before.class_names and task.templates == before.templates
+    assert list(task.shifts) == ["night"] and len(task.val) == len(before.val)
+    for split, images in contents.items():
+        assert sorted(image.tobytes() for image, _ in task.split(split)) == images
+        assert task.split(split).labels.bincount().tolist() == before.split(split).labels.bincount().tolist()
+
+
+def test_an_accent_in_two_forms_is_one_class(folder):
+    accents(folder)
+    task = folder_task(folder)
+    assert task.class_names == ("bar shape", COMPOSED, "square") and len(task.test) == 9 and len(task.shifts["night"]) == 6
+    (folder / "classes.csv").write_text(f"folder,name\n{DECOMPOSED},{DECOMPOSED} au lait\nsquare,s\nbar_shape,b\n")
+    assert folder_task(folder).class_names[0] == f"{COMPOSED} au lait"
+
+
+@pytest.mark.parametrize("name", ["VAL", "val ", "Val"])
+def test_a_validation_split_is_one_in_any_case(name, folder):
+    shutil.copytree(folder / "test", folder / name)
+    task = folder_task(folder)
+    assert list(task.shifts) == ["night"] and len(task.val) == 9 and len(task.train) == 30
+
+
+@pytest.mark.parametrize("name, meant", [("validation", "val"), ("Valid", "val"), ("dev", "val")])
+def test_a_shift_that_sounds_like_a_validation_split_is_mentioned(name, meant, folder):
+    shutil.copytree(folder / "test", folder / name)
+    with pytest.warns(UserWarning, match=f"{name!r} is reported as a shift; name it {meant!r} if it is no shift"):
+        assert set(folder_task(folder).shifts) == {name, "night"}
+
+
+def test_images_in_no_class_folder_are_mentioned(folder):
+    shutil.copy(folder / "test" / "disc" / "0.png", folder / "test" / "0.png")
+    with pytest.warns(UserWarning, match="1 image lies in no class folder, such as .*test/0.png"):
+        assert len(folder_task(folder).test) == 9
+
+
+@pytest.fixture
+def here(folder, monkeypatch):
+    """The working directory holds a folder with the name of a shipped task, and one with a name of its own."""
+    shutil.copytree(folder, folder.parent / "flags")
+    monkeypatch.chdir(folder.parent)
+    return folder.parent
+
+
+def test_a_folder_with_the_name_of_a_shipped_task_is_mentioned_and_can_be_had(here, capsys):
+    from pathlib import Path
+
+    with pytest.warns(UserWarning, match="--task flags is the data set of that name, not the folder flags.*write ./flags"):
+        assert len(load_task("flags").class_names) == 61
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name in ("./flags", Path("flags"), str(here / "flags"), "flags/"):
+            assert load_task(name).class_names == ("bar shape", "disc", "square")
+        assert load_task("own").name == "own" and len(load_task("arrows").class_names) > 3
+    assert main(["doctor", "--task", "flags"]) == 0
+    printed = capsys.readouterr()
+    assert "61 classes" in printed.out and "write ./flags for the folder" in printed.err
 
 
 def test_a_table_gives_the_same_task(folder):
@@ -203,10 +341,28 @@ def one_class(folder):
     (lambda f: shutil.rmtree(f), "is no folder"),
     (lambda f: (f / "classes.csv").write_text("folder,name\ndisc,x\nsquare,x\nbar_shape,y\n"), "names stand twice: x"),
     (lambda f: (f / "classes.csv").write_text("folder,name\ndisc,x\nsquare,z\n"), "has no name for class 'bar_shape'"),
-    (lambda f: (f / "classes.csv").write_text("a,b\n"), "first line must be folder,name"),
+    (lambda f: (f / "classes.csv").write_text("a,b\n"), "no column 'folder'.*first line must name the columns folder,name"),
     (lambda f: (f / "classes.csv").write_text("folder,name\ndisc,x\nsquare,z\nbar_shape,y\nring,r\n"),
      "class 'ring' has no training images"),
     (lambda f: (f / "prompts.txt").write_text("no braces"), "'no braces' has no {}"),
+    (lambda f: (f / "prompts.txt").write_text("\n \n"), "prompts.txt holds no prompt"),
+    (write("prompts.txt", "café {}".encode("latin-1")), "prompts.txt, line 1, is not UTF-8 text"),
+    (write("classes.csv", SIDE.encode("latin-1")), "classes.csv, line 2, is not UTF-8 text"),
+    (write("classes.csv", SIDE + "disc,d\n"), "classes.csv, line 5: folder 'disc' is listed twice"),
+    (write("classes.csv", "folder,name\n\ndisc,\n"), "classes.csv, line 3: name is empty"),
+    (write("classes.csv", "folder,name\ndisc,a,b\n"), "classes.csv, line 2, has 3 cells"),
+    (lambda f: shutil.copytree(f / "test" / "disc", f / "test" / "disc "), "has two folders for 'disc', 'disc' and 'disc '"),
+    (lambda f: shutil.copytree(f / "test", f / "Test"), "has two folders for 'test', 'Test' and 'test'"),
+    (lambda f: (accents(f), shutil.copytree(f / "train" / COMPOSED, f / "train" / DECOMPOSED)),
+     f"has two folders for {COMPOSED!r}"),
+    (lambda f: (f / "test" / "disc" / "again").symlink_to(f / "test"), "disc/again is a link to .*own/test, a folder that holds the link"),
+    (lambda f: (f / "test" / "disc" / "0.png").unlink() or (f / "test" / "disc" / "0.png").symlink_to("no.png"),
+     "disc/0.png does not exist"),
+    (rename(("night/disc", "night/Disc")), "class 'Disc' of split 'night' is not among .* .it has 'disc'."),
+    (lambda f: (f / "docs").mkdir(), "docs holds no class folders"),
+    (lambda f: (f / "test" / "disc" / "0.png").write_bytes(b""), "disc/0.png is no image that can be decoded"),
+    (lambda f: [p.write_bytes(p.read_bytes()[:60]) for p in (f / "test" / "disc").iterdir()],
+     "disc/0.png is no image.* .2 more; wiseft-lite doctor --task .*own lists all"),
 ])
 def test_mistakes_in_a_folder(folder, spoil, message):
     spoil(folder)
@@ -215,12 +371,66 @@ def test_mistakes_in_a_folder(folder, spoil, message):
     assert "\n" not in str(error.value)
 
 
+TABLE = "path,class,split\n" + "".join(
+    f"own/{split}/{name}/{k}.png,{name},{split}\n" for split, n in (("train", 10), ("test", 3), ("night", 2))
+    for name in NAMES for k in range(n))
+
+
+@pytest.mark.parametrize("name, text", [
+    ("a.CSV", TABLE), ("a.tsv", TABLE.replace(",", "\t")), ("a.csv", TABLE.replace(",", ";")),
+    ("a.csv", TABLE.replace("\n", ",\n")), ("a.csv", TABLE.replace(",", " , ")), ("a.csv", "\n" + TABLE.replace("\n", "\n\n")),
+    ("a.csv", TABLE.replace(",train", ",Train").replace(",test", ",TEST ")), ("a.csv", "\ufeff" + TABLE.replace("\n", "\r\n")),
+    ("a.csv", TABLE.encode("utf-16")), ("a.csv", TABLE.replace("path,class,split", "PATH,Class,Split")),
+    ("a.csv", TABLE.replace("own/", "./own/../own/")),
+])
+def test_tables_as_spreadsheets_write_them_give_the_same_task(name, text, folder):
+    table = folder.parent / name
+    table.write_bytes(text if isinstance(text, bytes) else text.encode())
+    task = load_task(str(table))
+    assert task.class_names == tuple(sorted(NAMES)) and list(task.shifts) == ["night"]
+    assert [len(split) for split in (task.train, task.val, task.test, task.shifts["night"])] == [27, 3, 9, 6]
+    assert task.name == "a"
+
+
+@pytest.mark.parametrize("on_disk, in_table", [(COMPOSED, DECOMPOSED), (DECOMPOSED, COMPOSED)])
+def test_accents_of_a_table_need_not_have_the_form_of_the_disk(on_disk, in_table, folder):
+    (folder / "test" / "disc" / "0.png").rename(folder / "test" / "disc" / f"{on_disk}.png")
+    text = TABLE.replace("test/disc/0.png,disc", f"test/disc/{in_table}.png,{COMPOSED}")
+    text = text.replace("train/disc/0.png,disc", f"train/disc/0.png,{DECOMPOSED}")
+    (folder.parent / "t.csv").write_text(text, encoding="utf-8")
+    task = csv_task(folder.parent / "t.csv", val_share=0.5)
+    assert COMPOSED in task.class_names and task.test.labels.tolist().count(task.class_names.index(COMPOSED)) == 1
+
+
+@pytest.mark.parametrize("name, message", [
+    ("own/none.csv", "none.csv does not exist; give a table"), ("own/none", "none is no folder"),
+    ("own/train/disc/0.png", "0.png is neither a folder nor a table"), ("notes.txt", "notes.txt is neither"),
+    ("nowhere", "unknown task 'nowhere'"),
+])
+def test_paths_that_are_no_task(name, message, folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    (folder.parent / "notes.txt").write_text("")
+    with pytest.raises(UserError, match=message):
+        load_task(name)
+
+
+def test_a_folder_may_be_called_like_a_table(folder):
+    folder.rename(folder.parent / "own.csv")
+    assert load_task(str(folder.parent / "own.csv")).name == "own.csv"
+
+
 @pytest.mark.parametrize("text, message", [
     ("path,label,split\na,b,c\n", "has no column 'class'"),
     ("path,class,split\nown/train/disc/0.png,,train\n", "line 2: class is empty"),
     ("path,class,split\nown/train/disc/0.png,a,train\nown/x.png,b,train\n", "line 3: .*x.png does not exist"),
     ("path,class,split\nown/train/disc/0.png,a,train\nown/train/bar_shape/0.png,b,train\n", "has no test images"),
     ("", "is no table"),
+    ("path,class,split\n\n\nown/train/disc/0.png,,train\n", "line 4: class is empty"),
+    ("path,class,split\n\nown/train/disc/0.png,a,train\n\nown/x.png,b,train\n", "line 5: .*x.png does not exist"),
+    ("path,class,split\nown/train/disc,a,train\n", "line 2: .*own/train/disc is a folder"),
+    ("path,class,split\nown\\train\\disc\\0.png,a,train\n", "relative to the table, with / between folders"),
+    ("path,class,split\nown/train/disc/0.png,a,train\nown/train/disc/1.png,b,train,x\n", "line 3, has 4 cells"),
+    ("path,class,split\nown/train/disc/0.png,a,train\nown/train/disc/1.png,b,train\nown/train/disc/2.png,A,test\n", "class 'A' of .* .it has 'a'."),
 ])
 def test_mistakes_in_a_table(folder, text, message):
     table = folder.parent / "t.csv"
@@ -231,8 +441,8 @@ def test_mistakes_in_a_table(folder, text, message):
 
 def test_an_image_that_cannot_be_decoded_is_named(folder, clip):
     path = folder / "test" / "disc" / "0.png"
-    path.write_bytes(path.read_bytes()[:40])
     task = folder_task(folder)
+    path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(UserError, match="disc/0.png is no image that can be decoded"):
         predict(zero_shot_classifier(clip, task), task.test)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 LAYERS = {
     "errors": 0, "weights": 0, "metrics": 0, "robustness": 0, "diversity": 0, "ensembles": 0, "chebyshev": 0,
-    "digest": 0, "inert": 0, "cache": 0, "distributed": 0,
+    "digest": 0, "textfiles": 0, "inert": 0, "cache": 0, "distributed": 0,
     "merging": 0, "samplewise": 0, "retrieval": 0, "colab": 0,
     "models": 1, "encoders": 1, "architectures": 1, "tasks": 1, "checkpoints": 1, "augmentation": 1,
     "resume": 1, "interchange": 1, "recipes": 1,
@@ -17,7 +17,7 @@ LAYERS = {
     "fisher": 2, "arcface": 2, "flyp": 2, "rates": 2, "lora": 2,
     "sweeps": 3, "connectivity": 3, "landscape": 3, "results": 3, "ledger": 3, "runs": 3, "paper": 3,
     "soups": 3, "learned_soups": 3, "universal": 3, "embedders": 3,
-    "figures": 4, "pipeline": 4, "teaching": 4, "doctor": 4, "experiments": 5, "exercises": 5, "claims": 5,
+    "figures": 4, "pipeline": 4, "teaching": 4, "doctor": 4, "inspection": 4, "experiments": 5, "exercises": 5, "claims": 5,
     "commands": 6, "soup_command": 6, "embed_command": 6, "cli": 6, "__main__": 6,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,13 +15,13 @@ from torch import Tensor
 from wiseft_lite.errors import UserError, unknown
 from wiseft_lite.metrics import Accuracy, predictions
 from wiseft_lite.tasks.draws import few_shot_rows, hold_out
-from wiseft_lite.tasks.images import Picked
+from wiseft_lite.tasks.images import Picked, rgb
 from wiseft_lite.tasks.scoring import Score, Share
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images with labels: ``split[i]`` is ``(PIL image, int)``.
+    """Images with labels: ``split[i]`` is ``(PIL image, int)``, the image in 8-bit RGB (``images.rgb``).
 
     Args:
         name: what tables and figures call it.
@@ -58,7 +59,7 @@ class Split:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        return self.images[index], int(self.labels[index])
+        return rgb(self.images[index]), int(self.labels[index])
 
     def content(self) -> str | None:
         """A name that changes when a picture does, if the images' source can tell without decoding them.
@@ -175,12 +176,13 @@ def task_names() -> list[str]:
     return icons.names()
 
 
-def load_task(name: str, data: str | Path | None = None) -> Task:
+def load_task(name: str | Path, data: str | Path | None = None) -> Task:
     """Return a task by its name, or one of your own images by its path.
 
     Args:
         name: one of ``task_names()``; a folder or a ``.csv`` file of your own (see ``folder_task`` and
-            ``csv_task``); or a data set of ``catalogue.FAMILIES``.
+            ``csv_task``); or a data set of ``catalogue.FAMILIES``. A folder with the name of a data set is meant by
+            ``"./flags"`` or by a ``Path``.
         data: where downloaded data sets are; ``WISEFT_DATA``, or ``~/data``, if not given.
 
     Raises:
@@ -193,12 +195,12 @@ def load_task(name: str, data: str | Path | None = None) -> Task:
     """
     from wiseft_lite.tasks import catalogue, icons, own
 
-    if name in catalogue.FAMILIES:
-        return catalogue.FAMILIES[name].load(catalogue.data_folder(data))
-    if str(name).endswith(".csv"):
-        return own.csv_task(name)
-    if name not in icons.names() and ("/" in str(name) or Path(name).is_dir()):
-        return own.folder_task(name)
-    if name not in icons.names():
-        raise unknown("task", name, [*icons.names(), *catalogue.FAMILIES, "a folder", "a .csv file"])
-    return icons.load(name)
+    known = [*icons.names(), *catalogue.FAMILIES]
+    if own.is_own(name, known):
+        return own.build(own.read(name))
+    if name not in known:
+        raise unknown("task", name, [*known, "a folder", "a .csv file"])
+    if Path(name).is_dir():
+        warnings.warn(f"--task {name} is the data set of that name, not the folder {name} in the working directory; "
+                      f"write ./{name} for the folder", stacklevel=2)
+    return icons.load(name) if name in icons.names() else catalogue.FAMILIES[name].load(catalogue.data_folder(data))

@@ -1,29 +1,163 @@
-"""Where a split's pictures come from: files, arrays, or a choice of another sequence; decoded when asked for."""
+"""Where a split's images come from: files, arrays, or a choice of another sequence; decoded when asked for.
+
+One rule turns every image into RGB, see ``rgb``; files are decoded by ``load_image`` alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from wiseft_lite.digest import digest, file_sha256
 from wiseft_lite.errors import UserError
 
-
 ENOUGH = 672  # pixels of the shorter edge, twice what the largest CLIP takes in
+WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+ORIENTATION = 0x0112  # EXIF's number for it
+TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
+         5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
+         8: Image.Transpose.ROTATE_90}
+END = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82", "GIF": b";"}  # how a whole file ends
+
+
+def rgb(image: Image.Image) -> Image.Image:
+    """An image as 8-bit RGB, whatever its mode; where Pillow's own ``convert("RGB")`` is right, with the same bits.
+
+    - Transparency is composed on white: transparent pixels often hold black, and a drawing on it would be lost.
+    - 16-bit values keep their upper byte, as torchvision and scikit-image scale them. Pillow holds some 16-bit files
+      as 32-bit integers; those in 0..65535 count as 16-bit.
+    - Floats must lie in 0..1, as in scikit-image and torchvision, and are multiplied by 255.
+
+    Raises:
+        ValueError: floats outside 0..1, or integers that are not 16-bit: nothing says what white is.
+
+    Example:
+        >>> rgb(Image.new("RGBA", (1, 1), (0, 0, 0, 0))).getpixel((0, 0))
+        (255, 255, 255)
+        >>> rgb(Image.new("I;16", (1, 1), 0x80FF)).getpixel((0, 0))
+        (128, 128, 128)
+    """
+    image.load()  # which may turn a TIFF and change its size
+    transparent = image.info.get("transparency")
+    if image.mode == "F" or image.mode.startswith("I"):
+        values = np.asarray(image)
+        grey = Image.fromarray(_eight_bits(values, image))
+        if not isinstance(transparent, int):
+            return grey.convert("RGB")
+        grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+        image = grey
+    elif image.mode not in WITH_ALPHA and transparent is None:
+        return image.convert("RGB")
+    image = image.convert("LA") if image.mode == "La" else image
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image.convert("RGBA"))
+    return white.convert("RGB")
+
+
+def _eight_bits(values: np.ndarray, image: Image.Image) -> np.ndarray:
+    """Values of a mode with more than 8 bits as uint8; see ``rgb``."""
+    low, high = values.min(), values.max()
+    if image.mode == "F":
+        if not (0 <= low and high <= 1):  # false for NaN too
+            raise ValueError(f"its floats lie in {low:g}..{high:g}, not in 0..1; save it with 8 or 16 bits")
+        return np.rint(values * 255).astype(np.uint8)
+    if image.format == "TIFF" and image.mode == "I" or not (0 <= low and high <= 65535):
+        raise ValueError(f"its integers are signed or have 32 bits (here {low}..{high}), which does not say what white "
+                         "is; save it with 8 or 16 bits")
+    return (values >> 8).astype(np.uint8)
+
+
+def _orientation(image: Image.Image) -> int:
+    """How the camera was held, by EXIF's numbers; 1 (upright) where the block is damaged.
+
+    The image is decoded already: a TIFF is turned by that, and then forgets its number.
+    """
+    try:
+        return image.getexif().get(ORIENTATION, 1)
+    except (SyntaxError, struct.error, ValueError, KeyError, TypeError, OSError):
+        return 1  # what Pillow raises for a damaged block; the pixels are untouched by it
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[Image.Image, BinaryIO]]:
+    """An image file with its header read; whatever goes wrong with it is one ``UserError``.
+
+    Pillow gets the open file, not its name: files that it maps into memory by name it does not turn rightly.
+    """
+    try:
+        with open(path, "rb") as file, Image.open(file) as image:
+            yield image, file
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; download the data again, or leave the row out") from None
+    except Exception as error:
+        reason = "Pillow does not know its type" if isinstance(error, UnidentifiedImageError) else error
+        raise UserError(f"{path} is no image that can be decoded ({reason}); replace or remove it") from error
+
+
+def load_image(path: str | Path, border: int = 0, upright: bool = False) -> Image.Image:
+    """Decode an image file as 8-bit RGB; see ``rgb`` and, for the arguments, ``Files``.
+
+    Raises:
+        UserError: the file is missing or cannot be decoded.
+    """
+    with _opened(path) as (file, _):
+        if not border:
+            file.draft("RGB", (ENOUGH, ENOUGH))
+        image = rgb(file)
+        turn = TURNS.get(_orientation(file)) if upright else None
+    image = image if turn is None else image.transpose(turn)
+    return ImageOps.crop(image, border) if border else image
+
+
+def check_header(path: str | Path) -> str:
+    """The mode of an image file, such as ``"RGB"``, after a quick check that the file is there and whole.
+
+    Only the header is read, and whether the file ends as its format does. A file with another end is decoded: many
+    that some program appended to are sound. Formats without an end marker are decoded too. Damage in the middle of
+    a file is not found; decoding every image finds it.
+
+    Raises:
+        UserError: the file is missing or cannot be decoded.
+    """
+    with _opened(path) as (image, file):
+        sound = image.mode not in ("I", "F") and _ends_well(image, file)
+        mode = image.mode
+    if not sound:
+        load_image(path)
+    return mode
+
+
+def _ends_well(image: Image.Image, file: BinaryIO) -> bool:
+    """Whether an opened file ends as a whole one of its format does."""
+    size = file.seek(0, os.SEEK_END)
+    if image.format == "WEBP":
+        return True  # it is read whole when it is opened
+    if image.format == "TIFF":
+        starts, lengths = (image.tag_v2.get(strips) or image.tag_v2.get(tiles) or () for strips, tiles in
+                           ((273, 324), (279, 325)))
+        return 0 < len(starts) == len(lengths) and all(s + n <= size for s, n in zip(starts, lengths))
+    if image.format not in END:
+        return False
+    file.seek(max(size - 64, 0))
+    return file.read().rstrip(b"\0").endswith(END[image.format])
 
 
 class Files(Sequence):
-    """Image files as a sequence of RGB pictures.
+    """Image files as a sequence of RGB images.
 
     A JPEG with a shorter edge of 1,344 pixels or more, such as a photograph from a phone, is decoded at a half, a
-    quarter or an eighth of its size, never below ``ENOUGH``: that is several times faster and shows the same picture.
+    quarter or an eighth of its size, never below ``ENOUGH``: that is several times faster and shows the same image.
     ImageNet's are as a rule smaller and are decoded whole.
 
     Args:
-        paths: one for each picture.
+        paths: one for each image.
         border: pixels to cut off on every side; ObjectNet has a red frame of 2 (wise-ft cuts as much).
         upright: turn photographs as their cameras noted (EXIF). The paper's data sets are read as they lie, as in the
             authors' code.
@@ -37,28 +171,20 @@ class Files(Sequence):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Image.Image:
-        path = self.paths[index]
-        try:
-            with Image.open(path) as file:
-                if not self.border:
-                    file.draft("RGB", (ENOUGH, ENOUGH))
-                picture = (ImageOps.exif_transpose(file) if self.upright else file).convert("RGB")
-        except FileNotFoundError:
-            raise UserError(f"{path} does not exist; download the data again, or leave the row out") from None
-        except Exception as error:
-            raise UserError(f"{path} is no image that can be decoded ({error}); replace or remove it") from error
-        return ImageOps.crop(picture, self.border) if self.border else picture
+        return load_image(self.paths[index], self.border, self.upright)
 
     def content(self) -> str:
+        """A hash of the bytes of all files and of how they are decoded."""
         try:
-            return digest([file_sha256(path) for path in self.paths], self.border, ENOUGH)
+            return digest([file_sha256(path) for path in self.paths], self.border, self.upright, ENOUGH, load_image, rgb,
+                          _eight_bits)
         except OSError as error:
             raise UserError(f"{error.filename} cannot be read ({error.strerror}); download the data again, or leave "
                             "the row out") from None
 
 
 class Arrays(Sequence):
-    """A uint8 array ``[n, h, w, 3]`` as a sequence of pictures; it may be mapped from disk."""
+    """A uint8 array ``[n, h, w, 3]`` as a sequence of images; it may be mapped from disk."""
 
     def __init__(self, array: np.ndarray):
         self.array = array
