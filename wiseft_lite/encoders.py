@@ -6,10 +6,12 @@ import difflib
 import functools
 import json
 import logging
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +20,7 @@ from torch import Tensor
 from wiseft_lite.errors import UserError
 
 ICONCLIP = Path(__file__).resolve().parent / "iconclip"
+POSITIONS = ("visual.positional_embedding", "visual.attnpool.positional_embedding")  # of images: a ViT's, a ResNet's
 
 
 @dataclass(frozen=True)
@@ -178,11 +181,39 @@ def open_clip_config(name: str) -> dict:
     return {"model_cfg": model_cfg, "preprocess_cfg": {key: clip.model.visual.preprocess_cfg[key] for key in keys}}
 
 
-def architectures_of(shapes: Mapping[str, torch.Size]) -> dict[str, dict]:
+def resized_positions(positions: Tensor, grid: int) -> Tensor:
+    """Return an image encoder's positional embeddings for another image size, interpolated as open_clip does.
+
+    Args:
+        positions: ``[1 + g * g, width]``, the class token's first: ``POSITIONS`` names them in open_clip's own image
+            encoders. There are ``g = image size / patch size`` patches on a side, 32 pixels each in a ResNet.
+        grid: how many patches on a side there shall be.
+
+    Returns:
+        ``[1 + grid * grid, width]``; the class token's row is kept.
+
+    Raises:
+        UserError: the patches are no square.
+
+    Example:
+        >>> resized_positions(torch.zeros(50, 768), 9).shape  # ViT-B-32 from 224 to 288 pixels
+        torch.Size([82, 768])
+    """
+    if math.isqrt(len(positions) - 1) ** 2 != len(positions) - 1:
+        raise UserError(f"{len(positions)} positional embeddings are not those of a class token and a square of "
+                        "patches; they cannot be resized")
+    state = {POSITIONS[0]: positions}
+    library().model.resize_pos_embed(state, SimpleNamespace(visual=SimpleNamespace(grid_size=(grid, grid))))
+    return state[POSITIONS[0]]
+
+
+def architectures_of(shapes: Mapping[str, torch.Size], any_size: bool = False) -> dict[str, dict]:
     """Return the open_clip architectures, with their configurations, whose weights have these shapes.
 
     Args:
         shapes: of all of an image tower (keys ``"visual."...``), and of as much of a text tower as is known.
+        any_size: also those that fit but for the number of positional embeddings of images, which an image size
+            other than the architecture's own has changed; see ``resized_positions``.
 
     Example:
         >>> shapes = {k: v.shape for k, v in load_clip("RN50-quickgelu/none").model.state_dict().items()}
@@ -198,7 +229,8 @@ def architectures_of(shapes: Mapping[str, torch.Size]) -> dict[str, dict]:
             continue
         blank = _shapes(name)
         image = {key for key in blank if key.startswith("visual.")}
-        if image <= shapes.keys() and all(blank.get(key) == shape for key, shape in shapes.items()):
+        if image <= shapes.keys() and all(blank.get(key) == shape or any_size and key in POSITIONS and key in blank
+                                          and blank[key][1:] == shape[1:] for key, shape in shapes.items()):
             found[name] = config
     return found
 
