@@ -9,7 +9,7 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,10 +17,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wiseft_lite.digest import digest
 from wiseft_lite.errors import UserError
+from wiseft_lite.weights import check_finite
 
 ICONCLIP = Path(__file__).resolve().parent / "iconclip"
 POSITIONS = ("visual.positional_embedding", "visual.attnpool.positional_embedding")  # of images: a ViT's, a ResNet's
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What an image encoder is, by content: all that is needed to build it anywhere. ``encoder.origin`` holds it.
+
+    Args:
+        name: what ``load_clip`` loaded, a folder by its full path; the first place to look for the text encoder.
+        config: open_clip's configuration, ``{"model_cfg": ..., "preprocess_cfg": ...}``.
+        text_encoder: digest of the pre-trained weights beside the image encoder's; None if there are none, or if an
+            older version kept no digest.
+    """
+
+    name: str
+    config: dict
+    text_encoder: str | None = None
+
+    def differences(self, other: Origin) -> list[str]:
+        """In what two image encoders differ, other than in their weights; empty if weights can pass between them."""
+        mine, its = _described(self.config), _described(other.config)
+        return [what for what in mine if mine[what] != its[what]]
 
 
 @dataclass(frozen=True)
@@ -96,6 +119,11 @@ class Clip:
         return tower.token_embedding
 
     @property
+    def origin(self) -> Origin:
+        """What the image encoder is, by content."""
+        return self.model.visual.origin
+
+    @property
     def logit_scale(self) -> float:
         """CLIP's inverse temperature, the factor before its softmax."""
         return float(self.model.logit_scale.detach().exp())
@@ -134,6 +162,8 @@ def load_clip(name: str = "iconclip", device: str | torch.device = "cpu") -> Cli
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"model {name!r} cannot be loaded: {reason}; check the files or the network") from error
+    check_finite(model.state_dict(), f"model {name!r}")
+    model.visual.origin = Origin(full_name(name), open_clip_config(name), text_digest(name, model))
     return Clip(name, model.to(device).eval().requires_grad_(False), preprocess, tokenizer)
 
 
@@ -160,25 +190,91 @@ def _checked(name: str) -> tuple[str, str | None]:
     return arch, tag
 
 
+def full_name(name: str) -> str:
+    """The name of a model by which it is found from any working folder."""
+    folder = name.removeprefix("local-dir:")
+    return name if folder == name else f"local-dir:{Path(folder).resolve()}"
+
+
+def text_digest(name: str, model: torch.nn.Module) -> str | None:
+    """A digest of all weights beside the image encoder's; None where they are random."""
+    if name.endswith("/none"):
+        return None
+    return digest({key: tensor for key, tensor in model.state_dict().items() if not key.startswith("visual.")})
+
+
 def open_clip_config(name: str) -> dict:
-    """Return the ``open_clip_config.json`` of a model: its architecture and its preprocessing.
+    """Return the ``open_clip_config.json`` of a model, its architecture and its preprocessing; no weights are loaded.
 
     Raises:
-        UserError: as ``load_clip``.
+        UserError: an unknown name, or a folder without a configuration.
 
     Example:
         >>> open_clip_config("iconclip")["model_cfg"]["embed_dim"]
         128
     """
-    clip = load_clip(name)
+    transform = library().transform
     if name == "iconclip" or name.startswith("local-dir:"):
-        folder = ICONCLIP if name == "iconclip" else Path(name.removeprefix("local-dir:"))
-        return json.loads((folder / "open_clip_config.json").read_text())
-    model_cfg = library().get_model_config(_checked(name)[0])
-    if any(type(module).__name__ == "QuickGELU" for module in clip.model.modules()):
-        model_cfg["quick_gelu"] = True
+        path = (ICONCLIP if name == "iconclip" else Path(name.removeprefix("local-dir:"))) / "open_clip_config.json"
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+            model_cfg, special = config["model_cfg"], config.get("preprocess_cfg", {})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path} cannot be read ({error}); give a folder in open_clip's layout") from error
+    else:
+        architecture, tag = _checked(name)
+        model_cfg = library().get_model_config(architecture)
+        special = library().get_pretrained_cfg(architecture, tag) if tag else {}
+        if special.get("quick_gelu"):
+            model_cfg["quick_gelu"] = True  # a plain name hides that its pre-trained weights need it
+    merged = transform.merge_preprocess_dict(asdict(transform.PreprocessCfg()), special)
     keys = ("mean", "std", "interpolation", "resize_mode")
-    return {"model_cfg": model_cfg, "preprocess_cfg": {key: clip.model.visual.preprocess_cfg[key] for key in keys}}
+    config = {"model_cfg": model_cfg, "preprocess_cfg": {key: merged[key] for key in keys}}
+    return json.loads(json.dumps(config))  # lists for tuples, as a file gives it back
+
+
+def build_encoder(origin: Origin) -> tuple[torch.nn.Module, Callable]:
+    """Return an image encoder whose weights are yet to be loaded, and its preprocessing, from its origin alone.
+
+    Raises:
+        UserError: open_clip cannot build what the configuration describes.
+
+    Example:
+        >>> encoder, preprocess = build_encoder(load_clip("iconclip").origin)
+        >>> encoder.output_dim
+        128
+    """
+    transform = library().transform
+    try:
+        encoder = image_encoder(origin.config["model_cfg"])
+        config = {**origin.config["preprocess_cfg"], "size": encoder.image_size}
+        library().set_model_preprocess_cfg(encoder, config)
+        preprocess = transform.image_transform_v2(transform.PreprocessCfg(**config), is_train=False)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"the image encoder {origin.name!r} cannot be built from its configuration ({reason}); it is "
+                        "damaged, or of another version of open_clip") from error
+    encoder.origin = origin
+    return encoder, preprocess
+
+
+def image_encoder(model_cfg: Mapping) -> torch.nn.Module:
+    """The image encoder of a configuration with random weights; its text encoder is not needed for that."""
+    vision_cfg = {**model_cfg["vision_cfg"], "output_tokens": False, "timm_model_pretrained": False}
+    text_cfg = {"context_length": 4, "vocab_size": 4, "width": 4, "heads": 1, "layers": 1}  # as small as can be
+    return library().CLIP(model_cfg["embed_dim"], vision_cfg, text_cfg, model_cfg.get("quick_gelu", False)).visual
+
+
+def _described(config: Mapping) -> dict[str, dict]:
+    """What decides which function an image encoder's weights compute, in one form for equal functions."""
+    model_cfg = config["model_cfg"]
+    vision = {**asdict(library().CLIPVisionCfg()), **model_cfg["vision_cfg"]}
+    if vision["timm_model_name"] is None:  # timm's encoders have their own activation
+        vision["quick_gelu"] = bool(model_cfg.get("quick_gelu"))
+    for only_in_training in ("patch_dropout", "timm_drop", "timm_drop_path", "timm_model_pretrained", "output_tokens"):
+        vision.pop(only_in_training, None)
+    return {"architecture": {**vision, "embed_dim": model_cfg["embed_dim"]},
+            "preprocessing": config["preprocess_cfg"]}
 
 
 def resized_positions(positions: Tensor, grid: int) -> Tensor:
@@ -207,42 +303,59 @@ def resized_positions(positions: Tensor, grid: int) -> Tensor:
     return state[POSITIONS[0]]
 
 
-def architectures_of(shapes: Mapping[str, torch.Size], any_size: bool = False) -> dict[str, dict]:
+def architectures_of(shapes: Mapping[str, torch.Size], any_size: bool = False,
+                     embed_dim: int | None = None) -> dict[str, dict]:
     """Return the open_clip architectures, with their configurations, whose weights have these shapes.
 
+    Text encoders that are models of Hugging Face are not compared: their shapes are not known here.
+
     Args:
-        shapes: of all of an image tower (keys ``"visual."...``), and of as much of a text tower as is known.
+        shapes: of all of an image encoder (keys ``"visual."...``), and of as much of a text encoder as is known.
         any_size: also those that fit but for the number of positional embeddings of images, which an image size
             other than the architecture's own has changed; see ``resized_positions``.
+        embed_dim: length of the features, if it is known; fewer architectures are then built to be compared.
 
     Example:
         >>> shapes = {k: v.shape for k, v in load_clip("RN50-quickgelu/none").model.state_dict().items()}
         >>> list(architectures_of(shapes))
         ['RN50', 'RN50-quickgelu']
     """
-    open_clip, found = library(), {}
-    width = (shapes.get("visual.conv1.weight") or (0,))[0]
-    for name in open_clip.list_models():
-        config = open_clip.get_model_config(name)
-        vision, text = config["vision_cfg"], config["text_cfg"]
-        if "timm_model_name" in vision or "hf_model_name" in text or vision["width"] not in (width, 2 * width):
+    image = {key: shape for key, shape in shapes.items() if key.startswith("visual.")}
+    text_is_open_clips = any(key.endswith("token_embedding.weight") for key in shapes)
+    found = {}
+    for name in library().list_models():
+        config = library().get_model_config(name)
+        if not _may_fit(config, shapes, embed_dim) or text_is_open_clips and "hf_model_name" in config["text_cfg"]:
             continue
-        blank = _shapes(name)
-        image = {key for key in blank if key.startswith("visual.")}
-        if image <= shapes.keys() and all(blank.get(key) == shape or any_size and key in POSITIONS and key in blank
-                                          and blank[key][1:] == shape[1:] for key, shape in shapes.items()):
+        known = shapes if text_is_open_clips else image
+        blank = _shapes(name, whole=text_is_open_clips)
+        needed = {key for key in blank if key.startswith("visual.")}
+        if needed <= shapes.keys() and all(blank.get(key) == shape or any_size and key in POSITIONS and key in blank
+                                           and blank[key][1:] == shape[1:] for key, shape in known.items()):
             found[name] = config
     return found
 
 
+def _may_fit(config: Mapping, shapes: Mapping[str, torch.Size], embed_dim: int | None) -> bool:
+    """Whether an architecture is worth building to compare its shapes."""
+    vision = config["vision_cfg"]
+    if embed_dim not in (None, config["embed_dim"]):
+        return False
+    if "timm_model_name" in vision:
+        return any(key.startswith("visual.trunk.") for key in shapes)
+    width = (shapes.get("visual.conv1.weight") or (0,))[0]
+    return vision["width"] in (width, 2 * width)
+
+
 @functools.cache
-def _shapes(name: str) -> dict[str, torch.Size]:
-    """The shapes of an architecture's weights; the model is built on no device, once."""
+def _shapes(name: str, whole: bool) -> dict[str, torch.Size]:
+    """The shapes of the weights of an architecture, or of its image encoder; it is built on no device, once."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # open_clip warns that this model has no weights, which is the point
     try:
         with torch.device("meta"):
-            model = library().create_model(name, load_weights=False, device="meta")
+            model = (library().create_model(name, load_weights=False, device="meta") if whole else
+                     torch.nn.ModuleDict({"visual": image_encoder(library().get_model_config(name))}))
     finally:
         logging.disable(before)
     return {key: tensor.shape for key, tensor in model.state_dict().items()}
