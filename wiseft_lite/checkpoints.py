@@ -117,7 +117,8 @@ def read_card(folder: str | Path) -> dict:
     kinds = {"schema": int, "encoder": str, "class_names": list, "sha256": str}
     if isinstance(card, dict) and card.get("schema") == 2:
         kinds |= {"config": dict | None, "text_encoder": str | None}
-    missing = [key for key, kind in kinds.items() if not (isinstance(card, dict) and isinstance(card.get(key), kind))]
+    missing = [key for key, kind in kinds.items()
+               if not (isinstance(card, dict) and key in card and isinstance(card[key], kind))]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}; save the checkpoint again")
     if card["schema"] > SCHEMA:
@@ -207,34 +208,36 @@ def load(folder: str | Path, device: str | torch.device = "cpu",
     return classifier.to(device).eval()
 
 
-def check_same_start(folders: Sequence[str | Path]) -> None:
-    """Raise a ``UserError`` unless checkpoints can be averaged: one architecture, preprocessing and list of classes.
+def check_same_start(models: Mapping[str, ImageClassifier | str | Path]) -> None:
+    """Raise a ``UserError`` unless models can be averaged: one architecture, preprocessing and list of classes.
 
-    What is compared is what the checkpoints hold, not what their encoders were called or where they lay. Whether
-    the weights come from one pre-training no card can tell; ``connectivity.connected`` measures it.
+    What is compared is what they hold, not what their encoders were called or where they lay. Whether weights come
+    from one pre-training they do not tell; ``connectivity.connected`` measures it.
 
     Args:
-        folders: of the checkpoints; only their cards and the headers of their weights are read.
+        models: classifiers, or folders of checkpoints, of which only the card and the headers of the weights are
+            read; by the names to call them in the message.
 
     Raises:
-        UserError: one is no checkpoint, or differs from the first; the message names both and in what they differ.
+        UserError: a folder is no checkpoint, or a model differs from the first.
     """
-    first, *others = folders
-    for other in others:
-        differences = _differences(first, other)
+    (first, (origin, classes, shapes)), *others = [(name, _content(model)) for name, model in models.items()]
+    for name, (its_origin, its_classes, its_shapes) in others:
+        differences = origin.differences(its_origin) if origin and its_origin else []
+        differences += ["class names"] if classes != its_classes else []
+        odd = [key for key in {**shapes, **its_shapes} if shapes.get(key) != its_shapes.get(key)]
+        differences += [f"tensors ({', '.join(odd[:3])})"] if odd and not differences else []
         if differences:
-            raise UserError(f"{first} and {other} differ in their {' and '.join(differences)}; give models that were "
-                            "fine-tuned from one start, or that start itself")
+            raise UserError(f"{first} and {name} differ in their {' and '.join(differences)}; give a zero-shot model "
+                            "and what was fine-tuned from it")
 
 
-def _differences(first: str | Path, other: str | Path) -> list[str]:
-    a, b = read_origin(first), read_origin(other)
-    differences = a.differences(b) if a and b else []
-    if read_card(first)["class_names"] != read_card(other)["class_names"]:
-        differences.append("class names")
-    if not differences and _shapes(first) != _shapes(other):
-        differences.append("tensors")
-    return differences
+def _content(model: ImageClassifier | str | Path) -> tuple[Origin | None, tuple[str, ...], dict[str, list[int]]]:
+    """The origin of the encoder, the class names and the shapes of all weights."""
+    if isinstance(model, ImageClassifier):
+        shapes = {key: list(tensor.shape) for key, tensor in model.state_dict().items()}
+        return getattr(model.encoder, "origin", None), model.class_names, shapes
+    return read_origin(model), tuple(read_card(model)["class_names"]), _shapes(model)
 
 
 def _shapes(folder: str | Path) -> dict[str, list[int]]:

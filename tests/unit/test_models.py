@@ -156,7 +156,7 @@ def test_sweep_agrees_with_separate_models(theta_0, tuned, task, kind):
 
 def test_sweep_refuses_other_classes_and_no_alpha(theta_0, clip, task):
     other = ImageClassifier(theta_0.encoder, Head(torch.zeros(1, 16)), theta_0.preprocess, ["x"], "x")
-    with pytest.raises(UserError, match="different classes"):
+    with pytest.raises(UserError, match="differ in their class names"):
         sweep(theta_0, other, task.evaluation)
     with pytest.raises(UserError, match="not finite"):
         sweep(theta_0, theta_0, task.evaluation, [0.5, float("nan")])
