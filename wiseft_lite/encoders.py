@@ -303,37 +303,47 @@ def resized_positions(positions: Tensor, grid: int) -> Tensor:
     return state[POSITIONS[0]]
 
 
-def architectures_of(shapes: Mapping[str, torch.Size], any_size: bool = False,
-                     embed_dim: int | None = None) -> dict[str, dict]:
+def architectures_of(shapes: Mapping[str, torch.Size], any_size: bool = False, embed_dim: int | None = None,
+                     names: Sequence[str] | None = None) -> dict[str, dict]:
     """Return the open_clip architectures, with their configurations, whose weights have these shapes.
 
-    Text encoders that are models of Hugging Face are not compared: their shapes are not known here.
-
     Args:
-        shapes: of all of an image encoder (keys ``"visual."...``), and of as much of a text encoder as is known.
+        shapes: of all of an image encoder (keys ``"visual."...``), and of as much of a text encoder as is known. A text
+            encoder that is a model of Hugging Face is not compared.
         any_size: also those that fit but for the number of positional embeddings of images, which an image size
             other than the architecture's own has changed; see ``resized_positions``.
         embed_dim: length of the features, if it is known; fewer architectures are then built to be compared.
+        names: the architectures to compare; all that open_clip lists if not given.
 
     Example:
         >>> shapes = {k: v.shape for k, v in load_clip("RN50-quickgelu/none").model.state_dict().items()}
         >>> list(architectures_of(shapes))
         ['RN50', 'RN50-quickgelu']
     """
-    image = {key: shape for key, shape in shapes.items() if key.startswith("visual.")}
-    text_is_open_clips = any(key.endswith("token_embedding.weight") for key in shapes)
+    has_text = any(key.endswith("token_embedding.weight") for key in shapes)  # one of open_clip's own
+    known = shapes if has_text else {key: shape for key, shape in shapes.items() if key.startswith("visual.")}
     found = {}
-    for name in library().list_models():
+    for name in library().list_models() if names is None else names:
         config = library().get_model_config(name)
-        if not _may_fit(config, shapes, embed_dim) or text_is_open_clips and "hf_model_name" in config["text_cfg"]:
+        if has_text and "hf_model_name" in config["text_cfg"] or not _may_fit(config, shapes, embed_dim):
             continue
-        known = shapes if text_is_open_clips else image
-        blank = _shapes(name, whole=text_is_open_clips)
-        needed = {key for key in blank if key.startswith("visual.")}
-        if needed <= shapes.keys() and all(blank.get(key) == shape or any_size and key in POSITIONS and key in blank
-                                           and blank[key][1:] == shape[1:] for key, shape in known.items()):
+        if _same_shapes(_shapes(name, has_text), known, any_size):
             found[name] = config
     return found
+
+
+def fits(model_cfg: Mapping, shapes: Mapping[str, torch.Size]) -> bool:
+    """Whether an image encoder of these shapes (keys ``"visual."...``) is that of a configuration, at any image size."""
+    with torch.device("meta"):
+        blank = image_encoder(model_cfg).state_dict()
+    return _same_shapes({f"visual.{key}": tensor.shape for key, tensor in blank.items()}, shapes, any_size=True)
+
+
+def _same_shapes(blank: Mapping[str, torch.Size], shapes: Mapping[str, torch.Size], any_size: bool) -> bool:
+    """Whether all of an image encoder is there, and all that is there has the architecture's shapes."""
+    return all(key in shapes for key in blank if key.startswith("visual.")) and all(
+        blank.get(key) == shape or any_size and key in POSITIONS and key in blank and blank[key][1:] == shape[1:]
+        for key, shape in shapes.items())
 
 
 def _may_fit(config: Mapping, shapes: Mapping[str, torch.Size], embed_dim: int | None) -> bool:

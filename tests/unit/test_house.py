@@ -11,7 +11,7 @@ LAYERS = {
     "digest": 0, "inert": 0, "cache": 0, "distributed": 0,
     "merging": 0, "samplewise": 0, "retrieval": 0, "colab": 0,
     "models": 1, "encoders": 1, "architectures": 1, "tasks": 1, "checkpoints": 1, "augmentation": 1,
-    "resume": 1, "interchange": 1, "recipes": 1,
+    "resume": 1, "interchange": 1, "layouts": 1, "recipes": 1,
     "zeroshot": 2, "features": 2, "training": 2,
     "losses": 2, "memory": 2, "cost": 2, "baselines": 2, "averaging": 2, "prompts": 2, "calibration": 2,
     "fisher": 2, "arcface": 2, "flyp": 2, "rates": 2, "lora": 2,
