@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from wiseft_lite import inert
-from wiseft_lite.checkpoints import new_folder, portable
+from wiseft_lite.checkpoints import portable
 from wiseft_lite.digest import file_sha256
 from wiseft_lite.encoders import Clip, architectures_of, load_clip, open_clip_config
 from wiseft_lite.errors import UserError
 from wiseft_lite.models import Head, ImageClassifier
+from wiseft_lite.outputs import new_folder
 
 CONFIG = "open_clip_config.json"
 _HEAD = "classification_head."
@@ -127,7 +128,7 @@ def _write(folder: str | Path, config: dict, towers: dict[str, Tensor], classifi
            overwrite: bool = False) -> Path:
     from safetensors.torch import save_file
 
-    with new_folder(folder, overwrite, CONFIG) as part:
+    with new_folder(folder, overwrite) as part:
         (part / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
         if "logit_scale" in towers:
             save_file(portable(towers), part / "open_clip_model.safetensors", metadata={"format": "pt"})

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from wiseft_lite.commands import check_new, device_of, report
+from wiseft_lite.commands import device_of, metrics_of, report, saved
 from wiseft_lite.errors import UserError
 
 
@@ -24,7 +24,6 @@ def interpolate(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints
     from wiseft_lite.weights import interpolate as mixed
 
-    check_new(args.out, args.overwrite)
     cards = [checkpoints.read_card(folder) for folder in (args.zero_shot, args.fine_tuned)]
     for key, what in (("encoder", "encoder"), ("class_names", "class names")):
         if cards[0][key] != cards[1][key]:
@@ -48,7 +47,6 @@ class SoupRecipe:
 def soup(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints, soups, tasks
 
-    check_new(args.out, args.overwrite)
     task = tasks.load_task(args.task, args.data)
     for folder in args.checkpoints:
         _check_ingredient(folder, args.checkpoints[0], task)
@@ -56,18 +54,21 @@ def soup(args: argparse.Namespace) -> None:
     classifier = checkpoints.load(args.checkpoints[0], device_of(args))
     if args.greedy:
         theta, trace = soups.greedy_soup(stored, soups.held_out_accuracy(classifier, task.val))
-        print(f"accuracy on 'val' in %, n={len(task.val)}\nalone   with it  in the soup")
-        for row in trace.itertuples():
-            print(f"{100 * row.alone:5.1f}   {100 * row.with_it:5.1f}    {'yes' if row.kept else 'no ':3}  "
-                  f"{args.checkpoints[row.model]}")
         kept = [args.checkpoints[i] for i in trace["model"][trace["kept"]]]
     else:
         theta = soups.uniform_soup(stored)
     classifier = classifier.with_weights(theta)
-    print(f"soup of {len(kept)} models")
     recipe = SoupRecipe(tuple(map(str, kept)), "val" if args.greedy else None)
-    metrics = dict(report(classifier, task.evaluation)[["split", "accuracy"]].itertuples(index=False))
-    checkpoints.save(classifier, args.out, recipe=recipe, metrics=metrics, overwrite=args.overwrite)
+    checkpoints.save(classifier, args.out, recipe=recipe, overwrite=args.overwrite)
+    if args.greedy:
+        print(f"accuracy on 'val' in %, n={len(task.val)}\nalone   with it  in the soup")
+        for row in trace.itertuples():
+            print(f"{100 * row.alone:5.1f}   {100 * row.with_it:5.1f}    {'yes' if row.kept else 'no ':3}  "
+                  f"{args.checkpoints[row.model]}")
+    print(f"soup of {len(kept)} models")
+    with saved(f"the soup is saved in {args.out}", "evaluate", args.out, task=args):
+        metrics = metrics_of(report(classifier, task.evaluation))
+    checkpoints.add_metrics(args.out, metrics)
     print(f"written: {args.out}")
 
 
