@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from wiseft_lite import inert, layouts
-from wiseft_lite.checkpoints import new_folder, portable
+from wiseft_lite.checkpoints import portable
 from wiseft_lite.digest import file_sha256
 from wiseft_lite.encoders import (POSITIONS, Clip, Origin, architectures_of, build_encoder, fits, library,
                                   load_clip, open_clip_config, resized_positions)
 from wiseft_lite.errors import UserError
 from wiseft_lite.models import Head, ImageClassifier
+from wiseft_lite.outputs import new_folder
 from wiseft_lite.weights import check_finite
 
 CONFIG = "open_clip_config.json"
@@ -176,7 +177,7 @@ def _write(folder: str | Path, config: dict, weights: Mapping[str, Tensor], clas
            overwrite: bool = False) -> Path:
     from safetensors.torch import save_file
 
-    with new_folder(folder, overwrite, CONFIG) as part:
+    with new_folder(folder, overwrite) as part:
         (part / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
         if "logit_scale" in weights:
             save_file(portable(weights), part / "open_clip_model.safetensors", metadata={"format": "pt"})

@@ -81,7 +81,7 @@ def sort(weights: Mapping[str, Tensor], names: set[str], path: Path, prefix: str
         clues["the classes that its pickle names"] = kinds == {"QuickGELU"}
     if all(number in mine for number in _NUMBERS):
         clues["it is one of OpenAI's own files"] = True
-    if head and _is_authors_layout(start, head_start, text):
+    if head and not kinds and _is_authors_layout(start, head_start, text):
         clues["its layout is that of wise-ft or model-soups, which fine-tune OpenAI's CLIP"] = True
     return Parts(image, {key: tensor for key, tensor in text.items() if not key.endswith("attn_mask")}, head, clues)
 
