@@ -33,7 +33,7 @@ def load_embedder(folder: str | Path) -> Embedder:
     try:
         name = json.loads((Path(folder) / "card.json").read_text())["encoder"]
         weights = load_file(Path(folder) / "model.safetensors")
-        embedder = Embedder(load_clip(name).model.visual.requires_grad_(True), weights["weight"])
+        embedder = Embedder(load_clip(name).image_encoder(), weights["weight"])
         embedder.load_state_dict(weights)
     except UserError:
         raise
