@@ -221,9 +221,11 @@ def import_file(args: argparse.Namespace) -> None:
     """A file with a head becomes a checkpoint, a whole CLIP a folder in open_clip's layout."""
     from wiseft_lite import checkpoints, interchange
 
-    how = {"architecture": args.architecture, "sha256": args.sha256}
+    how = {"architecture": args.architecture, "image_size": args.image_size, "prefix": args.prefix, "sha256": args.sha256}
+    if args.classes is not None and args.text_encoder is not None:
+        raise UserError("--classes reads a classifier and --text-encoder makes a whole CLIP; give one of them")
     if args.classes is None:
-        interchange.import_clip(args.file, args.out, **how, overwrite=args.overwrite)
+        interchange.import_clip(args.file, args.out, **how, text_encoder=args.text_encoder, overwrite=args.overwrite)
         print(f"written: {args.out}; use it with --model local-dir:{args.out}")
         return
     try:
@@ -240,7 +242,8 @@ def import_file(args: argparse.Namespace) -> None:
 def export(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints, interchange
 
-    interchange.export_open_clip(checkpoints.load(args.checkpoint), args.out, overwrite=args.overwrite)
+    interchange.export_open_clip(checkpoints.load(args.checkpoint), args.out, text_encoder=args.text_encoder,
+                                 overwrite=args.overwrite)
     print(f"written: {args.out}: {', '.join(sorted(path.name for path in args.out.iterdir()))}")
 
 
