@@ -118,7 +118,10 @@ def same_(tensors: Iterable[Tensor]) -> None:
     """Put the main process's values in place of each tensor."""
     if count() > 1:
         for tensor in tensors:
-            dist.broadcast(tensor, 0)
+            values = tensor.contiguous()  # itself, as a rule
+            dist.broadcast(values, 0)
+            if values is not tensor:
+                tensor.copy_(values)
 
 
 def share(n: int) -> tuple[slice, float]:

@@ -2,27 +2,57 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import functools
+import importlib.util
 import json
 import logging
+import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wiseft_lite.digest import digest
 from wiseft_lite.errors import UserError
+from wiseft_lite.weights import check_finite
 
 ICONCLIP = Path(__file__).resolve().parent / "iconclip"
+POSITIONS = ("visual.positional_embedding", "visual.attnpool.positional_embedding")  # of images: a ViT's, a ResNet's
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What an image encoder is, by content: all that is needed to build it anywhere. ``encoder.origin`` holds it.
+
+    Args:
+        name: what ``load_clip`` loaded, a folder by its full path; the first place to look for the text encoder.
+        config: open_clip's configuration, ``{"model_cfg": ..., "preprocess_cfg": ...}``.
+        text_encoder: digest of the pre-trained weights beside the image encoder's; None if there are none, or if an
+            older version kept no digest.
+    """
+
+    name: str
+    config: dict
+    text_encoder: str | None = None
+
+    def differences(self, other: Origin) -> list[str]:
+        """In what two image encoders differ, other than in their weights; empty if weights can pass between them."""
+        mine, its = _described(self.config), _described(other.config)
+        return [what for what in mine if mine[what] != its[what]]
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A contrastively pre-trained image tower and text tower with what belongs to them.
+    """A contrastively pre-trained image encoder and text encoder with what belongs to them.
 
     Args:
         name: the name it was loaded by.
@@ -44,14 +74,14 @@ class Clip:
         return F.normalize(torch.cat([self.model.encode_text(part.to(device)) for part in parts]), dim=-1)
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
-        """Those of both towers, as a module gives its own."""
+        """Those of both encoders, as a module gives its own."""
         return self.model.parameters()
 
     def token_embeddings(self, text: str) -> Tensor:
-        """The vectors ``[m, width]`` that a text's ``m`` tokens enter the text tower as, without start and end."""
+        """The vectors ``[m, width]`` that a text's ``m`` tokens enter the text encoder as, without start and end."""
+        table = self._token_table
         tokens = self.tokenizer([text])[0]
         words = tokens[1:int(tokens.argmax())]  # the end has the largest number, as in CLIP's own pooling
-        table = self._token_table
         return table(words.to(table.weight.device)).detach().clone()
 
     def encode_with_context(self, context: Tensor, texts: Sequence[str]) -> Tensor:
@@ -64,9 +94,9 @@ class Clip:
             texts: ``n`` strings, such as ``"cat."``.
 
         Raises:
-            UserError: vectors and text do not fit into the text tower together.
+            UserError: vectors and text do not fit into the text encoder together.
         """
-        m = len(context)
+        m, table = len(context), self._token_table
         alone = self.tokenizer(list(texts))
         tokens = self.tokenizer([" ".join(["x"] * m + [text]) for text in texts])  # "x" keeps the places
         fits = (torch.cat([alone[:, :1], alone[:, 1:alone.shape[1] - m]], 1)
@@ -78,7 +108,7 @@ class Clip:
         def replace(_module, _tokens, words: Tensor) -> Tensor:
             return torch.cat([words[:, :1], context.expand(len(words), -1, -1), words[:, m + 1:]], dim=1)
 
-        hook = self._token_table.register_forward_hook(replace)  # so that the rest of the tower is open_clip's own
+        hook = table.register_forward_hook(replace)  # so that the rest of the encoder is open_clip's own
         try:
             return F.normalize(self.model.encode_text(tokens.to(context.device)), dim=-1)
         finally:
@@ -86,16 +116,32 @@ class Clip:
 
     @property
     def _token_table(self) -> torch.nn.Module:
-        tower = getattr(self.model, "text", self.model)
-        if not hasattr(tower, "token_embedding"):
-            raise UserError(f"the text tower of {self.name} is not open_clip's own, so its words cannot be replaced; "
-                            "take a model such as ViT-B-32")
-        return tower.token_embedding
+        text = getattr(self.model, "text", self.model)
+        if not hasattr(text, "token_embedding") or not isinstance(self.tokenizer, library().SimpleTokenizer):
+            raise UserError(f"the words of {self.name} cannot be replaced: its text encoder or its tokenizer is not CLIP's "
+                            "own; take a model such as ViT-B-32")
+        return text.token_embedding
+
+    @property
+    def origin(self) -> Origin:
+        """What the image encoder is, by content."""
+        return self.model.visual.origin
 
     @property
     def logit_scale(self) -> float:
-        """CLIP's inverse temperature, the factor before its softmax."""
+        """CLIP's inverse temperature, the factor before its softmax.
+
+        SigLIP adds a bias too. It is one number for all classes, so that no softmax and no argmax depends on it, and
+        a head leaves it out.
+        """
         return float(self.model.logit_scale.detach().exp())
+
+    def image_encoder(self) -> torch.nn.Module:
+        """A copy of the image encoder to train, ``[b, 3, h, w] -> [b, d]``."""
+        encoder = copy.deepcopy(self.model.visual)
+        if getattr(encoder, "output_tokens", False):
+            encoder.output_tokens = False  # CoCa's captions need an image's tokens beside its embedding
+        return encoder.requires_grad_(True)
 
 
 def load_clip(name: str = "iconclip", device: str | torch.device = "cpu") -> Clip:
@@ -103,35 +149,37 @@ def load_clip(name: str = "iconclip", device: str | torch.device = "cpu") -> Cli
 
     Args:
         name: ``"iconclip"`` (ships with the package), ``"ARCH/pretrained"`` as open_clip names them, such
-            as ``"ViT-B-32/openai"`` (``"ARCH/none"``: random weights), or ``"local-dir:PATH"``, a folder
-            in open_clip's layout.
+            as ``"ViT-B-32/openai"`` (``"ARCH/none"``: random weights, always the same), or ``"local-dir:PATH"``, a
+            folder in open_clip's layout: ``open_clip_config.json`` and ``open_clip_model.safetensors``.
         device: where its weights go, such as ``"cuda"``; what is made from it stays there.
 
     Raises:
-        UserError: an unknown name, with the nearest known ones, or files that cannot be read.
+        UserError: an unknown name, with the nearest known ones; an architecture that cannot be used here, with the
+            reason; files that are missing, damaged, or do not fit together.
 
     Example:
         >>> load_clip("iconclip").encode_text(["an icon of a cat."]).shape
         torch.Size([1, 128])
     """
-    open_clip = library()
-    if name == "iconclip" or name.startswith("local-dir:"):
-        folder = ICONCLIP if name == "iconclip" else Path(name.removeprefix("local-dir:"))
-        if not (folder / "open_clip_config.json").exists():
-            raise UserError(f"{folder} holds no open_clip_config.json; give a folder in open_clip's layout")
-        source, pretrained = f"local-dir:{folder}", None
-    else:
-        source, pretrained = _checked(name)
-    trained_with = open_clip.get_pretrained_cfg(source, pretrained) if pretrained else {}
-    quick = {"force_quick_gelu": True} if trained_with.get("quick_gelu") else {}  # plain names hide it
-    try:
-        model, _, preprocess = open_clip.create_model_and_transforms(
-            source, pretrained=pretrained, precision="fp32", **quick)
-        tokenizer = open_clip.get_tokenizer(source)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"model {name!r} cannot be loaded: {reason}; check the files or the network") from error
-    return Clip(name, model.to(device).eval().requires_grad_(False), preprocess, tokenizer)
+    open_clip, folder = library(), _folder(name)
+    config = open_clip_config(name)
+    reason = refusal(config["model_cfg"])
+    if reason is not None:
+        raise UserError(f"model {name!r} cannot be used: {reason}")
+    source, tag = (f"local-dir:{folder}", None) if folder else _checked(name)
+    weights = _weights_file(folder) if folder else None
+    with _explained(name, "check the files" if folder else "check the network and the disk"):
+        tokenizer = open_clip.get_tokenizer(source)  # first: it is small
+        if tag is None:
+            model = _blank(source)
+        else:
+            model = open_clip.create_model(source, pretrained=tag, require_pretrained=True,
+                                           force_quick_gelu=bool(config["model_cfg"].get("quick_gelu")))
+    if weights is not None:
+        _load(model, weights)
+    check_finite(model.state_dict(), f"model {name!r}")
+    model.visual.origin = Origin(full_name(name), config, text_digest(name, model))
+    return Clip(name, model.to(device).eval().requires_grad_(False), _preprocess(model.visual), tokenizer)
 
 
 def library():
@@ -140,6 +188,35 @@ def library():
         warnings.filterwarnings("ignore", message="IProgress not found")
         import open_clip
     return open_clip
+
+
+def refusal(config: Mapping[str, Any]) -> str | None:
+    """Why a model of this configuration cannot be used on this machine, and what to do; None if it can.
+
+    Args:
+        config: open_clip's configuration of an architecture, ``model_cfg`` of ``open_clip_config``.
+
+    Example:
+        >>> refusal(open_clip_config("ViT-B-32/none")["model_cfg"]) is None
+        True
+    """
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    for part, key in (("text encoder", "hf_model_name"), ("tokenizer", "hf_tokenizer_name")):
+        if text.get(key) and importlib.util.find_spec("transformers") is None:
+            return f"its {part} is {text[key]} of Hugging Face; pip install transformers sentencepiece"
+    if vision.get("timm_model_name"):
+        import timm
+
+        if not timm.is_model(vision["timm_model_name"]):
+            return f"timm {timm.__version__} has no {vision['timm_model_name']}; pip install --upgrade timm"
+    return None
+
+
+def _folder(name: str) -> Path | None:
+    """The folder of a model that is one."""
+    if name == "iconclip":
+        return ICONCLIP
+    return Path(name.removeprefix("local-dir:")) if name.startswith("local-dir:") else None
 
 
 def _checked(name: str) -> tuple[str, str | None]:
@@ -157,60 +234,257 @@ def _checked(name: str) -> tuple[str, str | None]:
     return arch, tag
 
 
+def full_name(name: str) -> str:
+    """The name of a model by which it is found from any working folder."""
+    folder = name.removeprefix("local-dir:")
+    return name if folder == name else f"local-dir:{Path(folder).resolve()}"
+
+
+def text_digest(name: str, model: torch.nn.Module) -> str | None:
+    """A digest of all weights beside the image encoder's; None where they are random."""
+    if name.endswith("/none"):
+        return None
+    return digest({key: tensor for key, tensor in model.state_dict().items() if not key.startswith("visual.")})
+
+
 def open_clip_config(name: str) -> dict:
-    """Return the ``open_clip_config.json`` of a model: its architecture and its preprocessing.
+    """Return the ``open_clip_config.json`` of a model: its architecture and its preprocessing. No weights are made.
 
     Raises:
-        UserError: as ``load_clip``.
+        UserError: an unknown name, or a folder without a configuration that can be read.
 
     Example:
         >>> open_clip_config("iconclip")["model_cfg"]["embed_dim"]
         128
     """
-    clip = load_clip(name)
-    if name == "iconclip" or name.startswith("local-dir:"):
-        folder = ICONCLIP if name == "iconclip" else Path(name.removeprefix("local-dir:"))
-        return json.loads((folder / "open_clip_config.json").read_text())
-    model_cfg = library().get_model_config(_checked(name)[0])
-    if any(type(module).__name__ == "QuickGELU" for module in clip.model.modules()):
-        model_cfg["quick_gelu"] = True
+    folder, transform = _folder(name), library().transform
+    if folder is not None:
+        config = _read_config(folder / "open_clip_config.json")
+        model_cfg, trained_with = config["model_cfg"], config.get("preprocess_cfg", {})
+    else:
+        arch, tag = _checked(name)
+        model_cfg = library().get_model_config(arch)
+        trained_with = library().get_pretrained_cfg(arch, tag) if tag else {}
+        if trained_with.get("quick_gelu"):  # plain names hide it
+            model_cfg["quick_gelu"] = True
+    preprocess_cfg = transform.merge_preprocess_dict(transform.PreprocessCfg(), trained_with)
     keys = ("mean", "std", "interpolation", "resize_mode")
-    return {"model_cfg": model_cfg, "preprocess_cfg": {key: clip.model.visual.preprocess_cfg[key] for key in keys}}
+    config = {"model_cfg": model_cfg, "preprocess_cfg": {key: preprocess_cfg[key] for key in keys}}
+    return json.loads(json.dumps(config))  # lists for tuples, as a file gives it back
 
 
-def architectures_of(shapes: Mapping[str, torch.Size]) -> dict[str, dict]:
+def build_encoder(origin: Origin) -> tuple[torch.nn.Module, Callable]:
+    """Return an image encoder whose weights are yet to be loaded, and its preprocessing, from its origin alone.
+
+    Raises:
+        UserError: open_clip cannot build what the configuration describes.
+
+    Example:
+        >>> encoder, preprocess = build_encoder(load_clip("iconclip").origin)
+        >>> encoder.output_dim
+        128
+    """
+    with _explained(origin.name, "its configuration is damaged, or of another version of open_clip"), _always_the_same():
+        encoder = image_encoder(origin.config["model_cfg"])
+        library().set_model_preprocess_cfg(encoder, {**origin.config["preprocess_cfg"], "size": encoder.image_size})
+        preprocess = _preprocess(encoder)
+    encoder.origin = origin
+    return encoder, preprocess
+
+
+def _read_config(path: Path) -> dict:
+    try:
+        config = json.loads(path.read_text())
+        if not {"embed_dim", "vision_cfg", "text_cfg"} <= config["model_cfg"].keys():
+            raise ValueError("its model_cfg lacks embed_dim, vision_cfg or text_cfg")
+    except FileNotFoundError:
+        raise UserError(f"{path.parent} holds no {path.name}; give a folder in open_clip's layout") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is no configuration of open_clip ({error!r}); copy the model again") from error
+    return config
+
+
+def _weights_file(folder: Path) -> Path:
+    """The safetensors file with the weights of a model folder. Pickles are left to ``import``, which never runs them."""
+    for name in ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors"):
+        if (folder / name).exists():
+            return folder / name
+    others = sorted(path.name for path in folder.glob("*") if path.suffix in (".safetensors", ".bin", ".pth", ".pt"))
+    pickles = [name for name in others if not name.endswith(".safetensors")]
+    if pickles:
+        raise UserError(f"{folder} holds its weights as a pickle, {pickles[0]}, which could run code; rewrite it as a new "
+                        f"folder: wiseft-lite import {folder / pickles[0]} --out NEW_FOLDER")
+    raise UserError(f"no weights in {folder}{' but ' + ', '.join(others) if others else ''}: put "
+                    "open_clip_model.safetensors there, with the whole model, image encoder and text encoder")
+
+
+def _load(model: torch.nn.Module, path: Path) -> None:
+    """Put the weights of a safetensors file into a model, all of them and no others."""
+    from safetensors import SafetensorError
+
+    try:
+        odd = library().load_checkpoint(model, str(path), strict=False)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is damaged ({error}); copy or download it again") from error
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"{path} does not fit its open_clip_config.json: {str(error).splitlines()[-1].strip()}; copy both "
+                        "from one model") from error
+    wrong = [f"{what} {', '.join(keys[:3])}" for what, keys in (
+        ("it lacks", odd.missing_keys), ("the model has no", odd.unexpected_keys)) if keys]
+    if wrong:
+        raise UserError(f"{path} does not fit its open_clip_config.json: {'; '.join(wrong)}; copy both from one model")
+
+
+def _blank(source: str, device: str = "cpu") -> torch.nn.Module:
+    """A model with random weights: the same in every process, and without a word of open_clip's that it has no others."""
+    with _quietly(), _always_the_same(), torch.device(device):
+        return library().create_model(source, load_weights=False, pretrained_text=False, device=device)
+
+
+def image_encoder(model_cfg: Mapping) -> torch.nn.Module:
+    """The image encoder of a configuration with random weights; its text encoder is not needed for that."""
+    vision_cfg = {**model_cfg["vision_cfg"], "output_tokens": False, "timm_model_pretrained": False}
+    text_cfg = {"context_length": 4, "vocab_size": 4, "width": 4, "heads": 1, "layers": 1}  # as small as can be
+    return library().CLIP(model_cfg["embed_dim"], vision_cfg, text_cfg, model_cfg.get("quick_gelu", False)).visual
+
+
+def _described(config: Mapping) -> dict[str, dict]:
+    """What decides which function an image encoder's weights compute, in one form for equal functions."""
+    model_cfg = config["model_cfg"]
+    vision = {**asdict(library().CLIPVisionCfg()), **model_cfg["vision_cfg"]}
+    if vision["timm_model_name"] is None:  # timm's encoders have their own activation
+        vision["quick_gelu"] = bool(model_cfg.get("quick_gelu"))
+    for only_in_training in ("patch_dropout", "timm_drop", "timm_drop_path", "timm_model_pretrained", "output_tokens"):
+        vision.pop(only_in_training, None)
+    return {"architecture": {**vision, "embed_dim": model_cfg["embed_dim"]},
+            "preprocessing": config["preprocess_cfg"]}
+
+
+def _preprocess(visual: torch.nn.Module) -> Callable:
+    transform = library().transform
+    return transform.image_transform_v2(transform.PreprocessCfg(**visual.preprocess_cfg), is_train=False)
+
+
+@contextmanager
+def _explained(name: str, advice: str) -> Iterator[None]:
+    """What open_clip, timm or transformers raise becomes one line: they raise everything from OSError to KeyError."""
+    try:
+        yield
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"model {name!r} cannot be loaded: {reason}; {advice}") from error
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without open_clip's warning that a model has no weights, where that is meant. Elsewhere it is an error."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+@contextmanager
+def _always_the_same() -> Iterator[None]:
+    """Random weights from one seed: processes and runs that build a model find the same one, and draw on as before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        yield
+
+
+def resized_positions(positions: Tensor, grid: int) -> Tensor:
+    """Return an image encoder's positional embeddings for another image size, interpolated as open_clip does.
+
+    Args:
+        positions: ``[1 + g * g, width]``, the class token's first: ``POSITIONS`` names them in open_clip's own image
+            encoders. There are ``g = image size / patch size`` patches on a side, 32 pixels each in a ResNet.
+        grid: how many patches on a side there shall be.
+
+    Returns:
+        ``[1 + grid * grid, width]``; the class token's row is kept.
+
+    Raises:
+        UserError: the patches are no square.
+
+    Example:
+        >>> resized_positions(torch.zeros(50, 768), 9).shape  # ViT-B-32 from 224 to 288 pixels
+        torch.Size([82, 768])
+    """
+    if math.isqrt(len(positions) - 1) ** 2 != len(positions) - 1:
+        raise UserError(f"{len(positions)} positional embeddings are not those of a class token and a square of "
+                        "patches; they cannot be resized")
+    state = {POSITIONS[0]: positions}
+    library().model.resize_pos_embed(state, SimpleNamespace(visual=SimpleNamespace(grid_size=(grid, grid))))
+    return state[POSITIONS[0]]
+
+
+def architectures_of(shapes: Mapping[str, torch.Size], any_size: bool = False, embed_dim: int | None = None,
+                     names: Sequence[str] | None = None) -> dict[str, dict]:
     """Return the open_clip architectures, with their configurations, whose weights have these shapes.
 
     Args:
-        shapes: of all of an image tower (keys ``"visual."...``), and of as much of a text tower as is known.
+        shapes: of all of an image encoder (keys ``"visual."...``), and of as much of a text encoder as is known. A text
+            encoder that is a model of Hugging Face is not compared.
+        any_size: also those that fit but for the number of positional embeddings of images, which an image size
+            other than the architecture's own has changed; see ``resized_positions``.
+        embed_dim: length of the features, if it is known; fewer architectures are then built to be compared.
+        names: the architectures to compare; all that open_clip lists if not given.
 
     Example:
         >>> shapes = {k: v.shape for k, v in load_clip("RN50-quickgelu/none").model.state_dict().items()}
         >>> list(architectures_of(shapes))
         ['RN50', 'RN50-quickgelu']
     """
-    open_clip, found = library(), {}
-    width = (shapes.get("visual.conv1.weight") or (0,))[0]
-    for name in open_clip.list_models():
-        config = open_clip.get_model_config(name)
-        vision, text = config["vision_cfg"], config["text_cfg"]
-        if "timm_model_name" in vision or "hf_model_name" in text or vision["width"] not in (width, 2 * width):
+    has_text = any(key.endswith("token_embedding.weight") for key in shapes)  # one of open_clip's own
+    known = shapes if has_text else {key: shape for key, shape in shapes.items() if key.startswith("visual.")}
+    found = {}
+    for name in library().list_models() if names is None else names:
+        config = library().get_model_config(name)
+        if has_text and "hf_model_name" in config["text_cfg"] or not _may_fit(config, shapes, embed_dim):
             continue
-        blank = _shapes(name)
-        image = {key for key in blank if key.startswith("visual.")}
-        if image <= shapes.keys() and all(blank.get(key) == shape for key, shape in shapes.items()):
+        if _same_shapes(_shapes(name, has_text), known, any_size):
             found[name] = config
     return found
 
 
+def fits(model_cfg: Mapping, shapes: Mapping[str, torch.Size]) -> bool:
+    """Whether an image encoder of these shapes (keys ``"visual."...``) is that of a configuration, at any image size."""
+    return _same_shapes(_image_shapes(model_cfg), shapes, any_size=True)
+
+
+def _same_shapes(blank: Mapping[str, torch.Size], shapes: Mapping[str, torch.Size], any_size: bool) -> bool:
+    """Whether all of an image encoder is there, and all that is there has the architecture's shapes."""
+    def same(key: str, shape: torch.Size) -> bool:
+        if any_size and key in POSITIONS and key in blank:
+            return blank[key][1:] == shape[1:] and shape[0] > 1 and math.isqrt(shape[0] - 1) ** 2 == shape[0] - 1
+        return blank.get(key) == shape
+
+    return (all(key in shapes for key in blank if key.startswith("visual."))
+            and all(same(key, shape) for key, shape in shapes.items()))
+
+
+def _may_fit(config: Mapping, shapes: Mapping[str, torch.Size], embed_dim: int | None) -> bool:
+    """Whether an architecture is worth building to compare its shapes."""
+    vision = config["vision_cfg"]
+    if embed_dim not in (None, config["embed_dim"]):
+        return False
+    if "timm_model_name" in vision:
+        return any(key.startswith("visual.trunk.") for key in shapes)
+    width = (shapes.get("visual.conv1.weight") or (0,))[0]
+    return vision["width"] in (width, 2 * width)
+
+
 @functools.cache
-def _shapes(name: str) -> dict[str, torch.Size]:
-    """The shapes of an architecture's weights; the model is built on no device, once."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # open_clip warns that this model has no weights, which is the point
-    try:
-        with torch.device("meta"):
-            model = library().create_model(name, load_weights=False, device="meta")
-    finally:
-        logging.disable(before)
-    return {key: tensor.shape for key, tensor in model.state_dict().items()}
+def _shapes(name: str, whole: bool) -> dict[str, torch.Size]:
+    """The shapes of the weights of an architecture, or of its image encoder; it is built on no device, once."""
+    if whole:
+        return {key: tensor.shape for key, tensor in _blank(name, "meta").state_dict().items()}
+    return _image_shapes(library().get_model_config(name))
+
+
+def _image_shapes(model_cfg: Mapping) -> dict[str, torch.Size]:
+    with torch.device("meta"):
+        blank = image_encoder(model_cfg).state_dict()
+    return {f"visual.{key}": tensor.shape for key, tensor in blank.items()}

@@ -35,10 +35,10 @@ class Head(nn.Module):
 
 
 class ImageClassifier(nn.Module):
-    """``f(x) = head(g(x) / |g(x)|)``, with all that is needed to use it on a picture.
+    """``f(x) = head(g(x) / |g(x)|)``, with all that is needed to use it on an image.
 
     Args:
-        encoder: image tower, ``[b, 3, h, w] -> [b, d]``.
+        encoder: image encoder, ``[b, 3, h, w] -> [b, d]``.
         head: linear classifier on the normalised features.
         preprocess: turns a PIL image into a tensor ``[3, h, w]`` for the encoder.
         class_names: one for each row of the head.
@@ -69,6 +69,21 @@ class ImageClassifier(nn.Module):
         """Logits ``[b, C]`` of images ``[b, 3, h, w]``."""
         return self.head(self.encode(images))
 
+    def train(self, mode: bool = True) -> ImageClassifier:
+        """Set the mode; frozen layers stay in eval mode, so that their buffers do not move either.
+
+        A layer is frozen if it, or a module that it belongs to, has parameters and none of them needs a gradient. In
+        train mode its batch norm would go on updating running statistics.
+        """
+        super().train(mode)
+        for module in self.modules():
+            parameters = list(module.parameters())
+            if parameters and not any(p.requires_grad for p in parameters):
+                for layer in module.modules():
+                    if next(layer.buffers(recurse=False), None) is not None:
+                        layer.training = False
+        return self
+
     def with_weights(self, theta: Mapping[str, Tensor]) -> ImageClassifier:
         """A new classifier of the same kind with other weights; this one is left alone."""
         other = copy.deepcopy(self)
@@ -77,7 +92,11 @@ class ImageClassifier(nn.Module):
 
 
 def freeze(classifier: ImageClassifier, trains: Callable[[str], bool]) -> ImageClassifier:
-    """Return a copy in which only the parameters whose name passes ``trains`` need a gradient.
+    """Return a copy in which only the parameters whose name passes ``trains`` can change.
+
+    All others are frozen: they need no gradient, and buffers of layers that are frozen whole, such as the running
+    statistics of batch norm, stay as they are, see ``ImageClassifier.train``. Copies are frozen too. A checkpoint
+    does not keep it: what was saved and loaded trains whole, until it is frozen again.
 
     Args:
         classifier: it is left alone.
@@ -91,28 +110,31 @@ def freeze(classifier: ImageClassifier, trains: Callable[[str], bool]) -> ImageC
         parameter.requires_grad_(trains(name))
     if not any(p.requires_grad for p in other.parameters()):
         raise UserError("every parameter is frozen; leave something to train, such as the head")
-    return other
+    return other.train(other.training)
 
 
 def last_blocks(classifier: ImageClassifier, k: int) -> Callable[[str], bool]:
     """Return the test for names of the last ``k`` transformer blocks and all that follows them.
 
     Args:
-        classifier: its encoder is one of open_clip's vision transformers.
-        k: 0 leaves the final norm, the projection and the head.
+        classifier: its encoder is one of open_clip's own vision transformers, CoCa's among them; not timm's.
+        k: 0 leaves the final norm and pooling, the projection and the head.
 
     Raises:
-        UserError: the encoder has no blocks, or fewer than ``k``.
+        UserError: the encoder has no such blocks, or fewer than ``k``.
     """
     number = re.compile(r"encoder\.transformer\.resblocks\.(\d+)\.")
     found = {int(match[1]) for name in classifier.state_dict() if (match := number.match(name))}
-    if not 0 <= k <= len(found) or not found:
+    if not found:
+        raise UserError(f"the encoder of {classifier.encoder_name} is no vision transformer of open_clip, so its last "
+                        "blocks are not known; give freeze a test of your own")
+    if not 0 <= k <= len(found):
         raise UserError(f"{k} blocks, but the encoder has {len(found)}; give a number between 0 and that")
 
     def trains(name: str) -> bool:
         match = number.match(name)
         if match:
             return int(match[1]) >= len(found) - k
-        return name.startswith(("head.", "encoder.ln_post.", "encoder.proj"))
+        return name.startswith(("head.", "encoder.ln_post.", "encoder.attn_pool", "encoder.proj"))
 
     return trains

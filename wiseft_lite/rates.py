@@ -17,7 +17,8 @@ def layerwise_rates(theta_0: Mapping[str, Tensor], share: Callable[[str], float]
 
     Args:
         theta_0: the weights that training starts from; they are copied.
-        share: given a parameter's name such as ``"head.weight"``, its share of the recipe's rate; 0 holds it.
+        share: given a parameter's name such as ``"head.weight"``, its share of the recipe's rate; 0 holds it. Buffers, such
+            as batch norm's running statistics, are no parameters: ``models.freeze`` holds them too.
 
     Source: layer-wise rates as in the winning solutions of Google Universal Image Embedding 2022, whose 4th
     place went from 1.25e-6 in the first blocks to 3e-4 in the head.

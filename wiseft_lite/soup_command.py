@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from pathlib import Path
 
-from wiseft_lite.commands import check_new, device_of, report
-from wiseft_lite.errors import UserError
+from wiseft_lite.commands import device_of, metrics_of, report, saved
 
 
 @dataclass(frozen=True)
@@ -24,12 +22,7 @@ def interpolate(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints
     from wiseft_lite.weights import interpolate as mixed
 
-    check_new(args.out, args.overwrite)
-    cards = [checkpoints.read_card(folder) for folder in (args.zero_shot, args.fine_tuned)]
-    for key, what in (("encoder", "encoder"), ("class_names", "class names")):
-        if cards[0][key] != cards[1][key]:
-            raise UserError(f"{args.zero_shot} and {args.fine_tuned} differ in their {what}; give the zero-shot model "
-                            "that the fine-tuned one began at")
+    checkpoints.check_same_start({str(folder): folder for folder in (args.zero_shot, args.fine_tuned)})
     zero_shot, fine_tuned = (checkpoints.load(folder) for folder in (args.zero_shot, args.fine_tuned))
     theta = mixed(zero_shot.state_dict(), fine_tuned.state_dict(), args.alpha)
     recipe = Line(str(args.zero_shot), str(args.fine_tuned), args.alpha)
@@ -46,38 +39,30 @@ class SoupRecipe:
 
 
 def soup(args: argparse.Namespace) -> None:
-    from wiseft_lite import checkpoints, soups, tasks
+    from wiseft_lite import checkpoints, connectivity, soups, tasks
 
-    check_new(args.out, args.overwrite)
     task = tasks.load_task(args.task, args.data)
-    for folder in args.checkpoints:
-        _check_ingredient(folder, args.checkpoints[0], task)
+    checkpoints.check_same_start({str(folder): folder for folder in args.checkpoints})
     stored, kept = soups.Stored(args.checkpoints), args.checkpoints
-    classifier = checkpoints.load(args.checkpoints[0], device_of(args))
+    classifier = checkpoints.load(args.checkpoints[0], device_of(args), task.class_names)
+    for folder in args.checkpoints[1:]:
+        other = checkpoints.load(folder, device_of(args))
+        connectivity.connected(classifier, other, task.val, names=f"{args.checkpoints[0]} and {folder}")
     if args.greedy:
         theta, trace = soups.greedy_soup(stored, soups.held_out_accuracy(classifier, task.val))
-        print(f"accuracy on 'val' in %, n={len(task.val)}\nalone   with it  in the soup")
-        for row in trace.itertuples():
-            print(f"{100 * row.alone:5.1f}   {100 * row.with_it:5.1f}    {'yes' if row.kept else 'no ':3}  "
-                  f"{args.checkpoints[row.model]}")
         kept = [args.checkpoints[i] for i in trace["model"][trace["kept"]]]
     else:
         theta = soups.uniform_soup(stored)
     classifier = classifier.with_weights(theta)
-    print(f"soup of {len(kept)} models")
     recipe = SoupRecipe(tuple(map(str, kept)), "val" if args.greedy else None)
-    metrics = dict(report(classifier, task.evaluation)[["split", "accuracy"]].itertuples(index=False))
-    checkpoints.save(classifier, args.out, recipe=recipe, metrics=metrics, overwrite=args.overwrite)
+    checkpoints.save(classifier, args.out, recipe=recipe, overwrite=args.overwrite)
+    if args.greedy:
+        print(f"accuracy on 'val' in %, n={len(task.val)}\nalone   with it  in the soup")
+        for row in trace.itertuples():
+            print(f"{100 * row.alone:5.1f}   {100 * row.with_it:5.1f}    {'yes' if row.kept else 'no ':3}  "
+                  f"{args.checkpoints[row.model]}")
+    print(f"soup of {len(kept)} models")
+    with saved(f"the soup is saved in {args.out}", "evaluate", args.out, task=args):
+        metrics = metrics_of(report(classifier, task.evaluation))
+    checkpoints.add_metrics(args.out, metrics)
     print(f"written: {args.out}")
-
-
-def _check_ingredient(folder: Path, first: Path, task) -> None:
-    """Refuse what has other classes or another encoder: weights of equal shapes can mean different things."""
-    from wiseft_lite.checkpoints import read_card
-
-    card = read_card(folder)
-    if card["class_names"] != list(task.class_names):
-        raise UserError(f"{folder} has other classes than task {task.name!r}; give --task the one it was trained on")
-    if card["encoder"] != read_card(first)["encoder"]:
-        raise UserError(f"{folder} has encoder {card['encoder']!r}, {first} has {read_card(first)['encoder']!r}; "
-                        "a soup needs models from one start")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from wiseft_lite import distributed
 from wiseft_lite.chebyshev import interpolated, lobatto_nodes
+from wiseft_lite.checkpoints import check_same_start
 from wiseft_lite.errors import UserError
 from wiseft_lite.features import encode, pieces, pixels
 from wiseft_lite.models import ImageClassifier
@@ -109,12 +110,12 @@ def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier | Mapping[str,
     from tqdm import tqdm
 
     models = fine_tuned if isinstance(fine_tuned, Mapping) else {"": fine_tuned}
-    if any(model.class_names != zero_shot.class_names for model in models.values()):
-        raise UserError("the two classifiers have different classes; fine-tune from the zero-shot classifier")
+    check_same_start({"the zero-shot model": zero_shot, **{label or "the fine-tuned model": model
+                                                           for label, model in models.items()}})
     bad = [a for a in alphas if not math.isfinite(a)]
     if bad or not len(alphas) or not splits or not models:
         raise UserError(f"alpha {bad[0]} is not finite" if bad else "give at least one alpha, one split and one model")
-    points = alphas if passes is None else _nodes(passes, alphas)
+    points = alphas if passes is None else pass_nodes(passes, alphas)
     frozen = {label: same_encoder(zero_shot, model) for label, model in models.items()}
     runs = sum(2 if heads_only else len(points) for heads_only in frozen.values())
     rows = []
@@ -178,7 +179,18 @@ def _counted(curve: Iterator[Tensor], bar) -> Iterator[Tensor]:
         yield logits
 
 
-def _nodes(passes: int, alphas: Sequence[float]) -> list[float]:
+def pass_nodes(passes: int, alphas: Sequence[float]) -> list[float]:
+    """Return the alphas at which ``passes`` models run, so that a curve can be read off at ``alphas``.
+
+    0, 0.5 and 1 are always among them.
+
+    Raises:
+        UserError: not an odd number of at least 3, or an alpha outside 0..1.
+
+    Example:
+        >>> pass_nodes(3, [0.1])
+        [0.0, 0.5, 1.0]
+    """
     if passes < 3 or passes % 2 == 0:
         raise UserError(f"passes is {passes}; give an odd number such as 5: a curve through every second pass "
                         "is the check")

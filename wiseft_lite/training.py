@@ -45,13 +45,15 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
             moments keep their own type. With float16 the loss is scaled, and a step that overflows is left out.
         shared: the processes of a launch (see ``distributed``) take a part of each batch and add up their gradients.
             The objective must then be a mean over inputs that are judged alone and draw nothing, and ``transform`` one
-            of ``augmentation``. If False each process trains on whole batches. All end with the same weights.
+            of ``augmentation``. If False each process trains on whole batches. All start from the main process's
+            weights and end with the same.
 
     Raises:
         UserError: the loss or a weight is not finite, ``after_step`` cannot be resumed, or the model cannot be shared.
     """
     from tqdm import tqdm
 
+    distributed.same_(model.state_dict().values())  # processes may each have drawn random weights of their own
     device = next(model.parameters()).device
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=recipe.lr,
                                   betas=recipe.betas, weight_decay=recipe.weight_decay)
@@ -62,10 +64,10 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
     states = States(folder, (fit, learning_rate, recipe, inputs, labels, objective, transform, precision), model,
                     optimizer, scaler, after_step)
     objective = in_precision(objective, device, precision)
+    model.train()
     if shared and distributed.count() > 1:
         objective = _drawing_nothing(model, objective)
     bar = tqdm(total=total, desc="training", unit="step", disable=not (progress and distributed.is_main()))
-    model.train()
     with torch.random.fork_rng(), bar:  # the caller's random state is left as it was
         torch.manual_seed(recipe.seed)
         step, order = states.restore(resume)
@@ -117,12 +119,13 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
 def _drawing_nothing(model: nn.Module, objective: Objective) -> Objective:
     """The same objective for a part of a batch, refused where it would not be a part of the whole batch's.
 
-    Batch norm looks at the other inputs of its batch. What draws random numbers, such as dropout, would draw others
+    Batch norm looks at the other inputs of its batch, unless it is frozen. What draws random numbers, such as dropout, would draw others
     than on the whole batch, and then the processes would no longer agree on the order of the next epoch.
     """
     for name, module in model.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            raise UserError(f"{name} is batch norm, which needs the whole batch; fine-tune this model with one process")
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
+            raise UserError(f"{name} is batch norm, which needs the whole batch; fine-tune this model with one process, "
+                            "or freeze it")
 
     def checked(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         before = _dice(inputs.device)

@@ -119,7 +119,7 @@ def from_text(clip: Clip, prompts: Sequence[str], dimensions: int = 64, dropout:
     It is ``theta_0`` of the line: it has seen no picture.
     """
     weight = text_projection(clip.encode_text(prompts), dimensions).weight
-    return Embedder(copy.deepcopy(clip.model.visual).requires_grad_(True), weight, dropout).eval()
+    return Embedder(clip.image_encoder(), weight, dropout).eval()
 
 
 def finetuned(start: Embedder, train: Pictures, recipe: Recipe = EMBED, *, tower: float = TOWER, centres: int = 3,

@@ -33,7 +33,7 @@ def prompt(template: str, name: str) -> str:
 
 
 def zero_shot_head(clip: Clip, class_names: Sequence[str], templates: Sequence[str]) -> Head:
-    """Return the head whose rows are the class names, written by the text tower.
+    """Return the head whose rows are the class names, written by the text encoder.
 
     ``w_c = s * normalise(mean_t normalise(h(template_t(c))))`` with ``s`` CLIP's logit scale, folded in
     here once, so that the head can be fine-tuned and interpolated as it is.
@@ -65,5 +65,4 @@ def zero_shot_classifier(clip: Clip, task: Task) -> ImageClassifier:
     The encoder is copied: fine-tuning the classifier leaves ``clip`` alone.
     """
     head = zero_shot_head(clip, task.class_names, task.templates)
-    encoder = copy.deepcopy(clip.model.visual).requires_grad_(True)
-    return ImageClassifier(encoder, head, clip.preprocess, task.class_names, clip.name).eval()
+    return ImageClassifier(clip.image_encoder(), head, clip.preprocess, task.class_names, clip.name).eval()

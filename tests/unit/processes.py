@@ -21,6 +21,7 @@ from wiseft_lite import (  # noqa: E402
 )
 from wiseft_lite import resume, runs as kept  # noqa: E402
 from wiseft_lite.averaging import MovingAverages  # noqa: E402
+from wiseft_lite.digest import digest  # noqa: E402
 from wiseft_lite.flyp import flyp  # noqa: E402
 from wiseft_lite.losses import cross_entropy, l2_to  # noqa: E402
 from wiseft_lite.memory import checkpointed, in_pieces  # noqa: E402
@@ -130,6 +131,22 @@ def refusals() -> list[str]:
     return messages
 
 
+def from_random_weights() -> tuple[dict, str]:
+    """Weights after training that starts from random ones, of which each process would draw others; and of ARCH/none."""
+    torch.manual_seed(7)
+    images, labels, runs = torch.randn(8, 3, 4, 4, dtype=torch.float64), torch.arange(8) % 2, {}
+    for name, shared in (("divided", True), ("not divided", False)):
+        torch.manual_seed(distributed.rank())
+        encoder = nn.Sequential(nn.Flatten(), nn.Linear(48, 5))
+        model = ImageClassifier(encoder, Head(torch.randn(2, 5)), None, ("a", "b"), "x").double()
+        if name == "divided":  # a layer that is frozen does not look at the other images of its batch
+            encoder.append(nn.BatchNorm1d(5).double().requires_grad_(False))
+        runs[f"from random, {name}"] = fit(model, images, labels, Recipe(epochs=1, batch_size=4), shared=shared)
+    torch.manual_seed(distributed.rank())
+    made = digest(load_clip("ViT-S-32-alt/none").model.state_dict())
+    return {f"{run}/{key}": value for run, model in runs.items() for key, value in model.state_dict().items()}, made
+
+
 def memory(n: int) -> int:
     """Peak MiB after predictions and a sweep of n large pictures."""
     held, features.HELD = features.HELD, 2**24
@@ -153,7 +170,9 @@ def work(clip_folder: str, out: Path) -> None:
     turned = zero_shot.with_weights({key: value.roll(1) for key, value in zero_shot.state_dict().items()}).eval()
     said = measure_all(zero_shot, turned)
     tensors |= said.pop("tensors")
-    said |= {"refused": refusals(), "memory": [memory(n) for n in (100, 800)]}
+    random, made = from_random_weights()
+    tensors |= random
+    said |= {"made": made, "refused": refusals(), "memory": [memory(n) for n in (100, 800)]}
     kept = {key: value.detach().clone().contiguous() for key, value in tensors.items()}
     save_file(kept, out / f"{distributed.rank()}.safetensors")
     (out / f"{distributed.rank()}.json").write_text(json.dumps(said))

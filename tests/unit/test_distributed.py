@@ -93,6 +93,19 @@ def test_logits_features_and_tables_are_the_same_bits(worked):
     assert one["table"] == two["table"] and {row["model"] for row in one["table"]} == {"end", "probe"}
 
 
+@pytest.mark.parametrize("how", ["divided", "not divided"])
+def test_random_weights_of_which_each_process_draws_others_are_those_of_the_main_one(worked, how):
+    alone, first, second = (of(weights, f"from random, {how}") for weights, _ in worked)
+    assert alone.keys() == first.keys() and len(alone) >= 4
+    for key, value in alone.items():
+        assert torch.equal(first[key], second[key]), key
+        torch.testing.assert_close(value, first[key], rtol=1e-9, atol=1e-10)
+
+
+def test_an_architecture_without_weights_is_the_same_in_every_process(worked):
+    assert len({said["made"] for _, said in worked}) == 1
+
+
 def test_every_picture_is_decoded_by_one_process_and_counted_once(worked):
     for key, alone in worked[0][1]["decoded"].items():
         first, second = (said["decoded"][key] for _, said in worked[1:])

@@ -1,11 +1,22 @@
+import copy
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from open_clip import add_model_config
+from safetensors.torch import load_file, save_file
 from scipy.stats import beta
 
 from wiseft_lite import (Head, ImageClassifier, Recipe, Split, Task, UserError, accuracy, distance, encode, finetune,
-                         interpolate, linear_probe, load_clip, predict, sweep, zero_shot_head)
+                         interpolate, linear_probe, load_clip, predict, save, sweep, zero_shot_head)
 from wiseft_lite.augmentation import AUGMENTS
+from wiseft_lite.checkpoints import read_weights
+from wiseft_lite.cli import main
 from wiseft_lite.features import pixels
 from wiseft_lite.losses import cross_entropy, distillation, l1, l2_to, smoothed
 from wiseft_lite.metrics import clopper_pearson
@@ -90,6 +101,64 @@ def test_what_is_frozen_stays(theta_0, task):
         freeze(theta_0, lambda name: False)
 
 
+@pytest.fixture(scope="module")
+def resnet(task):
+    """A classifier with batch norm in every stage of its encoder, CLIP's ResNet at the smallest size."""
+    from open_clip.modified_resnet import ModifiedResNet
+
+    torch.manual_seed(0)
+    encoder = ModifiedResNet(layers=(1, 1, 1, 1), output_dim=16, heads=2, image_size=32, width=8)
+    preprocess = lambda image: F.interpolate(  # noqa: E731
+        torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 255, size=32)[0]
+    return ImageClassifier(encoder, Head(torch.randn(3, 16)), preprocess, task.class_names, "tiny ResNet").eval()
+
+
+def moved(before, after):
+    return {k for k, v in before.state_dict().items() if not torch.equal(v, after.state_dict()[k])}
+
+
+FROZEN = {
+    "encoder": lambda name: name.startswith("head."),
+    "stem and first stages": lambda name: name.startswith(("head.", "encoder.attnpool.", "encoder.layer4.")),
+    "last stages": lambda name: not name.startswith(("encoder.layer3.", "encoder.layer4.")),
+    "weights but no batch norm": lambda name: ".bn" in name or name.startswith("head."),
+}
+
+
+@pytest.mark.parametrize("trains", FROZEN.values(), ids=FROZEN)
+def test_no_parameter_and_no_buffer_of_a_frozen_layer_moves(resnet, task, trains):
+    frozen = freeze(resnet, trains)
+    tuned = finetune(frozen, task, Recipe(epochs=1, lr=1e-2, batch_size=16))
+    free = {name for name, p in resnet.named_parameters() if trains(name)}
+    norms = {name for name, module in resnet.named_modules() if isinstance(module, torch.nn.BatchNorm2d)
+             and trains(f"{name}.weight")}
+    buffers = {f"{name}.{what}" for name in norms for what in ("running_mean", "running_var", "num_batches_tracked")}
+    assert moved(resnet, tuned) <= free | buffers and buffers <= moved(resnet, tuned)
+    assert "head.weight" in moved(resnet, tuned)
+    again = finetune(tuned.with_weights(tuned.state_dict()), task, Recipe(epochs=1, lr=1e-2, batch_size=16))
+    assert moved(tuned, again) <= free | buffers  # a copy, and a second training, are frozen too
+
+
+def test_frozen_layers_stay_in_eval_mode_whoever_sets_the_mode(resnet):
+    frozen = freeze(resnet.train(), FROZEN["stem and first stages"])
+    resnet.eval()
+    for model in (frozen, copy.deepcopy(frozen), frozen.train(), frozen.eval().train()):
+        assert model.training and model.encoder.layer4[0].bn1.training
+        assert not model.encoder.bn1.training and not model.encoder.layer3[0].bn1.training
+    assert not any(module.training for module in frozen.eval().modules())
+
+
+def test_a_checkpoint_of_a_frozen_model_holds_the_buffers_that_stayed(resnet, task, tmp_path):
+    tuned = finetune(freeze(resnet, FROZEN["encoder"]), task, Recipe(epochs=1, batch_size=16))
+    weights = read_weights(save(tuned, tmp_path / "saved"))
+    assert {k for k, v in weights.items() if not torch.equal(v, resnet.state_dict()[k])} <= {"head.weight", "head.bias"}
+
+
+def test_the_last_blocks_of_another_encoder_are_not_guessed(resnet):
+    with pytest.raises(UserError, match="the encoder of tiny ResNet is no vision transformer"):
+        last_blocks(resnet, 0)
+
+
 def test_a_spring_holds_and_a_teacher_pulls(theta_0, task):
     recipe = Recipe(epochs=3, lr=1e-2, batch_size=16, weight_decay=0.0)
     start = dict(theta_0.named_parameters())
@@ -156,7 +225,7 @@ def test_sweep_agrees_with_separate_models(theta_0, tuned, task, kind):
 
 def test_sweep_refuses_other_classes_and_no_alpha(theta_0, clip, task):
     other = ImageClassifier(theta_0.encoder, Head(torch.zeros(1, 16)), theta_0.preprocess, ["x"], "x")
-    with pytest.raises(UserError, match="different classes"):
+    with pytest.raises(UserError, match="differ in their class names"):
         sweep(theta_0, other, task.evaluation)
     with pytest.raises(UserError, match="not finite"):
         sweep(theta_0, theta_0, task.evaluation, [0.5, float("nan")])
@@ -203,6 +272,73 @@ def test_unknown_models_are_refused_with_near_names(tmp_path):
         load_clip("ViT-B-32/opnai")
     with pytest.raises(UserError, match="open_clip_config.json"):
         load_clip(f"local-dir:{tmp_path}")
-    (tmp_path / "open_clip_config.json").write_text("{")
-    with pytest.raises(UserError, match="cannot be loaded"):
-        load_clip(f"local-dir:{tmp_path}")
+
+
+@pytest.fixture
+def folder(clip_folder, tmp_path):
+    """A copy of the tiny model's folder, to spoil."""
+    return Path(shutil.copytree(clip_folder, tmp_path / "model"))
+
+
+def without(keys, more=()):
+    def change(folder):
+        weights = load_file(folder / "open_clip_model.safetensors")
+        kept = {k: v for k, v in weights.items() if k not in keys} | {k: torch.ones(2) for k in more}
+        save_file(kept, folder / "open_clip_model.safetensors")
+    return change
+
+
+def as_pickle(folder):
+    weights = load_file(folder / "open_clip_model.safetensors")
+    (folder / "open_clip_model.safetensors").unlink()
+    torch.save(weights, folder / "open_clip_pytorch_model.bin")
+
+
+SPOILED = {
+    "no weights": (lambda folder: (folder / "open_clip_model.safetensors").unlink(),
+                   "no weights in .*/model: put open_clip_model.safetensors there"),
+    "an image encoder alone": (lambda folder: (folder / "open_clip_model.safetensors").rename(
+        folder / "image_tower.safetensors"), "no weights in .*/model but image_tower.safetensors"),
+    "a pickle": (as_pickle, "a pickle, open_clip_pytorch_model.bin, .* wiseft-lite import .*/open_clip_pytorch_model.bin"),
+    "half a file": (lambda folder: (folder / "open_clip_model.safetensors").write_bytes(
+        (folder / "open_clip_model.safetensors").read_bytes()[:1000]), "open_clip_model.safetensors is damaged"),
+    "a missing key": (without(["visual.proj"]), "open_clip_model.safetensors does not fit .*it lacks visual.proj"),
+    "another key": (without([], ["visual.more"]), "the model has no visual.more"),
+    "another shape": (without([], ["visual.proj"]), "does not fit .*size mismatch for visual.proj"),
+    "no configuration": (lambda folder: (folder / "open_clip_config.json").unlink(), "open_clip_config.json"),
+    "half a configuration": (lambda folder: (folder / "open_clip_config.json").write_text("{"), "open_clip_config.json"),
+    "another configuration": (lambda folder: (folder / "open_clip_config.json").write_text('{"model_cfg": {"a": 1}}'),
+                              "open_clip_config.json"),
+}
+
+
+@pytest.mark.parametrize("spoil, message", SPOILED.values(), ids=SPOILED)
+def test_a_model_folder_that_is_not_whole_is_refused(spoil, message, folder):
+    spoil(folder)
+    with pytest.raises(UserError, match=message) as caught:
+        load_clip(f"local-dir:{folder}")
+    assert str(folder) in str(caught.value)
+
+
+def test_the_way_that_the_message_about_a_pickle_names_is_open(folder, clip, tmp_path):
+    config = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]
+    (tmp_path / "tiny-of-this-test.json").write_text(json.dumps(config))
+    add_model_config(tmp_path / "tiny-of-this-test.json")  # import knows architectures by name
+    as_pickle(folder)
+    assert main(["import", str(folder / "open_clip_pytorch_model.bin"), "--out", str(tmp_path / "new"),
+                 "--architecture", "tiny-of-this-test"]) == 0
+    again = load_clip(f"local-dir:{tmp_path / 'new'}")
+    assert all(torch.equal(value, again.model.state_dict()[key]) for key, value in clip.model.state_dict().items())
+
+
+def test_random_weights_are_the_same_whatever_was_drawn_and_leave_the_generator_alone(caplog):
+    with caplog.at_level(logging.WARNING):
+        torch.manual_seed(1)
+        state = torch.get_rng_state()
+        first = load_clip("RN50/none").model.state_dict()
+        assert torch.equal(torch.get_rng_state(), state)
+        torch.manual_seed(2)
+        second = load_clip("RN50/none").model.state_dict()
+    assert all(torch.equal(value, second[key]) for key, value in first.items())
+    assert len(first["visual.layer1.0.conv1.weight"].unique()) > 1000
+    assert not caplog.records and not logging.root.manager.disable  # nothing to learn to ignore, and nothing hidden
