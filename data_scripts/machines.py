@@ -27,11 +27,10 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-sys.path.insert(0, str(ROOT / "data_scripts"))
+import build_book
 
-import build_book  # noqa: E402
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 
 OLD = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"}
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"}

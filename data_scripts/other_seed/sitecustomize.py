@@ -1,6 +1,6 @@
 """Adds ``WISEFT_SEED_OFFSET`` to the seed of every training, in any Python that has this folder on its path.
 
-``tests/machines/run.py`` puts it there, so that notebooks train with another seed than the one that they name, and the
+``data_scripts/machines.py`` puts it there, so that notebooks train with another seed than the one that they name, and the
 library knows nothing of it. Python imports a module of this name when it starts. Trainings seed torch's global random
 state with ``torch.manual_seed``; the draws of a data set have generators of their own and stay as they are.
 """
