@@ -2,10 +2,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 COLAB_PYTHON ?= python3.13
 NOTEBOOKS ?= book/*.ipynb
+WORKERS ?= 2
 
-.PHONY: help demo test test-site test-colab book coursework grade solutions clean
+.PHONY: help demo test test-site test-machines test-colab book coursework grade solutions clean
 help:            ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # One stamp for each set of packages; it is made anew when pyproject.toml changes.
 .venv/core.stamp: pyproject.toml
@@ -23,7 +24,7 @@ demo: .venv/core.stamp  ## zero-shot, fine-tune and the line between them, in a 
 	$(BIN)/wiseft-lite demo --overwrite
 
 test: .venv/book.stamp  ## unit tests, every notebook, the site with warnings as errors, and a browser if there is one
-	$(BIN)/python -m pytest -q -rs --ignore=tests/browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n $(WORKERS) --ignore=tests/browser
 	$(BIN)/python data_scripts/build_book.py
 	$(BIN)/python -m pytest -q -rs tests/browser
 
@@ -31,6 +32,9 @@ test-site: .venv/book.stamp  ## open the built pages in a browser; builds them i
 	test -f _build/html/index.html || $(MAKE) book
 	command -v chromium chromium-browser google-chrome >/dev/null || $(BIN)/python -m playwright install chromium
 	$(BIN)/python -m pytest -q -rs tests/browser
+
+test-machines: .venv/book.stamp  ## notebooks and tests under other kernels, threads, seeds, caches and load; FULL=1: all combinations
+	$(BIN)/python data_scripts/machines.py $(if $(FULL),--full)
 
 # An environment of its own with the packages that Colab ships, in Colab's versions.
 .venv-colab/stamp: tests/colab/constraints.txt

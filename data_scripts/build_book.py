@@ -1,6 +1,8 @@
 """Run every notebook once on a copy of the sources, then build the site: ``make book``.
 
-The notebooks in ``book/`` stay without outputs; the site is ``_build/html``.
+The notebooks in ``book/`` stay without outputs; the site is ``_build/html``. A notebook that fails does not cost the
+reader the book: its page shows what it computed and, at the top, its traceback; the command names it at the end and
+exits non-zero.
 """
 
 from __future__ import annotations
@@ -12,16 +14,20 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from pathlib import Path
+
+import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
 COPY, SITE = ROOT / "build" / "book", ROOT / "_build" / "html"
+CELL_LIMIT = 4 * 3600  # seconds: the longest cell takes two minutes, so what takes hours hangs, on any machine
+TESTS_FAILED = 1  # pytest's exit code if it ran to the end and some tests failed
 
 
-def pages() -> list[str]:
+def pages(toc: Path) -> list[str]:
     """The pages that the table of contents promises."""
-    toc = (ROOT / "_toc.yml").read_text()
-    return re.findall(r"(?:root|file):\s*(\S+)", toc)
+    return re.findall(r"(?:root|file):\s*(\S+)", toc.read_text())
 
 
 def runtimes(report: Path) -> str:
@@ -31,7 +37,8 @@ def runtimes(report: Path) -> str:
     lines = ["# Run times", "", "Measured when this site was built, each notebook once, two at a time, from an empty cache of",
              f"trained models, on {os.cpu_count()} CPU cores ({platform.system()}, {platform.machine()}, Python "
              f"{platform.python_version()}, torch {torch.__version__.split('+')[0]}). Two at a time share the cores, so each",
-             "takes longer than alone; the *Time* at the head of a chapter is for a notebook that runs alone.",
+             "takes longer than alone; the *Time* at the head of a chapter is for a notebook that runs alone. Another",
+             "machine may need half or twice as long, and one that is busy with other work more.",
              "", "| notebook | seconds |", "|---|--:|"]
     cases = sorted(ET.parse(report).iter("testcase"), key=lambda case: case.get("name", ""))
     for case in cases:
@@ -55,38 +62,131 @@ def address(folder: Path, url: str) -> None:
         page.write_text(page.read_text().replace("https://ADDRESS-OF-THE-REPOSITORY", url))
 
 
-def main() -> None:
-    shutil.rmtree(COPY, ignore_errors=True)
-    COPY.mkdir(parents=True)
-    shutil.copytree(ROOT / "book", COPY / "book", ignore=shutil.ignore_patterns(
+def copy_sources(root: Path, copy: Path) -> None:
+    """Copy the book's sources into a new folder, with the address of the clone filled in."""
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir(parents=True)
+    shutil.copytree(root / "book", copy / "book", ignore=shutil.ignore_patterns(
         "__pycache__", ".*", "a[0-9].ipynb"))  # the masters of the coursework hold solutions
     for name in ("_config.yml", "_toc.yml"):
-        shutil.copy2(ROOT / name, COPY)
+        shutil.copy2(root / name, copy)
     url = repository()
     if url:
-        with (COPY / "_config.yml").open("a") as config:
+        with (copy / "_config.yml").open("a") as config:
             config.write(f"repository: {{url: {url}, branch: main, path_to_book: ''}}\n"
                          "launch_buttons: {colab_url: https://colab.research.google.com}\n")
-        address(COPY / "book", url)
+        address(copy / "book", url)
     else:
         print("This clone has no GitHub remote: the pages get no Colab button (or set BOOK_REPOSITORY).")
-    threads = str(max(1, (os.cpu_count() or 2) // 2))  # two notebooks at once must not fight for the cores
-    run, report, cache = [sys.executable, "-m"], COPY / "report.xml", COPY / "cache"
-    subprocess.run([*run, "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(COPY), "-c", "/dev/null",
-                    "--nbmake", "--overwrite", "--nbmake-timeout=900", "-n", "2", f"--junitxml={report}",
-                    *map(str, sorted((COPY / "book").glob("*.ipynb")))],
-                   cwd=COPY, check=True, env={**os.environ, "WISEFT_CACHE": str(cache), "OMP_NUM_THREADS": threads})
-    shutil.rmtree(cache)
-    (COPY / "book" / "appendix" / "runtimes.md").write_text(runtimes(report))
-    built = COPY / "_build" / "html"
+
+
+def plain(text: str) -> str:
+    """A text without the escape codes of a terminal, as they are or as pytest's report writes them."""
+    return re.sub(r"(?:\x1b|#x1B)\[[0-9;]*m", "", text)
+
+
+def failures(report: Path) -> dict[str, str]:
+    """What pytest's report says of each test that failed, by the name of the test."""
+    found = {}
+    for case in ET.parse(report).iter("testcase"):
+        for what in (*case.iter("failure"), *case.iter("error")):
+            found[case.get("name", "")] = plain(what.text or what.get("message", ""))
+    return found
+
+
+def run_notebooks(notebooks: list[Path], report: Path, at_once: int, environment: Mapping[str, str]) -> dict[str, str]:
+    """Run notebooks in place, to the end or to the first cell that fails, and keep the outputs of both kinds.
+
+    Args:
+        notebooks: the files.
+        report: where pytest writes its report.
+        at_once: how many run side by side.
+        environment: of the kernels.
+
+    Returns:
+        For the name of each notebook that failed, what pytest says of it.
+
+    Raises:
+        subprocess.CalledProcessError: pytest itself failed.
+    """
+    folder = report.parent
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder),
+               "-c", os.devnull, "--nbmake", "--overwrite", f"--nbmake-timeout={CELL_LIMIT}", "-n", str(at_once),
+               f"--junitxml={report}", *map(str, notebooks)]
+    done = subprocess.run(command, cwd=folder, env=dict(environment))
+    if done.returncode not in (0, TESTS_FAILED):
+        raise subprocess.CalledProcessError(done.returncode, command)
+    return failures(report)
+
+
+def traceback_of(notebook: nbformat.NotebookNode) -> str | None:
+    """The traceback of the last cell that raised an error; None if no cell did, as when the kernel died."""
+    errors = [output for cell in notebook.cells for output in cell.get("outputs", []) if output.output_type == "error"]
+    return plain("\n".join(errors[-1].traceback)) if errors else None
+
+
+def show_failure(page: Path, reported: str) -> None:
+    """Put a notice with the traceback below the title of a page whose notebook failed.
+
+    Args:
+        page: the notebook.
+        reported: what to show if no cell of it holds a traceback.
+    """
+    notebook = nbformat.read(page, as_version=4)
+    text = (traceback_of(notebook) or plain(reported)).strip("\n")
+    fence = "`" * (1 + max([2, *map(len, re.findall("`+", text))]))
+    notice = ["`" + fence + "{error}", "This notebook failed when the book was built on this machine. The cells after "
+              "the one that failed did not run,", "so they show no results. The error:", "",
+              f"{fence}text", *text.splitlines(), fence, "`" + fence]
+    cell = nbformat.v4.new_markdown_cell("\n".join(notice), id="this-notebook-failed")
+    notebook.cells.insert(1, cell)
+    nbformat.write(notebook, page)
+
+
+def build_site(copy: Path, site: Path) -> int:
+    """Build the pages of a copy and put them into ``site``.
+
+    Returns:
+        Jupyter Book's exit code: not 0 if a page has a warning.
+
+    Raises:
+        SystemExit: a page of the table of contents was not built; ``site`` stays as it was.
+    """
+    built = copy / "_build" / "html"
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
-    subprocess.run([str(jupyter_book), "build", "-W", "-n", "--keep-going", str(COPY)], check=True)
-    missing = [page for page in pages() if not (built / f"{page}.html").exists()]
+    done = subprocess.run([str(jupyter_book), "build", "-W", "-n", "--keep-going", str(copy)])
+    missing = [page for page in pages(copy / "_toc.yml") if not (built / f"{page}.html").exists()]
     if missing:
         raise SystemExit(f"pages of the table of contents were not built: {', '.join(missing)}")
-    shutil.rmtree(SITE, ignore_errors=True)
-    shutil.copytree(built, SITE)
+    shutil.rmtree(site, ignore_errors=True)
+    shutil.copytree(built, site)
+    return done.returncode
+
+
+def build(root: Path, copy: Path, site: Path) -> list[str]:
+    """Run the notebooks of ``root``'s book on a copy and build its site.
+
+    Returns:
+        One line for each thing that failed, with its name; none if all is well.
+    """
+    copy_sources(root, copy)
+    notebooks, report, cache = sorted((copy / "book").glob("*.ipynb")), copy / "report.xml", copy / "cache"
+    threads = str(max(1, (os.cpu_count() or 2) // 2))  # two notebooks at once must not fight for the cores
+    failed = run_notebooks(notebooks, report, 2, {**os.environ, "WISEFT_CACHE": str(cache), "OMP_NUM_THREADS": threads})
+    shutil.rmtree(cache, ignore_errors=True)
+    for name, reported in failed.items():
+        show_failure(copy / "book" / name, reported)
+    (copy / "book" / "appendix" / "runtimes.md").write_text(runtimes(report))
+    code = build_site(copy, site)
+    return [*(f"{name} failed: its page shows the traceback" for name in failed),
+            *([f"jupyter-book ended with exit code {code}: see its warnings"] if code else [])]
+
+
+def main() -> None:
+    failed = build(ROOT, COPY, SITE)
     print(f"open {(SITE / 'index.html').relative_to(ROOT)}")
+    if failed:
+        raise SystemExit("\n".join(["The site is built, but not all is well:", *failed]))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
+import patience
 import torch
 from torch import nn
 
@@ -32,7 +33,7 @@ def exit_code(function, *arguments):
     """Run a function of this module in a child and return how it ended: 0, or minus the signal that killed it."""
     child = CONTEXT.Process(target=function, args=arguments)
     child.start()
-    child.join(300)
+    child.join(patience.SECONDS)
     return child.exitcode
 
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import patience
+
 from wiseft_lite import ledger, load_task
 from wiseft_lite.architectures import VisionShape
 from wiseft_lite.cost import flops, table
@@ -74,6 +76,6 @@ def test_the_slurm_script_runs_on_two_nodes_that_are_this_one(tmp_path, clip_fol
                    "SLURM_JOB_NODELIST": "a[1-2]", "SLURM_NNODES": "2", "SLURM_GPUS_ON_NODE": "1", "OMP_NUM_THREADS": "1",
                    "SLURM_JOB_ID": str(os.getpid())}
     for _ in range(2):  # the second time it is done already
-        run = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=600)
+        run = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=patience.SECONDS)
         assert run.returncode == 0, run.stderr[-2000:]
     assert (tmp_path / "results" / "l14" / "results.jsonl").exists()

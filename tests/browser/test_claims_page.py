@@ -1,7 +1,7 @@
 """Chapter 12 in a real browser: the table of claims and the figure of curves, by keyboard, in light and dark."""
 
 import pytest
-from test_site import PAGES, Axe, address, browser, tab  # noqa: F401  (fixtures)
+from test_site import PAGES, Axe, address, browser, opened, tab  # noqa: F401  (fixtures)
 
 NAME = "book/12_claims.html"
 pytestmark = pytest.mark.skipif(NAME not in PAGES, reason=f"no {NAME} in _build/html; run 'make book' first")
@@ -57,7 +57,7 @@ def test_the_axes_change_from_points_to_percent(page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_accessibility_has_no_serious_finding(browser, address, scheme, width):  # noqa: F811
-    page = browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 900})
+    page = opened(browser, color_scheme=scheme, viewport={"width": width, "height": 900})
     page.goto(f"{address}/{NAME}", wait_until="load")
     results = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
     serious = [f"{v['id']}: {v['nodes'][0]['target']}" for v in results.response["violations"]

@@ -6,6 +6,7 @@ import shutil
 import threading
 from pathlib import Path
 
+import patience
 import pytest
 
 pytest.importorskip("playwright", reason="browser tests need 'make test-site'")
@@ -37,18 +38,24 @@ def browser():
     with sync_playwright() as tools:
         installed = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
         try:
-            chromium = tools.chromium.launch(executable_path=installed, args=["--no-sandbox"])
+            chromium = tools.chromium.launch(executable_path=installed, args=["--no-sandbox"], timeout=patience.PAGE)
         except Exception as error:
             pytest.skip(f"no Chromium ({str(error).splitlines()[0]}); run 'python -m playwright install chromium'")
         yield chromium
         chromium.close()
 
 
+def opened(browser, **settings):
+    """A new page that waits as long as a busy machine needs."""
+    page = browser.new_page(**settings)
+    page.set_default_timeout(patience.PAGE)
+    return page
+
+
 @pytest.fixture
 def tab(browser, address):
     """A page that remembers what went wrong while it was open."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
+    page = opened(browser, viewport={"width": 1280, "height": 900})
     page.wrong, page.outside = [], []
     page.on("console", lambda message: page.wrong.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: page.wrong.append(str(error)))
@@ -56,7 +63,7 @@ def tab(browser, address):
     page.on("request", lambda ask: None if ask.url.startswith((address, "data:", "blob:"))
             else page.outside.append(ask.url))
     yield page
-    context.close()
+    page.close()
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -76,7 +83,7 @@ def test_every_page_opens_clean_and_fits(tab, address, name):
 def test_formulas_are_drawn_and_figures_have_alt_text(tab, address, name):
     tab.goto(f"{address}/{name}", wait_until="load")
     if tab.locator(".math").count():
-        tab.wait_for_selector("mjx-container svg", state="attached", timeout=20_000)  # it may stand in a fold
+        tab.wait_for_selector("mjx-container svg", state="attached")  # it may stand in a fold
         tab.wait_for_function("MathJax.startup.promise.then(() => true)")
         assert tab.locator(".math:not(:has(mjx-container))").count() == 0
     for alt in tab.eval_on_selector_all("article img", "images => images.map(i => i.alt)"):
@@ -112,7 +119,7 @@ def test_the_slider_moves_by_keyboard(tab, address):
 
 
 def test_the_slider_works_from_a_file(browser):
-    page = browser.new_page()
+    page = opened(browser)
     page.goto((SITE / "book" / "index.html").as_uri())
     assert page.locator("#alpha-demo output").inner_text().startswith("α = 0.5")
     page.close()
@@ -125,7 +132,7 @@ def test_the_slider_works_from_a_file(browser):
     ("Fisher", "15"), ("QuickGELU", "16"), ("ObjectNet", "17"), ("satellites", "18"), ("screws", "19")])
 def test_search_finds_a_word_of_each_chapter(tab, address, word, chapter):
     tab.goto(f"{address}/search.html?q={word}", wait_until="load")
-    tab.wait_for_selector("p.search-summary:has-text('finished')", timeout=10_000)  # it lists one page after the other
+    tab.wait_for_selector("p.search-summary:has-text('finished')")  # it lists one page after the other
     found = tab.eval_on_selector_all(".search li a", "links => links.map(a => a.getAttribute('href'))")
     assert any(f"book/{chapter}_" in link for link in found), found
 
@@ -133,10 +140,10 @@ def test_search_finds_a_word_of_each_chapter(tab, address, word, chapter):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", [p for p in PAGES if p in ("book/index.html", "book/06_interpolate.html")])
 def test_accessibility_has_no_serious_finding(browser, address, name, scheme):
-    page = browser.new_page(color_scheme=scheme)
+    page = opened(browser, color_scheme=scheme)
     page.goto(f"{address}/{name}", wait_until="load")
-    page.wait_for_selector(f"html[data-theme={scheme}]", timeout=10_000)
-    page.wait_for_timeout(500)  # colours fade from one theme into the other
+    page.wait_for_selector(f"html[data-theme={scheme}]")
+    page.wait_for_function("!document.getAnimations().some(a => a instanceof CSSTransition)")  # colours fade into a theme
     results = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
     serious = [f"{v['id']}: {v['nodes'][0]['target']}" for v in results.response["violations"]
                if v["impact"] in ("serious", "critical")]

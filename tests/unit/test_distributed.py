@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 import pandas as pd
+import patience
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -34,7 +35,7 @@ def launch(launcher, *program, processes=2):
 
 def ended(process):
     try:
-        out, err = process.communicate(timeout=600)
+        out, err = process.communicate(timeout=patience.SECONDS)
     except subprocess.TimeoutExpired:
         process.terminate()  # the launcher then ends its processes
         raise

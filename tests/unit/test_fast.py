@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import patience
 import pytest
 import torch
 from conftest import make_split
@@ -209,7 +210,7 @@ def test_two_processes_encode_once(tmp_path):
     log = tmp_path / "log"
     command = [sys.executable, "-c", TWO, str(log)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=120)[0] for process in both]
+    said = [process.communicate(timeout=patience.SECONDS)[0] for process in both]
     assert said[0] == said[1] != "" and log.read_text() == "ran\n"
 
 

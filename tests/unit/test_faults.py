@@ -13,6 +13,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import patience
 import peers
 import pytest
 import torch
@@ -447,7 +448,7 @@ def test_a_run_killed_from_outside_again_and_again_ends_with_the_same_bits(unint
         begins = victims.CONTEXT.Event()
         child = victims.CONTEXT.Process(target=victims.killed_run, args=(tmp_path, -1, begins))
         child.start()
-        assert begins.wait(300)
+        assert begins.wait(patience.SECONDS)
         time.sleep(rng.uniform(0.0, 0.2))
         child.kill()
         child.join()
@@ -465,7 +466,7 @@ def test_two_processes_on_one_cache_train_once_and_agree(checkpoint, task, seed,
     children = [victims.CONTEXT.Process(target=victims.train_when_both_are_ready, args=arguments) for _ in range(2)]
     for child in children:
         child.start()
-    bits, said = zip(*[result.get(timeout=300) for _ in children])
+    bits, said = zip(*[result.get(timeout=patience.SECONDS) for _ in children])
     for child in children:
         child.join()
     assert len(set(bits)) == 1 and "".join(said).count("Training (finetune") == 1

@@ -69,11 +69,11 @@ def test_only_encoders_knows_open_clip_and_only_figures_matplotlib():
 
 
 def test_import_is_light():
-    code = ("import sys, time; t = time.perf_counter(); import wiseft_lite; "
-            "t = time.perf_counter() - t; "
-            "print(t < 1, [m for m in ('open_clip', 'torchvision', 'matplotlib', 'torch') if m in sys.modules])")
+    """By what it loads: what is slow on one machine is quick on another, but heavy packages are heavy on all."""
+    code = ("import sys; before = set(sys.modules); import wiseft_lite; "
+            "print({name.partition('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names))")
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert out.stdout.strip() == "True []"
+    assert out.stdout.strip() == "{'wiseft_lite'}"
 
 
 def test_every_public_name_can_be_had():
