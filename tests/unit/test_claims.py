@@ -199,11 +199,11 @@ def test_a_margin_below_what_the_seeds_could_see_cannot_be_tested():
     assert judge(from_values([noisy]))[0].verdict == UNDECIDED  # a bound at 0 allows no difference: no margin
 
 
-def test_the_table_says_what_was_measured_on_how_much(four, monkeypatch):
+def test_the_table_says_what_was_measured_on_how_much(four):
     found = judge(four)
     clear = found[0].pieces[0]
     assert measured(clear) == \
-        "clear: +2.8 points [+2.0, +3.6], p\u00a0=\u00a08e-4, 5\u00a0seeds, n\u00a0=\u00a0100"
+        "clear: +2.8 points [+2.0, +3.6], p\u00a0=\u00a09e-4, 5\u00a0seeds, n\u00a0=\u00a0100"
     html = claims_table(found)
     assert html.count("<tr data-verdict=") == 4 and 'data-verdict="does not hold here"' in html
     assert "One &lt;b&gt; &amp; one" in html and "<b>" not in html
