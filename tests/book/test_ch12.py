@@ -284,7 +284,7 @@ def test_the_table_says_for_each_claim_what_it_rests_on(judged):
         assert judgement.verdict in row and (judgement.p_holds is None or f"before correction: {judgement.before}" in row)
         if judgement.p_holds is not None:
             assert re.search(r"n\xa0=\xa0[\d,]+", row) and re.search(r"\[[−+\d].*?\], p\xa0=", row)
-            assert re.search(r'data-label="Could see">[\da]', row), judgement.claim.number
+            assert re.search(r'data-label="Could have seen">[\da]', row), judgement.claim.number
 
 
 def test_the_list_of_changes_is_on_the_page():

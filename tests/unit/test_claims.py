@@ -210,7 +210,7 @@ def test_the_table_says_what_was_measured_on_how_much(four):
     assert 'href="06_interpolate.html"' in html and "photographs" in html
     assert "all 4" in html and f"{HOLDS} 1" in html
     assert "<details" not in html and html.count("<ul>") == 3
-    for label in ("Paper", "Rule", "Here", "Could see"):
+    for label in ("Paper", "Rule", "Here", "Could have seen"):
         assert html.count(f'data-label="{label}"') == 4, label
     assert html.count("before correction: ") == 3 and "above 0, each of 2" in html and "of 2026-11-2" in html
     clear, doubtful, negative = four[0].evidence[0], *four[2].evidence[:2]

@@ -89,7 +89,9 @@ def rule(judgement: Judgement) -> str:
     for alike in forms.values():
         widest = max(alike, key=lambda piece: max(abs(side.limit) for side in piece.sides))
         text = " and ".join(_limit(side) for side in widest.sides)
-        texts.append(f"{text}, each of {len(alike)}" if len(alike) > 1 else text)
+        fits = getattr(widest.measured, "fits", ())
+        texts.append(text + (f", each of {len(alike)}" if len(alike) > 1 else "")
+                     + (f", under each of {len(fits)} baselines" if fits else ""))
     return "; ".join(texts)
 
 
@@ -139,7 +141,7 @@ def _row(judgement: Judgement) -> str:
             f'<td data-label="Rule">{escape(rule(judgement))}'
             f'<span class="small">of {rule_date(claim.number)}</span></td>'
             f'<td data-label="Here">{_here(judgement)}</td>'
-            f'<td data-label="Could see">{_could_see(judgement)}</td>'
+            f'<td data-label="Could have seen">{_could_see(judgement)}</td>'
             f'<td class="verdict">{_verdict(judgement)}</td></tr>')
 
 
@@ -180,7 +182,7 @@ def _change(change: Change) -> str:
 def changes_table() -> str:
     """Return every change of a rule as a table in HTML, with date and reason."""
     heads = "".join(f'<th scope="col">{head}</th>' for head in ("Claims", "The rule was", "It is", "Reason"))
-    return (f'<div class="wf-page" id="changes-{next(_numbers)}">{_style()}<table><thead><tr>{heads}</tr></thead>'
+    return (f'<div class="wf-page changes" id="changes-{next(_numbers)}">{_style()}<table><thead><tr>{heads}</tr></thead>'
             f'<tbody>{"".join(map(_change, changes()))}</tbody></table></div>')
 
 
