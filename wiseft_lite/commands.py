@@ -302,8 +302,13 @@ def ledger(args: argparse.Namespace) -> None:
     from wiseft_lite import ledger as book
 
     for key in args.keys if args.run_again else ():
+        from wiseft_lite.claims import CLAIMS, history
+
+        experiment = key.partition(".")[0]
+        rules = history.in_force(CLAIMS, experiment)  # before the run: what its numbers will be judged by
         record = experiments.run(key, range(args.seeds))
         book.write(record)
+        history.stamp(experiment, rules)
         print(f"{key}: {len(record.numbers)} numbers measured and written to {book.LEDGER}")
     entries = book.read()
     for key in args.keys:

@@ -1,4 +1,8 @@
-"""Effective robustness: accuracy under shift beyond what reference accuracy promises."""
+"""Effective robustness: accuracy under shift beyond what a baseline predicts from the accuracy on the reference.
+
+Which models carry the baseline is a choice, and the answer can hang on it: families of models lie on lines with
+different slopes. Fit each family by itself, report the range, and say how far each line had to be extrapolated.
+"""
 
 from __future__ import annotations
 
@@ -99,6 +103,12 @@ def fit_baseline(reference: Sequence[float], shift: Sequence[float]) -> Baseline
     return Baseline(float(line.slope), float(line.intercept), scatter)
 
 
+def _scatter(baseline: Baseline) -> Scatter:
+    if baseline.scatter is None:
+        raise UserError("this baseline has no interval; fit it with fit_baseline to at least three models")
+    return baseline.scatter
+
+
 def promise_interval(reference: float, baseline: Baseline, level: float = 0.95) -> tuple[float, float]:
     """Return the interval of what the baseline promises at a reference accuracy, as shares.
 
@@ -123,9 +133,7 @@ def promise_interval(reference: float, baseline: Baseline, level: float = 0.95) 
     """
     from scipy.stats import t
 
-    scatter = baseline.scatter
-    if scatter is None:
-        raise UserError("this baseline has no interval; fit it with fit_baseline to at least three models")
+    scatter = _scatter(baseline)
     x = logit(reference)
     error = scatter.noise * math.sqrt(1 / scatter.n + (x - scatter.centre) ** 2 / scatter.spread)
     middle, half = baseline.slope * x + baseline.intercept, float(t.ppf((1 + level) / 2, scatter.n - 2)) * error
@@ -144,17 +152,19 @@ def effective_robustness(reference: float, shift: float, baseline: Baseline) -> 
     return shift - baseline(reference)
 
 
-def robustness_interval(reference: float, shift: Accuracy, baseline: Baseline) -> tuple[float, float]:
-    """Return the 95 % interval of effective robustness, from those of the shift accuracy and of the promise.
+def robustness_interval(reference: float, shift: Accuracy, baseline: Baseline,
+                        level: float = 0.95) -> tuple[float, float]:
+    """Return the interval of effective robustness, from those of the shift accuracy and of the promise.
 
     With the shift accuracy ``s`` in ``[s-, s+]`` and the promise ``b`` in ``[b-, b+]``: ``rho -
     sqrt((s - s-)^2 + (b+ - b)^2)`` to ``rho + sqrt((s+ - s)^2 + (b - b-)^2)``. The two errors are taken as
     independent, and the reference accuracy as known.
 
     Args:
-        reference: an accuracy as a share.
-        shift: with its Clopper-Pearson interval, as ``metrics.accuracy`` gives it.
+        reference: an accuracy as a fraction.
+        shift: with its interval at the same level, such as Clopper-Pearson's from ``metrics.accuracy``.
         baseline: fitted to at least three models.
+        level: of the interval of the promise.
 
     Raises:
         UserError: as ``promise_interval``.
@@ -166,7 +176,57 @@ def robustness_interval(reference: float, shift: Accuracy, baseline: Baseline) -
         >>> [round(x, 2) for x in robustness_interval(0.5, Accuracy(0.6, 100, 0.5, 0.7), line)]
         [0.19, 0.46]
     """
-    promised, (low, high) = baseline(reference), promise_interval(reference, baseline)
+    promised, (low, high) = baseline(reference), promise_interval(reference, baseline, level)
     rho = effective_robustness(reference, shift.accuracy, baseline)
     return (rho - math.hypot(shift.accuracy - shift.low, high - promised),
             rho + math.hypot(shift.high - shift.accuracy, promised - low))
+
+
+def rise_interval(first: float, second: float, baseline: Baseline, level: float = 0.95) -> tuple[float, float]:
+    """Return the interval of how much more the baseline promises at one reference accuracy than at another.
+
+    Of ``beta(second) - beta(first)``, by the delta method: the line is known by its height at the centre and by its
+    slope, whose errors are independent.
+
+    Args:
+        first: reference accuracy of the model to start from, as a fraction.
+        second: reference accuracy of the model to compare with it.
+        baseline: fitted to at least three models.
+        level: of the interval.
+
+    Raises:
+        UserError: as ``promise_interval``.
+
+    Example:
+        >>> line = fit_baseline([0.2, 0.4, 0.6, 0.8], [0.1, 0.2, 0.4, 0.5])
+        >>> [round(x, 2) for x in rise_interval(0.5, 0.6, line)]
+        [0.03, 0.13]
+    """
+    from scipy.stats import t
+
+    scatter = _scatter(baseline)
+    steep = [baseline(x) * (1 - baseline(x)) for x in (first, second)]  # derivative of the promise by the line's height
+    by_height = steep[1] - steep[0]
+    by_slope = steep[1] * (logit(second) - scatter.centre) - steep[0] * (logit(first) - scatter.centre)
+    error = scatter.noise * math.sqrt(by_height**2 / scatter.n + by_slope**2 / scatter.spread)
+    rise, half = baseline(second) - baseline(first), float(t.ppf((1 + level) / 2, scatter.n - 2)) * error
+    return rise - half, rise + half
+
+
+def mean_accuracy(parts: Sequence[Accuracy]) -> Accuracy:
+    """Return the plain mean of independent accuracies, with the interval that theirs make together.
+
+    With ``k`` accuracies ``p_i`` in ``[p_i-, p_i+]``: ``mean - sqrt(sum (p_i - p_i-)^2) / k`` to ``mean +
+    sqrt(sum (p_i+ - p_i)^2) / k``.
+
+    Source: Zou and Donner 2008.
+
+    Example:
+        >>> both = mean_accuracy([Accuracy(0.4, 100, 0.3, 0.5), Accuracy(0.6, 50, 0.4, 0.8)])
+        >>> both.n, round(both.accuracy, 2), round(both.low, 2), round(both.high, 2)
+        (150, 0.5, 0.39, 0.61)
+    """
+    mean = math.fsum(p.accuracy for p in parts) / len(parts)
+    below = math.hypot(*(p.accuracy - p.low for p in parts)) / len(parts)
+    above = math.hypot(*(p.high - p.accuracy for p in parts)) / len(parts)
+    return Accuracy(mean, sum(p.n for p in parts), mean - below, mean + above)

@@ -14,16 +14,37 @@ def page(tab, address):  # noqa: F811
 
 
 def test_the_buttons_show_one_verdict_at_a_time(page):
-    rows, buttons = page.locator(".wf-page tbody tr"), page.locator(".wf-page fieldset").first.locator("input")
+    rows, buttons = page.locator(".wf-page:not(.changes) tbody tr"), page.locator(".wf-page fieldset").first.locator("input")
     assert rows.count() >= 30
     seen = 0
     for k in range(1, buttons.count()):
         buttons.nth(k).check()
-        shown = page.locator(".wf-page tbody tr:visible")
+        shown = page.locator(".wf-page:not(.changes) tbody tr:visible")
         assert {row.get_attribute("data-verdict") for row in shown.all()} <= {buttons.nth(k).get_attribute("value")}
         seen += shown.count()
     buttons.first.check()
-    assert seen == rows.count() == page.locator(".wf-page tbody tr:visible").count()
+    assert seen == rows.count() == page.locator(".wf-page:not(.changes) tbody tr:visible").count()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_every_column_of_a_claim_can_be_read_at_any_width(browser, address, width):  # noqa: F811
+    """On a phone the rows are cards that name their columns, and nothing is wider than the screen."""
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(f"{address}/{NAME}", wait_until="load")
+    row = page.locator(".wf-page:not(.changes) tbody tr").first
+    labels = row.locator("td[data-label]")
+    assert [cell.get_attribute("data-label") for cell in labels.all()] == ["Paper", "Rule", "Here", "Could have seen"]
+    assert all(cell.is_visible() for cell in labels.all()) and row.locator("td.verdict").is_visible()
+    named = labels.first.evaluate("cell => getComputedStyle(cell, '::before').content")
+    assert ("Paper" in named) == (width == 390)
+    wide = page.locator(".wf-page table").evaluate_all("tables => tables.map(t => t.scrollWidth - t.clientWidth)")
+    assert len(wide) == 2 and max(wide) <= 1
+    page.close()
+
+
+def test_the_changes_of_rules_are_listed_below_the_verdicts(page):
+    rows = page.locator(".wf-page.changes tbody tr")
+    assert rows.count() >= 15 and all(row.locator("td").count() == 3 for row in rows.all())
 
 
 def test_the_links_lead_to_the_chapters(page):

@@ -12,9 +12,11 @@ import pandas as pd
 
 from wiseft_lite import ledger, paper
 from wiseft_lite.claims.derived import SHIFTS, curves
-from wiseft_lite.claims.rules import FAILS, HOLDS, SCALE, UNDECIDED, VERDICTS, Claim, Evidence, interval
+from wiseft_lite.claims.history import Change, changes, rule_date
+from wiseft_lite.claims.rules import (
+    CANNOT, FAILS, HOLDS, LEVEL, POWER, SCALE, UNDECIDED, VERDICTS, Judgement, Piece, Side)
 
-MARKS = {HOLDS: "✓", FAILS: "✗", UNDECIDED: "?", SCALE: "–"}
+MARKS = {HOLDS: "✓", FAILS: "✗", UNDECIDED: "?", CANNOT: "○", SCALE: "–"}
 WORDS = {HOLDS: "holds for", FAILS: "not for", UNDECIDED: "undecided for"}  # of the pieces of one claim
 _numbers = count()  # of the pieces on one page
 
@@ -34,66 +36,154 @@ def signed(value: float, unit: str) -> str:
     return ("−" if value < 0 else "+" if unit == "points" else "") + size
 
 
-def measured(piece: Evidence) -> str:
-    """One piece of evidence as a line of text: mean, interval, seeds, images."""
-    found = piece.measured()
-    mean = sum(found.values) / len(found.values)
-    text = f"{piece.what}: {signed(mean, found.unit)}"
-    unit = {"percent": " %", "points": " points"}.get(found.unit, "")
-    if len(found.values) > 1:
-        low, high = interval(found.values)
-        text += f"{unit} [{signed(low, found.unit)}, {signed(high, found.unit)}], {len(found.values)}\u00a0seeds"
-    else:
-        text += unit
+def _with_unit(text: str, unit: str) -> str:
+    return text + {"percent": " %", "points": " points", "logits": " logits"}.get(unit, "")
+
+
+def measured(piece: Piece) -> str:
+    """One piece of evidence as a line of text: estimate, interval, p-value, seeds, images.
+
+    Where several fits are open the smallest and the largest estimate are given, and the interval spans theirs.
+    """
+    found = piece.measured
+    first, last = found.estimates
+    text = signed(first, found.unit)
+    if signed(last, found.unit) != text:
+        text += f" to {signed(last, found.unit)}"
+    text = f"{piece.evidence.what}: {_with_unit(text, found.unit)}"
+    if not piece.evidence.exact:
+        low, high = found.interval()
+        text += (f" [{signed(low, found.unit)}, {signed(high, found.unit)}], p\u00a0=\u00a0{_p(piece.p_holds)}, "
+                 f"{found.seeds}\u00a0seeds")
     return text + (f", n\u00a0=\u00a0{found.n:,}" if found.n else "")
+
+
+def _p(value: float) -> str:
+    if value >= 0.001:
+        return f"{value:.2f}" if value >= 0.095 else f"{value:.3f}"
+    return f"{value:.0e}".replace("e-0", "e-") if value else "0"
+
+
+def _limit(side: Side) -> str:
+    words = "above" if side.above else "below"
+    if side.gain is None:
+        return f"{words} {signed(side.bound, side.found.unit).lstrip('+') if side.bound else 0}"
+    return f"{words} {'−' if side.bound < 0 else ''}⅓ of the gain, {signed(side.limit, side.found.unit)}"
+
+
+def rule(judgement: Judgement) -> str:
+    """The rule of a claim in words: where each of its numbers must lie, and for how many.
+
+    Where the bound is a fraction of a gain that differs from piece to piece, the widest is given.
+    """
+    pieces = judgement.pieces
+    if not pieces:
+        return "none: nothing here can test it"
+    if all(piece.evidence.exact for piece in pieces):
+        return f"{_limit(pieces[0].sides[0])} for {'all ' if len(pieces) > 1 else ''}{len(pieces)}, exact"
+    forms = {}
+    for piece in pieces:
+        key = tuple((side.bound, side.above, side.gain is None) for side in piece.sides)
+        forms.setdefault(key, []).append(piece)
+    texts = []
+    for alike in forms.values():
+        widest = max(alike, key=lambda piece: max(abs(side.limit) for side in piece.sides))
+        text = " and ".join(_limit(side) for side in widest.sides)
+        fits = getattr(widest.measured, "fits", ())
+        texts.append(text + (f", each of {len(alike)}" if len(alike) > 1 else "")
+                     + (f", under each of {len(fits)} baselines" if fits else ""))
+    return "; ".join(texts)
 
 
 def _style() -> str:
     return f"<style>{Path(__file__).with_name('page.css').read_text()}</style>"
 
 
-def _here(claim: Claim) -> str:
+def _here(judgement: Judgement) -> str:
     """What was measured; many pieces are counted, and unfold."""
-    pieces = [f"{MARKS[piece.verdict()]} {escape(measured(piece))}" for piece in claim.evidence]
+    pieces = [f"{MARKS[piece.verdict]} {escape(measured(piece))}" for piece in judgement.pieces]
     if len(pieces) < 2:
-        return pieces[0][2:] if pieces else escape(claim.needs)
+        return pieces[0][2:] if pieces else escape(judgement.claim.needs)
     many = "<ul>" + "".join(f"<li>{piece}</li>" for piece in pieces) + "</ul>"
     if len(pieces) <= 3:
         return many
-    found = [piece.verdict() for piece in claim.evidence]
+    found = [piece.verdict for piece in judgement.pieces]
     counts = ", ".join(f"{word} {found.count(v)}" for v, word in WORDS.items() if v in found)
     return f"<details><summary>{counts} of {len(pieces)}</summary>{many}</details>"
 
 
-def _row(claim: Claim) -> str:
-    verdict = claim.verdict()
+def _could_see(judgement: Judgement) -> str:
+    if judgement.sees is None:
+        return "–" if not judgement.pieces else "exact"
+    if not judgement.sees:
+        return "any: the seeds agree"
+    unit = judgement.pieces[0].measured.unit
+    return _with_unit(signed(judgement.sees, unit).lstrip("+"), unit)
+
+
+def _verdict(judgement: Judgement) -> str:
+    """After the correction over all claims; before it, and both p-values, in small."""
+    text = f"{MARKS[judgement.verdict]} {judgement.verdict}"
+    if judgement.p_holds is None:
+        return text
+    return (f'{text}<span class="small">before correction: {judgement.before}; p {_p(judgement.p_holds)} for it, '
+            f"{_p(judgement.p_fails)} against it</span>")
+
+
+def _row(judgement: Judgement) -> str:
+    claim = judgement.claim
     place = escape(claim.place)
     if claim.chapter:
         number = int(claim.chapter[:2])
         place += f' · <a href="{claim.chapter}.html">chapter {number}</a>'
-    return (f'<tr data-verdict="{verdict}"><th scope="row">{claim.number}. {escape(claim.says)}'
+    return (f'<tr data-verdict="{judgement.verdict}"><th scope="row">{claim.number}. {escape(claim.says)}'
             f'<span class="small">{place}</span></th><td data-label="Paper">{escape(claim.paper)}</td>'
-            f'<td data-label="Here">{_here(claim)}</td><td class="verdict">{MARKS[verdict]} {verdict}</td></tr>')
+            f'<td data-label="Rule">{escape(rule(judgement))}'
+            f'<span class="small">of {rule_date(claim.number)}</span></td>'
+            f'<td data-label="Here">{_here(judgement)}</td>'
+            f'<td data-label="Could have seen">{_could_see(judgement)}</td>'
+            f'<td class="verdict">{_verdict(judgement)}</td></tr>')
 
 
-def claims_table(claims: Sequence[Claim]) -> str:
-    """Return the claims as a table in HTML with buttons that show the rows of one verdict only."""
+def claims_table(judgements: Sequence[Judgement]) -> str:
+    """Return the judged claims as a table in HTML with buttons that show the rows of one verdict only."""
     mark = f"claims-{next(_numbers)}"
-    verdicts = [claim.verdict() for claim in claims]
+    verdicts = [judgement.verdict for judgement in judgements]
     radios = "".join(
         f'<label><input type="radio" name="{mark}-show" value="{value}"{" checked" if not value else ""}> '
         f"{label}</label>"
-        for value, label in [("", f"all {len(claims)}"), *((v, f"{v} {verdicts.count(v)}") for v in VERDICTS)])
+        for value, label in [("", f"all {len(verdicts)}"), *((v, f"{v} {verdicts.count(v)}") for v in VERDICTS)])
     # In a notebook the chapters beside this one are .ipynb files, on the site they are pages.
     script = """root.addEventListener("change", (event) => root.querySelectorAll("tbody tr").forEach(
   (row) => { row.hidden = event.target.value !== "" && row.dataset.verdict !== event.target.value; }));
 if (!/\\.html$/.test(location.pathname)) root.querySelectorAll("a").forEach(
   (link) => link.setAttribute("href", link.getAttribute("href").replace(/\\.html$/, ".ipynb")));"""
+    heads = ("Claim", "The paper", "Rule, and its date", "Here", "Could have seen", "Verdict")
+    columns = "".join(f'<col class="{name}">' for name in ("says", "paper", "rule", "here", "sees", "last"))
     return (f'<div class="wf-page" id="{mark}">{_style()}<fieldset><legend>Show</legend>{radios}</fieldset>'
-            '<table><colgroup><col class="says"><col><col><col class="last"></colgroup>'
-            '<thead><tr><th scope="col">Claim</th><th scope="col">The paper</th><th scope="col">Here</th>'
-            f'<th scope="col">Verdict</th></tr></thead><tbody>{"".join(map(_row, claims))}</tbody></table>'
-            f"{_script(mark, script)}</div>")
+            f"<p>Intervals are {1 - 2 * LEVEL:.0%} intervals: each end is the limit of a one-sided test at {LEVEL:.0%}. "
+            "A rule on a gain allows a third of what averaging gains over choosing one of the two models at random. "
+            f"<i>Could have seen</i>: how far from its bound a number must truly lie to be seen in {POWER:.0%} of "
+            f"experiments, in one test at {LEVEL:.0%}, before correction; the largest of a claim's numbers.</p>"
+            f"<table><colgroup>{columns}</colgroup><thead><tr>"
+            f'{"".join(f"""<th scope="col">{head}</th>""" for head in heads)}</tr></thead>'
+            f'<tbody>{"".join(map(_row, judgements))}</tbody></table>{_script(mark, script)}</div>')
+
+
+def _change(change: Change) -> str:
+    numbers = ", ".join(map(str, change.claims)) or "all"
+    known = "numbers known" if change.numbers_known else "before its numbers"
+    commit = f" · {change.commit}" if change.commit else ""
+    return (f'<tr><th scope="row">{numbers}<span class="small">{change.date}{commit} · {known}</span></th>'
+            f'<td data-label="Was">{escape(change.was)}</td><td data-label="Is">{escape(change.now)}</td>'
+            f'<td data-label="Reason">{escape(change.reason)}</td></tr>')
+
+
+def changes_table() -> str:
+    """Return every change of a rule as a table in HTML, with date and reason."""
+    heads = "".join(f'<th scope="col">{head}</th>' for head in ("Claims", "The rule was", "It is", "Reason"))
+    return (f'<div class="wf-page changes" id="changes-{next(_numbers)}">{_style()}<table><thead><tr>{heads}</tr></thead>'
+            f'<tbody>{"".join(map(_change, changes()))}</tbody></table></div>')
 
 
 def _script(mark: str, code: str) -> str:
@@ -101,10 +191,12 @@ def _script(mark: str, code: str) -> str:
     return f"<script>(function () {{ {start}\n{code}\n}})();</script>"
 
 
-def verdicts(claims: Sequence[Claim]) -> pd.DataFrame:
-    """Return a row for each claim: number, what it says, its verdict, its p-value, its chapter."""
-    rows = [(c.number, c.says, c.verdict(), c.p_value(), c.chapter) for c in claims]
-    return pd.DataFrame(rows, columns=["number", "says", "verdict", "p", "chapter"]).set_index("number")
+def verdicts(judgements: Sequence[Judgement]) -> pd.DataFrame:
+    """Return a row for each claim: what it says, its verdict before and after correction, p-values, chapter."""
+    rows = [(j.claim.number, j.claim.says, j.before, j.verdict, j.p_holds, j.p_fails, j.claim.chapter)
+            for j in judgements]
+    columns = ["number", "says", "before", "verdict", "p", "p_against", "chapter"]
+    return pd.DataFrame(rows, columns=columns).set_index("number")
 
 
 def curve_data() -> dict:

@@ -55,19 +55,19 @@ seeds = Exercise(
     "12.2",
     claims=[
         ("that is where single runs fall; the interval for their mean is narrower by the root of their number.",
-         lambda f: not _is(f, _spread(_FIVE, 1.96, root=False)) and not _is(f, _spread(_FIVE, 2.776, root=False))),
-        ("1.96 is for many runs; with five the spread itself is a guess, and t has 4 degrees of freedom.",
-         lambda f: not _is(f, _spread(_FIVE, 1.96))),
+         lambda f: not _is(f, _spread(_FIVE, 1.645, root=False)) and not _is(f, _spread(_FIVE, 2.132, root=False))),
+        ("1.645 is for many runs; with five the spread itself is a guess, and t has 4 degrees of freedom.",
+         lambda f: not _is(f, _spread(_FIVE, 1.645))),
         ("the mean was fitted to the same five values: divide the squares by 4, as statistics.stdev does.",
-         lambda f: not _is(f, _spread(_FIVE, 2.776, ddof=0))),
-        ("mean plus and minus 2.776 * stdev / sqrt(5): for this example from 2.02 to 3.98.",
+         lambda f: not _is(f, _spread(_FIVE, 2.132, ddof=0))),
+        ("mean plus and minus 2.132 * stdev / sqrt(5): for this example from 2.25 to 3.75.",
          lambda f: _is(f, interval(_FIVE))),
     ],
     solution=interval,
-    wrong=[(lambda v: _spread(v, 1.96, root=False), "where single runs fall"),
-           (lambda v: _spread(v, 1.96), "1.96 is for many runs"),
-           (lambda v: _spread(v, 2.776, ddof=0), "divide the squares by 4"),
-           (lambda v: (min(v), max(v)), "2.776 * stdev / sqrt(5)")],
+    wrong=[(lambda v: _spread(v, 1.645, root=False), "where single runs fall"),
+           (lambda v: _spread(v, 1.645), "1.645 is for many runs"),
+           (lambda v: _spread(v, 2.132, ddof=0), "divide the squares by 4"),
+           (lambda v: (min(v), max(v)), "2.132 * stdev / sqrt(5)")],
 )
 
 # Of 400 images 60 are won by the second model and 40 lost: a gain of 5 points.
@@ -104,15 +104,15 @@ images = Exercise(
 chance = Exercise(
     "12.4",
     claims=[
-        ("an interval of 95 % misses the truth in 5 % of cases, but only half of the misses lie on the claim's side.",
-         lambda n: n != 2),
+        ("an interval of 90 % misses the truth in 10 % of cases, but only half of the misses lie on the claim's side.",
+         lambda n: n != 4),
         ("that many intervals will hold the 0, as they should; the question is about those that miss it above.",
-         lambda n: n not in (38, 39)),
-        ("five in a hundred is rare, and forty tries are many: chance gets its share.", lambda n: n != 0),
-        ("2.5 % of 40.", lambda n: n == 1),
+         lambda n: n not in (36, 38)),
+        ("five in a hundred is rare, but forty tries are many: some succeed by chance.", lambda n: n != 0),
+        ("5 % of 40.", lambda n: n == 2),
     ],
-    solution=1,
-    wrong=[(2, "only half of the misses"), (38, "as they should"), (0, "chance gets its share"), (20, "2.5 % of 40")],
+    solution=2,
+    wrong=[(4, "only half of the misses"), (36, "as they should"), (0, "succeed by chance"), (20, "5 % of 40")],
 )
 
 no_effect = choice("12.5", "D", {
