@@ -225,6 +225,7 @@ def train(args: argparse.Namespace) -> None:
 def import_file(args: argparse.Namespace) -> None:
     """A file with a head becomes a checkpoint, a whole CLIP a folder in open_clip's layout."""
     from wiseft_lite import checkpoints, interchange
+    from wiseft_lite.textfiles import read_lines
 
     how = {"architecture": args.architecture, "image_size": args.image_size, "prefix": args.prefix, "sha256": args.sha256}
     if args.classes is not None and args.text_encoder is not None:
@@ -233,8 +234,6 @@ def import_file(args: argparse.Namespace) -> None:
         interchange.import_clip(args.file, args.out, **how, text_encoder=args.text_encoder, overwrite=args.overwrite)
         print(f"written: {args.out}; use it with --model local-dir:{args.out}")
         return
-    from wiseft_lite.textfiles import read_lines
-
     names = read_lines(args.classes, "--classes a text file, one class name per line")
     classifier = interchange.import_checkpoint(args.file, names, **how)
     checkpoints.save(classifier, args.out, overwrite=args.overwrite)
