@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from wiseft_lite import Split, load_task, sweep, zero_shot_classifier
+from wiseft_lite import Split, Task, UserError, load_task, sweep, zero_shot_classifier
 from wiseft_lite.architectures import imagenet_classes
 from wiseft_lite.tasks.standins import PUBLISHED
 from wiseft_lite.zeroshot import prompt
@@ -329,3 +329,17 @@ def test_results_say_how_many_classes_a_prediction_can_take(root, clip):
     table = sweep(*[zero_shot_classifier(clip, small)] * 2, splits, [0])
     assert dict(zip(table.split, table.classes)) == {
         "test": 1000, "v2": 1000, "r": 200, "a": 200, "sketch": 1000, "objectnet": 113}
+
+
+def test_only_a_shift_may_hold_images_for_which_no_class_is_right():
+    good, lost = (Split(name, [None], torch.tensor([label])) for name, label in (("good", 1), ("lost", -1)))
+    task = Task("one", ("a", "b"), ("{}",), good, good, good, {"lost": lost})
+    assert task.shifts["lost"].score(lost.predicted(torch.eye(2)[:1])).accuracy == 0
+    for part in ("train", "val", "test"):
+        with pytest.raises(UserError, match="split 'lost': label -1"):
+            Task("one", ("a", "b"), ("{}",), **{"train": good, "val": good, "test": good, part: lost}, shifts={})
+
+
+def test_a_subset_of_no_classes_is_refused():
+    with pytest.raises(UserError, match="split 'none'"):
+        Split("none", [None], torch.tensor([0]), classes=())

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -29,6 +30,22 @@ def test_zeroshot_finetune_sweep_plot(shapes, clip_folder, tmp_path, capsys):
     assert "*" in capsys.readouterr().out
     assert main(["plot", str(out), "--out", str(tmp_path / "f.svg")]) == 0
     assert (tmp_path / "f.svg").read_text().lstrip().startswith("<?xml")
+
+
+def test_results_record_what_predictions_are_restricted_to(monkeypatch, task, clip_folder, tmp_path, capsys):
+    two = replace(task.shifts["two"], classes=(0, 2))
+    monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda name, data=None: replace(task, shifts={"two": two}))
+    folder, wanted = str(tmp_path / "zs"), {"test": 3, "two": 2}
+    assert main(["zeroshot", "--model", f"local-dir:{clip_folder}", "--out", folder]) == 0
+    assert main(["evaluate", folder, "--out", str(tmp_path / "evaluate.jsonl")]) == 0
+    rows = [json.loads(line) for line in (tmp_path / "evaluate.jsonl").read_text().splitlines()]
+    assert {row["split"]: row["classes"] for row in rows} == wanted
+    out = tmp_path / "sweep.jsonl"
+    assert main(["sweep", folder, folder, "--out", str(out), "--alphas", "0,1"]) == 0
+    assert dict(read_results(out).groupby("split")["classes"].first()) == wanted
+    old = [{k: v for k, v in json.loads(line).items() if k != "classes"} for line in out.read_text().splitlines()]
+    out.write_text("".join(json.dumps(row) + "\n" for row in old))
+    assert main(["plot", str(out), "--out", str(tmp_path / "old.svg")]) == 0  # a file from before can still be read
 
 
 def test_finetune_that_was_cut_short_goes_on(shapes, clip_folder, tmp_path, capsys, monkeypatch):
