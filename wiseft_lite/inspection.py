@@ -44,11 +44,20 @@ def _read(name: str, data: str | Path | None) -> tuple[tuple[str, ...], dict[str
         found = own.read(name)
         splits = {split: Part(Files([row.path for row in rows], upright=True), [row.label for row in rows])
                   for split, rows in sorted(found.splits().items(), key=lambda item: item[0] != "train")}
-        return tuple(found.names), splits, found.problems
+        return tuple(found.names), splits, found.problems or _refused(found)
     task = load_task(name, data)
     splits = {split: Part(part.images, [task.class_names[k] for k in part.labels.tolist()])
               for split, part in {"train": task.train, "val": task.val, **task.evaluation}.items()}
     return task.class_names, splits, ()
+
+
+def _refused(found: own.Found) -> tuple[str, ...]:
+    """What keeps sound names from being a task, such as two classes with the same words; at most one problem."""
+    try:
+        own.assemble(found)
+    except UserError as error:
+        return (str(error),)
+    return ()
 
 
 def _bar(steps: Iterable, name: str, count: int) -> Iterable:

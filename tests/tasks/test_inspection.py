@@ -89,8 +89,27 @@ def test_every_problem_of_names_is_listed_with_those_of_images(folder, capsys):
 def test_missing_files_of_a_table_are_listed_with_their_lines(table, capsys):
     table.write_text(table.read_text() + "\n\nown/a.png,disc,test\nown/b.png,ring,test\n")
     assert main(["doctor", "--task", str(table)]) == 2
-    text = capsys.readouterr().out
-    assert "own.csv, line 21: " in text and "own.csv, line 22: " in text and "b.png does not exist" in text
+    printed = capsys.readouterr()
+    assert "own.csv, line 21: " in printed.out and "own.csv, line 22: " in printed.out
+    assert printed.out.count("b.png does not exist") == 1 and "2 problems" in printed.err
+
+
+@pytest.mark.parametrize("file, text, message", [
+    ("classes.csv", "folder,name\ndisc,a\nring,a\n", "class names stand twice: a"),
+    ("prompts.txt", "no braces", "'no braces' has no {}"),
+])
+def test_names_and_prompts_that_would_stop_a_run(file, text, message, folder, capsys):
+    (folder / file).write_text(text)
+    assert main(["doctor", "--task", str(folder)]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.out and "1 problem, listed above" in printed.err
+
+
+def test_one_image_per_class_and_no_val_would_stop_a_run(folder, capsys):
+    for path in folder.glob("train/*/[12].png"):
+        path.unlink()
+    assert main(["doctor", "--task", str(folder)]) == 2
+    assert "none can be held out" in capsys.readouterr().out
 
 
 def test_modes_and_classes_without_images_are_shown(folder, capsys):

@@ -236,7 +236,8 @@ def _read_table(path: Path, templates: Sequence[str] | None) -> Found:
             slash = ", with / between folders" if "\\" in row["path"] else ""
             problems.append(f"{path}, line {line}: {file} {'is a folder' if os.path.isdir(file) else 'does not exist'}; "
                             f"correct the path (relative to the table{slash}) or remove the line")
-        rows.append(Row(split_name(row["split"]), clean(row["class"]), found or file))
+        else:
+            rows.append(Row(split_name(row["split"]), clean(row["class"]), found))
     names = {name: name for name in sorted({row.label for row in rows if row.split == "train"})}
     return Found(path, clean(path.stem), tuple(rows), names, TEMPLATES if templates is None else tuple(templates),
                  tuple(problems))
@@ -301,16 +302,13 @@ def unreadable(paths: Sequence[str]) -> dict[str, str]:
     return reasons
 
 
-def build(found: Found, val_share: float = 0.1, seed: int = 0) -> Task:
-    """A task of what ``read`` found.
+def assemble(found: Found, val_share: float = 0.1, seed: int = 0) -> Task:
+    """A task of what ``read`` found; no file is opened.
 
     Raises:
-        UserError: the first problem, and how many more there are.
+        UserError: the first problem, and how many more there are; class names or prompts that are no task's.
     """
-    problems = found.problems or tuple(unreadable([row.path for row in found.rows]).values())
-    if problems:
-        more = f" ({len(problems) - 1} more; wiseft-lite doctor --task {found.source} lists all)"
-        raise UserError(problems[0] + (more if len(problems) > 1 else ""))
+    _stop(found, found.problems)
     number = {label: k for k, label in enumerate(found.names)}
     splits = {name: Split(name, Files([row.path for row in rows], upright=True),
                           torch.tensor([number[row.label] for row in rows]))
@@ -319,6 +317,24 @@ def build(found: Found, val_share: float = 0.1, seed: int = 0) -> Task:
                 splits.get("val", splits["train"]), splits["test"],
                 {name: split for name, split in splits.items() if name not in PARTS})
     return task if "val" in splits else task.held_out(val_share, seed)
+
+
+def build(found: Found, val_share: float = 0.1, seed: int = 0) -> Task:
+    """A task of what ``read`` found, when every file has passed ``unreadable``.
+
+    Raises:
+        UserError: as ``assemble``; the first file that cannot be read, and how many more there are.
+    """
+    task = assemble(found, val_share, seed)
+    _stop(found, tuple(unreadable([row.path for row in found.rows]).values()))
+    return task
+
+
+def _stop(found: Found, problems: Sequence[str]) -> None:
+    """Raise the first problem, if there is one, and say how many more there are."""
+    if problems:
+        more = f" ({len(problems) - 1} more; wiseft-lite doctor --task {found.source} lists all)"
+        raise UserError(problems[0] + (more if len(problems) > 1 else ""))
 
 
 def folder_task(path: str | Path, *, templates: Sequence[str] | None = None, val_share: float = 0.1,
