@@ -12,7 +12,6 @@ from wiseft_lite import ledger, load_task, paper
 from wiseft_lite.claims import CANNOT, CLAIMS, FAILS, HOLDS, SCALE, UNDECIDED, derived, history, judge
 from wiseft_lite.claims.page import changes_table, claims_table, curve_data, verdicts
 from wiseft_lite.claims.rules import Values
-from wiseft_lite.experiments.ch10 import between
 from wiseft_lite.robustness import fit_baseline, robustness_interval
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -222,8 +221,7 @@ def controls():
     yield 28, [-v for v in heights["ch08.barrier.lr_0.01.test"]["values"]]  # a line with a wall
     yield 36, minus(plain, "shifts")
     yield 37, minus(probe, "shifts")
-    middles = {seed: run.loc[[0.0, 1.0], ["test", "shifts"]].mean() for seed, run in plain.items()}
-    yield 47, [((between(run) - middles[seed]) ** 2).sum(axis=1).min() ** 0.5 for seed, run in plain.items()]
+    yield 47, derived.random_distance_to_line()().values
     for number in (44, 45):  # the control beside random choice, in place of the line
         claim = CLAIMS[number - 1]
         gain = claim.evidence[0].gain().values

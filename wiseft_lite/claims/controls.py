@@ -6,12 +6,12 @@ on the reference.
 
 from __future__ import annotations
 
-from wiseft_lite.claims.derived import distance_to_line, over_random, probe_line_over_random
+from wiseft_lite.claims.derived import distance_to_line, probe_line_over_random, random_distance_to_line
 from wiseft_lite.claims.rules import Claim, Evidence
 from wiseft_lite.experiments.ch10 import DECAYS
 
 _PAGE = "10_controls"
-_THIRD = 1 / 3  # of what averaging gains over choosing one of the two models at random: as much as no difference
+_THIRD = 1 / 3  # of how far choosing one of the two models at random lies from the line: as much as no difference
 
 
 def _below_line(label: str, *names: str, below: float = 0) -> tuple[Evidence, ...]:
@@ -50,7 +50,7 @@ CLAIMS = (
     Claim(47, "A moving average that starts at zero-shot moves along the line.",
           "Appendix C.3.2, figures 11 and 12", "slides along the curve of alpha",
           tuple(Evidence(f"decay {d}, distance from the nearest point of the line", distance_to_line(d), below=_THIRD,
-                         gain=over_random("end-to-end", "shifts")) for d in DECAYS), _PAGE),
+                         gain=random_distance_to_line()) for d in DECAYS), _PAGE),
     Claim(48, "Interpolation on top of a moving average still gains under shift.",
           "Appendix C.3.2, figure 12", "adds to the average",
           (Evidence("half way to the average minus the average, shifts", "ch10.on_top.EMA_0.99.shifts.gain", above=0),),

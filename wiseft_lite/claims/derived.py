@@ -221,9 +221,19 @@ def distance_to_line(decay: float) -> Values:
     """
     table = ledger.table("ch10_controls")
     averages = table[table["control"] == f"EMA {decay:g} from zero-shot"].set_index("seed")[["test", "shifts"]]
-    apart = [float(((between(run) - averages.loc[seed]) ** 2).sum(axis=1).min() ** 0.5)
-             for seed, run in curves().items()]
+    apart = [_from_line(run, averages.loc[seed]) for seed, run in curves().items()]
     return Values(tuple(apart), "points", images("test") + images("shifts"))
+
+
+@derived("ch07")
+def random_distance_to_line() -> Values:
+    """How far the middle between both ends' accuracies, a random choice of them, lies from the line, in points."""
+    apart = [_from_line(run, run.loc[[0.0, 1.0], ["test", "shifts"]].mean()) for run in curves().values()]
+    return Values(tuple(apart), "points", images("test") + images("shifts"))
+
+
+def _from_line(run: pd.DataFrame, model: pd.Series) -> float:
+    return float(((between(run) - model) ** 2).sum(axis=1).min() ** 0.5)
 
 
 def _learning_rates() -> pd.DataFrame:
