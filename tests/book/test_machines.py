@@ -66,19 +66,33 @@ def test_kernels_are_what_their_condition_says(tmp_path):
             assert kernels == expected
 
 
+def test_busy_cores_are_free_again_after_an_error():
+    import psutil
+
+    mine = psutil.Process()
+    before = set(mine.children())
+    with pytest.raises(ZeroDivisionError), machines.busy(True):
+        spinning = set(mine.children()) - before
+        assert len(spinning) == os.cpu_count()
+        raise ZeroDivisionError
+    assert not any(one.is_running() for one in spinning)
+    with machines.busy(False):
+        assert not set(mine.children()) - before
+
+
 @pytest.fixture
 def small(tmp_path, monkeypatch):
-    """A checkout of one notebook and one test, both of which look at the seed."""
+    """A checkout of one notebook that needs its seed, and one test that needs one thread."""
     (tmp_path / "book").mkdir()
     cell = "import torch; torch.manual_seed(0); assert torch.initial_seed() == 0"
     from test_build_book import notebook
 
     notebook(tmp_path / "book" / "01_seeds.ipynb", "Seeds", cell)
-    (tmp_path / "test_seeds.py").write_text(f"def test_seed():\n    {cell}\n")
+    (tmp_path / "test_threads.py").write_text(f"{cell}\ndef test_threads():\n    assert torch.get_num_threads() == 1\n")
     monkeypatch.setattr(machines, "ROOT", tmp_path)
-    plain = machines.Condition("plain", "one", tests=("test_seeds.py",))
+    plain = machines.Condition("plain", "one", {"OMP_NUM_THREADS": "1"}, tests=("test_threads.py",))
     monkeypatch.setattr(machines, "QUICK", (plain, replace(plain, name="another", cache="two",
-                                                           settings=machines.OTHER_SEED, busy=True)))
+                                                           settings={**machines.OTHER_SEED, "OMP_NUM_THREADS": "2"})))
     return tmp_path
 
 
@@ -89,7 +103,7 @@ def test_a_failure_is_named_with_its_condition_and_fails_the_command(small, monk
     rows = [[cell.strip() for cell in row.split("|")[1:4]] for row in table.splitlines()]
     assert rows == [["plain", "1 notebooks", "passed"], ["plain", "tests", "passed"],
                     ["another", "1 notebooks", "1 FAILED"], ["another", "tests", "1 FAILED"]]
-    assert names.splitlines() == ["01_seeds.ipynb (another)", "test_seed (another)"]
+    assert names.splitlines() == ["01_seeds.ipynb (another)", "test_threads (another)"]
     monkeypatch.setattr(sys, "argv", ["machines.py", "--only", "plain"])
     assert machines.main() == 0
     assert not any(Path(small, "book").glob("*.xml")), "the checkout stays as it is"
