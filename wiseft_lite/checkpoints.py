@@ -17,11 +17,12 @@ from torch import Tensor
 
 from wiseft_lite import __version__
 from wiseft_lite.digest import file_sha256
-from wiseft_lite.encoders import load_clip
+from wiseft_lite.encoders import Origin, build_encoder, open_clip_config
 from wiseft_lite.errors import UserError
 from wiseft_lite.models import Head, ImageClassifier
+from wiseft_lite.weights import check_finite
 
-SCHEMA = 1
+SCHEMA = 2  # 1 kept of an encoder its name alone, which may be the path of a folder
 
 
 @contextmanager
@@ -72,6 +73,8 @@ def save(classifier: ImageClassifier, folder: str | Path, *, recipe: Any = None,
          metrics: dict | None = None, overwrite: bool = False) -> Path:
     """Write a classifier into a new folder and return it; the folder appears whole or not at all.
 
+    The card describes the image encoder by content, so that ``load`` needs nothing but the folder, wherever it lies.
+
     Args:
         classifier: what to save.
         folder: where to; it must not exist unless ``overwrite``.
@@ -80,14 +83,17 @@ def save(classifier: ImageClassifier, folder: str | Path, *, recipe: Any = None,
         overwrite: replace a checkpoint that is there.
 
     Raises:
-        UserError: the folder exists, or it cannot be written.
+        UserError: the folder exists or cannot be written, or a weight is not finite, which ``load`` would refuse.
     """
     from safetensors.torch import save_file
 
+    check_finite(classifier.state_dict(), f"the model for {folder}")
+    origin = getattr(classifier.encoder, "origin", None)  # an encoder that is none of open_clip's has none
     with new_folder(folder, overwrite) as part:
         save_file(portable(classifier.state_dict()), part / "model.safetensors")
         card = {
-            "schema": SCHEMA, "library": __version__, "encoder": classifier.encoder_name,
+            "schema": SCHEMA, "library": __version__, "encoder": origin.name if origin else classifier.encoder_name,
+            "config": origin and origin.config, "text_encoder": origin and origin.text_encoder,
             "class_names": list(classifier.class_names), "sha256": file_sha256(part / "model.safetensors"),
             "recipe": dataclasses.asdict(recipe) if recipe is not None else None, "metrics": metrics or {},
         }
@@ -109,20 +115,53 @@ def read_card(folder: str | Path) -> dict:
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}); save the checkpoint again") from error
     kinds = {"schema": int, "encoder": str, "class_names": list, "sha256": str}
-    missing = [key for key, kind in kinds.items() if not (isinstance(card, dict) and isinstance(card.get(key), kind))]
+    if isinstance(card, dict) and card.get("schema") == 2:
+        kinds |= {"config": dict | None, "text_encoder": str | None}
+    missing = [key for key, kind in kinds.items()
+               if not (isinstance(card, dict) and key in card and isinstance(card[key], kind))]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}; save the checkpoint again")
     if card["schema"] > SCHEMA:
         raise UserError(f"{path} has schema {card['schema']}, this version reads up to {SCHEMA}; "
                         "upgrade wiseft_lite")
+    if card["schema"] < 1 or card["schema"] > 1 and not _describes(card["config"]):
+        raise UserError(f"{path} is damaged (schema {card['schema']}, or a config without an architecture); save the "
+                        "checkpoint again")
     return card
+
+
+def _describes(config: dict | None) -> bool:
+    """Whether a card's configuration has the parts that one of open_clip's has; the rest is seen when it is built."""
+    if config is None:
+        return True
+    model = config.get("model_cfg")
+    return (isinstance(config.get("preprocess_cfg"), dict) and isinstance(model, dict) and "embed_dim" in model
+            and isinstance(model.get("vision_cfg"), dict))
+
+
+def read_origin(folder: str | Path) -> Origin | None:
+    """Return what the image encoder of a checkpoint is; None if it is none of open_clip's.
+
+    Raises:
+        UserError: it is no checkpoint, or one of an older version whose model lies no longer where it lay.
+    """
+    card = read_card(folder)
+    name = card["encoder"]
+    if card["schema"] > 1:
+        return card["config"] and Origin(name, card["config"], card["text_encoder"])
+    try:
+        return Origin(name, open_clip_config(name))
+    except UserError as error:
+        raise UserError(f"{folder} is of an older version, which kept only the name of its encoder, {name!r}: {error}; "
+                        "put that model there again, or run the command where it lies, and save the checkpoint "
+                        "again") from error
 
 
 def read_weights(folder: str | Path) -> dict[str, Tensor]:
     """Return the state dict of a checkpoint after comparing its hash with the card's.
 
     Raises:
-        UserError: it is no checkpoint, or it is damaged or half-written.
+        UserError: it is no checkpoint, it is damaged or half-written, or a weight is not finite.
     """
     from safetensors.torch import load_file
 
@@ -130,7 +169,9 @@ def read_weights(folder: str | Path) -> dict[str, Tensor]:
     if not path.exists() or file_sha256(path) != card["sha256"]:
         raise UserError(f"{path} is missing or damaged (its hash is not the card's); "
                         "copy or train the checkpoint again")
-    return load_file(path)
+    weights = load_file(path)
+    check_finite(weights, str(path))
+    return weights
 
 
 def load(folder: str | Path, device: str | torch.device = "cpu",
@@ -150,13 +191,61 @@ def load(folder: str | Path, device: str | torch.device = "cpu",
     if class_names is not None and list(class_names) != card["class_names"]:
         raise UserError(f"{folder} was made for other classes, or for these in another order; give the task that it was "
                         "trained on")
-    clip = load_clip(card["encoder"])
+    origin = read_origin(folder)
+    if "head.weight" not in weights:
+        raise UserError(f"{folder} holds no head.weight, so it is no classifier; save the checkpoint again")
+    if origin is None:
+        raise UserError(f"{folder} has an encoder, {card['encoder']!r}, that open_clip cannot build; build it as it was "
+                        "and fill it with read_weights")
+    encoder, preprocess = build_encoder(origin)
     head = Head(torch.zeros_like(weights["head.weight"]))
-    classifier = ImageClassifier(clip.model.visual.requires_grad_(True), head, clip.preprocess,
-                                 card["class_names"], card["encoder"])
+    classifier = ImageClassifier(encoder, head, preprocess, card["class_names"], card["encoder"])
     try:
         classifier.load_state_dict(weights)
     except RuntimeError as error:
         raise UserError(f"{folder} does not fit the encoder {card['encoder']!r}: "
                         f"{str(error).splitlines()[-1].strip()}") from error
     return classifier.to(device).eval()
+
+
+def check_same_start(models: Mapping[str, ImageClassifier | str | Path]) -> None:
+    """Raise a ``UserError`` unless models can be averaged: one architecture, preprocessing and list of classes.
+
+    What is compared is what they hold, not what their encoders were called or where they lay. Whether weights come
+    from one pre-training they do not tell; ``connectivity.connected`` measures it.
+
+    Args:
+        models: classifiers, or folders of checkpoints, of which only the card and the headers of the weights are
+            read; by the names to call them in the message.
+
+    Raises:
+        UserError: a folder is no checkpoint, or a model differs from the first.
+    """
+    (first, (origin, classes, shapes)), *others = [(name, _content(model)) for name, model in models.items()]
+    for name, (its_origin, its_classes, its_shapes) in others:
+        differences = origin.differences(its_origin) if origin and its_origin else []
+        differences += ["class names"] if classes != its_classes else []
+        odd = [key for key in {**shapes, **its_shapes} if shapes.get(key) != its_shapes.get(key)]
+        differences += [f"tensors ({', '.join(odd[:3])})"] if odd and not differences else []
+        if differences:
+            raise UserError(f"{first} and {name} differ in their {' and '.join(differences)}; give a zero-shot model "
+                            "and what was fine-tuned from it")
+
+
+def _content(model: ImageClassifier | str | Path) -> tuple[Origin | None, tuple[str, ...], dict[str, list[int]]]:
+    """The origin of the encoder, the class names and the shapes of all weights."""
+    if isinstance(model, ImageClassifier):
+        shapes = {key: list(tensor.shape) for key, tensor in model.state_dict().items()}
+        return getattr(model.encoder, "origin", None), model.class_names, shapes
+    return read_origin(model), tuple(read_card(model)["class_names"]), _shapes(model)
+
+
+def _shapes(folder: str | Path) -> dict[str, list[int]]:
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(folder) / "model.safetensors"
+    try:
+        with safe_open(path, "pt") as file:
+            return {key: file.get_slice(key).get_shape() for key in file.keys()}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} is missing or damaged ({error}); copy or train the checkpoint again") from error

@@ -179,6 +179,7 @@ def sweep(args: argparse.Namespace) -> None:
         splits = _splits(args, task)
         zero_shot, fine_tuned = (checkpoints.load(folder, device_of(args), task.class_names)
                                  for folder in (args.zero_shot, args.fine_tuned))
+    checkpoints.check_same_start({str(args.zero_shot): zero_shot, str(args.fine_tuned): fine_tuned})
     connectivity.connected(zero_shot, fine_tuned, task.val)
     table = sweeps.sweep(zero_shot, fine_tuned, splits, alphas, progress=True, passes=args.passes)
     show_table(table)

@@ -133,7 +133,8 @@ def barrier(table: pd.DataFrame) -> pd.Series:
     return (-observation_1(table)["slack"]).clip(lower=0).rename("barrier")
 
 
-def connected(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, split: Split, most: int = 200) -> float:
+def connected(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, split: Split, most: int = 200,
+              names: str = "the two models") -> float:
     """Return the barrier half-way between two models on a few pictures, and warn if they should not be averaged.
 
     The usual reasons are a head that started at random, another pre-training, or a learning rate that was too high.
@@ -144,6 +145,7 @@ def connected(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, split: Sp
         fine_tuned: ``theta_1``, with the same classes and architecture.
         split: labelled pictures; ``task.val`` leaves the test splits alone.
         most: at most that many of them are used, drawn at random but always the same.
+        names: what a warning calls the two.
 
     Returns:
         The barrier, a share in 0..1.
@@ -166,7 +168,7 @@ def connected(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, split: Sp
     height = barrier(table).item()
     if height > max(0.05, len(rows) ** -0.5):
         first, middle, last = 100 * table["accuracy"]
-        warnings.warn(f"the two models are not connected: {first:.0f} % and {last:.0f} % of {len(rows)} pictures of "
+        warnings.warn(f"{names} are not connected: {first:.0f} % and {last:.0f} % of {len(rows)} pictures of "
                       f"{split.name!r} are right, but {middle:.0f} % half-way, {100 * height:.0f} points below the "
                       f"line between them, and their weights differ by {100 * apart:.0f} %; fine-tune from the "
                       "zero-shot model and its own head, at a lower learning rate", stacklevel=2)

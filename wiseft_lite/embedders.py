@@ -1,4 +1,4 @@
-"""Embedders on disk: weights and a card that names their encoder."""
+"""Embedders on disk: weights and a card that describes their image encoder by content, as a checkpoint's does."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from safetensors.torch import load_file, save_file
 
 from wiseft_lite.arcface import Embedder
 from wiseft_lite.checkpoints import new_folder, portable
-from wiseft_lite.encoders import Clip, load_clip
+from wiseft_lite.encoders import Clip, Origin, build_encoder, open_clip_config
 from wiseft_lite.errors import UserError
+from wiseft_lite.weights import check_finite
 
 
 def save_embedder(embedder: Embedder, clip: Clip, folder: str | Path, card: dict, overwrite: bool = False) -> None:
@@ -21,7 +22,8 @@ def save_embedder(embedder: Embedder, clip: Clip, folder: str | Path, card: dict
     """
     with new_folder(folder, overwrite) as part:
         save_file(portable(embedder.state_dict()), part / "model.safetensors")
-        (part / "card.json").write_text(json.dumps({"encoder": clip.name, **card}, indent=1) + "\n")
+        origin = {"encoder": clip.origin.name, "config": clip.origin.config}
+        (part / "card.json").write_text(json.dumps({**origin, **card}, indent=1) + "\n")
 
 
 def load_embedder(folder: str | Path) -> Embedder:
@@ -31,9 +33,11 @@ def load_embedder(folder: str | Path) -> Embedder:
         UserError: the folder holds no embedder, or its encoder cannot be loaded.
     """
     try:
-        name = json.loads((Path(folder) / "card.json").read_text())["encoder"]
+        card = json.loads((Path(folder) / "card.json").read_text())
         weights = load_file(Path(folder) / "model.safetensors")
-        embedder = Embedder(load_clip(name).image_encoder(), weights["weight"])
+        check_finite(weights, f"{folder}")
+        config = card["config"] if "config" in card else open_clip_config(card["encoder"])  # older: its name alone
+        embedder = Embedder(build_encoder(Origin(card["encoder"], config))[0], weights["weight"])
         embedder.load_state_dict(weights)
     except UserError:
         raise

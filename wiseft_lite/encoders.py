@@ -12,7 +12,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,10 +21,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from wiseft_lite.digest import digest
 from wiseft_lite.errors import UserError
+from wiseft_lite.weights import check_finite
 
 ICONCLIP = Path(__file__).resolve().parent / "iconclip"
 POSITIONS = ("visual.positional_embedding", "visual.attnpool.positional_embedding")  # of images: a ViT's, a ResNet's
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What an image encoder is, by content: all that is needed to build it anywhere. ``encoder.origin`` holds it.
+
+    Args:
+        name: what ``load_clip`` loaded, a folder by its full path; the first place to look for the text encoder.
+        config: open_clip's configuration, ``{"model_cfg": ..., "preprocess_cfg": ...}``.
+        text_encoder: digest of the pre-trained weights beside the image encoder's; None if there are none, or if an
+            older version kept no digest.
+    """
+
+    name: str
+    config: dict
+    text_encoder: str | None = None
+
+    def differences(self, other: Origin) -> list[str]:
+        """In what two image encoders differ, other than in their weights; empty if weights can pass between them."""
+        mine, its = _described(self.config), _described(other.config)
+        return [what for what in mine if mine[what] != its[what]]
 
 
 @dataclass(frozen=True)
@@ -100,6 +123,11 @@ class Clip:
         return text.token_embedding
 
     @property
+    def origin(self) -> Origin:
+        """What the image encoder is, by content."""
+        return self.model.visual.origin
+
+    @property
     def logit_scale(self) -> float:
         """CLIP's inverse temperature, the factor before its softmax.
 
@@ -134,8 +162,8 @@ def load_clip(name: str = "iconclip", device: str | torch.device = "cpu") -> Cli
         torch.Size([1, 128])
     """
     open_clip, folder = library(), _folder(name)
-    config = open_clip_config(name)["model_cfg"]
-    reason = refusal(config)
+    config = open_clip_config(name)
+    reason = refusal(config["model_cfg"])
     if reason is not None:
         raise UserError(f"model {name!r} cannot be used: {reason}")
     source, tag = (f"local-dir:{folder}", None) if folder else _checked(name)
@@ -146,9 +174,11 @@ def load_clip(name: str = "iconclip", device: str | torch.device = "cpu") -> Cli
             model = _blank(source)
         else:
             model = open_clip.create_model(source, pretrained=tag, require_pretrained=True,
-                                           force_quick_gelu=bool(config.get("quick_gelu")))
+                                           force_quick_gelu=bool(config["model_cfg"].get("quick_gelu")))
     if weights is not None:
         _load(model, weights)
+    check_finite(model.state_dict(), f"model {name!r}")
+    model.visual.origin = Origin(full_name(name), config, text_digest(name, model))
     return Clip(name, model.to(device).eval().requires_grad_(False), _preprocess(model.visual), tokenizer)
 
 
@@ -204,39 +234,73 @@ def _checked(name: str) -> tuple[str, str | None]:
     return arch, tag
 
 
+def full_name(name: str) -> str:
+    """The name of a model by which it is found from any working folder."""
+    folder = name.removeprefix("local-dir:")
+    return name if folder == name else f"local-dir:{Path(folder).resolve()}"
+
+
+def text_digest(name: str, model: torch.nn.Module) -> str | None:
+    """A digest of all weights beside the image encoder's; None where they are random."""
+    if name.endswith("/none"):
+        return None
+    return digest({key: tensor for key, tensor in model.state_dict().items() if not key.startswith("visual.")})
+
+
 def open_clip_config(name: str) -> dict:
-    """Return the ``open_clip_config.json`` of a model: its architecture and its preprocessing. No weights are made.
+    """Return the ``open_clip_config.json`` of a model, its architecture and its preprocessing; no weights are loaded.
 
     Raises:
-        UserError: an unknown name, or a folder without a configuration that can be read.
+        UserError: an unknown name, or a folder without a configuration.
 
     Example:
         >>> open_clip_config("iconclip")["model_cfg"]["embed_dim"]
         128
     """
+    transform = library().transform
     folder = _folder(name)
     if folder is not None:
-        return _read_config(folder / "open_clip_config.json")
-    open_clip, (arch, tag) = library(), _checked(name)
-    trained_with = open_clip.get_pretrained_cfg(arch, tag) if tag else {}
-    model_cfg = open_clip.get_model_config(arch)
-    if trained_with.get("quick_gelu"):  # plain names hide it
-        model_cfg["quick_gelu"] = True
-    preprocess_cfg = open_clip.transform.merge_preprocess_dict(open_clip.transform.PreprocessCfg(), trained_with)
-    return {"model_cfg": model_cfg, "preprocess_cfg": {
-        key: preprocess_cfg[key] for key in ("mean", "std", "interpolation", "resize_mode")}}
+        path = folder / "open_clip_config.json"
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+            model_cfg, special = config["model_cfg"], config.get("preprocess_cfg", {})
+            if not {"embed_dim", "vision_cfg", "text_cfg"} <= model_cfg.keys():
+                raise ValueError("its model_cfg lacks embed_dim, vision_cfg or text_cfg")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path} cannot be read ({error}); give a folder in open_clip's layout") from error
+    else:
+        architecture, tag = _checked(name)
+        model_cfg = library().get_model_config(architecture)
+        special = library().get_pretrained_cfg(architecture, tag) if tag else {}
+        if special.get("quick_gelu"):
+            model_cfg["quick_gelu"] = True  # a plain name hides that its pre-trained weights need it
+    merged = transform.merge_preprocess_dict(asdict(transform.PreprocessCfg()), special)
+    keys = ("mean", "std", "interpolation", "resize_mode")
+    config = {"model_cfg": model_cfg, "preprocess_cfg": {key: merged[key] for key in keys}}
+    return json.loads(json.dumps(config))  # lists for tuples, as a file gives it back
 
 
-def _read_config(path: Path) -> dict:
+def build_encoder(origin: Origin) -> tuple[torch.nn.Module, Callable]:
+    """Return an image encoder whose weights are yet to be loaded, and its preprocessing, from its origin alone.
+
+    Raises:
+        UserError: open_clip cannot build what the configuration describes.
+
+    Example:
+        >>> encoder, preprocess = build_encoder(load_clip("iconclip").origin)
+        >>> encoder.output_dim
+        128
+    """
     try:
-        config = json.loads(path.read_text())
-        if not {"embed_dim", "vision_cfg", "text_cfg"} <= config["model_cfg"].keys():
-            raise ValueError("its model_cfg lacks embed_dim, vision_cfg or text_cfg")
-    except FileNotFoundError:
-        raise UserError(f"{path.parent} holds no {path.name}; give a folder in open_clip's layout") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no configuration of open_clip ({error!r}); copy the model again") from error
-    return config
+        encoder = image_encoder(origin.config["model_cfg"])
+        library().set_model_preprocess_cfg(encoder, {**origin.config["preprocess_cfg"], "size": encoder.image_size})
+        preprocess = _preprocess(encoder)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"the image encoder {origin.name!r} cannot be built from its configuration ({reason}); it is "
+                        "damaged, or of another version of open_clip or timm") from error
+    encoder.origin = origin
+    return encoder, preprocess
 
 
 def _weights_file(folder: Path) -> Path:
@@ -317,6 +381,18 @@ def _always_the_same() -> Iterator[None]:
         yield
 
 
+def _described(config: Mapping) -> dict[str, dict]:
+    """What decides which function an image encoder's weights compute, in one form for equal functions."""
+    model_cfg = config["model_cfg"]
+    vision = {**asdict(library().CLIPVisionCfg()), **model_cfg["vision_cfg"]}
+    if vision["timm_model_name"] is None:  # timm's encoders have their own activation
+        vision["quick_gelu"] = bool(model_cfg.get("quick_gelu"))
+    for only_in_training in ("patch_dropout", "timm_drop", "timm_drop_path", "timm_model_pretrained", "output_tokens"):
+        vision.pop(only_in_training, None)
+    return {"architecture": {**vision, "embed_dim": model_cfg["embed_dim"]},
+            "preprocessing": config["preprocess_cfg"]}
+
+
 def resized_positions(positions: Tensor, grid: int) -> Tensor:
     """Return an image encoder's positional embeddings for another image size, interpolated as open_clip does.
 
@@ -343,35 +419,56 @@ def resized_positions(positions: Tensor, grid: int) -> Tensor:
     return state[POSITIONS[0]]
 
 
-def architectures_of(shapes: Mapping[str, torch.Size], any_size: bool = False) -> dict[str, dict]:
+def architectures_of(shapes: Mapping[str, torch.Size], any_size: bool = False,
+                     embed_dim: int | None = None) -> dict[str, dict]:
     """Return the open_clip architectures, with their configurations, whose weights have these shapes.
 
+    Text encoders that are models of Hugging Face are not compared: their shapes are not known here.
+
     Args:
-        shapes: of all of an image tower (keys ``"visual."...``), and of as much of a text tower as is known.
+        shapes: of all of an image encoder (keys ``"visual."...``), and of as much of a text encoder as is known.
         any_size: also those that fit but for the number of positional embeddings of images, which an image size
             other than the architecture's own has changed; see ``resized_positions``.
+        embed_dim: length of the features, if it is known; fewer architectures are then built to be compared.
 
     Example:
         >>> shapes = {k: v.shape for k, v in load_clip("RN50-quickgelu/none").model.state_dict().items()}
         >>> list(architectures_of(shapes))
         ['RN50', 'RN50-quickgelu']
     """
-    open_clip, found = library(), {}
-    width = (shapes.get("visual.conv1.weight") or (0,))[0]
-    for name in open_clip.list_models():
-        config = open_clip.get_model_config(name)
-        vision, text = config["vision_cfg"], config["text_cfg"]
-        if "timm_model_name" in vision or "hf_model_name" in text or vision["width"] not in (width, 2 * width):
+    image = {key: shape for key, shape in shapes.items() if key.startswith("visual.")}
+    text_is_open_clips = any(key.endswith("token_embedding.weight") for key in shapes)
+    found = {}
+    for name in library().list_models():
+        config = library().get_model_config(name)
+        if not _may_fit(config, shapes, embed_dim) or text_is_open_clips and "hf_model_name" in config["text_cfg"]:
             continue
-        blank = _shapes(name)
-        image = {key for key in blank if key.startswith("visual.")}
-        if image <= shapes.keys() and all(blank.get(key) == shape or any_size and key in POSITIONS and key in blank
-                                          and blank[key][1:] == shape[1:] for key, shape in shapes.items()):
+        known = shapes if text_is_open_clips else image
+        blank = _shapes(name, whole=text_is_open_clips)
+        needed = {key for key in blank if key.startswith("visual.")}
+        if needed <= shapes.keys() and all(blank.get(key) == shape or any_size and key in POSITIONS and key in blank
+                                           and blank[key][1:] == shape[1:] for key, shape in known.items()):
             found[name] = config
     return found
 
 
+def _may_fit(config: Mapping, shapes: Mapping[str, torch.Size], embed_dim: int | None) -> bool:
+    """Whether an architecture is worth building to compare its shapes."""
+    vision = config["vision_cfg"]
+    if embed_dim not in (None, config["embed_dim"]):
+        return False
+    if "timm_model_name" in vision:
+        return any(key.startswith("visual.trunk.") for key in shapes)
+    width = (shapes.get("visual.conv1.weight") or (0,))[0]
+    return vision["width"] in (width, 2 * width)
+
+
 @functools.cache
-def _shapes(name: str) -> dict[str, torch.Size]:
-    """The shapes of an architecture's weights; the model is built on no device, once."""
-    return {key: tensor.shape for key, tensor in _blank(name, "meta").state_dict().items()}
+def _shapes(name: str, whole: bool) -> dict[str, torch.Size]:
+    """The shapes of the weights of an architecture, or of its image encoder; it is built on no device, once."""
+    if whole:
+        model = _blank(name, "meta")
+    else:
+        with torch.device("meta"):
+            model = torch.nn.ModuleDict({"visual": image_encoder(library().get_model_config(name))})
+    return {key: tensor.shape for key, tensor in model.state_dict().items()}

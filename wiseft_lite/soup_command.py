@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from pathlib import Path
 
 from wiseft_lite.commands import check_new, device_of, report
-from wiseft_lite.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -25,11 +23,7 @@ def interpolate(args: argparse.Namespace) -> None:
     from wiseft_lite.weights import interpolate as mixed
 
     check_new(args.out, args.overwrite)
-    cards = [checkpoints.read_card(folder) for folder in (args.zero_shot, args.fine_tuned)]
-    for key, what in (("encoder", "encoder"), ("class_names", "class names")):
-        if cards[0][key] != cards[1][key]:
-            raise UserError(f"{args.zero_shot} and {args.fine_tuned} differ in their {what}; give the zero-shot model "
-                            "that the fine-tuned one began at")
+    checkpoints.check_same_start({str(folder): folder for folder in (args.zero_shot, args.fine_tuned)})
     zero_shot, fine_tuned = (checkpoints.load(folder) for folder in (args.zero_shot, args.fine_tuned))
     theta = mixed(zero_shot.state_dict(), fine_tuned.state_dict(), args.alpha)
     recipe = Line(str(args.zero_shot), str(args.fine_tuned), args.alpha)
@@ -46,14 +40,16 @@ class SoupRecipe:
 
 
 def soup(args: argparse.Namespace) -> None:
-    from wiseft_lite import checkpoints, soups, tasks
+    from wiseft_lite import checkpoints, connectivity, soups, tasks
 
     check_new(args.out, args.overwrite)
     task = tasks.load_task(args.task, args.data)
-    for folder in args.checkpoints:
-        _check_ingredient(folder, args.checkpoints[0], task)
+    checkpoints.check_same_start({str(folder): folder for folder in args.checkpoints})
     stored, kept = soups.Stored(args.checkpoints), args.checkpoints
-    classifier = checkpoints.load(args.checkpoints[0], device_of(args))
+    classifier = checkpoints.load(args.checkpoints[0], device_of(args), task.class_names)
+    for folder in args.checkpoints[1:]:
+        other = checkpoints.load(folder, device_of(args))
+        connectivity.connected(classifier, other, task.val, names=f"{args.checkpoints[0]} and {folder}")
     if args.greedy:
         theta, trace = soups.greedy_soup(stored, soups.held_out_accuracy(classifier, task.val))
         print(f"accuracy on 'val' in %, n={len(task.val)}\nalone   with it  in the soup")
@@ -69,15 +65,3 @@ def soup(args: argparse.Namespace) -> None:
     metrics = dict(report(classifier, task.evaluation)[["split", "accuracy"]].itertuples(index=False))
     checkpoints.save(classifier, args.out, recipe=recipe, metrics=metrics, overwrite=args.overwrite)
     print(f"written: {args.out}")
-
-
-def _check_ingredient(folder: Path, first: Path, task) -> None:
-    """Refuse what has other classes or another encoder: weights of equal shapes can mean different things."""
-    from wiseft_lite.checkpoints import read_card
-
-    card = read_card(folder)
-    if card["class_names"] != list(task.class_names):
-        raise UserError(f"{folder} has other classes than task {task.name!r}; give --task the one it was trained on")
-    if card["encoder"] != read_card(first)["encoder"]:
-        raise UserError(f"{folder} has encoder {card['encoder']!r}, {first} has {read_card(first)['encoder']!r}; "
-                        "a soup needs models from one start")

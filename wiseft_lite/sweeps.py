@@ -15,6 +15,7 @@ from torch import Tensor
 
 from wiseft_lite import distributed
 from wiseft_lite.chebyshev import interpolated, lobatto_nodes
+from wiseft_lite.checkpoints import check_same_start
 from wiseft_lite.errors import UserError
 from wiseft_lite.features import encode, pieces, pixels
 from wiseft_lite.models import ImageClassifier
@@ -108,8 +109,8 @@ def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier | Mapping[str,
     from tqdm import tqdm
 
     models = fine_tuned if isinstance(fine_tuned, Mapping) else {"": fine_tuned}
-    if any(model.class_names != zero_shot.class_names for model in models.values()):
-        raise UserError("the two classifiers have different classes; fine-tune from the zero-shot classifier")
+    check_same_start({"the zero-shot model": zero_shot, **{label or "the fine-tuned model": model
+                                                           for label, model in models.items()}})
     bad = [a for a in alphas if not math.isfinite(a)]
     if bad or not len(alphas) or not splits or not models:
         raise UserError(f"alpha {bad[0]} is not finite" if bad else "give at least one alpha, one split and one model")

@@ -37,6 +37,22 @@ def check_alike(thetas: Sequence[Weights]) -> None:
                             "they cannot be averaged, make them equal first")
 
 
+def check_finite(theta: Weights, where: str) -> None:
+    """Raise a ``UserError`` that names ``where`` and the tensors if a weight is infinite or not a number.
+
+    One such weight makes every prediction one class, and an average with it is no better. All that is read, from a
+    checkpoint, an imported file or a pre-trained model, passes through here, so that nothing behind it need ask again.
+
+    Example:
+        >>> check_finite({"w": torch.tensor([1.0])}, "model.pt")
+    """
+    bad = [key for key, tensor in theta.items() if tensor.is_floating_point() and tensor.numel()
+           and not all(end.isfinite() for end in tensor.aminmax())]  # no copy, and NaN spreads to both ends
+    if bad:
+        raise UserError(f"{where} has weights that are not finite: {', '.join(bad[:3])}; copy or download it again, or "
+                        "train it again with a lower learning rate")
+
+
 def compatible(theta_0: Weights, theta_1: Weights) -> float:
     """Return how far apart two models are that can be averaged, ``|theta_1 - theta_0| / |theta_0|``.
 
@@ -56,10 +72,7 @@ def compatible(theta_0: Weights, theta_1: Weights) -> float:
     """
     check_alike([theta_0, theta_1])
     for name, theta in (("first", theta_0), ("second", theta_1)):
-        bad = [key for key, tensor in theta.items() if not torch.isfinite(tensor).all()]
-        if bad:
-            raise UserError(f"the {name} model has weights that are not finite: {', '.join(bad[:3])}; train it again "
-                            "with a lower learning rate, or copy it again")
+        check_finite(theta, f"the {name} model")
     length = distance(theta_0, {key: torch.zeros_like(tensor) if tensor.is_floating_point() else tensor
                                 for key, tensor in theta_0.items()})
     return distance(theta_0, theta_1) / length if length else math.inf

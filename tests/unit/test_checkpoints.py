@@ -52,7 +52,7 @@ def flip(folder):
     (lambda f: (f / "card.json").write_text("{\"schema\": 1"), "card.json is damaged"),
     (lambda f: (f / "card.json").write_text("{\"schema\": 1}"), "lacks encoder"),
     (lambda f: (f / "card.json").write_text(
-        (f / "card.json").read_text().replace('"schema": 1', '"schema": 9')), "upgrade"),
+        (f / "card.json").read_text().replace('"schema": 2', '"schema": 9')), "upgrade"),
 ])
 def test_damage_is_noticed(theta_0, tmp_path, harm, message):
     folder = save(theta_0, tmp_path / "a")
