@@ -171,7 +171,7 @@ def load_clip(name: str = "iconclip", device: str | torch.device = "cpu") -> Cli
     with _explained(name, "check the files" if folder else "check the network and the disk"):
         tokenizer = open_clip.get_tokenizer(source)  # first: it is small
         if tag is None:
-            model = _blank(source)
+            model = blank(source)
         else:
             model = open_clip.create_model(source, pretrained=tag, require_pretrained=True,
                                            force_quick_gelu=bool(config["model_cfg"].get("quick_gelu")))
@@ -334,7 +334,7 @@ def _load(model: torch.nn.Module, path: Path) -> None:
         raise UserError(f"{path} does not fit its open_clip_config.json: {'; '.join(wrong)}; copy both from one model")
 
 
-def _blank(source: str, device: str = "cpu") -> torch.nn.Module:
+def blank(source: str, device: str = "cpu") -> torch.nn.Module:
     """A model with random weights: the same in every process, and without a word of open_clip's that it has no others."""
     with _quietly(), _always_the_same(), torch.device(device):
         return library().create_model(source, load_weights=False, pretrained_text=False, device=device)
@@ -467,7 +467,7 @@ def _may_fit(config: Mapping, shapes: Mapping[str, torch.Size], embed_dim: int |
 def _shapes(name: str, whole: bool) -> dict[str, torch.Size]:
     """The shapes of the weights of an architecture, or of its image encoder; it is built on no device, once."""
     if whole:
-        model = _blank(name, "meta")
+        model = blank(name, "meta")
     else:
         with torch.device("meta"):
             model = torch.nn.ModuleDict({"visual": image_encoder(library().get_model_config(name))})
