@@ -39,6 +39,12 @@ def clip_model(quick=True, seed=0, config=CONFIG):
     return model
 
 
+def wider(pixels, seed=0):
+    """A model of the same architecture for another image size."""
+    config = {**CONFIG, "vision_cfg": {**CONFIG["vision_cfg"], "image_size": pixels}}
+    return clip_model(seed=seed, config=config)
+
+
 def head_of(seed=0):
     generator = torch.Generator().manual_seed(seed)
     return {"weight": 10 * torch.randn(3, 16, generator=generator), "bias": torch.randn(3, generator=generator)}

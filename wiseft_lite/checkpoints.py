@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,48 +16,10 @@ from wiseft_lite.digest import file_sha256
 from wiseft_lite.encoders import Origin, build_encoder, open_clip_config
 from wiseft_lite.errors import UserError
 from wiseft_lite.models import Head, ImageClassifier
+from wiseft_lite.outputs import new_file, new_folder
 from wiseft_lite.weights import check_finite
 
 SCHEMA = 2  # 1 kept of an encoder its name alone, which may be the path of a folder
-
-
-@contextmanager
-def new_folder(folder: str | Path, overwrite: bool = False, mark: str = "card.json") -> Iterator[Path]:
-    """Give an empty folder to write into, which takes the place of ``folder`` at the end, whole or not at all.
-
-    Args:
-        folder: where the result goes; it must not exist unless ``overwrite``.
-        overwrite: replace what is there.
-        mark: the file by which a folder that may be replaced is known.
-
-    Raises:
-        UserError: the folder exists, is another's, or cannot be written.
-    """
-    from safetensors import SafetensorError
-
-    folder = Path(folder)
-    if folder.exists() and not overwrite:
-        raise UserError(f"{folder} exists; choose another folder or pass overwrite")
-    if folder.exists() and not (folder.is_dir() and ((folder / mark).exists() or not any(folder.iterdir()))):
-        raise UserError(f"{folder} is no checkpoint and is left alone; choose another folder")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror}") from error
-    old = part.with_name(f"{part.name}-old")
-    try:
-        yield part
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(part, folder)
-    except (OSError, SafetensorError) as error:
-        if old.exists() and not folder.exists():
-            os.replace(old, folder)
-        raise UserError(f"{folder} cannot be written: {getattr(error, 'strerror', None) or error}") from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def portable(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -99,6 +57,17 @@ def save(classifier: ImageClassifier, folder: str | Path, *, recipe: Any = None,
         }
         (part / "card.json").write_text(json.dumps(card, indent=1) + "\n")
     return Path(folder)
+
+
+def add_metrics(folder: str | Path, metrics: Mapping[str, float]) -> None:
+    """Put results into the card of a checkpoint that was saved before it was measured.
+
+    Raises:
+        UserError: the folder is no checkpoint, or its card cannot be written.
+    """
+    card = read_card(folder)
+    with new_file(Path(folder) / "card.json", overwrite=True) as part:
+        part.write_text(json.dumps({**card, "metrics": {**card.get("metrics", {}), **metrics}}, indent=1) + "\n")
 
 
 def read_card(folder: str | Path) -> dict:

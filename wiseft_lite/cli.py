@@ -6,11 +6,14 @@ import argparse
 import os
 import sys
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 
 from wiseft_lite import __version__, commands, embed_command, soup_command
+from wiseft_lite.console import forgiving
 from wiseft_lite.errors import UserError
+from wiseft_lite.outputs import check_file, check_folder
 
 DIVIDED = (commands.run, commands.train, commands.evaluate, commands.sweep)  # by several processes; others run in one
 
@@ -21,14 +24,16 @@ def steps_or_share(text: str) -> int | float:
 
 
 def parser() -> argparse.ArgumentParser:
-    main = argparse.ArgumentParser(prog="wiseft-lite", description="Robust fine-tuning by interpolating weights.",
-                                   epilog="Several GPUs: accelerate launch -m wiseft_lite COMMAND ...")
+    main = _Parser(prog="wiseft-lite", description="Robust fine-tuning by interpolating weights.",
+                   epilog="Several GPUs: accelerate launch -m wiseft_lite COMMAND ...")
     main.add_argument("--version", action="version", version=__version__)
     known = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, run, text: str, out: str | None) -> argparse.ArgumentParser:
+    def command(name: str, run: Callable, text: str, out: str | None,
+                check: Callable[[Path, bool], None] = check_folder) -> argparse.ArgumentParser:
+        """A command; ``check`` refuses an ``--out`` that could not be written at the end."""
         sub = known.add_parser(name, help=text, description=text, formatter_class=_Help)
-        sub.set_defaults(run=run)
+        sub.set_defaults(run=run, check=check)
         if out:
             sub.add_argument("--out", type=Path, default=Path(out), help="where the result goes")
             sub.add_argument("--overwrite", action="store_true", help="replace what is there")
@@ -94,13 +99,13 @@ def parser() -> argparse.ArgumentParser:
             sub.set_defaults(pieces=None, checkpointing=False)
     fine_tunes(sub)
     sub = command("evaluate", commands.evaluate, "measure a checkpoint on the splits of a task",
-                  "results/evaluate.jsonl")
+                  "results/evaluate.jsonl", check_file)
     sub.add_argument("checkpoint", type=Path, help="a checkpoint of this library")
     takes_task(sub)
     takes_splits(sub)
     takes_device(sub)
     sub = command("sweep", commands.sweep, "measure the models on the line between two checkpoints",
-                  "results/sweep.jsonl")
+                  "results/sweep.jsonl", check_file)
     sub.add_argument("zero_shot", type=Path, help="checkpoint at alpha 0")
     sub.add_argument("fine_tuned", type=Path, help="checkpoint at alpha 1")
     takes_task(sub)
@@ -121,11 +126,18 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--classes", type=Path, metavar="FILE",
                      help="class names, one a line, in the order of the file's head; leave it out for a whole CLIP")
     sub.add_argument("--architecture", metavar="ARCH",
-                     help="open_clip's name for it; found from the shapes if not given")
+                     help="open_clip's name for it; found from the shapes and from clues if not given")
+    sub.add_argument("--image-size", type=int, metavar="PIXELS", help="where the file was trained at another image size than "
+                     "its architecture's: that size keeps it as it is, another resizes its positional embeddings")
+    sub.add_argument("--prefix", default="", help="beginning of the keys of the wanted model, where a file holds several")
+    sub.add_argument("--text-encoder", metavar="MODEL", help="as --model elsewhere: take its text encoder, for a file that "
+                     "holds an image encoder alone")
     sub.add_argument("--sha256", help="what the file must hash to")
     sub = command("export", commands.export, "write a checkpoint as a folder that open_clip alone can use",
                   "results/exported")
     sub.add_argument("checkpoint", type=Path, help="a checkpoint of this library")
+    sub.add_argument("--text-encoder", metavar="MODEL", help="as --model elsewhere: the model that holds the text encoder, "
+                     "if it is no longer where it was")
     sub = command("soup", soup_command.soup, "average fine-tuned checkpoints: all of them, or from the best down",
                   "results/soup")
     sub.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT", help="fine-tuned from one start")
@@ -143,7 +155,8 @@ def parser() -> argparse.ArgumentParser:
                      help="the embedder's share of the rate, which is that of the centres; the recipe's own if not given")
     for option, kind in (("epochs", int), ("lr", float), ("batch_size", int), ("seed", int)):
         sub.add_argument(f"--{option.replace('_', '-')}", type=kind, help="the recipe's own if not given")
-    sub = command("plot", commands.plot, "draw the frontier of a results file", "results/frontier.png")
+    sub = command("plot", commands.plot, "draw the frontier of a results file, of each run in it", "results/frontier.png",
+                  commands.check_figure)
     sub.add_argument("results", type=Path, help="a results.jsonl of demo or sweep")
     sub = command("ledger", commands.ledger, "show the book's numbers, or run an experiment again", None)
     sub.add_argument("keys", nargs="+", metavar="KEY", help="an experiment such as ch06, or one of its numbers")
@@ -152,8 +165,15 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
+class _Parser(argparse.ArgumentParser):
+    """Its mistakes are those of the user: one line, as all others."""
+
+    def error(self, message: str):
+        raise UserError(f"{message}; see '{self.prog} --help'")
+
+
 class _Help(argparse.ArgumentDefaultsHelpFormatter):
-    """Says what is taken if an option is not given, where there is something to say."""
+    """Names the default of an option, where there is one."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         if action.default is None or isinstance(action.default, bool):
@@ -162,17 +182,26 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, or 2 for a mistake that the user can mend."""
-    args = parser().parse_args(arguments)
+    """Run the command line and return its exit code: 0, or 2 for a mistake that the user can fix."""
+    with forgiving() as out:
+        code = _main(arguments)
+        out.flush()
+        if out.error and not code:
+            print(f"wiseft-lite: not everything could be printed ({out.error.strerror or out.error}); what was computed is "
+                  "where --out says", file=sys.stderr)
+            code = 2
+    return code
+
+
+def _main(arguments: list[str] | None) -> int:
     if "DISPLAY" not in os.environ:
         os.environ.setdefault("MPLBACKEND", "agg")
     name, number = "wiseft-lite", int(os.environ.get("RANK", 0))  # a launcher sets it in each of its processes
-    if number and args.run not in DIVIDED:
-        return 0
     try:
         with warnings.catch_warnings(), ExitStack() as silence:
             warnings.showwarning = lambda message, *_, **__: print(f"wiseft-lite: {message}", file=sys.stderr)
-            if number:  # what all processes would say, the main one says
+            args = parser().parse_args(arguments)
+            if number:  # what all processes would print, the main one prints
                 name = f"wiseft-lite, process {number}"
                 warnings.simplefilter("ignore")
                 silence.enter_context(redirect_stdout(silence.enter_context(open(os.devnull, "w"))))
@@ -180,9 +209,11 @@ def main(arguments: list[str] | None = None) -> int:
                 from wiseft_lite import distributed
 
                 distributed.start(args.device)
+                _check_out(args, distributed.from_main)
                 args.run(args)
                 distributed.stop()
-            else:
+            elif not number:
+                _check_out(args)
                 args.run(args)
     except UserError as error:
         print(f"{name}: {error}", file=sys.stderr)
@@ -194,3 +225,17 @@ def main(arguments: list[str] | None = None) -> int:
               "with --checkpointing, or take a smaller model", file=sys.stderr)
         return 2
     return 0
+
+
+def _check_out(args: argparse.Namespace, looking: Callable[[Callable], str | None] = lambda look: look()) -> None:
+    """Refuse an ``--out`` that could not be written, before any work; of several processes the main one looks."""
+    def refusal() -> str | None:
+        try:
+            args.check(args.out, args.overwrite)
+        except UserError as error:
+            return str(error)
+        return None
+
+    message = looking(refusal) if "out" in args else None
+    if message is not None:
+        raise UserError(message)

@@ -1,30 +1,49 @@
-"""What each command of ``wiseft-lite`` does; ``cli`` reads the words and calls these."""
+"""What each command of ``wiseft-lite`` does; ``cli`` reads the words, checks ``--out`` and calls these.
+
+All keep to one order: compute, save, print, draw. What was computed is on disk before anything is printed or drawn, and
+a model before it is measured.
+"""
 
 from __future__ import annotations
 
 import argparse
-import shutil
+import math
+import re
+import shlex
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from wiseft_lite.errors import UserError
-from wiseft_lite.results import read_results, show_choices, show_table, write_results
+from wiseft_lite.outputs import check_file, new_folder
+
+if TYPE_CHECKING:  # it takes half a second to import, which "--help" need not wait for
+    import pandas as pd
+
+STATE = re.compile(r"[0-9a-f]+-\d{9}-[0-9a-f]{16}\.safetensors|[0-9a-f]+-\d+\.part")  # as ``resume`` names them
+FIGURES = (".png", ".svg", ".pdf")
 
 
-def check_new(path: Path, overwrite: bool) -> None:
-    """Refuse a file, or a folder with something in it, before any work is done."""
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())) and not overwrite:
-        raise UserError(f"{path} exists; choose another --out or pass --overwrite")
+def listed(text: str, option: str) -> list[str]:
+    """The names in a comma-separated option, each once, without blanks around them."""
+    names = list(dict.fromkeys(part.strip() for part in text.split(",")))
+    if not all(names):
+        raise UserError(f"{option} {text!r} has an empty name in it; write names with a comma between two")
+    return names
 
 
-def _alphas(text: str) -> tuple[float, ...]:
+def _alphas(text: str) -> list[float]:
+    """The alphas of ``--alphas`` in rising order, each once."""
     try:
-        return tuple(float(part) for part in text.split(","))
+        alphas = sorted({float(part) + 0.0 for part in text.split(",")})
     except ValueError:
-        raise UserError(f"--alphas {text!r} is no list of numbers; write for example 0,0.5,1") from None
+        alphas = []
+    if not alphas or not all(map(math.isfinite, alphas)):
+        raise UserError(f"--alphas {text!r} is no list of numbers; write for example 0,0.5,1")
+    return alphas
 
 
 def recipe_of(args: argparse.Namespace, base):
@@ -33,41 +52,89 @@ def recipe_of(args: argparse.Namespace, base):
     return replace(base, **given)
 
 
+class States:
+    """The folder beside ``--out`` where a training run keeps its states until its model is saved."""
+
+    def __init__(self, out: Path):
+        self.folder = out.with_name(f"{out.name}.states")
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UserError(f"{self.folder} is in the way: a training run keeps its states there; choose another --out")
+
+    def remove(self) -> None:
+        """Remove the states, and the folders that are empty then; what somebody else put there stays."""
+        for path in self.folder.rglob("*"):
+            if STATE.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+        for folder in (*self.folder.glob("*/"), self.folder):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+@contextmanager
+def saved(what: str, command: str, *words: object, task: argparse.Namespace) -> Iterator[None]:
+    """An error from here on says where the model is that was trained, and which command measures it."""
+    try:
+        yield
+    except UserError as error:
+        data = ("--data", task.data) if task.data else ()
+        again = shlex.join(map(str, ("wiseft-lite", command, *words, "--task", task.task, *data)))
+        raise UserError(f"{error}; {what}, but not measured: correct that, then type: {again}") from error
+
+
 def run(args: argparse.Namespace) -> None:
     """demo and run: the whole method on one task, with a table, a figure and the checkpoints."""
     from wiseft_lite import checkpoints, connectivity, distributed, encoders, pipeline, tasks, zeroshot
-    from wiseft_lite.figures import save
+    from wiseft_lite.results import show_choices, show_table, write_results
+    from wiseft_lite.weights import compatible
 
-    check_new(args.out, args.overwrite)
-    started = time.time()
+    started, states = time.time(), States(args.out)
     recipes = pipeline.recipes_for(args.model)
-    kinds = args.kinds.split(",") if args.kinds else list(recipes)
-    recipes = {kind: recipe_of(args, recipes[kind]) if kind == "end-to-end" else recipes.get(kind) for kind in kinds}
+    kinds = listed(args.kinds, "--kinds") if args.kinds is not None else list(recipes)
+    pipeline.check_kinds(kinds)
+    recipes = {kind: recipe_of(args, recipes[kind]) if kind == "end-to-end" else recipes[kind] for kind in kinds}
     with distributed.main_first():
         task = tasks.load_task(args.task, args.data)
         zero_shot = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, device_of(args)), task)
     print(f"{task.name}: {len(task.class_names)} classes, {len(task.train)} training images; zero-shot model "
           f"{args.model} on {device_of(args)}")
-    states = args.out.with_name(f"{args.out.name}.states")
-    models, table = pipeline.walk(zero_shot, task, recipes, folder=states, resume=args.resume, progress=True,
-                                  pieces=args.pieces, checkpointing=args.checkpointing)
+    models = pipeline.train(zero_shot, task, recipes, folder=states.folder, resume=args.resume, progress=True,
+                            pieces=args.pieces, checkpointing=args.checkpointing)
+    if distributed.is_main():
+        with new_folder(args.out, args.overwrite) as folder:
+            for name, model in {"zero-shot": zero_shot, **models}.items():
+                checkpoints.save(model, folder / name, recipe=recipes.get(name))
+        states.remove()
+    with saved(f"the models are saved in {args.out}", "sweep", args.out / "zero-shot", args.out / kinds[-1], task=args):
+        table = pipeline.measure(zero_shot, models, task, progress=True)
+    if not distributed.is_main():
+        return
+    write_results(table.assign(model=args.model, task=task.name), args.out / "results.jsonl")
     for kind, part in table.groupby("kind", sort=False):
-        connectivity.connected(zero_shot, models[kind], task.val)
+        connectivity.midpoint_barrier(part, compatible(zero_shot.state_dict(), models[kind].state_dict()))
         print(f"\n{kind}: accuracy in % at each alpha (0 zero-shot, 1 fine-tuned)")
         show_table(part)
     print("\nalpha chosen without a test image (half: the paper's advice; val: the best on val), accuracy in %")
     show_choices(pipeline.choices(table))
-    if not distributed.is_main():
-        return
-    with checkpoints.new_folder(args.out, args.overwrite, mark="results.jsonl") as folder:
-        write_results(table.assign(model=args.model, task=task.name), folder / "results.jsonl")
-        for name, figure in pipeline.draw(table, f"{task.name}, {args.model}").items():
-            save(figure, folder / f"{name}.png", folder / f"{name}.svg")
-        for name, model in {"zero-shot": zero_shot, **models}.items():
-            checkpoints.save(model, folder / name, recipe=recipes.get(name))
-    shutil.rmtree(states, ignore_errors=True)
+    draw_run(table, f"{task.name}, {args.model}", args.out)
     print(f"\n{time.time() - started:.0f} s; written to {args.out}: "
           f"{', '.join(sorted(path.name for path in args.out.iterdir()))}")
+
+
+def draw_run(table: pd.DataFrame, title: str, folder: Path) -> None:
+    """Draw the figures of a run into its folder, where everything else is already.
+
+    Raises:
+        UserError: a figure cannot be drawn, whatever the reason.
+    """
+    try:
+        from wiseft_lite import figures, pipeline
+
+        for name, figure in pipeline.draw(table, title).items():
+            figures.save(figure, folder / f"{name}.png", folder / f"{name}.svg")
+    except Exception as error:  # of matplotlib: what was measured must not be lost to it, nor end in a traceback
+        again = shlex.join(["wiseft-lite", "plot", str(folder / "results.jsonl")])
+        raise UserError(f"models and results are in {folder}, but the figure cannot be drawn ({type(error).__name__}: "
+                        f"{error}); correct that, then type: {again}") from error
 
 
 def device_of(args: argparse.Namespace) -> str:
@@ -86,7 +153,9 @@ def show(args: argparse.Namespace) -> None:
 
 
 def report(classifier, splits) -> pd.DataFrame:
-    """Measure the splits one after the other and say each as soon as it is known."""
+    """Measure the splits one after the other and print each as soon as it is known."""
+    import pandas as pd
+
     from wiseft_lite.features import predict
 
     rows = []
@@ -98,15 +167,20 @@ def report(classifier, splits) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def metrics_of(table: pd.DataFrame) -> dict[str, float]:
+    """What ``report`` measured, as a checkpoint's card keeps it."""
+    return dict(table[["split", "accuracy"]].itertuples(index=False))
+
+
 def _splits(args: argparse.Namespace, task) -> dict:
-    names = args.splits.split(",") if args.splits else list(task.evaluation)
+    names = list(task.evaluation) if args.splits is None else listed(args.splits, "--splits")
     return {name: task.split(name) for name in names}
 
 
 def evaluate(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints, distributed, tasks
+    from wiseft_lite.results import write_results
 
-    check_new(args.out, args.overwrite)
     with distributed.main_first():
         task = tasks.load_task(args.task, args.data)
         splits = _splits(args, task)
@@ -119,25 +193,27 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def train(args: argparse.Namespace) -> None:
-    """zeroshot, probe and finetune: make a classifier, measure it, save it."""
+    """zeroshot, probe and finetune: make a classifier, save it, measure it."""
     from wiseft_lite import checkpoints, distributed, encoders, pipeline, tasks, zeroshot
 
     kind = {"zeroshot": None, "probe": "probe", "finetune": "end-to-end"}[args.command]
     recipe = recipe_of(args, pipeline.recipes_for(args.model)[kind]) if kind else None
-    check_new(args.out, args.overwrite)
+    states = States(args.out)
     with distributed.main_first():
         task = tasks.load_task(args.task, args.data)
         classifier = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, device_of(args)), task)
-    states = args.out.with_name(f"{args.out.name}.states")
     if kind:
         objective = pipeline.objective(kind, args.pieces, args.checkpointing)
-        classifier = pipeline.TRAINERS[kind](classifier, task, recipe, objective=objective, progress=True, folder=states,
-                                             resume=args.resume)
-    metrics = dict(report(classifier, task.evaluation)[["split", "accuracy"]].itertuples(index=False))
+        classifier = pipeline.TRAINERS[kind](classifier, task, recipe, objective=objective, progress=True,
+                                             folder=states.folder, resume=args.resume)
+    if distributed.is_main():
+        checkpoints.save(classifier, args.out, recipe=recipe, overwrite=args.overwrite)
+        states.remove()
+    with saved(f"the model is saved in {args.out}", "evaluate", args.out, task=args):
+        metrics = metrics_of(report(classifier, task.evaluation))
     if not distributed.is_main():
         return
-    checkpoints.save(classifier, args.out, recipe=recipe, metrics=metrics, overwrite=args.overwrite)
-    shutil.rmtree(states, ignore_errors=True)
+    checkpoints.add_metrics(args.out, metrics)
     print(f"written: {args.out}")
 
 
@@ -145,17 +221,19 @@ def import_file(args: argparse.Namespace) -> None:
     """A file with a head becomes a checkpoint, a whole CLIP a folder in open_clip's layout."""
     from wiseft_lite import checkpoints, interchange
 
-    check_new(args.out, args.overwrite)
-    how = {"architecture": args.architecture, "sha256": args.sha256}
+    how = {"architecture": args.architecture, "image_size": args.image_size, "prefix": args.prefix, "sha256": args.sha256}
+    if args.classes is not None and args.text_encoder is not None:
+        raise UserError("--classes reads a classifier and --text-encoder makes a whole CLIP; give one of them")
     if args.classes is None:
-        interchange.import_clip(args.file, args.out, **how, overwrite=args.overwrite)
+        interchange.import_clip(args.file, args.out, **how, text_encoder=args.text_encoder, overwrite=args.overwrite)
         print(f"written: {args.out}; use it with --model local-dir:{args.out}")
         return
     try:
-        names = [line.strip() for line in args.classes.read_text().splitlines() if line.strip()]
+        lines = args.classes.read_text(encoding="utf-8-sig").splitlines()  # an editor may put a mark before the text
     except (OSError, ValueError) as error:
         raise UserError(f"--classes {args.classes} cannot be read ({error}); give a text file, one name a "
-                        "line") from None
+                        "line, in UTF-8") from None
+    names = [line.strip() for line in lines if line.strip()]
     classifier = interchange.import_checkpoint(args.file, names, **how)
     checkpoints.save(classifier, args.out, overwrite=args.overwrite)
     print(f"written: {args.out} ({classifier.encoder_name}, {len(names)} classes)")
@@ -164,41 +242,56 @@ def import_file(args: argparse.Namespace) -> None:
 def export(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints, interchange
 
-    check_new(args.out, args.overwrite)
-    interchange.export_open_clip(checkpoints.load(args.checkpoint), args.out, overwrite=args.overwrite)
+    interchange.export_open_clip(checkpoints.load(args.checkpoint), args.out, text_encoder=args.text_encoder,
+                                 overwrite=args.overwrite)
     print(f"written: {args.out}: {', '.join(sorted(path.name for path in args.out.iterdir()))}")
 
 
 def sweep(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints, connectivity, distributed, sweeps, tasks
+    from wiseft_lite.results import show_table, write_results
+    from wiseft_lite.weights import compatible
 
-    check_new(args.out, args.overwrite)
     alphas = _alphas(args.alphas)
+    if args.passes is not None:
+        sweeps.pass_nodes(args.passes, alphas)
     with distributed.main_first():
         task = tasks.load_task(args.task, args.data)
         splits = _splits(args, task)
         zero_shot, fine_tuned = (checkpoints.load(folder, device_of(args), task.class_names)
                                  for folder in (args.zero_shot, args.fine_tuned))
     checkpoints.check_same_start({str(args.zero_shot): zero_shot, str(args.fine_tuned): fine_tuned})
-    connectivity.connected(zero_shot, fine_tuned, task.val)
-    table = sweeps.sweep(zero_shot, fine_tuned, splits, alphas, progress=True, passes=args.passes)
-    show_table(table)
+    apart = compatible(zero_shot.state_dict(), fine_tuned.state_dict())
+    free = connectivity.MIDPOINT if args.passes is not None else ()  # read off the same passes
+    seen = sorted({*alphas, *free})
+    checked_on_the_way = {*connectivity.MIDPOINT} <= {*seen}
+    if not checked_on_the_way:
+        connectivity.connected(zero_shot, fine_tuned, task.val)
+    curve = sweeps.sweep(zero_shot, fine_tuned, splits, seen, progress=True, passes=args.passes)
     if not distributed.is_main():
         return
-    write_results(table.assign(task=task.name), args.out)
+    table = curve[curve["alpha"].isin(alphas)].reset_index(drop=True)
+    write_results(table.assign(model=str(args.fine_tuned), task=task.name), args.out)
+    if checked_on_the_way:
+        connectivity.midpoint_barrier(curve, apart)
+    show_table(table)
     print(f"written: {args.out}")
 
 
+def check_figure(path: Path, overwrite: bool) -> None:
+    """Refuse a figure that could not be written at the end."""
+    if path.suffix.lower() not in FIGURES:
+        raise UserError(f"--out {path} must end in {', '.join(FIGURES)}")
+    check_file(path, overwrite)
+
+
 def plot(args: argparse.Namespace) -> None:
+    from wiseft_lite.results import read_runs
+
+    runs = read_runs(args.results)
     from wiseft_lite.figures import frontier, save
 
-    check_new(args.out, args.overwrite)
-    table = read_results(args.results)
-    kinds = dict(tuple(table.groupby("kind", sort=False))) if "kind" in table else {"fine-tuned": table}
-    if args.out.suffix not in (".png", ".svg", ".pdf"):
-        raise UserError(f"--out {args.out} must end in .png, .svg or .pdf")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    save(frontier(kinds), args.out)
+    save(frontier(runs), args.out)
     print(f"written: {args.out}")
 
 

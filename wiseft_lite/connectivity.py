@@ -16,6 +16,7 @@ from wiseft_lite.sweeps import sweep
 from wiseft_lite.tasks import Split
 from wiseft_lite.weights import compatible
 
+MIDPOINT = (0.0, 0.5, 1.0)  # the alphas that ``midpoint_barrier`` needs
 _EXACT = 1e-9  # shares that differ by rounding alone count as equal
 
 
@@ -135,20 +136,21 @@ def barrier(table: pd.DataFrame) -> pd.Series:
 
 def connected(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, split: Split, most: int = 200,
               names: str = "the two models") -> float:
-    """Return the barrier half-way between two models on a few pictures, and warn if they should not be averaged.
+    """Return the barrier half-way between two models on a few images, and warn if they should not be averaged.
 
     The usual reasons are a head that started at random, another pre-training, or a learning rate that was too high.
-    There is a warning from a barrier of 5 points on, or of two standard errors where the pictures are few.
+    There is a warning from a barrier of 5 points on, or of two standard errors where the images are few. It takes three
+    forward passes; ``midpoint_barrier`` reads the same off a sweep that was measured anyway.
 
     Args:
         zero_shot: ``theta_0``.
         fine_tuned: ``theta_1``, with the same classes and architecture.
-        split: labelled pictures; ``task.val`` leaves the test splits alone.
+        split: labelled images; ``task.val`` leaves the test splits alone.
         most: at most that many of them are used, drawn at random but always the same.
         names: what a warning calls the two.
 
     Returns:
-        The barrier, a share in 0..1.
+        The barrier, a fraction in 0..1.
 
     Raises:
         UserError: the two do not fit together, or have weights that are not finite.
@@ -164,12 +166,39 @@ def connected(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, split: Sp
     """
     apart = compatible(zero_shot.state_dict(), fine_tuned.state_dict())
     rows = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:most].tolist()
-    table = sweep(zero_shot, fine_tuned, {split.name: split.select(rows)}, (0, 0.5, 1))
-    height = barrier(table).item()
-    if height > max(0.05, len(rows) ** -0.5):
+    return midpoint_barrier(sweep(zero_shot, fine_tuned, {split.name: split.select(rows)}, MIDPOINT), apart, names)
+
+
+def midpoint_barrier(table: pd.DataFrame, apart: float, names: str = "the two models") -> float:
+    """Return the barrier half-way between two models from a sweep that was measured, and warn as ``connected`` does.
+
+    It costs no forward pass. The split is ``val``, or the first of the sweep where ``val`` is not in it.
+
+    Args:
+        table: a sweep of one pair of models; alphas 0, 0.5 and 1 are among its alphas.
+        apart: how far the weights of the two differ, of ``weights.compatible``.
+        names: what a warning calls the two.
+
+    Returns:
+        The barrier, a fraction in 0..1.
+
+    Raises:
+        UserError: as ``chord``.
+
+    Example:
+        >>> rows = [(0.0, "val", 0.5, 400), (0.5, "val", 0.4, 400), (1.0, "val", 0.5, 400)]
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     height = midpoint_barrier(pd.DataFrame(rows, columns=["alpha", "split", "accuracy", "n"]), apart=0.2)
+        >>> round(height, 3), len(caught)
+        (0.1, 1)
+    """
+    name = "val" if "val" in set(table["split"]) else table["split"].iloc[0]
+    table = table[(table["split"] == name) & table["alpha"].isin(MIDPOINT)].sort_values("alpha")
+    height, n = barrier(table).item(), int(table["n"].iloc[0])
+    if height > max(0.05, n ** -0.5):
         first, middle, last = 100 * table["accuracy"]
-        warnings.warn(f"{names} are not connected: {first:.0f} % and {last:.0f} % of {len(rows)} pictures of "
-                      f"{split.name!r} are right, but {middle:.0f} % half-way, {100 * height:.0f} points below the "
-                      f"line between them, and their weights differ by {100 * apart:.0f} %; fine-tune from the "
-                      "zero-shot model and its own head, at a lower learning rate", stacklevel=2)
+        warnings.warn(f"{names} are not connected: {first:.0f} % and {last:.0f} % of {n} images of {name!r} are "
+                      f"right, but {middle:.0f} % half-way, {100 * height:.0f} points below the line between them, and "
+                      f"their weights differ by {100 * apart:.0f} %; fine-tune from the zero-shot model and its own head, "
+                      "at a lower learning rate", stacklevel=2)
     return height

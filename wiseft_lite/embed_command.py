@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from typing import TYPE_CHECKING
 
-import pandas as pd
+from wiseft_lite.commands import device_of, listed, recipe_of
 
-from wiseft_lite.commands import check_new, device_of, recipe_of
-from wiseft_lite.results import write_results
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def embed(args: argparse.Namespace) -> None:
     from wiseft_lite import embedders, encoders, tasks, universal
+    from wiseft_lite.results import write_results
     from wiseft_lite.weights import interpolate
 
-    check_new(args.out, args.overwrite)
     recipe, tower = universal.recipe_for(args.model)
     recipe, tower = recipe_of(args, recipe), tower if args.tower is None else args.tower
-    names = [name.strip() for name in args.tasks.split(",")] if args.tasks else tasks.task_names()
+    names = tasks.task_names() if args.tasks is None else listed(args.tasks, "--tasks")
     known = [tasks.load_task(name, args.data) for name in names]
     clip = encoders.load_clip(args.model, device_of(args))
     world = universal.universe(clip, known, recipe.seed)
@@ -28,13 +29,13 @@ def embed(args: argparse.Namespace) -> None:
     theta_1 = universal.finetuned(theta_0, world.train, recipe, tower=tower, progress=True)
     table = universal.line(theta_0, theta_1, {"val": world.val, "test": world.test})
     alpha = universal.chosen(table)
-    _show(table, alpha)
     mixed = universal.from_text(clip, world.prompts, args.dimensions)
     mixed.load_state_dict(interpolate(theta_0.state_dict(), theta_1.state_dict(), alpha))
     card = {"tasks": names, "alpha": alpha, "dimensions": args.dimensions, "recipe": dataclasses.asdict(recipe),
             "tower": tower}
     embedders.save_embedder(mixed, clip, args.out, card, args.overwrite)
     write_results(table, args.out / "retrieval.jsonl")
+    _show(table, alpha)
     print(f"written: {args.out}: the embedding at alpha {alpha:g}, and retrieval.jsonl")
 
 

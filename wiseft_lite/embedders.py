@@ -8,9 +8,10 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 
 from wiseft_lite.arcface import Embedder
-from wiseft_lite.checkpoints import new_folder, portable
+from wiseft_lite.checkpoints import portable
 from wiseft_lite.encoders import Clip, Origin, build_encoder, open_clip_config
 from wiseft_lite.errors import UserError
+from wiseft_lite.outputs import new_folder
 from wiseft_lite.weights import check_finite
 
 

@@ -248,35 +248,28 @@ def text_digest(name: str, model: torch.nn.Module) -> str | None:
 
 
 def open_clip_config(name: str) -> dict:
-    """Return the ``open_clip_config.json`` of a model, its architecture and its preprocessing; no weights are loaded.
+    """Return the ``open_clip_config.json`` of a model: its architecture and its preprocessing. No weights are made.
 
     Raises:
-        UserError: an unknown name, or a folder without a configuration.
+        UserError: an unknown name, or a folder without a configuration that can be read.
 
     Example:
         >>> open_clip_config("iconclip")["model_cfg"]["embed_dim"]
         128
     """
-    transform = library().transform
-    folder = _folder(name)
+    folder, transform = _folder(name), library().transform
     if folder is not None:
-        path = folder / "open_clip_config.json"
-        try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-            model_cfg, special = config["model_cfg"], config.get("preprocess_cfg", {})
-            if not {"embed_dim", "vision_cfg", "text_cfg"} <= model_cfg.keys():
-                raise ValueError("its model_cfg lacks embed_dim, vision_cfg or text_cfg")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path} cannot be read ({error}); give a folder in open_clip's layout") from error
+        config = _read_config(folder / "open_clip_config.json")
+        model_cfg, trained_with = config["model_cfg"], config.get("preprocess_cfg", {})
     else:
-        architecture, tag = _checked(name)
-        model_cfg = library().get_model_config(architecture)
-        special = library().get_pretrained_cfg(architecture, tag) if tag else {}
-        if special.get("quick_gelu"):
-            model_cfg["quick_gelu"] = True  # a plain name hides that its pre-trained weights need it
-    merged = transform.merge_preprocess_dict(asdict(transform.PreprocessCfg()), special)
+        arch, tag = _checked(name)
+        model_cfg = library().get_model_config(arch)
+        trained_with = library().get_pretrained_cfg(arch, tag) if tag else {}
+        if trained_with.get("quick_gelu"):  # plain names hide it
+            model_cfg["quick_gelu"] = True
+    preprocess_cfg = transform.merge_preprocess_dict(transform.PreprocessCfg(), trained_with)
     keys = ("mean", "std", "interpolation", "resize_mode")
-    config = {"model_cfg": model_cfg, "preprocess_cfg": {key: merged[key] for key in keys}}
+    config = {"model_cfg": model_cfg, "preprocess_cfg": {key: preprocess_cfg[key] for key in keys}}
     return json.loads(json.dumps(config))  # lists for tuples, as a file gives it back
 
 
@@ -291,16 +284,24 @@ def build_encoder(origin: Origin) -> tuple[torch.nn.Module, Callable]:
         >>> encoder.output_dim
         128
     """
-    try:
+    with _explained(origin.name, "its configuration is damaged, or of another version of open_clip or timm"), _always_the_same():
         encoder = image_encoder(origin.config["model_cfg"])
         library().set_model_preprocess_cfg(encoder, {**origin.config["preprocess_cfg"], "size": encoder.image_size})
         preprocess = _preprocess(encoder)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"the image encoder {origin.name!r} cannot be built from its configuration ({reason}); it is "
-                        "damaged, or of another version of open_clip or timm") from error
     encoder.origin = origin
     return encoder, preprocess
+
+
+def _read_config(path: Path) -> dict:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        if not {"embed_dim", "vision_cfg", "text_cfg"} <= config["model_cfg"].keys():
+            raise ValueError("its model_cfg lacks embed_dim, vision_cfg or text_cfg")
+    except FileNotFoundError:
+        raise UserError(f"{path.parent} holds no {path.name}; give a folder in open_clip's layout") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is no configuration of open_clip ({error!r}); copy the model again") from error
+    return config
 
 
 def _weights_file(folder: Path) -> Path:
@@ -347,6 +348,18 @@ def image_encoder(model_cfg: Mapping) -> torch.nn.Module:
     return library().CLIP(model_cfg["embed_dim"], vision_cfg, text_cfg, model_cfg.get("quick_gelu", False)).visual
 
 
+def _described(config: Mapping) -> dict[str, dict]:
+    """What decides which function an image encoder's weights compute, in one form for equal functions."""
+    model_cfg = config["model_cfg"]
+    vision = {**asdict(library().CLIPVisionCfg()), **model_cfg["vision_cfg"]}
+    if vision["timm_model_name"] is None:  # timm's encoders have their own activation
+        vision["quick_gelu"] = bool(model_cfg.get("quick_gelu"))
+    for only_in_training in ("patch_dropout", "timm_drop", "timm_drop_path", "timm_model_pretrained", "output_tokens"):
+        vision.pop(only_in_training, None)
+    return {"architecture": {**vision, "embed_dim": model_cfg["embed_dim"]},
+            "preprocessing": config["preprocess_cfg"]}
+
+
 def _preprocess(visual: torch.nn.Module) -> Callable:
     transform = library().transform
     return transform.image_transform_v2(transform.PreprocessCfg(**visual.preprocess_cfg), is_train=False)
@@ -381,18 +394,6 @@ def _always_the_same() -> Iterator[None]:
         yield
 
 
-def _described(config: Mapping) -> dict[str, dict]:
-    """What decides which function an image encoder's weights compute, in one form for equal functions."""
-    model_cfg = config["model_cfg"]
-    vision = {**asdict(library().CLIPVisionCfg()), **model_cfg["vision_cfg"]}
-    if vision["timm_model_name"] is None:  # timm's encoders have their own activation
-        vision["quick_gelu"] = bool(model_cfg.get("quick_gelu"))
-    for only_in_training in ("patch_dropout", "timm_drop", "timm_drop_path", "timm_model_pretrained", "output_tokens"):
-        vision.pop(only_in_training, None)
-    return {"architecture": {**vision, "embed_dim": model_cfg["embed_dim"]},
-            "preprocessing": config["preprocess_cfg"]}
-
-
 def resized_positions(positions: Tensor, grid: int) -> Tensor:
     """Return an image encoder's positional embeddings for another image size, interpolated as open_clip does.
 
@@ -419,37 +420,49 @@ def resized_positions(positions: Tensor, grid: int) -> Tensor:
     return state[POSITIONS[0]]
 
 
-def architectures_of(shapes: Mapping[str, torch.Size], any_size: bool = False,
-                     embed_dim: int | None = None) -> dict[str, dict]:
+def architectures_of(shapes: Mapping[str, torch.Size], any_size: bool = False, embed_dim: int | None = None,
+                     names: Sequence[str] | None = None) -> dict[str, dict]:
     """Return the open_clip architectures, with their configurations, whose weights have these shapes.
 
-    Text encoders that are models of Hugging Face are not compared: their shapes are not known here.
-
     Args:
-        shapes: of all of an image encoder (keys ``"visual."...``), and of as much of a text encoder as is known.
+        shapes: of all of an image encoder (keys ``"visual."...``), and of as much of a text encoder as is known. A text
+            encoder that is a model of Hugging Face is not compared.
         any_size: also those that fit but for the number of positional embeddings of images, which an image size
             other than the architecture's own has changed; see ``resized_positions``.
         embed_dim: length of the features, if it is known; fewer architectures are then built to be compared.
+        names: the architectures to compare; all that open_clip lists if not given.
 
     Example:
         >>> shapes = {k: v.shape for k, v in load_clip("RN50-quickgelu/none").model.state_dict().items()}
         >>> list(architectures_of(shapes))
         ['RN50', 'RN50-quickgelu']
     """
-    image = {key: shape for key, shape in shapes.items() if key.startswith("visual.")}
-    text_is_open_clips = any(key.endswith("token_embedding.weight") for key in shapes)
+    has_text = any(key.endswith("token_embedding.weight") for key in shapes)  # one of open_clip's own
+    known = shapes if has_text else {key: shape for key, shape in shapes.items() if key.startswith("visual.")}
     found = {}
-    for name in library().list_models():
+    for name in library().list_models() if names is None else names:
         config = library().get_model_config(name)
-        if not _may_fit(config, shapes, embed_dim) or text_is_open_clips and "hf_model_name" in config["text_cfg"]:
+        if has_text and "hf_model_name" in config["text_cfg"] or not _may_fit(config, shapes, embed_dim):
             continue
-        known = shapes if text_is_open_clips else image
-        blank = _shapes(name, whole=text_is_open_clips)
-        needed = {key for key in blank if key.startswith("visual.")}
-        if needed <= shapes.keys() and all(blank.get(key) == shape or any_size and key in POSITIONS and key in blank
-                                           and blank[key][1:] == shape[1:] for key, shape in known.items()):
+        if _same_shapes(_shapes(name, has_text), known, any_size):
             found[name] = config
     return found
+
+
+def fits(model_cfg: Mapping, shapes: Mapping[str, torch.Size]) -> bool:
+    """Whether an image encoder of these shapes (keys ``"visual."...``) is that of a configuration, at any image size."""
+    return _same_shapes(_image_shapes(model_cfg), shapes, any_size=True)
+
+
+def _same_shapes(blank: Mapping[str, torch.Size], shapes: Mapping[str, torch.Size], any_size: bool) -> bool:
+    """Whether all of an image encoder is there, and all that is there has the architecture's shapes."""
+    def same(key: str, shape: torch.Size) -> bool:
+        if any_size and key in POSITIONS and key in blank:
+            return blank[key][1:] == shape[1:] and shape[0] > 1 and math.isqrt(shape[0] - 1) ** 2 == shape[0] - 1
+        return blank.get(key) == shape
+
+    return (all(key in shapes for key in blank if key.startswith("visual."))
+            and all(same(key, shape) for key, shape in shapes.items()))
 
 
 def _may_fit(config: Mapping, shapes: Mapping[str, torch.Size], embed_dim: int | None) -> bool:
@@ -467,8 +480,11 @@ def _may_fit(config: Mapping, shapes: Mapping[str, torch.Size], embed_dim: int |
 def _shapes(name: str, whole: bool) -> dict[str, torch.Size]:
     """The shapes of the weights of an architecture, or of its image encoder; it is built on no device, once."""
     if whole:
-        model = blank(name, "meta")
-    else:
-        with torch.device("meta"):
-            model = torch.nn.ModuleDict({"visual": image_encoder(library().get_model_config(name))})
-    return {key: tensor.shape for key, tensor in model.state_dict().items()}
+        return {key: tensor.shape for key, tensor in blank(name, "meta").state_dict().items()}
+    return _image_shapes(library().get_model_config(name))
+
+
+def _image_shapes(model_cfg: Mapping) -> dict[str, torch.Size]:
+    with torch.device("meta"):
+        blank = image_encoder(model_cfg).state_dict()
+    return {f"visual.{key}": tensor.shape for key, tensor in blank.items()}

@@ -1,11 +1,13 @@
 """The few plots of the book, in one grammar. The only module that imports matplotlib.
 
 Reference accuracy lies on x, shift accuracy on y, both on logit axes; the zero-shot model is a star, the
-fine-tuned one a diamond, and the path of alpha runs between them.
+fine-tuned one a diamond, and the path of alpha runs between them. Names that a user gave, of tasks, classes, splits and
+models, go through ``plain`` before they are drawn.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +20,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from wiseft_lite.errors import UserError
+from wiseft_lite.outputs import new_file
 from wiseft_lite.results import summary
 from wiseft_lite.tasks import Split
 
 STYLE = Path(__file__).with_name("wiseft.mplstyle")
 MARKED = (0.2, 0.4, 0.6, 0.8)
+DIRECT = 3  # paths that are named where they end; more of them get a legend
+LINES = ("-", "--", ":", "-.")  # the next one when all colours have been used
+AXES = ("reference", "shifts")  # columns of ``results.summary``
 
 
 @contextmanager
@@ -33,41 +39,97 @@ def house_style() -> Iterator[None]:
         yield
 
 
+def plain(text: str, most: int = 60) -> str:
+    """Return a user's text such that it is drawn letter by letter: no mathematics between two ``$``, one line, not long.
+
+    Args:
+        text: a name of a class, a split, a task or a model.
+        most: letters; of a longer text the middle is left out.
+
+    Example:
+        >>> plain("from $5 to $6", most=9)
+        'from…o \\\\$6'
+    """
+    text = "".join(letter if letter.isprintable() else " " for letter in str(text))
+    if len(text) > most:
+        text = f"{text[:most // 2]}…{text[len(text) - (most - most // 2 - 1):]}"
+    return text.replace("$", r"\$")
+
+
 def save(figure: Figure, *paths: Path) -> None:
     """Write a figure to files, each by its ending, and close it, or a notebook would show it once more.
 
-    An ``.svg`` gets no date: the same figure is the same file.
+    An ``.svg`` gets no date: the same figure is the same file. Each file appears whole or not at all, in place of one
+    that is there.
+
+    Raises:
+        UserError: a file cannot be written.
     """
     for path in paths:
-        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+        with new_file(path, overwrite=True) as part, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in letters that the font lacks
+            figure.savefig(part, metadata={"Date": None} if part.suffix == ".svg" else None)
     plt.close(figure)
 
 
 def logit_axes(ax: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
-    """Give both axes a logit scale with ticks in percent; where the steps are wide, 5 and 10 are named as well."""
+    """Give both axes a logit scale with ticks in percent; where the steps are wide, the ends are named as well.
+
+    An accuracy of 0 or 1 has no place on such an axis and is not drawn: put it through ``resolved`` first.
+    """
     for axis, scale, limits in ((ax.xaxis, ax.set_xscale, x), (ax.yaxis, ax.set_yscale, y)):
         scale("logit")
         span = 100 * (limits[1] - limits[0])
         step = next(s for s in (1, 2, 5, 10, 20) if span / s <= 8 or s == 20)
-        ends = {t for end in (5, 10) if end < step for t in (end, 100 - end)}  # logits have room near 0 and 1
+        ends = {t for end in (0.01, 0.1, 1, 5, 10) if end < step for t in (end, 100 - end)}  # room near 0 and 1
         axis.set_major_locator(FixedLocator([t / 100 for t in sorted({*range(step, 100, step), *ends})]))
         axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}"))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}"))
     ax.set_xlim(*x)
     ax.set_ylim(*y)
 
 
-def _limits(low: pd.Series, high: pd.Series) -> tuple[float, float]:
-    margin = max(0.02, 0.12 * float(high.max() - low.min()))
-    return max(0.005, float(low.min()) - margin), min(0.995, float(high.max()) + margin)
+def resolved(accuracy: pd.Series | float, n: pd.Series | float) -> pd.Series | float:
+    """Return an accuracy as it can be drawn on a logit axis: at least ``1 / (2 n)`` from 0 and from 1.
+
+    That is half of the smallest difference that ``n`` images can show.
+
+    Example:
+        >>> float(resolved(1.0, 20)), float(resolved(0.5, 20))
+        (0.975, 0.5)
+    """
+    edge = 1 / (2 * n)
+    return np.minimum(np.maximum(accuracy, edge), 1 - edge)
+
+
+def _drawable(curve: pd.DataFrame) -> pd.DataFrame:
+    """A curve of ``summary`` with everything ``resolved``; ``*_edge`` is -1 or 1 where an accuracy was 0 or 1."""
+    drawn = curve.copy()
+    for axis in AXES:
+        for name in (axis, f"{axis}_low", f"{axis}_high"):
+            drawn[name] = resolved(curve[name], curve[f"{axis}_n"])
+        drawn[f"{axis}_edge"] = np.sign(curve[axis] - drawn[axis])
+    return drawn
+
+
+def _limits(curves: pd.DataFrame, axis: str) -> tuple[float, float]:
+    """From the lowest to the highest end of an interval, but towards 0 and 1 no further than the accuracies need."""
+    low, high = float(curves[f"{axis}_low"].min()), float(curves[f"{axis}_high"].max())
+    margin = max(0.02, 0.12 * (high - low))
+    lowest = min(0.005, float(curves[axis].min()) / 2)
+    highest = max(0.995, (1 + float(curves[axis].max())) / 2)
+    return max(lowest, low - margin), min(highest, high + margin)
 
 
 def frontier(table: pd.DataFrame | Mapping[str, pd.DataFrame], reference: str = "test",
              title: str | None = None) -> Figure:
     """Draw the paper's central figure: reference accuracy against mean accuracy over the shifts.
 
+    An accuracy of 0 or 100 %, which has no place on a logit axis, is drawn half an image away from it and has a hollow
+    triangle that points outwards.
+
     Args:
-        table: a sweep, or several by label; they share their zero-shot model.
+        table: a sweep, or several by label. More than ``DIRECT`` of them get a legend.
         reference: the split on the x axis; the mean of all others is on y.
         title: text above.
 
@@ -80,45 +142,54 @@ def frontier(table: pd.DataFrame | Mapping[str, pd.DataFrame], reference: str = 
     Source: the paper, figure 1; intervals as in its appendix D.
     """
     tables = table if isinstance(table, Mapping) else {"end-to-end": table}
-    curves = {label: summary(rows, reference) for label, rows in tables.items()}
+    curves = {label: _drawable(summary(rows, reference)) for label, rows in tables.items()}
     for label, curve in curves.items():
         if not {0.0, 1.0} <= set(curve["alpha"]):
             raise UserError(f"the sweep {label!r} lacks alpha 0 or 1; measure both ends")
     everything = pd.concat(curves.values())
     with house_style():
         figure, ax = plt.subplots()
-        x = _limits(everything["reference_low"], everything["reference_high"])
-        y = _limits(everything["shifts_low"], everything["shifts_high"])
-        logit_axes(ax, x, y)
+        logit_axes(ax, _limits(everything, "reference"), _limits(everything, "shifts"))
         colours = plt.rcParams["axes.prop_cycle"].by_key()["color"]
         spans = {label: float(np.ptp(curve["reference"]) + np.ptp(curve["shifts"])) for label, curve in curves.items()}
         longest = max(spans, key=spans.get)  # the path with most room for the names of its alphas
         for k, (label, curve) in enumerate(curves.items()):
-            _path(ax, label, curve, colours[k % len(colours)], name_alphas=label == longest)
-        start = next(iter(curves.values())).query("alpha == 0").iloc[0]
-        _point(ax, start, "*", 240, "black")
-        star = (start["reference"], start["shifts"])
-        at_left = ax.transAxes.inverted().transform(ax.transData.transform(star))[0] < 0.25
-        ax.annotate("zero-shot", star, xytext=(8, -16) if at_left else (-9, 8), ha="left" if at_left else "right",
-                    textcoords="offset points")
+            line = LINES[k // len(colours) % len(LINES)]
+            _path(ax, label, curve, colours[k % len(colours)], line, name_alphas=label == longest,
+                  name_end=len(curves) <= DIRECT)
+        starts = everything[everything["alpha"] == 0].drop_duplicates(list(AXES))
+        for _, start in starts.iterrows():
+            _point(ax, start, "*", 240, "black")
+            star = (start["reference"], start["shifts"])
+            at_left = ax.transAxes.inverted().transform(ax.transData.transform(star))[0] < 0.25
+            ax.annotate("zero-shot", star, xytext=(8, -16) if at_left else (-9, 8), ha="left" if at_left else "right",
+                        textcoords="offset points")
+        if len(curves) > DIRECT:
+            ax.legend(fontsize=8)
+        if everything[[f"{axis}_edge" for axis in AXES]].any(axis=None):
+            ax.text(0.99, 0.01, "hollow triangle: 0 or 100 %", transform=ax.transAxes, ha="right", va="bottom",
+                    fontsize=8, color="#666666")
         ax.set_xlabel("Reference accuracy (%)")
         ax.set_ylabel("Mean accuracy over the shifts (%)")
         if title:
-            ax.set_title(title, loc="left")
+            ax.set_title(plain(title, 70), loc="left")
     return figure
 
 
 def _point(ax: Axes, row: pd.Series, marker: str, size: float, colour: str) -> None:
-    ax.errorbar(row["reference"], row["shifts"],
-                xerr=[[row["reference"] - row["reference_low"]], [row["reference_high"] - row["reference"]]],
-                yerr=[[row["shifts"] - row["shifts_low"]], [row["shifts_high"] - row["shifts"]]],
+    ax.errorbar(row["reference"], row["shifts"], xerr=_arms(row, "reference"), yerr=_arms(row, "shifts"),
                 color=colour, elinewidth=0.9, alpha=0.55, zorder=2)
     ax.scatter(row["reference"], row["shifts"], marker=marker, s=size, color=colour,
                edgecolors="white", linewidths=0.8, zorder=4)
 
 
-def _path(ax: Axes, label: str, curve: pd.DataFrame, colour: str, name_alphas: bool) -> None:
-    ax.plot(curve["reference"], curve["shifts"], color=colour, zorder=3)
+def _arms(row: pd.Series, axis: str) -> list[list[float]]:
+    """How far the interval reaches down and up."""
+    return [[max(0.0, row[axis] - row[f"{axis}_low"])], [max(0.0, row[f"{axis}_high"] - row[axis])]]
+
+
+def _path(ax: Axes, label: str, curve: pd.DataFrame, colour: str, line: str, name_alphas: bool, name_end: bool) -> None:
+    ax.plot(curve["reference"], curve["shifts"], line, color=colour, zorder=3, label=plain(label, 40))
     for alpha in MARKED:
         near = curve[np.isclose(curve["alpha"], alpha)]
         if len(near):
@@ -127,10 +198,16 @@ def _path(ax: Axes, label: str, curve: pd.DataFrame, colour: str, name_alphas: b
                 ax.annotate(f"α={alpha:g}", (near["reference"].iloc[0], near["shifts"].iloc[0]),
                             xytext=(-5, 6) if alpha < 0.5 else (6, 4), textcoords="offset points",
                             ha="right" if alpha < 0.5 else "left", fontsize=8, color=colour)
+    for axis, below, above in (("reference", "<", ">"), ("shifts", "v", "^")):
+        for side, marker in ((-1, below), (1, above)):
+            at_edge = curve[curve[f"{axis}_edge"] == side]
+            ax.scatter(at_edge["reference"], at_edge["shifts"], marker=marker, s=110, facecolors="none",
+                       edgecolors=colour, zorder=5)
     end = curve[curve["alpha"] == 1].iloc[0]
     _point(ax, end, "D", 60, colour)
-    ax.annotate(f"{label}, α=1", (end["reference"], end["shifts"]), xytext=(8, -12),
-                textcoords="offset points", color=colour)
+    if name_end:
+        ax.annotate(f"{plain(label, 40)}, α=1", (end["reference"], end["shifts"]), xytext=(8, -12),
+                    textcoords="offset points", color=colour)
 
 
 def alpha_curves(table: pd.DataFrame, columns: int = 2,
@@ -160,7 +237,7 @@ def alpha_curves(table: pd.DataFrame, columns: int = 2,
             if guesses and split in guesses:
                 ax.scatter(1, 100 * guesses[split], marker="D", s=60, facecolors="none", edgecolors="black",
                            zorder=4)
-            ax.set_title(f"{split} (n={int(first['n'])})", loc="left", fontsize=10)
+            ax.set_title(f"{plain(split, 30)} (n={int(first['n'])})", loc="left", fontsize=10)
         for ax in axes.flat[len(splits):]:
             ax.set_visible(False)
         for ax in axes.flat[max(0, len(splits) - columns):len(splits)]:  # the lowest of each column
@@ -190,5 +267,5 @@ def gallery(rows: Mapping[str, Split], class_names, label: str, most: int = 10) 
                 ax.imshow(split[i][0])
             if not found:
                 line[0].text(0.5, 0.5, "none", ha="center", va="center", color="#666666", transform=line[0].transAxes)
-            line[0].text(-0.15, 0.5, name, ha="right", va="center", transform=line[0].transAxes)
+            line[0].text(-0.15, 0.5, plain(name, 30), ha="right", va="center", transform=line[0].transAxes)
     return figure

@@ -63,8 +63,6 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], set[str]]:
         else:
             with open(path, "rb") as file:
                 root = reader.stream(file)
-        if isinstance(root, dict) and isinstance(root.get("state_dict"), dict):
-            root = root["state_dict"]  # a trainer's checkpoint: the rest is its own affair
         return dict(_named(root, "", set())), reader.names
     except Exception as error:
         raise UserError(f"{path} cannot be read as a checkpoint ({type(error).__name__}: {error}); copy or download "

@@ -34,12 +34,14 @@ def clopper_pearson(correct: int, n: int, level: float = 0.95) -> tuple[float, f
         >>> [round(x, 3) for x in clopper_pearson(8, 10)]
         [0.444, 0.975]
     """
-    from scipy.stats import binomtest
+    from scipy.special import betaincinv
 
     if n <= 0 or not 0 <= correct <= n:
         raise UserError(f"{correct} correct of {n} images is impossible; the split may be empty")
-    interval = binomtest(correct, n).proportion_ci(level, method="exact")
-    return float(interval.low), float(interval.high)
+    tail = (1 - level) / 2  # each end is a quantile of a beta distribution
+    low = betaincinv(correct, n - correct + 1, tail) if correct else 0.0
+    high = betaincinv(correct + 1, n - correct, 1 - tail) if correct < n else 1.0
+    return float(low), float(high)
 
 
 def predictions(logits: Tensor, classes: Sequence[int] | None = None) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -36,14 +36,14 @@ def objective(kind: str, pieces: int | None, checkpointing: bool = False) -> Obj
     return chosen if pieces is None else in_pieces(chosen, pieces)
 
 
-def walk(zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], *, folder: str | Path | None = None,
-         resume: bool = True, progress: bool = False, pieces: int | None = None,
-         checkpointing: bool = False) -> tuple[dict[str, ImageClassifier], pd.DataFrame]:
-    """Train one model of each kind from the zero-shot classifier and measure the line to it.
+def train(zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], *, folder: str | Path | None = None,
+          resume: bool = True, progress: bool = False, pieces: int | None = None,
+          checkpointing: bool = False) -> dict[str, ImageClassifier]:
+    """Train one model of each kind from the zero-shot classifier.
 
     Args:
         zero_shot: ``theta_0``.
-        task: what to train on and to measure: ``val``, ``test`` and every shift.
+        task: what to train on.
         recipes: how to train, by kind: ``"probe"``, ``"end-to-end"`` or both.
         folder: where states of the runs are kept, so that one that is cut short goes on; see ``training.fit``.
         resume: False throws the states away.
@@ -52,26 +52,57 @@ def walk(zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], 
         checkpointing: fine-tuning keeps less of each image; see ``memory.checkpointed``.
 
     Returns:
-        The models by kind, and one row for each kind, alpha and split: ``kind, alpha, split, accuracy, n, low, high``.
+        The models by kind.
 
     Raises:
-        UserError: an unknown kind, or as training and ``sweep`` do.
+        UserError: an unknown kind, or as training does.
 
     Source: the paper, section 2.
     """
-    strange = [kind for kind in recipes if kind not in TRAINERS]
-    if strange or not recipes:
+    check_kinds(recipes)
+    objectives = {kind: objective(kind, pieces, checkpointing) for kind in recipes}  # a wrong number is refused at once
+    return {kind: TRAINERS[kind](zero_shot, task, recipe, objective=objectives[kind], progress=progress, resume=resume,
+                                 folder=None if folder is None else Path(folder) / kind)
+            for kind, recipe in recipes.items()}
+
+
+def check_kinds(kinds: Iterable[str]) -> None:
+    """Refuse a kind of training that there is not, or none at all."""
+    kinds = list(kinds)
+    strange = [kind for kind in kinds if kind not in TRAINERS]
+    if strange or not kinds:
         raise UserError(f"no kind of training {strange}; choose one or more of: {', '.join(TRAINERS)}")
-    objectives = {kind: objective(kind, pieces, checkpointing) for kind in recipes}  # a wrong number is told at once
-    models, tables = {}, []
-    for kind, recipe in recipes.items():
-        place = None if folder is None else Path(folder) / kind
-        models[kind] = TRAINERS[kind](zero_shot, task, recipe, objective=objectives[kind], progress=progress, folder=place,
-                                      resume=resume)
-        table = sweep(zero_shot, models[kind], {"val": task.val, **task.evaluation}, progress=progress)
-        tables.append(table.assign(kind=kind))
-    columns = ["kind", "alpha", "split", "accuracy", "n", "low", "high"]
-    return models, pd.concat(tables, ignore_index=True)[columns]
+
+
+def measure(zero_shot: ImageClassifier, models: Mapping[str, ImageClassifier], task: Task,
+            progress: bool = False) -> pd.DataFrame:
+    """Measure the lines from the zero-shot classifier to each model on ``val``, ``test`` and every shift.
+
+    Each image is decoded once, and the zero-shot classifier runs once, for all kinds.
+
+    Returns:
+        One row for each kind, alpha and split: ``kind, alpha, split, accuracy, n, low, high``.
+
+    Raises:
+        UserError: as ``sweep``.
+    """
+    table = sweep(zero_shot, models, {"val": task.val, **task.evaluation}, progress=progress)
+    table = table.rename(columns={"model": "kind"})
+    return pd.concat([table[table["kind"] == kind] for kind in models], ignore_index=True)
+
+
+def walk(zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], *, progress: bool = False,
+         **how) -> tuple[dict[str, ImageClassifier], pd.DataFrame]:
+    """Train one model of each kind and measure the line to it: ``train``, whose arguments these are, then ``measure``.
+
+    Returns:
+        The models by kind, and one row for each kind, alpha and split: ``kind, alpha, split, accuracy, n, low, high``.
+
+    Raises:
+        UserError: as ``train`` and ``measure``.
+    """
+    models = train(zero_shot, task, recipes, progress=progress, **how)
+    return models, measure(zero_shot, models, task, progress)
 
 
 def choices(table: pd.DataFrame) -> pd.DataFrame:

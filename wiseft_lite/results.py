@@ -3,39 +3,96 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pandas as pd
 
 from wiseft_lite.errors import UserError
+from wiseft_lite.outputs import new_file
+
+NUMBERS = ("alpha", "accuracy", "n", "low", "high")  # what every row of a curve holds, beside its split
+ROUNDING = 1e-9  # by which an end of an interval may miss the accuracy
+RUN = ("task", "model", "kind")  # what tells the runs in a file apart
 
 
 def read_results(path: Path) -> pd.DataFrame:
     """Read a results file, one JSON object a line.
 
     Raises:
-        UserError: it is missing, damaged, or lacks a column.
+        UserError: it is missing, damaged or empty, lacks a column, or a row has no number where one must be.
     """
     try:
-        rows = [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        lines = path.read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines if line.strip()]
         table = pd.DataFrame([row if isinstance(row, dict) else {} for row in rows])
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; make it with 'wiseft-lite sweep' or 'demo'") from None
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); make it again") from error
-    missing = {"alpha", "split", "accuracy", "n", "low", "high"} - set(table.columns)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({getattr(error, 'strerror', None) or error}); make it again") from error
+    if table.empty:
+        raise UserError(f"{path} lacks any result; make it with 'wiseft-lite sweep' or 'demo'")
+    missing = {*NUMBERS, "split"} - set(table.columns)
     if missing:
         raise UserError(f"{path} lacks {', '.join(sorted(missing))}; make it with 'wiseft-lite sweep'")
-    return table
+    _check(table, path)
+    return table.astype(dict.fromkeys(NUMBERS, float) | {"n": int})
+
+
+def _check(table: pd.DataFrame, path: Path) -> None:
+    """Refuse the first row whose values cannot be those of a curve."""
+    values = table[[*NUMBERS]].map(lambda value: float(value) if _is_number(value) else float("nan"))
+    accuracy = values["accuracy"]
+    right = pd.DataFrame({
+        "split": table["split"].map(lambda name: isinstance(name, str)), "alpha": values["alpha"].notna(),
+        "n": (values["n"] >= 1) & (values["n"] % 1 == 0), "accuracy": accuracy.between(0, 1),
+        "low": values["low"].between(0, accuracy + ROUNDING), "high": values["high"].between(accuracy - ROUNDING, 1)})
+    wrong = ~right
+    if wrong.any(axis=None):
+        row = int(wrong.any(axis=1).argmax())
+        column = wrong.columns[wrong.iloc[row]][0]
+        raise UserError(f"{path}: {column} is {table[column].iloc[row]!r} in result {row + 1}; correct or remove that "
+                        "line")
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e15
+
+
+def read_runs(path: Path) -> dict[str, pd.DataFrame]:
+    """Read a results file and return the runs that are in it, by what tells them apart: task, model or kind.
+
+    Rows that are there twice count once.
+
+    Raises:
+        UserError: as ``read_results``; or one run has two accuracies for a split at one alpha.
+    """
+    table = read_results(path)
+    names = table[[column for column in RUN if column in table]].fillna("").astype(str)
+    differ = [column for column in names if names[column].nunique() > 1]
+    if differ:
+        labels = names[differ].agg(lambda row: ", ".join(filter(None, row)), axis=1)
+    else:
+        labels = names.get("kind", pd.Series("fine-tuned", table.index))
+    runs = {}
+    for label, rows in table.groupby(labels.replace("", "fine-tuned"), sort=False):
+        rows = rows.drop_duplicates(["split", *NUMBERS])
+        twice = rows[rows.duplicated(["split", "alpha"])]
+        if len(twice):
+            raise UserError(f"{path} has two accuracies of {label!r} on {twice['split'].iloc[0]!r} at alpha "
+                            f"{twice['alpha'].iloc[0]:g}, so it holds several runs; leave the lines of one, or give the "
+                            "lines of each run a 'model' of their own")
+        runs[label] = rows
+    return runs
 
 
 def write_results(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as one JSON object a line; the file appears whole or not at all."""
-    part = path.with_suffix(".part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part.write_text("".join(json.dumps(row) + "\n" for row in table.to_dict("records")))
-    os.replace(part, path)
+    """Write a table as one JSON object a line; the file appears whole or not at all, in place of one that is there.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    with new_file(path, overwrite=True) as part:
+        part.write_text("".join(json.dumps(row) + "\n" for row in table.to_dict("records")))
 
 
 def show_table(table: pd.DataFrame) -> None:
@@ -43,15 +100,15 @@ def show_table(table: pd.DataFrame) -> None:
     splits = list(dict.fromkeys(table["split"]))
     wide = table.pivot(index="alpha", columns="split", values="accuracy")[splits] * 100
     shifts = [s for s in splits if s not in ("val", "test")]
+    columns = [(name, wide[name]) for name in splits]
     if shifts:
-        wide["mean of shifts"] = wide[shifts].mean(axis=1)
-    best = wide.idxmax()
-    names = [*wide.columns]
-    width = {name: max(7, len(name)) for name in names}
-    print("alpha  " + "  ".join(f"{name:>{width[name]}}" for name in names))
-    for alpha, row in wide.iterrows():
-        cells = [f"{row[name]:.1f}{'*' if best[name] == alpha else ' '}" for name in names]
-        print(f"{alpha:<5g}  " + "  ".join(f"{cell:>{width[name]}}" for cell, name in zip(cells, names)))
+        columns.append(("mean of shifts", wide[shifts].mean(axis=1)))
+    widths = [max(7, len(name)) for name, _ in columns]
+    print("alpha  " + "  ".join(f"{name:>{width}}" for (name, _), width in zip(columns, widths)))
+    for alpha in wide.index:
+        cells = [f"{column[alpha]:.1f}{'*' if column.idxmax() == alpha else ' '}" for _, column in columns]
+        print(f"{alpha:<5g}  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths)))
+    width = dict(zip(splits, widths))
     first = table.drop_duplicates("split").set_index("split")
     half = {s: 50 * (table[table.split == s].high - table[table.split == s].low).max() for s in splits}
     print("n      " + "  ".join(f"{int(first.n[s]):>{width[s]}}" for s in splits))
@@ -67,12 +124,12 @@ def summary(table: pd.DataFrame, reference: str = "test") -> pd.DataFrame:
     """Reduce a sweep to the two axes of the paper's figure 1, one row for each alpha.
 
     Returns:
-        ``alpha, reference, reference_low, reference_high, shifts, shifts_low, shifts_high``: accuracy on
-        the reference split with its interval, and the plain mean over all other splits, ``val`` left out, with a
-        normal 95 % interval from their binomial variances.
+        ``alpha, reference, reference_low, reference_high, reference_n, shifts, shifts_low, shifts_high, shifts_n``:
+        accuracy on the reference split with its interval and number of images, and the plain mean over all other
+        splits, ``val`` left out, with a normal 95 % interval from their binomial variances and the images of all.
 
     Raises:
-        UserError: the table lacks the reference split, or has nothing else.
+        UserError: the table lacks the reference split, has nothing else, or has splits at different alphas.
 
     Example:
         >>> rows = [(0.5, "test", 0.8, 100, 0.7, 0.9), (0.5, "a", 0.4, 100, 0.3, 0.5)]
@@ -80,19 +137,22 @@ def summary(table: pd.DataFrame, reference: str = "test") -> pd.DataFrame:
         >>> summary(table)[["reference", "shifts"]].iloc[0].tolist()
         [0.8, 0.4]
     """
-    on_reference = table[table["split"] == reference].set_index("alpha").sort_index()
-    others = table[~table["split"].isin([reference, "val"])]
-    if on_reference.empty or others.empty:
+    wide = table[["split", *NUMBERS]].drop_duplicates().pivot(index="alpha", columns="split")
+    shifts = [split for split in table["split"].unique() if split not in (reference, "val")]
+    if reference not in set(table["split"]) or not shifts:
         raise UserError(f"a figure needs the reference split {reference!r} and at least one shift; "
                         f"the table has {', '.join(table['split'].unique())}")
-    variance = others["accuracy"] * (1 - others["accuracy"]) / others["n"]
-    groups = others.assign(variance=variance).groupby("alpha")
-    mean = groups["accuracy"].mean()
-    half = 1.96 * groups["variance"].sum() ** 0.5 / groups["variance"].count()
+    accuracy, n = wide["accuracy"], wide["n"]
+    if accuracy[[reference, *shifts]].isna().any(axis=None):
+        split = next(split for split in (reference, *shifts) if accuracy[split].isna().any())
+        raise UserError(f"{split!r} was not measured at alpha {accuracy.index[accuracy[split].isna()][0]:g}, as other "
+                        "splits were; measure all splits at the same alphas")
+    mean = accuracy[shifts].mean(axis=1)
+    half = 1.96 * (accuracy * (1 - accuracy) / n)[shifts].sum(axis=1) ** 0.5 / len(shifts)
     return pd.DataFrame({
-        "reference": on_reference["accuracy"], "reference_low": on_reference["low"],
-        "reference_high": on_reference["high"], "shifts": mean,
-        "shifts_low": mean - half, "shifts_high": mean + half,
+        "reference": accuracy[reference], "reference_low": wide["low"][reference],
+        "reference_high": wide["high"][reference], "reference_n": n[reference], "shifts": mean,
+        "shifts_low": mean - half, "shifts_high": mean + half, "shifts_n": n[shifts].sum(axis=1),
     }).rename_axis("alpha").reset_index()
 
 

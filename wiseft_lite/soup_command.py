@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 
-from wiseft_lite.commands import check_new, device_of, report
+from wiseft_lite.commands import device_of, metrics_of, report, saved
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,6 @@ def interpolate(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints
     from wiseft_lite.weights import interpolate as mixed
 
-    check_new(args.out, args.overwrite)
     checkpoints.check_same_start({str(folder): folder for folder in (args.zero_shot, args.fine_tuned)})
     zero_shot, fine_tuned = (checkpoints.load(folder) for folder in (args.zero_shot, args.fine_tuned))
     theta = mixed(zero_shot.state_dict(), fine_tuned.state_dict(), args.alpha)
@@ -42,7 +41,6 @@ class SoupRecipe:
 def soup(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints, connectivity, soups, tasks
 
-    check_new(args.out, args.overwrite)
     task = tasks.load_task(args.task, args.data)
     checkpoints.check_same_start({str(folder): folder for folder in args.checkpoints})
     stored, kept = soups.Stored(args.checkpoints), args.checkpoints
@@ -52,16 +50,19 @@ def soup(args: argparse.Namespace) -> None:
         connectivity.connected(classifier, other, task.val, names=f"{args.checkpoints[0]} and {folder}")
     if args.greedy:
         theta, trace = soups.greedy_soup(stored, soups.held_out_accuracy(classifier, task.val))
-        print(f"accuracy on 'val' in %, n={len(task.val)}\nalone   with it  in the soup")
-        for row in trace.itertuples():
-            print(f"{100 * row.alone:5.1f}   {100 * row.with_it:5.1f}    {'yes' if row.kept else 'no ':3}  "
-                  f"{args.checkpoints[row.model]}")
         kept = [args.checkpoints[i] for i in trace["model"][trace["kept"]]]
     else:
         theta = soups.uniform_soup(stored)
     classifier = classifier.with_weights(theta)
-    print(f"soup of {len(kept)} models")
     recipe = SoupRecipe(tuple(map(str, kept)), "val" if args.greedy else None)
-    metrics = dict(report(classifier, task.evaluation)[["split", "accuracy"]].itertuples(index=False))
-    checkpoints.save(classifier, args.out, recipe=recipe, metrics=metrics, overwrite=args.overwrite)
+    checkpoints.save(classifier, args.out, recipe=recipe, overwrite=args.overwrite)
+    if args.greedy:
+        print(f"accuracy on 'val' in %, n={len(task.val)}\nalone   with it  in the soup")
+        for row in trace.itertuples():
+            print(f"{100 * row.alone:5.1f}   {100 * row.with_it:5.1f}    {'yes' if row.kept else 'no ':3}  "
+                  f"{args.checkpoints[row.model]}")
+    print(f"soup of {len(kept)} models")
+    with saved(f"the soup is saved in {args.out}", "evaluate", args.out, task=args):
+        metrics = metrics_of(report(classifier, task.evaluation))
+    checkpoints.add_metrics(args.out, metrics)
     print(f"written: {args.out}")

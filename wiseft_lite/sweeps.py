@@ -114,7 +114,7 @@ def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier | Mapping[str,
     bad = [a for a in alphas if not math.isfinite(a)]
     if bad or not len(alphas) or not splits or not models:
         raise UserError(f"alpha {bad[0]} is not finite" if bad else "give at least one alpha, one split and one model")
-    points = alphas if passes is None else _nodes(passes, alphas)
+    points = alphas if passes is None else pass_nodes(passes, alphas)
     frozen = {label: same_encoder(zero_shot, model) for label, model in models.items()}
     runs = sum(2 if heads_only else len(points) for heads_only in frozen.values())
     rows = []
@@ -177,7 +177,18 @@ def _counted(curve: Iterator[Tensor], bar) -> Iterator[Tensor]:
         yield logits
 
 
-def _nodes(passes: int, alphas: Sequence[float]) -> list[float]:
+def pass_nodes(passes: int, alphas: Sequence[float]) -> list[float]:
+    """Return the alphas at which ``passes`` models run, so that a curve can be read off at ``alphas``.
+
+    0, 0.5 and 1 are always among them.
+
+    Raises:
+        UserError: not an odd number of at least 3, or an alpha outside 0..1.
+
+    Example:
+        >>> pass_nodes(3, [0.1])
+        [0.0, 0.5, 1.0]
+    """
     if passes < 3 or passes % 2 == 0:
         raise UserError(f"passes is {passes}; give an odd number such as 5: a curve through every second pass "
                         "is the check")

@@ -71,10 +71,10 @@ def test_models_on_one_line_are_connected_and_others_warn_with_the_figure(theta_
         warnings.simplefilter("error")
         assert connected(theta_0, tuned, task.test) < 0.05
     other = mirrored(tuned)
-    with pytest.warns(UserWarning, match=r"not connected: (\d+) % and \1 % of 30 pictures of 'test' .* points below"):
+    with pytest.warns(UserWarning, match=r"not connected: (\d+) % and \1 % of 30 images of 'test' .* points below"):
         height = connected(tuned, other, task.test)
     assert height > 0.3
-    with pytest.warns(UserWarning, match="of 15 pictures"):
+    with pytest.warns(UserWarning, match="of 15 images"):
         assert connected(tuned, other, task.test, most=15) == connected(tuned, other, task.test, most=15) > 0.26
 
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from wiseft_lite import UserError, accuracy, load, load_clip, predict, save, zero_shot_classifier
+from wiseft_lite import UserError, accuracy, load, load_clip, predict, save, sweep, zero_shot_classifier
 from wiseft_lite.cli import main
-from wiseft_lite.encoders import architectures_of, open_clip_config
+from wiseft_lite.encoders import architectures_of, image_encoder, open_clip_config
 from wiseft_lite.features import pixels
 from wiseft_lite.interchange import export_open_clip, import_checkpoint, import_clip
 
@@ -113,16 +113,222 @@ def test_what_was_fine_tuned_here_goes_to_open_clip_with_its_text_tower(tuned, t
     assert torch.equal(again.model.visual.proj, tuned.encoder.proj)
 
 
+def with_head(quick=True, whole=False):
+    """A classifier in the authors' layout, or (``whole``) in one of the same module names with a whole CLIP in it."""
+    model = peers.clip_model(quick)
+    if not whole:
+        del model.transformer
+    return {**{f"model.{key}": value for key, value in model.state_dict().items()},
+            **{f"classification_head.{key}": value for key, value in peers.head_of().items()}}
+
+
+def prefixed(prefix):
+    return lambda weights: {f"{prefix}{key}": value for key, value in weights.items()}
+
+
+def inside(key):
+    """``torch.compile`` and FSDP of the inner module put their names between others."""
+    return lambda weights: {name.replace(key, f"_orig_mod.{key}_fsdp_wrapped_module."): value
+                            for name, value in weights.items()}
+
+
+OPTIMIZER = {"state": {0: {"exp_avg": torch.full((3,), torch.nan)}}, "param_groups": [{"lr": 0.1}]}
+WRAPPERS = {
+    "none": lambda weights: weights,
+    "DataParallel": prefixed("module."),
+    "torch.compile": prefixed("_orig_mod."),
+    "both": prefixed("module._orig_mod."),
+    "any prefix": prefixed("model.net."),
+    "trainer": lambda weights: {"model": weights, "optimizer": OPTIMIZER, "epoch": 3},
+    "open_clip": lambda weights: {"epoch": 3, "name": "run", "state_dict": prefixed("module.")(weights),
+                                  "optimizer": OPTIMIZER},
+    "Lightning": lambda weights: {"pytorch-lightning_version": "2.4", "state_dict": prefixed("model.")(weights),
+                                  "hyper_parameters": {"lr": 1e-5}, "optimizer_states": [OPTIMIZER]},
+    "Lightning, compiled": lambda weights: {"state_dict": prefixed("model._orig_mod.")(weights)},
+    "nested twice": lambda weights: {"checkpoint": {"model_state_dict": prefixed("module.")(weights)}},
+    "inside": inside("visual."),
+}
+
+
+def written(content, path):
+    torch.save(content, path)
+    return path
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
+def test_a_wrapper_is_no_clue_to_the_activation(wrap, tmp_path, images):
+    """Weights of a CLIP with GELU, as LAION's are: QuickGELU would change every prediction without any error."""
+    model = peers.clip_model(False)
+    file = written(wrap(model.state_dict()), tmp_path / "file.pt")
+    with pytest.raises(UserError, match="file.pt may be tiny or tiny-quickgelu; say which with architecture"):
+        import_clip(file, tmp_path / "clip")
+    clip = import_clip(file, tmp_path / "clip", architecture="tiny")
+    with torch.no_grad():
+        torch.testing.assert_close(clip.model.encode_image(images), model.encode_image(images))
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
+def test_the_authors_layout_is_known_under_every_wrapper_and_so_is_the_head(wrap, tmp_path, images):
+    file = written(wrap(with_head()), tmp_path / "file.pt")
+    classifier = import_checkpoint(file, peers.CLASSES)
+    assert classifier.encoder_name == "tiny-quickgelu/none"
+    torch.testing.assert_close(classifier(images), peers.logits(peers.clip_model(), peers.head_of(), images))
+
+
+@pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
+def test_a_classifier_that_is_not_the_authors_is_asked_about(wrap, tmp_path, images):
+    """Neither wise-ft nor model-soups keeps the text encoder's blocks, so such a file is somebody else's."""
+    file = written(wrap(with_head(quick=False, whole=True)), tmp_path / "file.pt")
+    with pytest.raises(UserError, match="may be tiny or tiny-quickgelu"):
+        import_checkpoint(file, peers.CLASSES)
+    classifier = import_checkpoint(file, peers.CLASSES, architecture="tiny")
+    torch.testing.assert_close(classifier(images), peers.logits(peers.clip_model(False), peers.head_of(), images))
+
+
 def test_the_activation_is_read_from_a_module_or_asked_for(tmp_path, images):
     plain = import_checkpoint(peers.wise_ft(tmp_path / "gelu.pt", quick=False), peers.CLASSES)
     assert plain.encoder_name == "tiny/none"
     torch.testing.assert_close(plain(images), peers.logits(peers.clip_model(False), peers.head_of(), images))
-    file = tmp_path / "clip.pt"
-    torch.save(peers.clip_model().state_dict(), file)
-    with pytest.raises(UserError, match="may be tiny or tiny-quickgelu; say which with architecture"):
-        import_clip(file, tmp_path / "clip")
     assert import_checkpoint(peers.model_soups(tmp_path / "soup.pt"), peers.CLASSES,
                              architecture="tiny").encoder_name == "tiny/none"  # the caller knows best
+
+
+BESIDE = {
+    "open_clip_config.json": lambda quick: ("open_clip_config.json", json.dumps(
+        {"model_cfg": {**peers.CONFIG, "quick_gelu": quick}, "preprocess_cfg": {"mean": [0.1] * 3}})),
+    "config.json": lambda quick: ("config.json", json.dumps(
+        {"vision_config": {"hidden_size": 32, "hidden_act": "quick_gelu" if quick else "gelu"}})),
+    "params.txt": lambda quick: ("params.txt", f"model: tiny\npretrained: \nforce_quick_gelu: {quick}\n"),
+    "params.txt, by name": lambda quick: (
+        "params.txt", f"model: tiny{'-quickgelu' if quick else ''}\npretrained: x\nforce_quick_gelu: False\n"),
+}
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("beside", BESIDE.values(), ids=BESIDE)
+def test_a_configuration_beside_the_file_decides(beside, quick, tmp_path, images):
+    model, (name, text) = peers.clip_model(quick), beside(quick)
+    (tmp_path / "checkpoints").mkdir()
+    file = written({"epoch": 1, "state_dict": prefixed("module.")(model.state_dict())},
+                   tmp_path / "checkpoints" / "epoch_1.pt")
+    (tmp_path / ("" if name == "params.txt" else "checkpoints") / name).write_text(text)
+    clip = import_clip(file, tmp_path / "clip")
+    with torch.no_grad():
+        torch.testing.assert_close(clip.model.encode_image(images), model.encode_image(images))
+    assert clip.model.visual.preprocess_cfg["mean"] == ([0.1] * 3 if name == "open_clip_config.json"
+                                                       else list(open_clip.OPENAI_DATASET_MEAN))
+
+
+def test_clues_that_disagree_are_named_and_those_of_other_models_do_not_count(tmp_path):
+    soup = peers.model_soups(tmp_path / "soup.pt")
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": peers.CONFIG}))
+    with pytest.raises(UserError, match="QuickGELU .its layout is that of wise-ft.* against GELU .open_clip_config.json"):
+        import_checkpoint(soup, peers.CLASSES)
+    assert import_checkpoint(soup, peers.CLASSES, architecture="tiny-quickgelu").encoder_name == "tiny-quickgelu/none"
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {**peers.CONFIG, "embed_dim": 7}}))
+    (tmp_path / "config.json").write_text('{"vision_config": {"hidden_size": 7, "hidden_act": "gelu"}}')
+    (tmp_path / "params.txt").write_text("model: RN50\nforce_quick_gelu: False\n")
+    assert import_checkpoint(soup, peers.CLASSES).encoder_name == "tiny-quickgelu/none"
+    file = written(peers.clip_model().state_dict(), tmp_path / "clip.pt")
+    (tmp_path / "params.txt").write_text("model: tiny\npretrained: openai\nforce_quick_gelu: False\n")
+    with pytest.raises(UserError, match="may be tiny or tiny-quickgelu"):  # open_clip's versions differ in what that meant
+        import_clip(file, tmp_path / "clip")
+
+
+def test_a_file_without_a_head_is_told_once_what_does_work_and_it_works(tmp_path, clip_folder, clip, images, capsys):
+    whole = written(clip.model.state_dict(), tmp_path / "whole.pt")
+    alone = written({key: value for key, value in prefixed("model.")(clip.model.state_dict()).items() if "visual" in key},
+                    tmp_path / "alone.pt")
+    (tmp_path / "classes.txt").write_text("disc\nsquare\nbar\n")
+    for file in (whole, alone):
+        assert main(["import", str(file), "--classes", str(tmp_path / "classes.txt"), "--out", str(tmp_path / "x")]) == 2
+        error = capsys.readouterr().err
+        assert "no classification head" in error and ("--text-encoder" in error) == (file == alone)
+    assert main(["import", str(whole), "--architecture", "tiny", "--out", str(tmp_path / "a")]) == 0
+    assert main(["import", str(alone), "--out", str(tmp_path / "b")]) == 2
+    assert "--text-encoder" in capsys.readouterr().err
+    assert main(["import", str(alone), "--text-encoder", f"local-dir:{clip_folder}", "--out", str(tmp_path / "b")]) == 0
+    text = clip.tokenizer(["a disc"])
+    for folder in ("a", "b"):
+        again = load_clip(f"local-dir:{tmp_path / folder}")
+        assert torch.equal(again.model.encode_image(images), clip.model.encode_image(images))
+        assert torch.equal(again.model.encode_text(text), clip.model.encode_text(text))
+    soup = peers.model_soups(tmp_path / "soup.pt")
+    assert main(["import", str(soup), "--out", str(tmp_path / "c")]) == 2
+    assert "wiseft-lite import FILE --classes" in capsys.readouterr().err
+
+
+def test_of_several_models_in_a_file_one_is_named(tmp_path, images):
+    other = peers.clip_model(seed=1).state_dict()
+    file = written({"model": with_head(), "model_ema": {**with_head(), **prefixed("model.")(without(other, "attn_mask"))}},
+                   tmp_path / "file.pt")
+    with pytest.raises(UserError, match="several models, whose keys begin with 'model.' and 'model_ema.'; name one"):
+        import_checkpoint(file, peers.CLASSES)
+    for prefix, seed in (("model.", 0), ("model_ema.", 1)):
+        classifier = import_checkpoint(file, peers.CLASSES, prefix=prefix, architecture="tiny-quickgelu")
+        torch.testing.assert_close(classifier(images), peers.logits(peers.clip_model(seed=seed), peers.head_of(), images))
+
+
+def test_weights_that_are_left_out_are_named(tmp_path):
+    file = written({**with_head(), "adapter.down.weight": torch.ones(2)}, tmp_path / "file.pt")
+    with pytest.warns(UserWarning, match="1 tensors belong neither to CLIP nor to a head .*adapter.down.weight"):
+        import_checkpoint(file, peers.CLASSES)
+
+
+@pytest.mark.parametrize("content, whose", [
+    ({"vision_model.embeddings.class_embedding": torch.ones(2)}, "Hugging Face transformers"),
+    ({"blocks.0.attn.qkv.weight": torch.ones(2)}, "timm"),
+    ({"encoder.proj": torch.ones(2), "head.weight": torch.ones(2)}, "a classifier of this library")])
+def test_a_file_in_another_layout_is_called_by_its_name(content, whose, tmp_path):
+    with pytest.raises(UserError, match=f"no image encoder of CLIP .its keys are those of {whose}"):
+        import_checkpoint(written(content, tmp_path / "file.pt"), peers.CLASSES)
+
+
+def test_another_image_size_is_named_and_kept_or_resized(tmp_path, clip, task, capsys):
+    model = peers.wider(36)
+    weights = {**prefixed("model.")(without(model.state_dict(), "attn_mask")),
+               **prefixed("classification_head.")(peers.head_of())}
+    file = written({key: value for key, value in weights.items() if ".transformer.resblocks" not in key or "visual" in key},
+                   tmp_path / "file.pt")
+    with pytest.raises(UserError, match="trained on images of 36 x 36 pixels, tiny and tiny-quickgelu on 24; .*"
+                                        "image_size=36.*image_size=24"):
+        import_checkpoint(file, peers.CLASSES)
+    larger = torch.randn(3, 3, 36, 36)
+    kept = import_checkpoint(file, peers.CLASSES, image_size=36)
+    torch.testing.assert_close(kept(larger), peers.logits(model, peers.head_of(), larger))
+    again = load(save(kept, tmp_path / "kept"))
+    assert torch.equal(again(larger), kept(larger)) and again.preprocess(task.test[0][0]).shape == (3, 36, 36)
+    (tmp_path / "classes.txt").write_text("disc\nsquare\nbar\n")
+    assert main(["import", str(file), "--classes", str(tmp_path / "classes.txt"), "--image-size", "24",
+                 "--out", str(tmp_path / "resized")]) == 0
+    resized = load(tmp_path / "resized")
+    theirs = model.state_dict()
+    open_clip.model.resize_pos_embed(theirs, peers.clip_model())
+    assert torch.equal(resized.encoder.positional_embedding, theirs["visual.positional_embedding"])
+    assert resized.encoder_name == "tiny-quickgelu/none" and resized.preprocess(task.test[0][0]).shape == (3, 24, 24)
+    with pytest.raises(UserError, match="differ in their architecture"):
+        sweep(kept, resized, {"test": task.test}, [0, 1])
+
+
+def test_an_image_encoder_of_timm_is_imported_and_one_with_huggingfaces_text_encoder_too(tmp_path, task):
+    timm = {"embed_dim": 12, "quick_gelu": False, "text_cfg": {**peers.CONFIG["text_cfg"]}, "vision_cfg": {
+        "timm_model_name": "test_vit", "timm_model_pretrained": False, "timm_pool": "", "timm_proj": "linear",
+        "image_size": 160}}
+    hugging_face = {**peers.CONFIG, "vision_cfg": {**peers.CONFIG["vision_cfg"], "width": 48},
+                    "text_cfg": {"hf_model_name": "roberta-base", "hf_tokenizer_name": "roberta-base"}}
+    for name, config in (("timm", timm), ("roberta", hugging_face)):
+        (tmp_path / f"tiny-{name}.json").write_text(json.dumps(config))
+        open_clip.add_model_config(tmp_path / f"tiny-{name}.json")
+        torch.manual_seed(0)
+        visual = image_encoder(config).eval()
+        weights = {**prefixed("net.visual.")(visual.state_dict()),
+                   "classification_head.weight": torch.randn(3, config["embed_dim"])}
+        classifier = import_checkpoint(written(weights, tmp_path / f"{name}.pt"), peers.CLASSES)
+        assert classifier.encoder_name == f"tiny-{name}/none"
+        inputs = pixels(classifier, task.test)[:2]
+        with torch.no_grad():
+            torch.testing.assert_close(classifier.encoder(inputs), visual(inputs))
+        assert torch.equal(load(save(classifier, tmp_path / name))(inputs), classifier(inputs))
 
 
 @pytest.mark.parametrize("name", ["ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336", "RN50"])
@@ -133,6 +339,7 @@ def test_the_architectures_that_people_have_are_told_apart_by_their_shapes(name)
     assert set(architectures_of(shapes)) == {name, f"{name}-quickgelu"}
     image = {key: shape for key, shape in shapes.items() if key.startswith("visual.")}
     assert {name, f"{name}-quickgelu"} <= set(architectures_of(image))
+    assert not architectures_of(image, embed_dim=7)
     image["visual.conv1.weight"] = torch.Size([7, 3, 2, 2])
     assert not architectures_of(image)
 
@@ -144,11 +351,9 @@ def test_weights_in_half_precision_are_used_in_float32(tmp_path, images):
     torch.testing.assert_close(soup(images), expected, atol=0.1, rtol=0.1)
 
 
-def test_a_model_that_open_clip_was_told_to_give_quickgelu_says_so_in_its_configuration(monkeypatch):
+def test_a_model_that_open_clip_was_told_to_give_quickgelu_says_so_in_its_configuration():
     assert "quick_gelu" not in open_clip_config("tiny/none")["model_cfg"]
-    told = load_clip("tiny-quickgelu/none")  # as load_clip does for "ViT-B-32/openai"
-    monkeypatch.setattr("wiseft_lite.encoders.load_clip", lambda name: told)
-    assert open_clip_config("tiny/none")["model_cfg"]["quick_gelu"] is True
+    assert open_clip_config("ViT-B-32/openai")["model_cfg"]["quick_gelu"] is True  # nothing is downloaded for that
 
 
 def without(weights, *endings):
@@ -157,16 +362,16 @@ def without(weights, *endings):
 
 @pytest.mark.parametrize("weights, message", [
     (lambda: peers.clip_model().state_dict(), "no classification head; read the whole CLIP with import_clip"),
-    (lambda: {"fc.weight": torch.ones(2)}, "no image tower of CLIP .its keys begin with fc.weight"),
-    (lambda: {}, "no image tower"),
+    (lambda: {"fc.weight": torch.ones(2)}, "no image encoder of CLIP .its keys begin with fc.weight"),
+    (lambda: {}, "no image encoder"),
     (lambda: without(peers.model_soups_weights(), "visual.proj"), "fits no architecture of open_clip"),
     (lambda: {**peers.model_soups_weights(), "model.visual.more": torch.ones(1)}, "fits no architecture"),
     (lambda: {**peers.model_soups_weights(), "model.visual.proj": torch.ones(32, 8)}, "fits no architecture"),
     (lambda: {**peers.model_soups_weights(), "classification_head.weight": torch.ones(3, 8)}, "does not fit"),
-    (lambda: {**peers.model_soups_weights(), "classification_head.weight": torch.ones(4, 16)}, "or its own bias"),
+    (lambda: {**peers.model_soups_weights(), "classification_head.weight": torch.ones(4, 16)}, "does not fit its own bias"),
     (lambda: {**peers.model_soups_weights(), "classification_head.weight": torch.ones(4, 16),
               "classification_head.bias": torch.ones(4)}, "4 rows .* 3 class"),
-    (lambda: {**peers.model_soups_weights(), "model.visual.proj": torch.full((32, 16), torch.nan)}, "not finite in"),
+    (lambda: {**peers.model_soups_weights(), "model.visual.proj": torch.full((32, 16), torch.nan)}, "file.pt has weights that are not finite: visual.proj"),
 ])
 def test_files_that_do_not_fit_say_why(weights, message, tmp_path):
     torch.save(weights(), tmp_path / "file.pt")
@@ -176,7 +381,7 @@ def test_files_that_do_not_fit_say_why(weights, message, tmp_path):
 
 def test_other_mistakes_say_what_to_do(tmp_path, theta_0):
     soup = peers.model_soups(tmp_path / "soup.pt")
-    with pytest.raises(UserError, match="has no text tower; read its image tower and head with import_checkpoint"):
+    with pytest.raises(UserError, match="has no text encoder; read its image encoder and its head with import_checkpoint"):
         import_clip(soup, tmp_path / "clip")
     with pytest.raises(UserError, match="another hash than abc; download it again"):
         import_checkpoint(soup, peers.CLASSES, sha256="abc")
@@ -242,7 +447,7 @@ def test_the_command_imports_and_exports(tmp_path, capsys, images):
     assert load_clip(f"local-dir:{tmp_path / 'clip'}").model.visual.proj.dtype == torch.float32
     for arguments, message in (
             (["import", soup, "--classes", str(tmp_path / "none.txt"), "--out", "x"], "none.txt cannot be read"),
-            (["import", soup, "--out", str(tmp_path / "x")], "has no text tower"),
+            (["import", soup, "--out", str(tmp_path / "x")], "has no text encoder"),
             (["import", soup, "--out", str(tmp_path / "clip")], "exists; choose another --out"),
             (["export", str(tmp_path / "clip"), "--out", str(tmp_path / "x")], "no checkpoint")):
         assert main(arguments) == 2

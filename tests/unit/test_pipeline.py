@@ -136,7 +136,7 @@ def test_a_full_gpu_gets_one_line_and_another_fault_its_traceback(shapes, tmp_pa
 
 def test_run_says_a_warning_of_the_check_in_one_line(shapes, clip_folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(TRAINERS, "end-to-end", lambda classifier, *_, **__: classifier)
-    monkeypatch.setattr("wiseft_lite.connectivity.connected", lambda *_: warnings.warn("not connected"))
+    monkeypatch.setattr("wiseft_lite.connectivity.midpoint_barrier", lambda *_: warnings.warn("not connected"))
     assert main(["run", "--model", f"local-dir:{clip_folder}", "--kinds", "end-to-end", "--out", str(tmp_path / "x")]) == 0
     assert "\nwiseft-lite: not connected\n" in capsys.readouterr().err
 
