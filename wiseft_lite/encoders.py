@@ -171,7 +171,7 @@ def load_clip(name: str = "iconclip", device: str | torch.device = "cpu") -> Cli
     with _explained(name, "check the files" if folder else "check the network and the disk"):
         tokenizer = open_clip.get_tokenizer(source)  # first: it is small
         if tag is None:
-            model = _blank(source)
+            model = blank(source)
         else:
             model = open_clip.create_model(source, pretrained=tag, require_pretrained=True,
                                            force_quick_gelu=bool(config["model_cfg"].get("quick_gelu")))
@@ -284,7 +284,7 @@ def build_encoder(origin: Origin) -> tuple[torch.nn.Module, Callable]:
         >>> encoder.output_dim
         128
     """
-    with _explained(origin.name, "its configuration is damaged, or of another version of open_clip"), _always_the_same():
+    with _explained(origin.name, "its configuration is damaged, or of another version of open_clip or timm"), _always_the_same():
         encoder = image_encoder(origin.config["model_cfg"])
         library().set_model_preprocess_cfg(encoder, {**origin.config["preprocess_cfg"], "size": encoder.image_size})
         preprocess = _preprocess(encoder)
@@ -294,7 +294,7 @@ def build_encoder(origin: Origin) -> tuple[torch.nn.Module, Callable]:
 
 def _read_config(path: Path) -> dict:
     try:
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_text(encoding="utf-8"))
         if not {"embed_dim", "vision_cfg", "text_cfg"} <= config["model_cfg"].keys():
             raise ValueError("its model_cfg lacks embed_dim, vision_cfg or text_cfg")
     except FileNotFoundError:
@@ -335,7 +335,7 @@ def _load(model: torch.nn.Module, path: Path) -> None:
         raise UserError(f"{path} does not fit its open_clip_config.json: {'; '.join(wrong)}; copy both from one model")
 
 
-def _blank(source: str, device: str = "cpu") -> torch.nn.Module:
+def blank(source: str, device: str = "cpu") -> torch.nn.Module:
     """A model with random weights: the same in every process, and without a word of open_clip's that it has no others."""
     with _quietly(), _always_the_same(), torch.device(device):
         return library().create_model(source, load_weights=False, pretrained_text=False, device=device)
@@ -480,7 +480,7 @@ def _may_fit(config: Mapping, shapes: Mapping[str, torch.Size], embed_dim: int |
 def _shapes(name: str, whole: bool) -> dict[str, torch.Size]:
     """The shapes of the weights of an architecture, or of its image encoder; it is built on no device, once."""
     if whole:
-        return {key: tensor.shape for key, tensor in _blank(name, "meta").state_dict().items()}
+        return {key: tensor.shape for key, tensor in blank(name, "meta").state_dict().items()}
     return _image_shapes(library().get_model_config(name))
 
 

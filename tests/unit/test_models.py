@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from open_clip import add_model_config
+from open_clip import CLIP, add_model_config
 from safetensors.torch import load_file, save_file
 from scipy.stats import beta
 
@@ -320,15 +320,20 @@ def test_a_model_folder_that_is_not_whole_is_refused(spoil, message, folder):
     assert str(folder) in str(caught.value)
 
 
-def test_the_way_that_the_message_about_a_pickle_names_is_open(folder, clip, tmp_path):
-    config = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]
-    (tmp_path / "tiny-of-this-test.json").write_text(json.dumps(config))
-    add_model_config(tmp_path / "tiny-of-this-test.json")  # import knows architectures by name
-    as_pickle(folder)
+def test_the_way_that_the_message_about_a_pickle_names_is_open(folder, tmp_path):
+    config = {**json.loads((folder / "open_clip_config.json").read_text())["model_cfg"], "embed_dim": 24}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
+    (tmp_path / "of-this-test-alone.json").write_text(json.dumps(config))
+    add_model_config(tmp_path / "of-this-test-alone.json")  # import knows architectures by name
+    weights = CLIP(**config).state_dict()
+    (folder / "open_clip_model.safetensors").unlink()
+    torch.save(weights, folder / "open_clip_pytorch_model.bin")
+    with pytest.raises(UserError, match="wiseft-lite import"):
+        load_clip(f"local-dir:{folder}")
     assert main(["import", str(folder / "open_clip_pytorch_model.bin"), "--out", str(tmp_path / "new"),
-                 "--architecture", "tiny-of-this-test"]) == 0
-    again = load_clip(f"local-dir:{tmp_path / 'new'}")
-    assert all(torch.equal(value, again.model.state_dict()[key]) for key, value in clip.model.state_dict().items())
+                 "--architecture", "of-this-test-alone"]) == 0
+    again = load_clip(f"local-dir:{tmp_path / 'new'}").model.state_dict()
+    assert all(torch.equal(value, again[key]) for key, value in weights.items())
 
 
 def test_random_weights_are_the_same_whatever_was_drawn_and_leave_the_generator_alone(caplog):

@@ -1,0 +1,92 @@
+"""Write the page that says which of open_clip's architectures work: python data_scripts/build_architectures.py
+
+Each is built on no device and sees one image and one text, see ``wiseft_lite.architectures``. For one version of
+open_clip and timm the page is always the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from tqdm import tqdm
+
+from wiseft_lite.architectures import Architecture, architecture
+from wiseft_lite.encoders import library
+
+TARGET = Path(__file__).resolve().parent.parent / "book" / "appendix" / "architectures.md"
+HEAD = """# Architectures
+
+Which CLIP models can you use here? Every architecture that open_clip {open_clip} lists is in the table at the end:
+{count} names, of which {works} work as they are and {needs} need the package `transformers` too{refused}.
+Without it these are refused before anything is downloaded, with the reason.
+
+**Works** means the whole method: zero-shot head, fine-tuning, interpolation, saving, loading and export. The test
+`tests/unit/test_architectures.py` does all of this with the smallest architecture of each family, on random weights,
+and compares the exported model's logits in open_clip alone. For the other members of a family the page rests on less:
+their encoders were built and gave one embedding of the right length for an image and for a text. Nothing here says how
+accurate a model is.
+
+An architecture is used by its name and the name of pre-trained weights, such as `--model ViT-B-32/openai`; the column
+*weights* counts those that open_clip lists. `ViT-B-32/none` has random weights, always the same ones.
+
+**Hugging Face.** SigLIP and CLIPA take their tokenizer from Hugging Face, a few models their whole text encoder.
+`pip install 'wiseft-lite[huggingface]'` adds what they need. Tokenizer and text encoder are then downloaded when the
+model is first used. A checkpoint that was saved needs neither: it holds the image encoder and the head.
+
+**SigLIP's bias.** SigLIP was trained with a sigmoid for each pair and adds a bias to its logits. The bias is one number
+for all classes, so that neither the predicted class nor the softmax depends on it. The zero-shot head leaves it out, and
+fine-tuning uses cross-entropy over the classes as for every other model.
+
+**CoCa** embeds images and texts like CLIP and writes captions too. Only its embeddings are used here; the caption
+decoder goes along unchanged into an export.
+
+**Image size.** The column is the size that the architecture is built for, and images are resized to it. open_clip's
+configuration of `ViTamin-XL-384` has 256 pixels in spite of its name.
+
+This page is made by `data_scripts/build_architectures.py` (open_clip {open_clip}, timm {timm}) in about three minutes
+on one CPU core; no weights are made, so that memory stays below 2 GB.
+
+## Families
+"""
+
+
+def status(arch: Architecture) -> str:
+    """The last cell of an architecture's row."""
+    if arch.refused:
+        return f"refused: {arch.refused}"
+    return f"needs `{arch.needs}`" if arch.needs else "works"
+
+
+def smallest(family: Sequence[Architecture]) -> Architecture:
+    """The architecture with the fewest parameters; of equals the first name."""
+    return min(family, key=lambda arch: (arch.image_parameters + arch.text_parameters, arch.name))
+
+
+def page(architectures: Sequence[Architecture]) -> str:
+    """The whole page."""
+    refused = sum(bool(arch.refused) for arch in architectures)
+    needs = sum(bool(arch.needs) and not arch.refused for arch in architectures)
+    lines = [HEAD.format(open_clip=version("open_clip_torch"), timm=version("timm"), count=len(architectures),
+                         works=len(architectures) - refused - needs, needs=needs,
+                         refused=f"; {refused} cannot be used" if refused else "")]
+    lines += ["| family | architectures | smallest | |", "|---|---|---|---|"]
+    families = {arch.family: [a for a in architectures if a.family == arch.family] for arch in architectures}
+    for name, family in sorted(families.items()):
+        lines.append(f"| {name} | {len(family)} | {smallest(family).name} | {status(smallest(family))} |")
+    lines += ["", "## All architectures", "",
+              "Parameters are in millions, of the image encoder, which is fine-tuned, and of the text encoder, which only "
+              "writes the zero-shot head.", "",
+              "| name | family | image encoder | text encoder | pixels | image, M | text, M | weights | |",
+              "|---|---|---|---|---|---|---|---|---|"]
+    for arch in architectures:
+        text = f"{arch.text_parameters / 1e6:.1f}" if arch.text_parameters else "–"
+        lines.append(f"| {arch.name} | {arch.family} | {arch.image_encoder} | {arch.text_encoder} | {arch.image_size} | "
+                     f"{arch.image_parameters / 1e6:.1f} | {text} | {arch.pretrained} | {status(arch)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(page([architecture(name) for name in tqdm(library().list_models(), unit="architecture")]))
+    print(f"written: {TARGET}")

@@ -1,0 +1,118 @@
+"""Every architecture that open_clip lists works or is refused; the smallest of each family goes all the way."""
+
+import importlib.util
+import re
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+import open_clip
+import pytest
+import torch
+from build_architectures import TARGET, status
+from conftest import picture
+from safetensors.torch import load_file
+
+from wiseft_lite import (Recipe, Split, Task, UserError, distance, finetune, interpolate, load, load_clip, predict, save,
+                         zero_shot_classifier)
+from wiseft_lite.architectures import architecture
+from wiseft_lite.encoders import open_clip_config, refusal
+from wiseft_lite.features import pixels
+from wiseft_lite.interchange import _write, export_open_clip
+from wiseft_lite.models import freeze, last_blocks
+
+TABLE = [[cell.strip() for cell in line.strip().strip("|").split("|")]
+         for line in TARGET.read_text().splitlines() if line.startswith("| ")]
+FAMILIES = {row[0]: row for row in TABLE if len(row) == 4 and row[0] != "family"}
+ROWS = {row[0]: row for row in TABLE if len(row) == 9 and row[0] != "name"}
+WORKING = [row[2] for row in FAMILIES.values() if row[3] == "works"]
+OF_HUGGING_FACE = [row[2] for row in FAMILIES.values() if row[3] == "needs `transformers`"]
+
+
+def same_version():
+    return f"(open_clip {version('open_clip_torch')}, timm {version('timm')})" in TARGET.read_text()
+
+
+def test_the_page_lists_every_architecture_once_and_each_works_or_says_why_not():
+    if not same_version():
+        pytest.skip("the page is of another version of open_clip or timm")
+    assert list(ROWS) == open_clip.list_models()
+    for name, row in ROWS.items():
+        assert re.fullmatch(r"works|needs `transformers`|refused: .+", row[-1]), name
+    assert {row[1] for row in ROWS.values()} == set(FAMILIES) and len(WORKING) > 5 and len(OF_HUGGING_FACE) > 2
+    for family, (_, count, smallest, _) in FAMILIES.items():
+        sizes = {name: float(row[5]) + float(row[6].replace("–", "0")) for name, row in ROWS.items() if row[1] == family}
+        assert int(count) == len(sizes) and sizes[smallest] == min(sizes.values()), family
+
+
+@pytest.mark.parametrize("name", [*WORKING, *OF_HUGGING_FACE])
+def test_a_row_is_what_the_architecture_is(name):
+    if not same_version():
+        pytest.skip("the page is of another version of open_clip or timm")
+    arch, row = architecture(name), ROWS[name]
+    assert [arch.family, arch.image_encoder, arch.text_encoder, str(arch.image_size)] == row[1:5]
+    assert f"{arch.image_parameters / 1e6:.1f}" == row[5] and status(arch) == row[-1]
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """A task of two classes with two images of each."""
+    split = lambda name: Split(name, [picture(k % 2, k) for k in range(4)], torch.arange(4) % 2)  # noqa: E731
+    return Task("pair", ("disc", "square"), ("a {}.",), split("train"), split("val"), split("test"), {})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """For models of up to a gigabyte; pytest would keep those of three runs."""
+    yield tmp_path
+    shutil.rmtree(tmp_path)
+
+
+def walked(clip, pair, folder: Path):
+    """From a CLIP to an export, and what every step must not change."""
+    theta_0 = zero_shot_classifier(clip, pair)
+    theta_1 = finetune(theta_0, pair, Recipe(epochs=1, lr=1e-3, warmup=0, batch_size=4, augment="none"))
+    assert distance(theta_0.state_dict(), theta_1.state_dict()) > 0
+    middle = theta_0.with_weights(interpolate(theta_0.state_dict(), theta_1.state_dict(), 0.5)).eval()
+    loaded = load(save(middle, folder / "saved"), class_names=pair.class_names)
+    logits = predict(middle, pair.test)
+    assert logits.shape == (4, 2) and torch.isfinite(logits).all()
+    assert torch.equal(predict(loaded, pair.test), logits)
+    exported = export_open_clip(loaded, folder / "exported")
+    alone, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{exported}")
+    images, head = torch.stack([preprocess(image) for image in pair.test.images]), load_file(exported / "head.safetensors")
+    assert torch.equal(images, pixels(theta_0, pair.test))
+    with torch.inference_mode():
+        theirs = alone.eval().encode_image(images, normalize=True) @ head["weight"].T + head["bias"]
+    torch.testing.assert_close(theirs, logits)
+    again = load_clip(f"local-dir:{exported}").encode_text(["a disc."])
+    assert torch.equal(again, clip.encode_text(["a disc."]))
+
+
+@pytest.mark.parametrize("name", WORKING)
+def test_the_smallest_of_each_family_goes_all_the_way(name, pair, folder):
+    _write(folder / "clip", open_clip_config(f"{name}/none"), load_clip(f"{name}/none").model.state_dict())
+    walked(load_clip(f"local-dir:{folder / 'clip'}"), pair, folder)
+
+
+@pytest.mark.parametrize("name", OF_HUGGING_FACE)
+def test_what_needs_transformers_is_refused_at_once_and_says_so(name, monkeypatch):
+    tag = next((tag for arch, tag in open_clip.list_pretrained() if arch == name), "none")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(open_clip, "create_model", None)  # it is not even tried
+    for model in (f"{name}/none", f"{name}/{tag}"):
+        with pytest.raises(UserError, match=f"{model}.*Hugging Face; pip install transformers"):
+            load_clip(model)
+
+
+def test_an_encoder_that_the_installed_timm_does_not_have_is_refused_with_the_way_out():
+    config = open_clip_config("PE-Core-T-16-384/none")["model_cfg"]
+    config["vision_cfg"]["timm_model_name"] = "vit_of_next_year"
+    assert re.fullmatch(r"timm [\d.]+ has no vit_of_next_year; pip install --upgrade timm", refusal(config))
+
+
+def test_the_last_blocks_of_coca_are_followed_by_its_pooling(pair):
+    classifier = zero_shot_classifier(load_clip("coca_ViT-B-32/none"), pair)
+    free = {name for name, p in freeze(classifier, last_blocks(classifier, 0)).named_parameters() if p.requires_grad}
+    assert {"encoder.attn_pool.query", "encoder.ln_post.weight", "encoder.proj", "head.weight"} <= free
+    assert not any(".resblocks." in name or name.startswith("encoder.conv1") for name in free)
