@@ -6,6 +6,8 @@ open_clip and timm the page is always the same.
 
 from __future__ import annotations
 
+import resource
+import time
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -32,8 +34,9 @@ An architecture is used by its name and the name of pre-trained weights, such as
 *weights* counts those that open_clip lists. `ViT-B-32/none` has random weights, always the same ones.
 
 **Hugging Face.** SigLIP and CLIPA take their tokenizer from Hugging Face, a few models their whole text encoder.
-`pip install 'wiseft-lite[huggingface]'` adds what they need. Tokenizer and text encoder are then downloaded when the
-model is first used. A checkpoint that was saved needs neither: it holds the image encoder and the head.
+`pip install 'wiseft-lite[huggingface]'` adds what they need, and what they name there is downloaded when the model is
+first used. An export takes the tokenizer's files along. A checkpoint that was saved needs nothing of it: it holds the
+image encoder and the head. Prompt learning (`wiseft_lite.prompts`) needs CLIP's own tokenizer and refuses these models.
 
 **SigLIP's bias.** SigLIP was trained with a sigmoid for each pair and adds a bias to its logits. The bias is one number
 for all classes, so that neither the predicted class nor the softmax depends on it. The zero-shot head leaves it out, and
@@ -45,8 +48,8 @@ decoder goes along unchanged into an export.
 **Image size.** The column is the size that the architecture is built for, and images are resized to it. open_clip's
 configuration of `ViTamin-XL-384` has 256 pixels in spite of its name.
 
-This page is made by `data_scripts/build_architectures.py` (open_clip {open_clip}, timm {timm}) in about three minutes
-on one CPU core; no weights are made, so that memory stays below 2 GB.
+This page is made by `data_scripts/build_architectures.py` (open_clip {open_clip}, timm {timm}), in a minute and a half of
+CPU time. No weights are made, so that it needs less than 1 GB of memory, whatever the size of the architectures.
 
 ## Families
 """
@@ -89,4 +92,5 @@ def page(architectures: Sequence[Architecture]) -> str:
 
 if __name__ == "__main__":
     TARGET.write_text(page([architecture(name) for name in tqdm(library().list_models(), unit="architecture")]))
-    print(f"written: {TARGET}")
+    print(f"written: {TARGET}, in {time.process_time() / 60:.1f} minutes of CPU time and "
+          f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")

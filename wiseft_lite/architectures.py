@@ -106,25 +106,27 @@ def architecture(name: str) -> Architecture:
     if any(feature.shape != (2, config["embed_dim"]) for feature in features):
         refused = f"its encoders return {[tuple(f.shape) for f in features]}, not {config['embed_dim']} features each"
     return Architecture(
-        name, _family(config, image), _image_encoder(config), _text_encoder(config), size,
+        name, _family(config), _image_encoder(config), _text_encoder(config), size,
         sum(p.numel() for p in image.parameters()), text_parameters,
         sum(arch == name for arch, _ in encoders.library().list_pretrained()),
         "transformers" if of_hf or "hf_tokenizer_name" in text_cfg else "", refused)
 
 
-def _family(config: Mapping, image: torch.nn.Module) -> str:
+_TIMM = {"convnext": "ConvNeXt", "eva": "EVA", "fastvit": "FastViT", "swin": "Swin", "vitamin": "ViTamin",
+         "vit_base_mci": "MobileCLIP ViT", "vit_pe_core": "Perception Encoder", "vit_relpos": "ViT with relative positions",
+         "vit": "ViT"}  # by how timm's names begin, the longer ones first
+
+
+def _family(config: Mapping) -> str:
     vision, text = config["vision_cfg"], config["text_cfg"]
-    kind = {"ModifiedResNet": "CLIP's ResNet", "VisionTransformer": "CLIP's ViT"}.get(type(image).__name__)
     if "timm_model_name" in vision:
-        first = vision["timm_model_name"].partition("_")[0].rstrip("0123456789")
-        kind = f"timm's {_TIMM[first]}"
+        kind = f"timm's {next(kind for start, kind in _TIMM.items() if vision['timm_model_name'].startswith(start))}"
+    else:
+        kind = "CLIP's ViT" if isinstance(vision["layers"], int) else "CLIP's ResNet"
     kind += ", CoCa" if "multimodal_cfg" in config else ""
     if "hf_model_name" in text:
         return f"{kind}, text encoder of Hugging Face"
     return f"{kind}, tokenizer of Hugging Face" if "hf_tokenizer_name" in text else kind
-
-
-_TIMM = {"convnext": "ConvNeXt", "eva": "EVA", "fastvit": "FastViT", "swin": "Swin", "vit": "ViT", "vitamin": "ViTamin"}
 
 
 def _image_encoder(config: Mapping) -> str:

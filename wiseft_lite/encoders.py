@@ -119,8 +119,8 @@ class Clip:
     def _token_table(self) -> torch.nn.Module:
         text = getattr(self.model, "text", self.model)
         if not hasattr(text, "token_embedding") or not isinstance(self.tokenizer, library().SimpleTokenizer):
-            raise UserError(f"the words of {self.name} cannot be replaced: its text encoder or its tokenizer is not CLIP's "
-                            "own; take a model such as ViT-B-32")
+            raise UserError(f"the words of {self.name} cannot be replaced: its text encoder or its tokenizer is not "
+                            "CLIP's own; take a model such as ViT-B-32")
         return text.token_embedding
 
     @property
@@ -229,7 +229,7 @@ def _checked(name: str) -> tuple[str, str | None]:
         return arch, None
     if name not in known:
         near = difflib.get_close_matches(name, ["iconclip", *known], n=3, cutoff=0.3)
-        openais_own = f"{name.replace('/', '-').replace('@', '-').removesuffix('px')}/openai"  # ViT-B/32, ViT-L/14@336px
+        openais_own = f"{name.replace('/', '-').replace('@', '-').removesuffix('px')}/openai"  # of ViT-L/14@336px
         near = [openais_own] if openais_own in known else near
         raise UserError(f"unknown model {name!r}; did you mean {', '.join(near) or 'iconclip'}?")
     return arch, tag
@@ -285,7 +285,8 @@ def build_encoder(origin: Origin) -> tuple[torch.nn.Module, Callable]:
         >>> encoder.output_dim
         128
     """
-    with _explained(origin.name, "its configuration is damaged, or of another version of open_clip or timm"), _always_the_same():
+    advice = "its configuration is damaged, or of another version of open_clip or timm"
+    with _explained(origin.name, advice), _always_the_same():
         encoder = image_encoder(origin.config["model_cfg"])
         library().set_model_preprocess_cfg(encoder, {**origin.config["preprocess_cfg"], "size": encoder.image_size})
         preprocess = _preprocess(encoder)
@@ -306,15 +307,15 @@ def _read_config(path: Path) -> dict:
 
 
 def _weights_file(folder: Path) -> Path:
-    """The safetensors file with the weights of a model folder. Pickles are left to ``import``, which never runs them."""
+    """The safetensors file with the weights of a model folder; pickles are left to ``import``, which never runs them."""
     for name in ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors"):
         if (folder / name).exists():
             return folder / name
     others = sorted(path.name for path in folder.glob("*") if path.suffix in (".safetensors", ".bin", ".pth", ".pt"))
     pickles = [name for name in others if not name.endswith(".safetensors")]
     if pickles:
-        raise UserError(f"{folder} holds its weights as a pickle, {pickles[0]}, which could run code; rewrite it as a new "
-                        f"folder: wiseft-lite import {folder / pickles[0]} --out NEW_FOLDER")
+        raise UserError(f"{folder} holds its weights as a pickle, {pickles[0]}, which could run code; rewrite it as a "
+                        f"new folder: wiseft-lite import {folder / pickles[0]} --out NEW_FOLDER")
     raise UserError(f"no weights in {folder}{' but ' + ', '.join(others) if others else ''}: put "
                     "open_clip_model.safetensors there, with the whole model, image encoder and text encoder")
 
@@ -328,8 +329,8 @@ def _load(model: torch.nn.Module, path: Path) -> None:
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged ({error}); copy or download it again") from error
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"{path} does not fit its open_clip_config.json: {str(error).splitlines()[-1].strip()}; copy both "
-                        "from one model") from error
+        raise UserError(f"{path} does not fit its open_clip_config.json: {str(error).splitlines()[-1].strip()}; "
+                        "copy both from one model") from error
     wrong = [f"{what} {', '.join(keys[:3])}" for what, keys in (
         ("it lacks", odd.missing_keys), ("the model has no", odd.unexpected_keys)) if keys]
     if wrong:
@@ -337,7 +338,7 @@ def _load(model: torch.nn.Module, path: Path) -> None:
 
 
 def blank(source: str, device: str = "cpu") -> torch.nn.Module:
-    """A model with random weights: the same in every process, and without a word of open_clip's that it has no others."""
+    """A model with random weights, the same in every process, and without open_clip's warning that it has no others."""
     with _quietly(), _always_the_same(), torch.device(device):
         return library().create_model(source, load_weights=False, pretrained_text=False, device=device)
 
@@ -456,7 +457,7 @@ def architectures_of(shapes: Mapping[str, torch.Size], any_size: bool = False, e
 
 
 def fits(model_cfg: Mapping, shapes: Mapping[str, torch.Size]) -> bool:
-    """Whether an image encoder of these shapes, keys ``"visual."...``, is a configuration's, at any image size."""
+    """Whether an image encoder of these shapes (keys ``"visual."...``) is a configuration's, at any image size."""
     return _same_shapes(_image_shapes(model_cfg), shapes, any_size=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -141,15 +141,15 @@ def export_open_clip(classifier: ImageClassifier, folder: str | Path, *, text_en
     if origin is None:
         raise UserError(f"the encoder {classifier.encoder_name!r} is none of open_clip's, so open_clip cannot use it; "
                         "keep it as a checkpoint")
-    weights = {f"visual.{key}": tensor for key, tensor in classifier.encoder.state_dict().items()}
+    weights, tokenizer = {f"visual.{key}": tensor for key, tensor in classifier.encoder.state_dict().items()}, None
     if text_encoder is not None or not origin.name.endswith("/none"):
-        _check_tokenizer(origin)
-        weights = {**_text_encoder_of(origin, text_encoder), **weights}
-    return _write(folder, origin.config, weights, classifier, overwrite)
+        clip = _with_text_encoder_of(origin, text_encoder)
+        weights, tokenizer = {**clip.model.state_dict(), **weights}, clip.tokenizer
+    return _write(folder, origin.config, weights, classifier, overwrite, tokenizer)
 
 
-def _text_encoder_of(origin: Origin, name: str | None) -> dict[str, Tensor]:
-    """All weights of the CLIP model that an image encoder came from, or of the one that is named."""
+def _with_text_encoder_of(origin: Origin, name: str | None) -> Clip:
+    """The CLIP model that an image encoder came from, or the one that is named."""
     where = "give the model that holds it with text_encoder (--text-encoder local-dir:PATH)"
     if name is None and origin.text_encoder is None and origin.name.startswith("local-dir:"):
         raise UserError("the checkpoint, of an older version, does not tell which text encoder belongs to it; " + where)
@@ -163,7 +163,7 @@ def _text_encoder_of(origin: Origin, name: str | None) -> dict[str, Tensor]:
     if origin.text_encoder not in (None, clip.origin.text_encoder):
         raise UserError(f"{clip.name!r} holds another text encoder than the one that the classifier's head was made "
                         f"with; {where}")
-    return clip.model.state_dict()
+    return clip
 
 
 def _check_tokenizer(origin: Origin) -> None:
@@ -176,10 +176,12 @@ def _check_tokenizer(origin: Origin) -> None:
 
 
 def _write(folder: str | Path, config: dict, weights: Mapping[str, Tensor], classifier: ImageClassifier | None = None,
-           overwrite: bool = False) -> Path:
+           overwrite: bool = False, tokenizer: Callable | None = None) -> Path:
     from safetensors.torch import save_file
 
     with new_folder(folder, overwrite) as part:
+        if hasattr(tokenizer, "save_pretrained"):  # Hugging Face's; open_clip looks for its files in the folder
+            tokenizer.save_pretrained(part)
         (part / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
         if "logit_scale" in weights:
             save_file(portable(weights), part / "open_clip_model.safetensors", metadata={"format": "pt"})

@@ -1,10 +1,14 @@
 """Every architecture that open_clip lists works or is refused; the smallest of each family goes all the way."""
 
 import importlib.util
+import json
 import re
 import shutil
+import sys
+from importlib.machinery import ModuleSpec
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import open_clip
 import pytest
@@ -16,10 +20,11 @@ from safetensors.torch import load_file
 from wiseft_lite import (Recipe, Split, Task, UserError, distance, finetune, interpolate, load, load_clip, predict, save,
                          zero_shot_classifier)
 from wiseft_lite.architectures import architecture
-from wiseft_lite.encoders import open_clip_config, refusal
+from wiseft_lite.encoders import blank, open_clip_config, refusal
 from wiseft_lite.features import pixels
 from wiseft_lite.interchange import _write, export_open_clip
 from wiseft_lite.models import freeze, last_blocks
+from wiseft_lite.prompts import learn_prompt
 
 TABLE = [[cell.strip() for cell in line.strip().strip("|").split("|")]
          for line in TARGET.read_text().splitlines() if line.startswith("| ")]
@@ -36,9 +41,12 @@ def same_version():
 def test_the_page_lists_every_architecture_once_and_each_works_or_says_why_not():
     if not same_version():
         pytest.skip("the page is of another version of open_clip or timm")
-    assert list(ROWS) == open_clip.list_models()
+    package = Path(open_clip.__file__).parent / "model_configs"
+    assert list(ROWS) == [name for name in open_clip.list_models() if (package / f"{name}.json").exists()]
     for name, row in ROWS.items():
         assert re.fullmatch(r"works|needs `transformers`|refused: .+", row[-1]), name
+    works, needs = (sum(row[-1].startswith(start) for row in ROWS.values()) for start in ("works", "needs"))
+    assert f"{len(ROWS)} names, of which {works} work as they are and {needs} need" in TARGET.read_text()
     assert {row[1] for row in ROWS.values()} == set(FAMILIES) and len(WORKING) > 5 and len(OF_HUGGING_FACE) > 2
     for family, (_, count, smallest, _) in FAMILIES.items():
         sizes = {name: float(row[5]) + float(row[6].replace("–", "0")) for name, row in ROWS.items() if row[1] == family}
@@ -86,13 +94,63 @@ def walked(clip, pair, folder: Path):
         theirs = alone.eval().encode_image(images, normalize=True) @ head["weight"].T + head["bias"]
     torch.testing.assert_close(theirs, logits)
     again = load_clip(f"local-dir:{exported}").encode_text(["a disc."])
-    assert torch.equal(again, clip.encode_text(["a disc."]))
+    assert torch.equal(again, clip.encode_text(["a disc."])) and len(again.unique()) > 2
 
 
 @pytest.mark.parametrize("name", WORKING)
 def test_the_smallest_of_each_family_goes_all_the_way(name, pair, folder):
-    _write(folder / "clip", open_clip_config(f"{name}/none"), load_clip(f"{name}/none").model.state_dict())
+    _write(folder / "clip", open_clip_config(f"{name}/none"), blank(name).state_dict())
     walked(load_clip(f"local-dir:{folder / 'clip'}"), pair, folder)
+
+
+class Words:
+    """Stands in for a tokenizer of Hugging Face: a number for each word, and its files in the folder it came from."""
+
+    sep_token_id = 102
+
+    @classmethod
+    def from_pretrained(cls, source, **_):
+        if Path(source).is_dir() and not (Path(source) / "tokenizer.json").exists():
+            raise OSError(f"{source} holds no tokenizer.json")
+        return cls()
+
+    def save_pretrained(self, folder):
+        (Path(folder) / "tokenizer.json").write_text("{}")
+
+    def __call__(self, texts, max_length, **_):
+        rows = [[3 + sum(map(ord, word)) % 90 for word in text.split()] + [self.sep_token_id, 2, 1] for text in texts]
+        return SimpleNamespace(input_ids=torch.tensor([row + [0] * (max_length - len(row)) for row in rows]))
+
+
+@pytest.fixture
+def transformers(monkeypatch):
+    module = ModuleType("transformers")
+    module.__spec__, module.AutoTokenizer = ModuleSpec("transformers", None), Words
+    monkeypatch.setitem(sys.modules, "transformers", module)
+
+
+@pytest.mark.parametrize("name", ["ViT-L-14-CLIPA", "ViT-L-14-worldwide", "ViT-B-32-SigLIP2-256",
+                                  "ViT-SO400M-16-SigLIP-i18n-256"])
+def test_a_tokenizer_of_hugging_face_goes_all_the_way_and_along_with_the_export(name, pair, folder, transformers):
+    config = open_clip_config(f"{name}/none")
+    small, vision, text = config["model_cfg"], config["model_cfg"]["vision_cfg"], config["model_cfg"]["text_cfg"]
+    small["embed_dim"] = 64
+    vision |= ({"timm_model_name": "test_vit", "image_size": 160} if "timm_model_name" in vision else
+               {"layers": 1, "width": 64, "head_width": 32})
+    text |= {"layers": 1, "vocab_size": 128, "width": 64, "heads": 4}
+    (folder / "clip").mkdir()
+    (folder / "clip" / "open_clip_config.json").write_text(json.dumps(config))
+    source = f"local-dir:{folder / 'clip'}"
+    _write(folder / "clip", config, blank(source).state_dict(), overwrite=True)
+    with pytest.raises(UserError, match="cannot be loaded: .* holds no tokenizer.json; check the files"):
+        load_clip(source)
+    Words().save_pretrained(folder / "clip")
+    clip = load_clip(source)
+    walked(clip, pair, folder)
+    if "init_logit_bias" in small:
+        assert clip.model.logit_bias == -10 and not zero_shot_classifier(clip, pair).head.bias.any()
+    with pytest.raises(UserError, match="its text encoder or its tokenizer is not CLIP's own"):
+        learn_prompt(clip, pair)
 
 
 @pytest.mark.parametrize("name", OF_HUGGING_FACE)
