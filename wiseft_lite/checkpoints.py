@@ -164,8 +164,8 @@ def load(folder: str | Path, device: str | torch.device = "cpu",
     if "head.weight" not in weights:
         raise UserError(f"{folder} holds no head.weight, so it is no classifier; save the checkpoint again")
     if origin is None:
-        raise UserError(f"{folder} has an encoder, {card['encoder']!r}, that open_clip cannot build; build it as it was "
-                        "and fill it with read_weights")
+        raise UserError(f"{folder} has an encoder, {card['encoder']!r}, that open_clip cannot build; build it as it "
+                        "was and fill it with read_weights")
     encoder, preprocess = build_encoder(origin)
     head = Head(torch.zeros_like(weights["head.weight"]))
     classifier = ImageClassifier(encoder, head, preprocess, card["class_names"], card["encoder"])

@@ -130,17 +130,19 @@ def parser() -> argparse.ArgumentParser:
                      help="class names, one a line, in the order of the file's head; leave it out for a whole CLIP")
     sub.add_argument("--architecture", metavar="ARCH",
                      help="open_clip's name for it; found from the shapes and from clues if not given")
-    sub.add_argument("--image-size", type=int, metavar="PIXELS", help="where the file was trained at another image size than "
-                     "its architecture's: that size keeps it as it is, another resizes its positional embeddings")
-    sub.add_argument("--prefix", default="", help="beginning of the keys of the wanted model, where a file holds several")
-    sub.add_argument("--text-encoder", metavar="MODEL", help="as --model elsewhere: take its text encoder, for a file that "
-                     "holds an image encoder alone")
+    sub.add_argument("--image-size", type=int, metavar="PIXELS",
+                     help="where the file was trained at another image size than its architecture's: that size keeps it "
+                     "as it is, another resizes its positional embeddings")
+    sub.add_argument("--prefix", default="",
+                     help="beginning of the keys of the wanted model, where a file holds several")
+    sub.add_argument("--text-encoder", metavar="MODEL",
+                     help="as --model elsewhere: take its text encoder, for a file that holds an image encoder alone")
     sub.add_argument("--sha256", help="what the file must hash to")
     sub = command("export", commands.export, "write a checkpoint as a folder that open_clip alone can use",
                   "results/exported")
     sub.add_argument("checkpoint", type=Path, help="a checkpoint of this library")
-    sub.add_argument("--text-encoder", metavar="MODEL", help="as --model elsewhere: the model that holds the text encoder, "
-                     "if it is no longer where it was")
+    sub.add_argument("--text-encoder", metavar="MODEL",
+                     help="as --model elsewhere: the model that holds the text encoder, if it is no longer where it was")
     sub = command("soup", soup_command.soup, "average fine-tuned checkpoints: all of them, or from the best down",
                   "results/soup")
     sub.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT", help="fine-tuned from one start")

@@ -227,7 +227,7 @@ def import_file(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints, interchange
     from wiseft_lite.textfiles import read_lines
 
-    how = {"architecture": args.architecture, "image_size": args.image_size, "prefix": args.prefix, "sha256": args.sha256}
+    how = {key: getattr(args, key) for key in ("architecture", "image_size", "prefix", "sha256")}
     if args.classes is not None and args.text_encoder is not None:
         raise UserError("--classes reads a classifier and --text-encoder makes a whole CLIP; give one of them")
     if args.classes is None:

@@ -199,6 +199,6 @@ def midpoint_barrier(table: pd.DataFrame, apart: float, names: str = "the two mo
         first, middle, last = 100 * table["accuracy"]
         warnings.warn(f"{names} are not connected: {first:.0f} % and {last:.0f} % of {n} images of {name!r} are "
                       f"right, but {middle:.0f} % half-way, {100 * height:.0f} points below the line between them, and "
-                      f"their weights differ by {100 * apart:.0f} %; fine-tune from the zero-shot model and its own head, "
-                      "at a lower learning rate", stacklevel=2)
+                      f"their weights differ by {100 * apart:.0f} %; fine-tune from the zero-shot model and its own "
+                      "head, at a lower learning rate", stacklevel=2)
     return height

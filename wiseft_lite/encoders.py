@@ -46,8 +46,9 @@ class Origin:
 
     def differences(self, other: Origin) -> list[str]:
         """In what two image encoders differ, other than in their weights; empty if weights can pass between them."""
-        mine, its = _described(self.config), _described(other.config)
-        return [what for what in mine if mine[what] != its[what]]
+        same = {"architecture": described(self.config["model_cfg"]) == described(other.config["model_cfg"]),
+                "preprocessing": self.config["preprocess_cfg"] == other.config["preprocess_cfg"]}
+        return [what for what, equal in same.items() if not equal]
 
 
 @dataclass(frozen=True)
@@ -349,16 +350,21 @@ def image_encoder(model_cfg: Mapping) -> torch.nn.Module:
     return library().CLIP(model_cfg["embed_dim"], vision_cfg, text_cfg, model_cfg.get("quick_gelu", False)).visual
 
 
-def _described(config: Mapping) -> dict[str, dict]:
-    """What decides which function an image encoder's weights compute, in one form for equal functions."""
-    model_cfg = config["model_cfg"]
+def described(model_cfg: Mapping) -> dict[str, Any]:
+    """What decides which function an image encoder's weights compute, in one form for equal functions.
+
+    Example:
+        >>> names = ("ViT-B-32", "nllb-clip-base", "ViT-B-32-quickgelu")
+        >>> plain, other_texts, quick = (described(open_clip_config(f"{name}/none")["model_cfg"]) for name in names)
+        >>> plain == other_texts, plain == quick
+        (True, False)
+    """
     vision = {**asdict(library().CLIPVisionCfg()), **model_cfg["vision_cfg"]}
     if vision["timm_model_name"] is None:  # timm's encoders have their own activation
         vision["quick_gelu"] = bool(model_cfg.get("quick_gelu"))
     for only_in_training in ("patch_dropout", "timm_drop", "timm_drop_path", "timm_model_pretrained", "output_tokens"):
         vision.pop(only_in_training, None)
-    return {"architecture": {**vision, "embed_dim": model_cfg["embed_dim"]},
-            "preprocessing": config["preprocess_cfg"]}
+    return {**vision, "embed_dim": model_cfg["embed_dim"]}
 
 
 def _preprocess(visual: torch.nn.Module) -> Callable:

@@ -66,7 +66,7 @@ def save(figure: Figure, *paths: Path) -> None:
         UserError: a file cannot be written.
     """
     for path in paths:
-        with new_file(path, overwrite=True) as part, warnings.catch_warnings():
+        with house_style(), new_file(path, overwrite=True) as part, warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in letters that the font lacks
             figure.savefig(part, metadata={"Date": None} if part.suffix == ".svg" else None)
     plt.close(figure)

@@ -14,7 +14,7 @@ from torch import Tensor
 from wiseft_lite import inert, layouts
 from wiseft_lite.checkpoints import portable
 from wiseft_lite.digest import file_sha256
-from wiseft_lite.encoders import (POSITIONS, Clip, Origin, architectures_of, build_encoder, fits, library,
+from wiseft_lite.encoders import (POSITIONS, Clip, Origin, architectures_of, build_encoder, described, fits, library,
                                   load_clip, open_clip_config, resized_positions)
 from wiseft_lite.errors import UserError
 from wiseft_lite.models import Head, ImageClassifier
@@ -35,14 +35,15 @@ def import_checkpoint(path: str | Path, class_names: Sequence[str], *, architect
     safetensors.
 
     Weights do not tell which activation they were trained with, and with the wrong one they predict worse without
-    any error. It is taken from a clue, or else asked for: from the classes that a pickle names, a configuration beside
-    the file (``open_clip_config.json``, ``config.json``, or open_clip's ``params.txt``), and from the layouts of wise-ft
-    and model-soups, which fine-tune OpenAI's CLIP and so need QuickGELU.
+    any error. It is taken from a clue, or else asked for. Clues are the classes that a pickle names, a configuration
+    beside the file (``open_clip_config.json``, ``config.json``, or open_clip's ``params.txt``), and the layouts of
+    wise-ft and model-soups, which fine-tune OpenAI's CLIP and so need QuickGELU.
 
     Args:
         path: the file.
         class_names: one for each row of the head, in its order; the files do not hold them.
-        architecture: open_clip's name for it, such as ``"ViT-B-32-quickgelu"``; found from shapes and clues if not given.
+        architecture: open_clip's name for it, such as ``"ViT-B-32-quickgelu"``; found from shapes and clues if
+            not given.
         image_size: of the model that is wanted, in pixels, for a file that was trained at another size than its
             architecture's. Where it differs from the file's, the positional embeddings are resized.
         prefix: what the keys of the wanted model begin with, where a file holds several.
@@ -65,7 +66,8 @@ def import_checkpoint(path: str | Path, class_names: Sequence[str], *, architect
     if len(weight) != len(class_names):
         raise UserError(f"{path}: the head has {len(weight)} rows but there are {len(class_names)} class names; "
                         "give one for each row, in its order")
-    return ImageClassifier(encoder.requires_grad_(True), Head(weight, bias), preprocess, class_names, origin.name).eval()
+    head = Head(weight, bias)
+    return ImageClassifier(encoder.requires_grad_(True), head, preprocess, class_names, origin.name).eval()
 
 
 def import_clip(path: str | Path, folder: str | Path, *, architecture: str | None = None, image_size: int | None = None,
@@ -121,8 +123,8 @@ def export_open_clip(classifier: ImageClassifier, folder: str | Path, *, text_en
     ``bias``, is in ``head.safetensors``, its classes in ``class_names.json``:
     ``logits = encode_image(x, normalize=True) @ weight.T + bias``.
 
-    A classifier does not hold the text encoder itself but a digest of it. It is looked for under the name that the model
-    had, and whatever is found there is written only if it has that digest.
+    A classifier does not hold the text encoder itself but a digest of it. It is looked for under the name that the
+    model had, and whatever is found there is written only if it has that digest.
 
     Args:
         classifier: what to write.
@@ -156,8 +158,8 @@ def _with_text_encoder_of(origin: Origin, name: str | None) -> Clip:
     except UserError as error:
         raise UserError(f"the text encoder is not found: {error}; {where}") from error
     if differences := origin.differences(clip.origin):
-        raise UserError(f"{clip.name!r} differs from the classifier's encoder in its {' and '.join(differences)}, so it "
-                        f"does not hold its text encoder; {where}")
+        raise UserError(f"{clip.name!r} differs from the classifier's encoder in its {' and '.join(differences)}, so "
+                        f"it does not hold its text encoder; {where}")
     if origin.text_encoder not in (None, clip.origin.text_encoder):
         raise UserError(f"{clip.name!r} holds another text encoder than the one that the classifier's head was made "
                         f"with; {where}")
@@ -169,8 +171,8 @@ def _check_tokenizer(origin: Origin) -> None:
     text = origin.config["model_cfg"].get("text_cfg", {})
     source = text.get("hf_model_name") or text.get("hf_tokenizer_name")
     if source:
-        raise UserError(f"the text encoder of {origin.name!r} needs files of Hugging Face's {source!r}, which a folder in "
-                        "open_clip's layout does not hold; its image encoder and head can be a checkpoint")
+        raise UserError(f"the text encoder of {origin.name!r} needs files of Hugging Face's {source!r}, which a folder "
+                        "in open_clip's layout does not hold; its image encoder and head can be a checkpoint")
 
 
 def _write(folder: str | Path, config: dict, weights: Mapping[str, Tensor], classifier: ImageClassifier | None = None,
@@ -210,23 +212,24 @@ def _read(path: str | Path, sha256: str | None, prefix: str) -> layouts.Parts:
         weights, names = inert.read(path)
     parts = layouts.sort(weights, names, path, prefix)
     check_finite({**parts.image, **parts.text, **parts.head}, str(path))
-    return layouts.Parts(*({key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in some.items()}
-                           for some in (parts.image, parts.text, parts.head)), parts.clues)
+    image, text, head = ({key: tensor.float() if tensor.is_floating_point() else tensor for key, tensor in some.items()}
+                         for some in (parts.image, parts.text, parts.head))
+    return layouts.Parts(image, text, head, parts.clues)
 
 
 def _advice_without_head(parts: layouts.Parts) -> str:
     if parts.has_text_encoder:
-        return ("read the whole CLIP with import_clip ('wiseft-lite import FILE' without --classes), and write a head with "
-                "zero_shot_classifier ('wiseft-lite zeroshot --model local-dir:FOLDER')")
+        return ("read the whole CLIP with import_clip ('wiseft-lite import FILE' without --classes), and write a head "
+                "with zero_shot_classifier ('wiseft-lite zeroshot --model local-dir:FOLDER')")
     return ("nor has it a text encoder that could write one; read it with import_clip and the text encoder of the model "
-            "that it was fine-tuned from ('wiseft-lite import FILE --text-encoder ARCH/PRETRAINED'), and write a head with "
-            "zero_shot_classifier ('wiseft-lite zeroshot --model local-dir:FOLDER')")
+            "that it was fine-tuned from ('wiseft-lite import FILE --text-encoder ARCH/PRETRAINED'), and write a head "
+            "with zero_shot_classifier ('wiseft-lite zeroshot --model local-dir:FOLDER')")
 
 
 def _advice_without_text(parts: layouts.Parts) -> str:
     if parts.head:
-        return ("read its image encoder and its head with import_checkpoint ('wiseft-lite import FILE --classes NAMES', "
-                "one class name a line)")
+        return ("read its image encoder and its head with import_checkpoint ('wiseft-lite import FILE --classes "
+                "NAMES', one class name per line)")
     return ("nor has it a head; name the model that it was fine-tuned from with text_encoder ('wiseft-lite import FILE "
             "--text-encoder ARCH/PRETRAINED')")
 
@@ -244,16 +247,17 @@ def _identified(path: Path, parts: layouts.Parts, weights: Mapping[str, Tensor],
         clues = {**parts.clues, **_clues_beside(path, parts.image, beside)}
         if len(set(clues.values())) > 1:
             reasons = [f"{'QuickGELU' if quick else 'GELU'} ({why})" for why, quick in clues.items()]
-            raise UserError(f"{path}: clues to its activation disagree: {' against '.join(reasons)}; name the architecture "
+            raise UserError(f"{path}: clues to its activation disagree: {' against '.join(reasons)}; say which it has "
                             "with architecture, such as ViT-B-32 or ViT-B-32-quickgelu")
         quick = next(iter(clues.values()), None)
-        known = _known(path, shapes, embed_dim) if beside is None else {path.resolve().parent.name: beside["model_cfg"]}
+        known = {path.resolve().parent.name: beside["model_cfg"]} if beside else _known(path, shapes, embed_dim)
     name, model_cfg, image = _resolved(path, known, parts.image, image_size, quick)
     preprocess_cfg = beside["preprocess_cfg"] if beside is not None else _usual_preprocessing(name)
     return Origin(f"{name}/none", {"model_cfg": model_cfg, "preprocess_cfg": preprocess_cfg}), image
 
 
-def _known(path: Path, shapes: Mapping[str, torch.Size], embed_dim: int | None, wanted: str | None = None) -> dict[str, dict]:
+def _known(path: Path, shapes: Mapping[str, torch.Size], embed_dim: int | None,
+           wanted: str | None = None) -> dict[str, dict]:
     """The architectures of open_clip that fit, whatever the image size; the wanted one alone if one is."""
     if wanted is not None and wanted not in library().list_models():
         near = difflib.get_close_matches(wanted, library().list_models(), n=3, cutoff=0.3)
@@ -263,8 +267,9 @@ def _known(path: Path, shapes: Mapping[str, torch.Size], embed_dim: int | None, 
         return known
     others = architectures_of(shapes, any_size=True)
     if wanted in others or others and wanted is None:
-        dims = {config["embed_dim"] for config in others.values()}
-        raise UserError(f"{path}: a head on {embed_dim} features does not fit the image encoder's {dims.pop()}; it is damaged")
+        features = next(iter(others.values()))["embed_dim"]
+        raise UserError(f"{path}: a head on {embed_dim} features does not fit the {features} of the image encoder; it "
+                        "is damaged")
     if wanted is not None:
         raise UserError(f"{path} does not have the shapes of {wanted!r}; "
                         + (f"they are those of {', '.join(others)}" if others else "no architecture of open_clip fits"))
@@ -273,32 +278,43 @@ def _known(path: Path, shapes: Mapping[str, torch.Size], embed_dim: int | None, 
 
 def _resolved(path: Path, known: Mapping[str, dict], image: Mapping[str, Tensor], image_size: int | None,
               quick: bool | None) -> tuple[str, dict, dict[str, Tensor]]:
-    """The one architecture of those that fit, with the wanted image size and the known activation."""
-    grid = _grid(image)
-    exact = [config for config in known.values() if grid in (None, _image_size(config) // _patch(config))]
-    first = next(iter(known.values()))
-    trained_at = _image_size(exact[0]) if exact else grid * _patch(first)
+    """The one architecture of those that fit, with the wanted image size and the activation if that is known."""
+    grid, known = _grid(image), _distinct(known)
+    exact = [name for name, config in known.items() if grid in (None, _image_size(config) // _patch(config))]
+    first = known[exact[0] if exact else next(iter(known))]
+    patch, usual = _patch(first), _image_size(first)
+    own = usual if exact else grid * patch
     if image_size is None and not exact:
-        raise UserError(f"{path} was trained on images of {trained_at} x {trained_at} pixels, {' and '.join(known)} on "
-                        f"{_image_size(first)}; take it as it is with image_size={trained_at} (--image-size {trained_at}), "
-                        f"or resize its positional embeddings with image_size={_image_size(first)}")
-    size = image_size or trained_at
-    if grid is None and size != trained_at or size < _patch(first):
-        raise UserError(f"{path}: the image size of {' and '.join(known)} is {trained_at} and cannot be changed to {size} "
+        raise UserError(f"{path} has positional embeddings for images of {own} x {own} pixels, {' and '.join(known)} "
+                        f"for {usual}; keep the model as it is with image_size={own} (--image-size {own}), or resize "
+                        f"them with image_size={usual}")
+    size = own if image_size is None else image_size
+    if size < patch or grid is None and size != own:
+        raise UserError(f"{path}: images of {' and '.join(known)} have {own} pixels, which cannot be changed to {size} "
                         "here; leave image_size out")
-    flags = {_is_quick(config) for config in known.values()}
-    if quick is None and len(flags) > 1:
-        raise UserError(f"{path} may be {' or '.join(known)}; say which with architecture (the weights of OpenAI, and what "
-                        "was fine-tuned from them, need QuickGELU)")
+    if quick is None and len({_is_quick(config) for config in known.values()}) > 1:
+        both = len({_is_quick(known[name]) for name in exact}) > 1
+        raise UserError(f"{path} may be {' or '.join(exact if both else known)}; say which with architecture (the "
+                        "weights of OpenAI, and what was fine-tuned from them, need QuickGELU)")
     variants = {name: _variant(config, size, quick) for name, config in known.items()}
-    if len({json.dumps([config["vision_cfg"], config.get("quick_gelu")], sort_keys=True)
-            for config in variants.values()}) > 1:
-        raise UserError(f"{path} may be {' or '.join(known)}; say which with architecture")
+    if len(_distinct(variants)) > 1:
+        raise UserError(f"{path} may be {' or '.join(exact or known)}; say which with architecture")
     name = min(known, key=lambda name: (_is_quick(known[name]) != _is_quick(variants[name]),
                                         _image_size(known[name]) != size, len(name)))
-    image = {key: resized_positions(tensor, size // _patch(first)) if key in POSITIONS and grid != size // _patch(first)
-             else tensor for key, tensor in image.items()}
-    return name, variants[name], image
+    if grid not in (None, size // patch):
+        image = {key: resized_positions(tensor, size // patch) if key in POSITIONS else tensor
+                 for key, tensor in image.items()}
+    return name, variants[name], dict(image)
+
+
+def _distinct(known: Mapping[str, dict]) -> dict[str, dict]:
+    """One name for each image encoder: some architectures differ in their text encoders alone."""
+    def plain(name: str) -> tuple[bool, int]:
+        return "hf_model_name" in known[name].get("text_cfg", {}), len(name)
+
+    last_is_best = sorted(known, key=plain, reverse=True)
+    names = {json.dumps(described(known[name]), sort_keys=True): name for name in last_is_best}
+    return {name: config for name, config in known.items() if name in names.values()}
 
 
 def _variant(model_cfg: dict, image_size: int, quick: bool | None) -> dict:
@@ -353,18 +369,26 @@ def _clues_beside(path: Path, image: Mapping[str, Tensor], configuration: dict |
     activation = _transformers_activation(path.parent / "config.json", image)
     if activation is not None:
         clues["config.json beside it"] = activation == "quick_gelu"
-    runs = path.resolve().parent
-    for folder in (runs, runs.parent) if runs.name == "checkpoints" else (runs,):  # as open_clip's training leaves them
-        if (folder / "params.txt").is_file():
-            lines = (folder / "params.txt").read_text(encoding="utf-8", errors="replace").splitlines()
-            settings = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-            model_cfg = library().get_model_config(settings.get("model", "").replace("/", "-"))
-            old = settings.get("pretrained") == "openai"  # the activation then depended on open_clip's version
-            shapes = {key: tensor.shape for key, tensor in image.items()}
-            if model_cfg and fits(model_cfg, shapes) and (quick := settings.get("force_quick_gelu")) and not (
-                    old and quick == "False" and not _is_quick(model_cfg)):
-                clues["open_clip's params.txt"] = quick == "True" or _is_quick(model_cfg)
+    here = path.resolve().parent
+    run = here.parent if here.name == "checkpoints" else here  # as open_clip's training leaves its files
+    quick = _trained_with_quick_gelu(run / "params.txt", image)
+    if quick is not None:
+        clues["the params.txt of its training with open_clip"] = quick
     return clues
+
+
+def _trained_with_quick_gelu(path: Path, image: Mapping[str, Tensor]) -> bool | None:
+    """The activation that open_clip's list of a training's settings means; None if there is none, or it is unclear."""
+    if not path.is_file():
+        return None
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    settings = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    model_cfg = library().get_model_config(settings.get("model", "").replace("/", "-"))
+    if model_cfg is None or not fits(model_cfg, {key: tensor.shape for key, tensor in image.items()}):
+        return None
+    if settings.get("force_quick_gelu") == "True" or _is_quick(model_cfg):
+        return True
+    return None if settings.get("pretrained") == "openai" else False  # there open_clip's versions differ
 
 
 def _transformers_activation(path: Path, image: Mapping[str, Tensor]) -> str | None:

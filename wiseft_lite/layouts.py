@@ -106,7 +106,8 @@ def _only(starts: set[str], path: Path) -> str:
     parts = [start.split(".") for start in sorted(starts)]
     same = next(i for i, names in enumerate(zip(*parts)) if len(set(names)) > 1)
     beginnings = [repr(".".join(names[:same + 1]) + ".") for names in parts]
-    raise UserError(f"{path} holds several models, whose keys begin with {' and '.join(beginnings)}; name one with prefix")
+    raise UserError(f"{path} holds several models, whose keys begin with {' and '.join(beginnings)}; name one with "
+                    "prefix (--prefix)")
 
 
 def _is_authors_layout(start: str, head_start: str, text: Mapping[str, Tensor]) -> bool:

@@ -98,9 +98,10 @@ def _file_to_write(path: str | Path, overwrite: bool) -> Path:
 
 def _real(path: str | Path) -> Path:
     """A path without links, if a result may be put there."""
-    target, here = Path(os.path.realpath(path)), Path.cwd()
-    if not target.exists() and Path(path).is_symlink():
-        raise UserError(f"{path} is a link to nothing; remove it, or choose another --out")
+    path, target, here = Path(path), Path(os.path.realpath(path)), Path.cwd()
+    for place in (path, *path.parents):
+        if place.is_symlink() and not place.exists():  # such as one to a disk that is not mounted
+            raise UserError(f"{place} is a link to nothing; remove it, or choose another --out")
     if target in (here, *here.parents):
         raise UserError(f"{str(path)!r} is the folder that you are in, or one that holds it; give the result a name")
     return target

@@ -46,12 +46,15 @@ class Recipe:
 
     def __post_init__(self):
         for name in ("epochs", "lr", "batch_size", "clip_norm"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"recipe: {name} is {getattr(self, name)}; give a number above 0")
+        if not 0 <= self.seed < 2**63:
+            raise UserError(f"recipe: seed is {self.seed}; give a number from 0 to 2**63 - 1")
         if self.augment not in AUGMENTS:
             raise unknown("augmentation", self.augment, AUGMENTS)
-        if self.weight_decay < 0 or self.warmup < 0:
-            raise UserError("recipe: weight_decay and warmup cannot be negative")
+        for name in ("weight_decay", "warmup"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"recipe: {name} is {getattr(self, name)}; give 0 or a number above it")
         if isinstance(self.warmup, float) and self.warmup >= 1:
             raise UserError(f"recipe: warmup {self.warmup} is a share of the run and must stay below 1; "
                             f"for steps write the integer {int(self.warmup)}")

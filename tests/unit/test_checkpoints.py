@@ -10,10 +10,12 @@ from safetensors.torch import load_file, save_file
 
 from wiseft_lite import (Recipe, UserError, export_open_clip, finetune, load, load_clip, predict, save, sweep,
                          zero_shot_classifier)
+from wiseft_lite.arcface import Embedder
 from wiseft_lite.baselines import scratch_classifier
 from wiseft_lite.checkpoints import check_same_start, read_card, read_origin, read_weights
 from wiseft_lite.cli import main
 from wiseft_lite.digest import file_sha256
+from wiseft_lite.embedders import load_embedder, save_embedder
 from wiseft_lite.runs import trained
 from wiseft_lite.weights import check_finite
 
@@ -117,7 +119,8 @@ def test_a_checkpoint_can_be_moved_and_read_from_anywhere_without_the_model_that
     assert read_card("again")["config"] == read_card("moved")["config"]
 
 
-def test_an_export_takes_the_text_encoder_that_belongs_to_the_model_or_none(model, task, tmp_path, monkeypatch, clip, capsys):
+def test_an_export_takes_the_text_encoder_that_belongs_to_the_model_or_none(model, task, clip, tmp_path, monkeypatch,
+                                                                            capsys):
     save(zero_shot_classifier(load_clip(model), task), "checkpoint")
     monkeypatch.chdir(tmp_path)
     assert main(["export", "work/checkpoint", "--out", "a"]) == 0  # from another folder
@@ -193,13 +196,14 @@ def with_origin(classifier, **changes):
     ({"model_cfg": {"quick_gelu": True}}, "architecture"),
     ({"preprocess_cfg": {"mean": [0.1, 0.2, 0.3]}}, "preprocessing"),
     ({"preprocess_cfg": {"resize_mode": "squash"}}, "preprocessing")])
-def test_every_way_to_one_pair_compares_it_by_content(theta_0, tuned, task, change, what, tmp_path, capsys, monkeypatch):
+def test_every_way_to_one_pair_compares_it_by_content(theta_0, tuned, task, change, what, tmp_path, capsys,
+                                                      monkeypatch):
     monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda *_: task)
     a, b = save(theta_0, tmp_path / "a"), save(with_origin(tuned, **change), tmp_path / "b")
-    commands = {name: main([name, str(a), str(b), *more, "--out", str(tmp_path / f"{name}{len(more)}")]) for name, more in (
-        ("interpolate", []), ("soup", []), ("soup", ["--greedy"]), ("sweep", ["--alphas", "0,1"]))}
+    codes = [main([name, str(a), str(b), *more, "--out", str(tmp_path / f"{name}{len(more)}")]) for name, *more in (
+        ("interpolate",), ("soup",), ("soup", "--greedy"), ("sweep", "--alphas", "0,1"))]
     errors = capsys.readouterr().err
-    assert set(commands.values()) == ({0} if what is None else {2})
+    assert codes == 4 * [0 if what is None else 2]
     assert errors.count(f"differ in their {what};") == (0 if what is None else 4)
     with warnings.catch_warnings() if what is None else pytest.raises(UserError, match=f"differ in their {what}"):
         sweep(theta_0, with_origin(tuned, **change), {"test": task.test}, [0, 1])
@@ -212,6 +216,20 @@ def test_weights_of_other_shapes_are_named(theta_0, tmp_path):
     save_file({**weights, "head.bias": torch.zeros(9)}, b / "model.safetensors")
     with pytest.raises(UserError, match="a and b differ in their tensors .head.bias"):
         check_same_start({"a": a, "b": b})
+
+
+def test_an_embedder_is_read_without_its_model_too_and_its_weights_are_looked_at(model, tmp_path, monkeypatch):
+    clip = load_clip(model)
+    embedder = Embedder(clip.image_encoder(), torch.eye(4, 16)).eval()
+    save_embedder(embedder, clip, tmp_path / "e", {})
+    shutil.rmtree("model")
+    monkeypatch.chdir(tmp_path)
+    images = torch.randn(2, 3, 24, 24)
+    assert torch.equal(load_embedder("e")(images), embedder(images))
+    path = tmp_path / "e" / "model.safetensors"
+    save_file({key: tensor * torch.inf for key, tensor in load_file(path).items()}, path)
+    with pytest.raises(UserError, match="e has weights that are not finite"):
+        load_embedder("e")
 
 
 # Weights that are not finite come in nowhere, and go out nowhere
@@ -257,7 +275,8 @@ def test_a_model_whose_weights_are_not_finite_is_not_saved(theta_0, clip_folder,
     shutil.copytree(clip_folder, tmp_path / "clip")
     other_model(tmp_path / "clip", lambda key: False)
     path = tmp_path / "clip" / "open_clip_model.safetensors"
-    save_file({key: tensor * torch.nan if key == "visual.proj" else tensor for key, tensor in load_file(path).items()}, path)
+    weights = load_file(path)
+    save_file({**weights, "visual.proj": weights["visual.proj"] * torch.nan}, path)
     with pytest.raises(UserError, match="clip' has weights that are not finite: visual.proj"):
         load_clip(f"local-dir:{tmp_path / 'clip'}")
 

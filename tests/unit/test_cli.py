@@ -1,14 +1,22 @@
+import io
 import json
+import os
+import shlex
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
-from wiseft_lite import Head, ImageClassifier, average, interpolate, load, save
+from wiseft_lite import Head, ImageClassifier, UserError, average, interpolate, load, save
 from wiseft_lite.checkpoints import read_card
 from wiseft_lite.cli import main
 from wiseft_lite.results import read_results
 from wiseft_lite.soups import greedy_soup, held_out_accuracy
+from wiseft_lite.weights import interpolate_
 
 
 @pytest.fixture
@@ -26,7 +34,7 @@ def test_zeroshot_finetune_sweep_plot(shapes, clip_folder, tmp_path, capsys):
     assert main(["sweep", str(tmp_path / "zs"), str(tmp_path / "ft"), "--out", str(out), "--alphas", "0,0.5,1"]) == 0
     table = read_results(out)
     assert sorted(set(table.alpha)) == [0, 0.5, 1] and set(table.split) == {"test", "two"}
-    assert set(table.task) == {"shapes"}
+    assert set(table.task) == {"shapes"} and set(table.model) == {str(tmp_path / "ft")}
     assert "*" in capsys.readouterr().out
     assert main(["plot", str(out), "--out", str(tmp_path / "f.svg")]) == 0
     assert (tmp_path / "f.svg").read_text().lstrip().startswith("<?xml")
@@ -106,18 +114,38 @@ def test_demo_writes_what_it_promises(shapes, clip_folder, tmp_path):
     (["sweep", "nowhere", "nowhere"], "nowhere is no checkpoint"),
     (["sweep", "a", "b", "--splits", "night"], "no split 'night'"),
     (["sweep", "a", "b", "--alphas", "0,half"], "no list of numbers"),
+    (["sweep", "a", "b", "--alphas", "0,nan"], "no list of numbers"),
+    (["sweep", "a", "b", "--alphas", "0,inf"], "no list of numbers"),
+    (["sweep", "a", "b", "--alphas", "0,,1"], "no list of numbers"),
+    (["sweep", "a", "b", "--alphas", ""], "no list of numbers"),
+    (["sweep", "a", "b", "--splits", ""], "--splits '' has an empty name"),
+    (["sweep", "a", "b", "--splits", "test,"], "--splits 'test,' has an empty name"),
+    (["sweep", "a", "b", "--passes", "4"], "passes is 4"),
+    (["sweep", "a", "b", "--passes", "5", "--alphas", "0,2"], "alpha 2 lies outside"),
+    (["sweep", "a", "b", "--passes", "x"], "invalid int value: 'x'"),
+    (["run", "--kinds", "prob"], "no kind of training"),
+    (["run", "--kinds", ""], "--kinds '' has an empty name"),
+    (["run", "--epochs", "0"], "epochs is 0"),
+    (["run", "--lr", "nan"], "lr is nan"),
+    (["finetune", "--batch-size", "0"], "batch_size is 0"),
+    (["finetune", "--lr", "inf"], "lr is inf"),
+    (["finetune", "--weight-decay", "nan"], "weight_decay is nan"),
+    (["finetune", "--warmup", "nan"], "warmup is nan"),
+    (["finetune", "--seed", "-1"], "seed is -1"),
+    (["finetune", "--seed", "1" + 30 * "0"], "seed is 1"),
+    (["plot", "nowhere.jsonl", "--out", "figure.docx"], "must end in .png, .svg, .pdf"),
+    (["paint"], "invalid choice: 'paint'"),
+    ([], "required: COMMAND"),
     (["plot", "nowhere.jsonl"], "does not exist"),
     (["finetune", "--lr", "-1"], "lr is -1"),
     (["soup", "nowhere"], "nowhere is no checkpoint"),
 ])
 def test_mistakes_get_one_line_and_code_2(arguments, message, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    if "half" in arguments[-1]:
-        monkeypatch.setattr("wiseft_lite.checkpoints.load", lambda folder: None)
     assert main(arguments) == 2
     error = capsys.readouterr().err
-    lines = [line for line in error.splitlines() if line.startswith("wiseft-lite:")]
-    assert len(lines) == 1 and message in lines[0] and "Traceback" not in error
+    assert error.startswith("wiseft-lite: ") and error.count("\n") == 1 and message in error
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
@@ -188,3 +216,192 @@ def test_strangers_do_not_go_into_a_soup(shapes, runs, theta_0, tmp_path, capsys
     assert main(["soup", *runs, "--out", str(tmp_path / "s")]) == 2
     assert f"{runs[0]} and {runs[2]} differ in their architecture" in capsys.readouterr().err
     assert not (tmp_path / "s").exists()
+
+
+def sweep_of(runs, tmp_path, *more):
+    out = tmp_path / "sweep.jsonl"
+    assert main(["sweep", runs[0], runs[2], "--out", str(out), "--overwrite", *more]) == 0
+    return read_results(out)
+
+
+def test_alphas_and_splits_in_any_order_and_twice_are_measured_once_in_order(shapes, runs, tmp_path):
+    table = sweep_of(runs, tmp_path, "--alphas", " 1, 0.5,0 ,0.5,-0", "--splits", "two, test,two")
+    assert table["alpha"].tolist() == 2 * [0, 0.5, 1] and table["split"].tolist() == 3 * ["two"] + 3 * ["test"]
+
+
+def test_the_connectivity_check_reuses_passes_that_the_curve_takes_anyway(shapes, runs, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr("wiseft_lite.sweeps.interpolate_", lambda *a: seen.append(round(a[3], 3)) or interpolate_(*a))
+    exact = sweep_of(runs, tmp_path, "--splits", "test", "--alphas", "0,0.5,1")
+    assert seen == [0, 0.5, 1]
+    seen.clear()
+    few = sweep_of(runs, tmp_path, "--splits", "test", "--alphas", "0,1", "--passes", "5")
+    assert seen == [0, 0.146, 0.5, 0.854, 1]
+    assert few["alpha"].tolist() == [0, 1]  # what was not asked for is not in the results
+    assert few["accuracy"].tolist() == exact["accuracy"].tolist()[::2]
+    seen.clear()
+    sweep_of(runs, tmp_path, "--splits", "test", "--alphas", "0.25")
+    assert seen == [0, 0.5, 1, 0.25]  # nothing to reuse
+
+
+@pytest.mark.parametrize("how", [["--alphas", "0,0.5,1"], ["--alphas", "0.2", "--passes", "5"], ["--alphas", "0.2"]])
+def test_models_that_are_not_connected_are_warned_of_however_the_check_is_made(shapes, runs, tuned, tmp_path, capsys, how):
+    theta = tuned.state_dict()
+    other = tuned.with_weights({**theta, **{key: -theta[key] for key in ("encoder.proj", "head.weight")}})
+    save(other, tmp_path / "other")
+    sweep_of([runs[2], None, str(tmp_path / "other")], tmp_path, *how)
+    assert capsys.readouterr().err.count("wiseft-lite: the two models are not connected") == 1
+    sweep_of(runs, tmp_path, *how)
+    assert "not connected" not in capsys.readouterr().err
+
+
+class Torn(list):
+    """Images of which one cannot be decoded."""
+
+    def __getitem__(self, i):
+        if i == 3:
+            raise UserError("night/4.png is no image that can be decoded (truncated)")
+        return super().__getitem__(i)
+
+
+@pytest.fixture
+def torn(monkeypatch, task):
+    """The task with a torn image in its shift; calling it repairs the image."""
+    def of(images):
+        shift = replace(task.shifts["two"], images=images(task.shifts["two"].images))
+        monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda name, data=None: replace(task, shifts={"two": shift}))
+
+    of(Torn)
+    return lambda: of(list)
+
+
+def typed_again(error):
+    """The command that an error ends with, as words."""
+    return shlex.split(error.rpartition("type: wiseft-lite ")[2])
+
+
+@pytest.mark.parametrize("command", ["finetune", "probe", "zeroshot"])
+def test_an_image_that_cannot_be_decoded_costs_the_measurement_and_not_the_training(
+        torn, clip_folder, tmp_path, capsys, command, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "the model"
+    few = [] if command == "zeroshot" else ["--epochs", "1"]
+    assert main([command, "--model", f"local-dir:{clip_folder}", "--out", str(out), *few]) == 2
+    error = capsys.readouterr().err
+    assert "night/4.png" in error and f"saved in {out}" in error
+    trained = load(out).state_dict()
+    torn()
+    assert main(typed_again(error)) == 0
+    assert set(read_results_of(tmp_path / "results/evaluate.jsonl")["split"]) == {"test", "two"}
+    assert all(torch.equal(value, trained[name]) for name, value in load(out).state_dict().items())
+
+
+def read_results_of(path):
+    return pd.read_json(path, lines=True)
+
+
+def test_after_run_the_models_are_there_whatever_happens_then(torn, clip_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ["run", "--model", f"local-dir:{clip_folder}", "--epochs", "1", "--out", "a $run"]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert "night/4.png" in error and sorted(p.name for p in Path("a $run").iterdir()) == ["end-to-end", "probe", "zero-shot"]
+    torn()
+    assert main(typed_again(error)) == 0
+    assert len(read_results(Path("results/sweep.jsonl"))) == 11 * 2
+    assert main(command) == 2 and "exists" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 0
+    assert (Path("a $run") / "results.jsonl").exists()
+
+
+def test_a_soup_is_saved_before_it_is_measured(torn, runs, tmp_path, capsys):
+    assert main(["soup", *runs, "--out", str(tmp_path / "soup")]) == 2
+    assert "night/4.png" in capsys.readouterr().err
+    assert load(tmp_path / "soup").class_names == ("disc", "square", "bar")
+
+
+def test_a_figure_that_cannot_be_drawn_costs_the_figure(shapes, clip_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as broken:
+        broken.setattr("wiseft_lite.figures.frontier", lambda *_, **__: 1 / 0)
+        broken.setattr("wiseft_lite.pipeline.frontier", lambda *_, **__: 1 / 0)
+        assert main(["run", "--model", f"local-dir:{clip_folder}", "--epochs", "1", "--out", "run"]) == 2
+    printed = capsys.readouterr()
+    assert "alpha chosen without a test image" in printed.out  # the tables come first
+    assert printed.err.count("wiseft-lite:") == 1 and "figure cannot be drawn" in printed.err
+    assert len(read_results(Path("run/results.jsonl"))) == 2 * 11 * 3 and load("run/end-to-end")
+    assert main(typed_again(printed.err)) == 0 and Path("results/frontier.png").stat().st_size > 5000
+
+
+def test_results_are_on_disk_before_the_table_is_printed(shapes, runs, tmp_path, monkeypatch):
+    def broken(table):
+        raise KeyError("a table that cannot be printed")
+
+    monkeypatch.setattr("wiseft_lite.results.show_table", broken)
+    out = tmp_path / "sweep.jsonl"
+    with pytest.raises(KeyError):
+        main(["sweep", runs[0], runs[2], "--alphas", "0,0.5,1", "--out", str(out)])
+    assert len(read_results(out)) == 6
+
+
+@pytest.mark.parametrize("encoding, shown", [("ascii", "\\xe9t\\xe9"), ("utf-8", "été")])
+def test_a_terminal_without_the_letters_of_a_name_costs_nothing(runs, task, tmp_path, monkeypatch, encoding, shown):
+    named = replace(task, shifts={"été": replace(task.shifts["two"], name="été")})
+    monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda name, data=None: named)
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr("sys.stdout", terminal)
+    out = tmp_path / "sweep.jsonl"
+    assert main(["sweep", runs[0], runs[2], "--alphas", "0,0.5,1", "--out", str(out)]) == 0
+    assert shown in terminal.buffer.getvalue().decode(encoding) and "été" in set(read_results(out)["split"])
+
+
+def test_a_closed_pipe_costs_what_could_not_be_printed_and_nothing_else(theta_0, tmp_path):
+    from wiseft_lite import load_clip, load_task, zero_shot_classifier
+
+    save(zero_shot_classifier(load_clip("iconclip"), load_task("arrows")), tmp_path / "a")
+    command = [sys.executable, "-m", "wiseft_lite", "evaluate", "a", "--task", "arrows", "--out", "results.jsonl"]
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    os.close(writing)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "Broken pipe" in done.stderr
+    assert "test" in set(read_results_of(tmp_path / "results.jsonl")["split"])
+
+
+def test_states_that_another_put_beside_the_result_stay(shapes, clip_folder, tmp_path):
+    states = tmp_path / "ft.states"
+    states.mkdir()
+    (states / "notes.txt").write_text("mine")
+    (states / f"abc-000000001-{16 * '0'}.safetensors").write_text("of a run")
+    assert main(["finetune", "--model", f"local-dir:{clip_folder}", "--epochs", "1", "--out", str(tmp_path / "ft")]) == 0
+    assert [path.name for path in states.iterdir()] == ["notes.txt"]
+    (tmp_path / "x.states").write_text("mine")
+    assert main(["finetune", "--model", f"local-dir:{clip_folder}", "--out", str(tmp_path / "x")]) == 2
+
+
+def test_class_names_from_an_editor_that_marks_its_files(tmp_path, monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr("wiseft_lite.interchange.import_checkpoint", lambda file, names, **how: seen.extend(names) or 1 / 0)
+    for data in ("\ufeffcat\r\n\r\n dog \r\n".encode(), "cat\ndog".encode()):
+        (tmp_path / "names.txt").write_bytes(data)
+        with pytest.raises(ZeroDivisionError):
+            main(["import", "x.pt", "--classes", str(tmp_path / "names.txt"), "--out", str(tmp_path / "out")])
+    assert seen == ["cat", "dog"] * 2
+    (tmp_path / "names.txt").write_bytes("été".encode("latin-1"))
+    assert main(["import", "x.pt", "--classes", str(tmp_path / "names.txt"), "--out", str(tmp_path / "out")]) == 2
+    assert "names.txt cannot be read" in capsys.readouterr().err
+
+
+def test_help_waits_for_no_heavy_library():
+    code = ("import sys; from wiseft_lite.cli import parser; parser(); "
+            "print([m for m in ('pandas', 'numpy', 'torch', 'scipy', 'matplotlib') if m in sys.modules])")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_a_sweep_waits_for_nothing_that_it_does_not_use(runs, task, tmp_path):
+    code = ("import sys; from wiseft_lite import sweep, load_task, load_clip, zero_shot_classifier; "
+            "task = load_task('arrows'); zero = zero_shot_classifier(load_clip('iconclip'), task); "
+            "sweep(zero, zero, {'test': task.test}, [0, 1]); "
+            "print([m for m in ('scipy.stats', 'matplotlib', 'sklearn') if m in sys.modules])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

@@ -183,6 +183,63 @@ def small_task(tmp_path):
     return tmp_path / "data"
 
 
+# Checkpoints of others, wrapped and changed at random: the right model, or one line that says why not
+
+def wrapped(weights, rng):
+    """Up to three wrappers, one in another."""
+    for _ in range(rng.randrange(4)):
+        kind = rng.choice(["module.", "_orig_mod.", "model.", "net.", "dictionary", "trainer"])
+        if kind == "dictionary":
+            weights = {rng.choice(["state_dict", "model", "module", "weights"]): weights}
+        elif kind == "trainer" and not any(isinstance(value, dict) for value in weights.values()):
+            weights = {"epoch": 3, "model": weights, "optimizer": {"exp_avg": torch.full((2,), torch.nan)}}
+        elif kind[-1] == ".":
+            weights = {f"{kind}{key}": value for key, value in weights.items()}
+    return weights
+
+
+CHANGES = {
+    "nothing": lambda weights, rng: weights,
+    "no head": lambda weights, rng: {k: v for k, v in weights.items() if "classification_head" not in k},
+    "no bias": lambda weights, rng: {k: v for k, v in weights.items() if k != "classification_head.bias"},
+    "a tensor lost": lambda weights, rng: {k: v for k, v in weights.items() if k != rng.choice(
+        [key for key in weights if ".visual." in key])},
+    "a tensor of another shape": lambda weights, rng: {**weights, rng.choice(
+        [key for key in weights if ".visual." in key]): torch.ones(rng.randrange(1, 5), 3)},
+    "not finite": lambda weights, rng: {k: v * rng.choice([torch.nan, torch.inf]) if k.endswith("conv1.weight") else v
+                                        for k, v in weights.items()},
+    "half precision": lambda weights, rng: {k: v.half() for k, v in weights.items()},
+    "a second model": lambda weights, rng: {"a": weights, "b": dict(weights)},
+}
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("change", CHANGES)
+def test_an_odd_checkpoint_is_imported_right_or_refused_in_one_line(change, seed, tmp_path):
+    rng = random.Random(f"{change} {seed}")
+    quick, authors = rng.random() < 0.5, rng.random() < 0.5
+    model = peers.clip_model(quick)
+    weights = {f"model.{key}": value for key, value in model.state_dict().items()
+               if not (authors and key.startswith("transformer."))}
+    weights |= {f"classification_head.{key}": value for key, value in peers.head_of().items()}
+    torch.save(wrapped(CHANGES[change](weights, rng), rng), tmp_path / "file.pt")
+    architecture = rng.choice([None, "tiny-quickgelu" if quick else "tiny"])
+    images = torch.randn(2, 3, 24, 24)
+    known = architecture is not None or authors and quick  # the layout alone tells only of OpenAI's models
+    if not known and authors:
+        return  # LAION's weights in the layout of OpenAI's models: nothing in the file tells it
+    try:
+        classifier = import_checkpoint(tmp_path / "file.pt", peers.CLASSES, architecture=architecture)
+    except UserError as error:
+        assert str(tmp_path / "file.pt") in str(error) and "\n" not in str(error)
+        assert not known or change not in ("nothing", "no bias", "half precision")
+    else:
+        assert known and change in ("nothing", "no bias", "half precision")
+        head = peers.head_of() | ({"bias": 0} if change == "no bias" else {})
+        tolerance = {"atol": 0.1, "rtol": 0.1} if change == "half precision" else {}
+        torch.testing.assert_close(classifier(images), peers.logits(model, head, images), **tolerance)
+
+
 # Hostile files
 
 def archive(path, *members):

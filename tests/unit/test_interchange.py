@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+from pathlib import Path
 
 import open_clip
 import peers
@@ -14,7 +15,8 @@ from wiseft_lite import UserError, accuracy, load, load_clip, predict, save, swe
 from wiseft_lite.cli import main
 from wiseft_lite.encoders import architectures_of, image_encoder, open_clip_config
 from wiseft_lite.features import pixels
-from wiseft_lite.interchange import export_open_clip, import_checkpoint, import_clip
+from wiseft_lite.interchange import _identified, export_open_clip, import_checkpoint, import_clip
+from wiseft_lite.layouts import Parts
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
 
@@ -132,7 +134,7 @@ def inside(key):
                             for name, value in weights.items()}
 
 
-OPTIMIZER = {"state": {0: {"exp_avg": torch.full((3,), torch.nan)}}, "param_groups": [{"lr": 0.1}]}
+OPTIMIZER = {"state": {"visual.proj": {"exp_avg": torch.full((3,), torch.nan)}}, "param_groups": [{"lr": 0.1}]}  # as FSDP
 WRAPPERS = {
     "none": lambda weights: weights,
     "DataParallel": prefixed("module."),
@@ -222,7 +224,7 @@ def test_a_configuration_beside_the_file_decides(beside, quick, tmp_path, images
 def test_clues_that_disagree_are_named_and_those_of_other_models_do_not_count(tmp_path):
     soup = peers.model_soups(tmp_path / "soup.pt")
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": peers.CONFIG}))
-    with pytest.raises(UserError, match="QuickGELU .its layout is that of wise-ft.* against GELU .open_clip_config.json"):
+    with pytest.raises(UserError, match="QuickGELU .its layout is that of wise-ft.* against GELU .open_clip_config"):
         import_checkpoint(soup, peers.CLASSES)
     assert import_checkpoint(soup, peers.CLASSES, architecture="tiny-quickgelu").encoder_name == "tiny-quickgelu/none"
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": {**peers.CONFIG, "embed_dim": 7}}))
@@ -231,17 +233,18 @@ def test_clues_that_disagree_are_named_and_those_of_other_models_do_not_count(tm
     assert import_checkpoint(soup, peers.CLASSES).encoder_name == "tiny-quickgelu/none"
     file = written(peers.clip_model().state_dict(), tmp_path / "clip.pt")
     (tmp_path / "params.txt").write_text("model: tiny\npretrained: openai\nforce_quick_gelu: False\n")
-    with pytest.raises(UserError, match="may be tiny or tiny-quickgelu"):  # open_clip's versions differ in what that meant
+    with pytest.raises(UserError, match="may be tiny or tiny-quickgelu"):  # versions of open_clip differ in its meaning
         import_clip(file, tmp_path / "clip")
 
 
 def test_a_file_without_a_head_is_told_once_what_does_work_and_it_works(tmp_path, clip_folder, clip, images, capsys):
     whole = written(clip.model.state_dict(), tmp_path / "whole.pt")
-    alone = written({key: value for key, value in prefixed("model.")(clip.model.state_dict()).items() if "visual" in key},
-                    tmp_path / "alone.pt")
-    (tmp_path / "classes.txt").write_text("disc\nsquare\nbar\n")
+    visual = {f"visual.{key}": value for key, value in clip.model.visual.state_dict().items()}
+    alone = written(prefixed("model.")(visual), tmp_path / "alone.pt")
+    names = tmp_path / "classes.txt"
+    names.write_text("disc\nsquare\nbar\n")
     for file in (whole, alone):
-        assert main(["import", str(file), "--classes", str(tmp_path / "classes.txt"), "--out", str(tmp_path / "x")]) == 2
+        assert main(["import", str(file), "--classes", str(names), "--out", str(tmp_path / "x")]) == 2
         error = capsys.readouterr().err
         assert "no classification head" in error and ("--text-encoder" in error) == (file == alone)
     assert main(["import", str(whole), "--architecture", "tiny", "--out", str(tmp_path / "a")]) == 0
@@ -259,14 +262,14 @@ def test_a_file_without_a_head_is_told_once_what_does_work_and_it_works(tmp_path
 
 
 def test_of_several_models_in_a_file_one_is_named(tmp_path, images):
-    other = peers.clip_model(seed=1).state_dict()
-    file = written({"model": with_head(), "model_ema": {**with_head(), **prefixed("model.")(without(other, "attn_mask"))}},
-                   tmp_path / "file.pt")
+    other = {**with_head(), **prefixed("model.")(peers.clip_model(seed=1).state_dict())}
+    file = written({"model": with_head(), "model_ema": other}, tmp_path / "file.pt")
     with pytest.raises(UserError, match="several models, whose keys begin with 'model.' and 'model_ema.'; name one"):
         import_checkpoint(file, peers.CLASSES)
     for prefix, seed in (("model.", 0), ("model_ema.", 1)):
         classifier = import_checkpoint(file, peers.CLASSES, prefix=prefix, architecture="tiny-quickgelu")
-        torch.testing.assert_close(classifier(images), peers.logits(peers.clip_model(seed=seed), peers.head_of(), images))
+        expected = peers.logits(peers.clip_model(seed=seed), peers.head_of(), images)
+        torch.testing.assert_close(classifier(images), expected)
 
 
 def test_weights_that_are_left_out_are_named(tmp_path):
@@ -286,12 +289,10 @@ def test_a_file_in_another_layout_is_called_by_its_name(content, whose, tmp_path
 
 def test_another_image_size_is_named_and_kept_or_resized(tmp_path, clip, task, capsys):
     model = peers.wider(36)
-    weights = {**prefixed("model.")(without(model.state_dict(), "attn_mask")),
-               **prefixed("classification_head.")(peers.head_of())}
-    file = written({key: value for key, value in weights.items() if ".transformer.resblocks" not in key or "visual" in key},
-                   tmp_path / "file.pt")
-    with pytest.raises(UserError, match="trained on images of 36 x 36 pixels, tiny and tiny-quickgelu on 24; .*"
-                                        "image_size=36.*image_size=24"):
+    weights = {f"model.{key}": value for key, value in model.state_dict().items() if not key.startswith("transformer.")}
+    file = written({**weights, **prefixed("classification_head.")(peers.head_of())}, tmp_path / "file.pt")
+    with pytest.raises(UserError, match="positional embeddings for images of 36 x 36 pixels, tiny and tiny-quickgelu "
+                                        "for 24; .*image_size=36.*image_size=24"):
         import_checkpoint(file, peers.CLASSES)
     larger = torch.randn(3, 3, 36, 36)
     kept = import_checkpoint(file, peers.CLASSES, image_size=36)
@@ -340,6 +341,12 @@ def test_the_architectures_that_people_have_are_told_apart_by_their_shapes(name)
     image = {key: shape for key, shape in shapes.items() if key.startswith("visual.")}
     assert {name, f"{name}-quickgelu"} <= set(architectures_of(image))
     assert not architectures_of(image, embed_dim=7)
+    weights = {key: torch.empty(shape, device="meta") for key, shape in image.items()}
+    for clues, architecture in (({"a": True}, f"{name}-quickgelu"), ({"a": False}, name)):
+        origin, _ = _identified(Path("x.pt"), Parts(weights, {}, {}, clues), weights, None, None)
+        assert origin.name == f"{architecture}/none"
+    with pytest.raises(UserError, match=f"may be {name} or {name}-quickgelu; say which"):
+        _identified(Path("x.pt"), Parts(weights, {}, {}, {}), weights, None, None)
     image["visual.conv1.weight"] = torch.Size([7, 3, 2, 2])
     assert not architectures_of(image)
 
@@ -368,10 +375,11 @@ def without(weights, *endings):
     (lambda: {**peers.model_soups_weights(), "model.visual.more": torch.ones(1)}, "fits no architecture"),
     (lambda: {**peers.model_soups_weights(), "model.visual.proj": torch.ones(32, 8)}, "fits no architecture"),
     (lambda: {**peers.model_soups_weights(), "classification_head.weight": torch.ones(3, 8)}, "does not fit"),
-    (lambda: {**peers.model_soups_weights(), "classification_head.weight": torch.ones(4, 16)}, "does not fit its own bias"),
+    (lambda: {**peers.model_soups_weights(), "classification_head.weight": torch.ones(4, 16)}, "fit its own bias"),
     (lambda: {**peers.model_soups_weights(), "classification_head.weight": torch.ones(4, 16),
               "classification_head.bias": torch.ones(4)}, "4 rows .* 3 class"),
-    (lambda: {**peers.model_soups_weights(), "model.visual.proj": torch.full((32, 16), torch.nan)}, "file.pt has weights that are not finite: visual.proj"),
+    (lambda: {**peers.model_soups_weights(), "model.visual.proj": torch.full((32, 16), torch.nan)},
+     "file.pt has weights that are not finite: visual.proj"),
 ])
 def test_files_that_do_not_fit_say_why(weights, message, tmp_path):
     torch.save(weights(), tmp_path / "file.pt")
@@ -381,7 +389,7 @@ def test_files_that_do_not_fit_say_why(weights, message, tmp_path):
 
 def test_other_mistakes_say_what_to_do(tmp_path, theta_0):
     soup = peers.model_soups(tmp_path / "soup.pt")
-    with pytest.raises(UserError, match="has no text encoder; read its image encoder and its head with import_checkpoint"):
+    with pytest.raises(UserError, match="has no text encoder; read its image encoder and its head with import_check"):
         import_clip(soup, tmp_path / "clip")
     with pytest.raises(UserError, match="another hash than abc; download it again"):
         import_checkpoint(soup, peers.CLASSES, sha256="abc")
