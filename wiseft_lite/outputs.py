@@ -99,6 +99,7 @@ def _file_to_write(path: str | Path, overwrite: bool) -> Path:
 def _real(path: str | Path) -> Path:
     """A path without links, if a result may be put there."""
     path, target, here = Path(path), Path(os.path.realpath(path)), Path.cwd()
+    str(target).encode()  # safetensors can neither write nor read a path that is no UTF-8
     for place in (path, *path.parents):
         if place.is_symlink() and not place.exists():  # such as one to a disk that is not mounted
             raise UserError(f"{place} is a link to nothing; remove it, or choose another --out")
@@ -120,7 +121,7 @@ def _room(find: Callable[..., Path], path: str | Path, *how: object) -> Iterator
         missing = [parent for parent in target.parents if not parent.exists()]
     except UserError:
         raise
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name, or no UTF-8
         raise _failed(path, error) from error
     room = None
     try:

@@ -14,7 +14,7 @@ BAD = {".": "folder that you are in", "..": "folder that you are in", "/": "fold
        "": "folder that you are in", "a/..": "folder that you are in", "x" * 252: "File name too long",
        "å" * 126: "File name too long", "file/x": "cannot be written", "file/x/y": "cannot be written",
        "full": "full", "dangling": "a link to nothing", "dangling/x": "dangling is a link to nothing", "a\0b": "cannot be written",
-       "/proc/x": "cannot be written", "circle": "a link to nothing"}
+       "/proc/x": "cannot be written", "circle": "a link to nothing", "\udcff": "cannot be written"}
 
 
 @pytest.fixture
