@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from wiseft_lite.alphas import best_alpha
 from wiseft_lite.errors import UserError
 
 
@@ -45,7 +46,7 @@ def show_table(table: pd.DataFrame) -> None:
     shifts = [s for s in splits if s not in ("val", "test")]
     if shifts:
         wide["mean of shifts"] = wide[shifts].mean(axis=1)
-    best = wide.idxmax()
+    best = wide.apply(best_alpha)
     names = [*wide.columns]
     width = {name: max(7, len(name)) for name in names}
     print("alpha  " + "  ".join(f"{name:>{width[name]}}" for name in names))
