@@ -68,7 +68,7 @@ def row(sheet, method):
 def test_the_sheet_has_every_method_of_the_table_and_no_other(sheet):
     own = set(relatives.RELATIVES)
     assert {r["method"] for r in sheet.rows} == {m.name for m in ch15.METHODS} - own
-    assert own - {m.name for m in ch15.METHODS} == {"FLYP, multiple positives"}  # reported beside the table
+    assert own - {m.name for m in ch15.METHODS} == {"FLYP"}  # as published: it joins the table when it has been measured
 
 
 def test_who_may_choose_chooses_on_val_from_five(sheet, zero_shot, task, runs):
@@ -94,7 +94,7 @@ def test_the_test_pictures_are_answered_with_the_setting_that_val_chose(sheet, z
     line = zero_shot.with_weights(interpolate(zero_shot.state_dict(), runs[0].state_dict(),
                                               row(sheet, family.LINE)["setting"]))
     assert row(sheet, family.LINE)["test"] == pytest.approx(score(predict(line, task.test)))
-    assert all(r["seconds"] >= 0 for r in sheet.rows) and row(sheet, "Fisher")["seconds"] > 0
+    assert all(r["seconds"] >= 0 for r in sheet.rows) and row(sheet, "Fisher, floor 1e-6")["seconds"] > 0
 
 
 def test_each_picture_is_answered_by_the_model_of_its_own_alpha(zero_shot, task, runs):

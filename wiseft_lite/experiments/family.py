@@ -90,7 +90,8 @@ def by_weights(sheet: Sheet, zero_shot: ImageClassifier, first: ImageClassifier,
     sheet.merge("LiNeS", lambda a: lines(theta_0, theta_1, a, 1.0))
     sheet.merge("layer-wise", lambda _: learned_soup(zero_shot, [theta_0, theta_1], task.val, per_tensor=True).cooked(),
                 [None])
-    sheet.merge("Fisher", lambda a: fisher_average([theta_0, theta_1], fishers, [1 - a, a]), before=before)
+    sheet.merge("Fisher, floor 1e-6",  # measured before the default was wise-ft's 1e-8; the name says so
+                lambda a: fisher_average([theta_0, theta_1], fishers, [1 - a, a], floor=1e-6), before=before)
     sheet.merge("DARE", lambda a: interpolate(theta_0, dare(theta_0, theta_1, DROP), a))
     sheet.merge(TWO, lambda a: task_arithmetic(theta_0, both, [a / 2, a / 2]))
     sheet.merge("TIES", lambda scale: ties(theta_0, both, DENSITY, scale), SCALES)
