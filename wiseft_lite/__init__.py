@@ -24,7 +24,7 @@ _HOME = {
     "Recipe": "training", "finetune": "training", "linear_probe": "training",
     "MovingAverages": "averaging", "learn_prompt": "prompts",
     "fit_temperature": "calibration", "calibrated": "calibration",
-    "sweep": "sweeps", "summary": "results",
+    "sweep": "sweeps", "summary": "results", "best_alpha": "alphas",
     "layerwise": "merging", "lines": "merging", "task_arithmetic": "merging", "ties": "merging", "dare": "merging",
     "model_stock": "merging", "diagonal_fisher": "fisher", "fisher_average": "fisher",
     "uniform_soup": "soups", "greedy_soup": "soups", "learned_soup": "learned_soups",

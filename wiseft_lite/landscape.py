@@ -11,8 +11,8 @@ import torch
 
 from wiseft_lite.errors import UserError
 from wiseft_lite.features import pixels
-from wiseft_lite.metrics import accuracy
 from wiseft_lite.models import ImageClassifier
+from wiseft_lite.sweeps import batched
 from wiseft_lite.tasks import Split
 from wiseft_lite.weights import Weights, average, distance
 
@@ -62,10 +62,9 @@ def shares(x: float, y: float, triangle: Sequence[Point]) -> tuple[float, float,
     return 1 - second - third, second, third
 
 
-@torch.inference_mode()
 def plane(classifier: ImageClassifier, thetas: Sequence[Weights], splits: Mapping[str, Split],
           xs: Sequence[float], ys: Sequence[float], batch_size: int = 256) -> pd.DataFrame:
-    """Return the accuracy of the models on a grid of the plane through three models.
+    """Return what each split reports, as a rule accuracy, for models on a grid of the plane through three models.
 
     ``theta(x, y) = sum_i share_i(x, y) theta_i``
 
@@ -78,7 +77,8 @@ def plane(classifier: ImageClassifier, thetas: Sequence[Weights], splits: Mappin
         batch_size: images a forward pass.
 
     Returns:
-        One row for each point and split: ``x, y, split, accuracy, n, low, high``, as in a sweep.
+        One row for each point and split: ``x, y, split, accuracy, n, low, high``, as in a sweep: accuracy, or whatever
+        else the split's measure is, on the classes that it is scored on.
 
     Raises:
         UserError: as ``corners``.
@@ -86,15 +86,13 @@ def plane(classifier: ImageClassifier, thetas: Sequence[Weights], splits: Mappin
     Source: Garipov et al. 2018, section 3, draw such planes of the loss.
     """
     triangle = corners(thetas)
-    device = next(classifier.parameters()).device
     images, rows = {name: pixels(classifier, split) for name, split in splits.items()}, []
     for x in xs:
         for y in ys:
             model = classifier.with_weights(average(thetas, shares(x, y, triangle))).eval()
             for name, split in splits.items():
-                logits = torch.cat([model(batch.to(device)).cpu() for batch in images[name].split(batch_size)])
-                rows.append({"x": x, "y": y, "split": name,
-                             **dataclasses.asdict(accuracy(logits, split.labels, split.classes))})
+                predicted = split.predicted(batched(model, images[name], batch_size))
+                rows.append({"x": x, "y": y, "split": name, **dataclasses.asdict(split.score(predicted))})
     return pd.DataFrame(rows)
 
 

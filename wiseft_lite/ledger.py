@@ -47,11 +47,15 @@ def table(name: str, folder: Path = RECORD) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
-def code_version() -> str:
-    """The library's version and a hash of its source, so that an old number can be told from a new one."""
+def code_version(package: Path = Path(__file__).resolve().parent) -> str:
+    """Return the library's version and a hash of its source, so that an old number can be told from a new one.
+
+    Args:
+        package: its folder; the modules of sub-packages count too, each with its name.
+    """
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    for name in sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py")):
+        digest.update(f"{name}\n".encode() + (package / name).read_bytes())
     return f"{__version__}+{digest.hexdigest()[:8]}"
 
 

@@ -113,20 +113,25 @@ def _moved(theta_0: Weights, delta: Mapping[str, Tensor], scale: float) -> dict[
 def ties(theta_0: Weights, thetas: Sequence[Weights], density: float = 0.2, scale: float = 1.0) -> dict[str, Tensor]:
     """Return TIES: trim each task vector, elect a sign for each weight, average those that agree with it.
 
-    ``tau_t`` keeps the ``density`` of its entries that are largest in size, over the whole model;
+    ``tau_t`` keeps the ``density`` of its entries that are largest in magnitude, over the whole model;
     ``gamma = sign(sum_t tau_t)``; ``theta = theta_0 + scale * mean of the tau_t != 0 with sign gamma``.
     A weight whose sum is exactly 0 stays as it was.
+
+    Of ``n`` entries ``k = max(1, round(density * n))`` are to be kept. Every entry whose magnitude is at least the
+    ``k``-th largest is: entries that tie at the threshold are all kept, so that which weights move does not depend on
+    how a sort breaks ties.
 
     Args:
         theta_0: state dict that all the others started from.
         thetas: fine-tuned state dicts.
-        density: share of entries to keep, above 0 up to 1; the paper keeps 20 %.
+        density: fraction of entries to keep, above 0 up to 1; the paper keeps 20 %.
         scale: lambda of the paper.
 
     Raises:
         UserError: no models, ones that do not fit together, or a density outside 0..1.
 
-    Source: Yadav et al. 2023, "TIES-Merging", algorithm 1.
+    Source: Yadav et al. 2023, "TIES-Merging", algorithm 1, whose text says nothing of ties. The authors' code keeps all
+    entries at the threshold too, which it sets at the entry of rank ``int(density * n) + 1``.
 
     Example:
         >>> zero, a, b = ({"w": torch.tensor(x)} for x in ([0.0, 0.0, 0.0], [4.0, 3.0, 1.0], [2.0, -5.0, 1.0]))
@@ -139,8 +144,9 @@ def ties(theta_0: Weights, thetas: Sequence[Weights], density: float = 0.2, scal
     deltas = [difference(theta, theta_0) for theta in thetas]
     taus = torch.stack([torch.cat([d.flatten() for d in delta.values()]) for delta in deltas])
     keep = max(1, round(density * taus.shape[1]))
-    largest = taus.abs().topk(keep, dim=1).indices
-    trimmed = torch.zeros_like(taus).scatter(1, largest, taus.gather(1, largest))
+    sizes = taus.abs()
+    least = sizes.kthvalue(sizes.shape[1] - keep + 1, dim=1, keepdim=True).values
+    trimmed = taus * (sizes >= least)
     sign = trimmed.sum(0).sign()
     agrees = (trimmed.sign() == sign) & (trimmed != 0)
     merged = (trimmed * agrees).sum(0) / agrees.sum(0).clamp(min=1)

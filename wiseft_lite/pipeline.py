@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from wiseft_lite.alphas import best_alpha
 from wiseft_lite.errors import UserError
 from wiseft_lite.figures import Figure, alpha_curves, frontier
 from wiseft_lite.losses import Objective, cross_entropy
@@ -108,14 +109,14 @@ def walk(zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], 
 def choices(table: pd.DataFrame) -> pd.DataFrame:
     """Return what the two rules that look at no test image choose, one row for each kind and rule.
 
-    ``half`` is alpha 0.5, the paper's advice where nothing is known of the shift. ``val`` is the best alpha on ``val``,
-    of several that are equally good the one nearest to 0.5.
+    ``half`` is alpha 0.5, the paper's advice where nothing is known of the shift. ``val`` is ``best_alpha`` of the
+    accuracies on ``val``: of several that are equally good the smallest.
 
     Args:
         table: of ``walk``; alpha 0.5 is among its alphas.
 
     Returns:
-        ``kind, rule, alpha, val, test, shifts``, accuracies as shares; ``shifts`` is the mean over all shifts, NaN
+        ``kind, rule, alpha, val, test, shifts``, accuracies as fractions; ``shifts`` is the mean over all shifts, NaN
         if there is none.
 
     Source: the paper, sections 2 and 5.
@@ -124,7 +125,7 @@ def choices(table: pd.DataFrame) -> pd.DataFrame:
     for kind, part in table.groupby("kind", sort=False):
         wide = part.pivot(index="alpha", columns="split", values="accuracy")
         wide["shifts"] = wide.drop(columns=["val", "test"]).mean(axis=1)
-        best = min(wide.index[wide["val"] == wide["val"].max()], key=lambda alpha: abs(alpha - 0.5))
+        best = best_alpha(wide["val"])
         rows += [{"kind": kind, "rule": rule, "alpha": alpha, **wide.loc[alpha, ["val", "test", "shifts"]]}
                  for rule, alpha in (("half", 0.5), ("val", best))]
     return pd.DataFrame(rows)

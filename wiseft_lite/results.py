@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from wiseft_lite.alphas import best_alpha
 from wiseft_lite.errors import UserError
 from wiseft_lite.outputs import new_file
 
@@ -104,9 +105,10 @@ def show_table(table: pd.DataFrame) -> None:
     if shifts:
         columns.append(("mean of shifts", wide[shifts].mean(axis=1)))
     widths = [max(7, len(name)) for name, _ in columns]
+    best = [best_alpha(column) for _, column in columns]
     print("alpha  " + "  ".join(f"{name:>{width}}" for (name, _), width in zip(columns, widths)))
     for alpha in wide.index:
-        cells = [f"{column[alpha]:.1f}{'*' if column.idxmax() == alpha else ' '}" for _, column in columns]
+        cells = [f"{column[alpha]:.1f}{'*' if top == alpha else ' '}" for (_, column), top in zip(columns, best)]
         print(f"{alpha:<5g}  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths)))
     width = dict(zip(splits, widths))
     first = table.drop_duplicates("split").set_index("split")

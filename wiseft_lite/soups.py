@@ -16,9 +16,8 @@ from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from wiseft_lite.checkpoints import read_weights
-from wiseft_lite.errors import UserError
+from wiseft_lite.errors import UserError, unknown
 from wiseft_lite.features import pixels
-from wiseft_lite.metrics import accuracy
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.sweeps import batched
 from wiseft_lite.tasks import Split
@@ -105,11 +104,11 @@ def uniform_soup(thetas: Iterable[Weights]) -> dict[str, Tensor]:
 
 
 def held_out_accuracy(classifier: ImageClassifier, split: Split, batch_size: int = 256) -> Callable[[Weights], float]:
-    """Return a function that scores weights by what the split reports, as a rule accuracy, a share in 0..1.
+    """Return a function that scores weights by what the split reports, as a rule accuracy, a fraction in 0..1.
 
     Args:
         classifier: what the weights belong to; it is left alone.
-        split: pictures that no ingredient was trained on, nor is tested on, such as ``task.val``.
+        split: images that no ingredient was trained on, nor is tested on, such as ``task.val``.
         batch_size: images a forward pass.
     """
     model, images = copy.deepcopy(classifier).eval(), pixels(classifier, split)
@@ -121,24 +120,37 @@ def held_out_accuracy(classifier: ImageClassifier, split: Split, batch_size: int
     return score
 
 
-def greedy_soup(thetas: Sequence[Weights], score: Callable[[Weights], float]) -> tuple[dict[str, Tensor], pd.DataFrame]:
+RULES = ("paper", "code")  # of the greedy soup, where scores are equal
+
+
+def greedy_soup(thetas: Sequence[Weights], score: Callable[[Weights], float],
+                rule: str = "paper") -> tuple[dict[str, Tensor], pd.DataFrame]:
     """Return the greedy soup: from the best model down, each goes in if the mean does not get worse by it.
 
-    Models are tried in the order of their scores alone, of equals the one that comes first in ``thetas``. A
-    model stays if ``score(mean with it) >= score(mean without it)``.
+    Models are tried in the order of their scores alone. On a few hundred held-out images equal scores are common, and
+    the paper and its code treat them differently:
+
+    - ``"paper"``: a model stays if ``score(mean with it) >= score(mean without it)``. In which order models of equal
+      score are tried the paper does not say; here the one that comes first in ``thetas`` is first.
+    - ``"code"``: a model stays if ``score(mean with it) > score(mean without it)``, and of models of equal score the
+      one that comes last in ``thetas`` is first.
 
     Args:
         thetas: state dicts; each is read twice, and at most two and a sum are in memory if they are ``Stored``.
-        score: higher is better; see ``held_out_accuracy``. Test pictures must not be in it.
+        score: higher is better; see ``held_out_accuracy``. Test images must not be in it.
+        rule: what equal scores mean, one of ``RULES``.
 
     Returns:
         The soup, and a row for each model in the order of trial: ``model`` (its place in ``thetas``), ``alone``
-        (its score), ``with_it`` (the score of the mean with it), ``kept`` and ``soup`` (the score after it).
+        (its score), ``with_it`` (the score of the mean with it), ``kept``, ``soup`` (the score after it),
+        ``tied_alone`` (another model has the same score) and ``tied`` (the mean with it scores exactly as much as the
+        mean without it, so that the rule decided).
 
     Raises:
-        UserError: no models, ones that do not fit together, or several names for one model.
+        UserError: no models, ones that do not fit together, several names for one model, or an unknown rule.
 
-    Source: Wortsman et al. 2022, "Model soups", recipe 1; the published code asks for more, not for as much.
+    Source: Wortsman et al. 2022, "Model soups", recipe 1; the second rule is that of ``main.py`` of
+    github.com/mlfoundations/model-soups.
 
     Example:
         >>> thetas = [{"w": torch.tensor([x])} for x in (5.0, 1.0, -1.5)]
@@ -146,6 +158,8 @@ def greedy_soup(thetas: Sequence[Weights], score: Callable[[Weights], float]) ->
         >>> soup, trace["model"].tolist(), trace["kept"].tolist()
         ({'w': tensor([-0.2500])}, [1, 2, 0], [True, True, False])
     """
+    if rule not in RULES:
+        raise unknown("rule", rule, RULES)
     if not len(thetas):
         raise UserError("no models to average; give at least one")
     check, alone = NoAliases(), []
@@ -153,42 +167,47 @@ def greedy_soup(thetas: Sequence[Weights], score: Callable[[Weights], float]) ->
         theta = thetas[i]
         check(theta)
         alone.append(score(theta))
-    order = sorted(range(len(thetas)), key=lambda i: -alone[i])
+    first = range(len(thetas)) if rule == "paper" else reversed(range(len(thetas)))
+    order = sorted(first, key=lambda i: -alone[i])  # a stable sort: equals stay as they were
     soup, best, kept, rows = dict(thetas[order[0]]), alone[order[0]], 1, []
     for i in order:
         mixed = average([soup, thetas[i]], [kept, 1]) if rows else soup
         reached = score(mixed) if rows else best
-        keeps = reached >= best
+        tied = bool(rows) and reached == best
+        keeps = not rows or reached > best or (tied and rule == "paper")
         if keeps:
             soup, best, kept = mixed, reached, kept + bool(rows)
-        rows.append({"model": i, "alone": alone[i], "with_it": reached, "kept": keeps, "soup": best})
+        rows.append({"model": i, "alone": alone[i], "with_it": reached, "kept": keeps, "soup": best,
+                     "tied_alone": alone.count(alone[i]) > 1, "tied": tied})
     return average([soup]), pd.DataFrame(rows)
 
 
-def greedy_ensemble(logits: Sequence[Tensor], labels: Tensor,
-                    classes: Sequence[int] | None = None) -> tuple[list[int], pd.DataFrame]:
-    """Return which models the greedy ensemble asks, and its trace: the greedy soup, with logits for weights.
+def greedy_ensemble(logits: Sequence[Tensor], split: Split, rule: str = "paper") -> tuple[list[int], pd.DataFrame]:
+    """Return which models the greedy ensemble consists of, and its trace: the greedy soup, with logits for weights.
 
-    Its answer is the plain mean of their logits, at the price of a pass of each.
+    Its prediction is that of the plain mean of their logits, at the cost of a pass of each. Models are scored by what
+    the split reports, as a rule accuracy.
 
     Args:
-        logits: for each model ``[n, C]``, on held-out pictures.
-        labels: ``[n]``.
-        classes: the classes that count; all if not given.
+        logits: for each model ``[n, C]``, on the images of ``split``.
+        split: held-out images.
+        rule: what equal scores mean, see ``greedy_soup``.
 
     Returns:
         The places of the models, in the order they came in, and a trace as ``greedy_soup`` gives it.
 
     Raises:
-        UserError: no models, or unequal shapes.
+        UserError: no models, unequal shapes, or an unknown rule.
 
     Source: Wortsman et al. 2022, "Model soups" (greedy ensemble).
 
     Example:
+        >>> from wiseft_lite.tasks import Split
         >>> right, wrong = torch.tensor([[2.0, 0.0]]), torch.tensor([[0.0, 9.0]])
-        >>> greedy_ensemble([wrong, right, right + 1], torch.tensor([0]))[0]
+        >>> split = Split("val", [None], torch.tensor([0]), classes=(0, 1))
+        >>> greedy_ensemble([wrong, right, right + 1], split)[0]
         [1, 2]
     """
     _, trace = greedy_soup([{"logits": x} for x in logits],
-                           lambda theta: accuracy(theta["logits"], labels, classes).accuracy)
+                           lambda theta: split.score(split.predicted(theta["logits"])).accuracy, rule)
     return trace["model"][trace["kept"]].tolist(), trace

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset
 
+from wiseft_lite.alphas import best_alpha
 from wiseft_lite.arcface import Embedder, SubCentres, adaptive_margins, arcface
 from wiseft_lite.augmentation import augmentation
 from wiseft_lite.encoders import Clip
@@ -181,4 +182,4 @@ def line(theta_0: Embedder, theta_1: Embedder, parts: dict[str, Pictures],
 def chosen(table: pd.DataFrame) -> float:
     """The alpha with the best mP@5 on ``val``, over all tasks; of equals the smallest."""
     val = table[(table["split"] == "val") & (table["task"] == ALL)]
-    return float(val.loc[val["mp_5"].idxmax(), "alpha"])
+    return best_alpha(val.set_index("alpha")["mp_5"])

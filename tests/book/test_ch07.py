@@ -20,11 +20,6 @@ TABLE["shifts"] = TABLE[["a", "b", "c"]].mean(axis=1)
 TABLE["both"] = TABLE[["test", "shifts"]].mean(axis=1)
 
 
-def test_of_equally_good_alphas_the_smallest_is_taken():
-    assert ch07.best(TABLE["val"]) == 0.5
-    assert ch07.best(TABLE["val"].iloc[::-1]) == 0.5
-
-
 def test_the_two_meanings_of_optimal():
     mean_of_best, best_of_mean = ch07.optima(TABLE, ["a", "b", "c"])
     assert mean_of_best == pytest.approx((60 + 70 + 56) / 3)

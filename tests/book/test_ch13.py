@@ -7,7 +7,10 @@ import torch
 
 from wiseft_lite import Recipe, accuracy, finetune, interpolate, predict
 from wiseft_lite.experiments import ch13
+from wiseft_lite.experiments.ch07 import curves
+from wiseft_lite.experiments.common import percent
 from wiseft_lite.soups import uniform_soup
+from wiseft_lite.tasks.scoring import WorstGroup
 
 FEW = {"lr 0.01": Recipe(epochs=2, lr=1e-2, batch_size=16), "lr 0.02": Recipe(epochs=2, lr=2e-2, batch_size=16),
        "lr 1": Recipe(epochs=1, lr=1.0, batch_size=16)}
@@ -40,6 +43,17 @@ def test_a_kitchen_scores_like_the_library(world, theta_0, task, tuned):
         assert scores[name] == 100 * accuracy(predict(tuned, split), split.labels, split.classes).accuracy
     assert scores["shifts"] == scores["two"]
     assert all(torch.equal(v, before[k]) for k, v in theta_0.state_dict().items())
+
+
+def test_a_split_is_scored_by_what_it_reports_in_every_experiment(theta_0, tuned, task):
+    groups = tuple("ab"[int(label == 0)] for label in task.val.labels)
+    val = replace(task.val, measure=WorstGroup(groups))
+    expected = 100 * val.score(val.predicted(predict(tuned, val))).accuracy
+    plain = 100 * accuracy(predict(tuned, val), val.labels, val.classes).accuracy
+    kitchen = ch13.Kitchen(theta_0, replace(task, val=val))
+    table, _ = curves(theta_0, tuned, replace(task, val=val), [1.0])
+    on_val = 100 * table.set_index("split").loc["val", "accuracy"]
+    assert kitchen.taste(tuned.state_dict())["val"] == percent(tuned, val) == on_val == expected != plain
 
 
 def test_ingredients_are_different_models_in_memory_of_their_own(world):

@@ -1,6 +1,9 @@
 """What chapter 15 measures, on a tiny world with two blocks."""
 
+import ast
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,7 +17,9 @@ from wiseft_lite import lora as lora_module
 from wiseft_lite.ensembles import output_ensemble
 from wiseft_lite.experiments import ch05, ch15, family, relatives
 from wiseft_lite.experiments.ch13 import Kitchen
-from wiseft_lite.flyp import flyp
+from wiseft_lite.flyp import UNCLIPPED, class_contrastive_loss, flyp, published_loss
+from wiseft_lite.ledger import Record
+from wiseft_lite.merging import ties
 
 RECIPE = Recipe(epochs=2, lr=1e-2, batch_size=16)
 
@@ -48,7 +53,7 @@ def runs(zero_shot, task):
 def sheet(zero_shot, task, runs):
     sheet = family.Sheet(Kitchen(zero_shot, task))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(family, "FISHER_PICTURES", 8)
+        patch.setattr(family, "FISHER_IMAGES", 8)
         family.by_weights(sheet, zero_shot, *runs)
         family.by_outputs(sheet, zero_shot, runs[0])
     return sheet
@@ -63,7 +68,7 @@ def row(sheet, method):
 def test_the_sheet_has_every_method_of_the_table_and_no_other(sheet):
     own = set(relatives.RELATIVES)
     assert {r["method"] for r in sheet.rows} == {m.name for m in ch15.METHODS} - own
-    assert own <= {m.name for m in ch15.METHODS}
+    assert own - {m.name for m in ch15.METHODS} == {"FLYP"}  # as published: it joins the table when it has been measured
 
 
 def test_who_may_choose_chooses_on_val_from_five(sheet, zero_shot, task, runs):
@@ -81,10 +86,6 @@ def test_who_may_choose_chooses_on_val_from_five(sheet, zero_shot, task, runs):
     assert val == pytest.approx(100 * accuracy(mixed, task.val.labels).accuracy)
 
 
-def test_equals_on_val_go_to_the_one_nearer_to_zero_shot():
-    assert family.best({0.1: 80.0, 0.3: 90.0, 0.5: 90.0}) == 0.3
-
-
 def test_the_test_pictures_are_answered_with_the_setting_that_val_chose(sheet, zero_shot, task, runs):
     score = lambda logits: 100 * accuracy(logits, task.test.labels).accuracy  # noqa: E731
     ends = [predict(model, task.test) for model in (zero_shot, runs[0])]
@@ -93,7 +94,7 @@ def test_the_test_pictures_are_answered_with_the_setting_that_val_chose(sheet, z
     line = zero_shot.with_weights(interpolate(zero_shot.state_dict(), runs[0].state_dict(),
                                               row(sheet, family.LINE)["setting"]))
     assert row(sheet, family.LINE)["test"] == pytest.approx(score(predict(line, task.test)))
-    assert all(r["seconds"] >= 0 for r in sheet.rows) and row(sheet, "Fisher")["seconds"] > 0
+    assert all(r["seconds"] >= 0 for r in sheet.rows) and row(sheet, "Fisher, floor 1e-6")["seconds"] > 0
 
 
 def test_each_picture_is_answered_by_the_model_of_its_own_alpha(zero_shot, task, runs):
@@ -127,10 +128,21 @@ def test_paint_holds_the_head_and_low_rank_is_merged(zero_shot, task):
     assert moved and all(lora_module.in_blocks(name) for name in moved)
 
 
-def test_flyp_in_the_form_of_a_run_is_flyp_with_the_head_of_its_own_text_tower(clip, zero_shot, task):
-    tuned = relatives.both_towers(zero_shot, task, RECIPE, code=flyp_module)
-    theirs = zero_shot_classifier(flyp(clip, task, RECIPE), task)
+@pytest.mark.parametrize("loss", [published_loss, class_contrastive_loss])
+def test_flyp_in_the_form_of_a_run_is_flyp_with_the_head_of_its_own_text_encoder(clip, zero_shot, task, loss):
+    tuned = relatives.both_towers(zero_shot, task, RECIPE, loss=loss, code=flyp_module)
+    theirs = zero_shot_classifier(flyp(clip, task, RECIPE, loss=loss), task)
     assert all(torch.equal(a, b) for a, b in zip(tuned.state_dict().values(), theirs.state_dict().values()))
+
+
+def test_the_row_with_flyps_name_is_trained_as_published_and_the_variant_as_the_rest(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(relatives, "trained", lambda start, task, recipe, train: asked.update({train: recipe}))
+    for kind in ("FLYP", "FLYP, multiple positives"):
+        relatives.RELATIVES[kind].tuned(None, None, 0.25, 4)
+    published, variant = asked
+    assert published.keywords["loss"] is published_loss and variant.keywords["loss"] is class_contrastive_loss
+    assert asked[published] == Recipe(lr=0.25, seed=4, clip_norm=UNCLIPPED) and asked[variant] == Recipe(lr=0.25, seed=4)
 
 
 def test_a_relative_is_measured_at_its_end_and_on_its_line(zero_shot, task, monkeypatch, runs):
@@ -142,6 +154,24 @@ def test_a_relative_is_measured_at_its_end_and_on_its_line(zero_shot, task, monk
     end = 100 * accuracy(predict(runs[0], task.test), task.test.labels).accuracy
     assert row(sheet, "PAINT, fine-tuned")["test"] == pytest.approx(end)
     assert len(sheet.choices) == 5 and row(sheet, "PAINT")["setting"] in family.SHARES
+
+
+def test_the_chapters_ties_is_the_librarys_where_entries_tie_at_the_threshold():
+    """The chapter compares the two on trained weights, where on some machines an entry ties and on others none does."""
+    notebook = json.loads((Path(__file__).parents[2] / "book" / "15_family.ipynb").read_text())
+    source = next(s for s in ("".join(c["source"]) for c in notebook["cells"]) if "def naive_ties" in s)
+    naive = next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
+    space = {"torch": torch}
+    exec(compile(ast.Module([naive], []), "chapter 15", "exec"), space)
+    generator = torch.Generator().manual_seed(0)
+    for density in (0.1, 0.2, 0.5):
+        zero, one, two = ({"a": torch.randint(-3, 4, (40,), generator=generator) / 8,
+                           "b": torch.randint(-3, 4, (3, 5), generator=generator) / 8} for _ in range(3))
+        ours, theirs = space["naive_ties"](zero, [one, two], density), ties(zero, [one, two], density)
+        assert all(torch.equal(ours[name], theirs[name]) for name in zero)
+        sizes = torch.cat([(one[name] - zero[name]).abs().flatten() for name in zero]).sort(descending=True).values
+        k = round(density * len(sizes))
+        assert sizes[k - 1] == sizes[k]  # entries do tie here
 
 
 def test_a_cost_is_that_of_one_epoch(zero_shot, task, monkeypatch):
@@ -164,3 +194,16 @@ def test_a_seed_takes_its_own_run_and_one_of_the_next(zero_shot, task, monkeypat
     ch15.family(None, zero_shot, task, 4)
     assert asked == [(6e-4, 4), (5e-4, 0), (4, 0)]
     assert ch15.key("DaWin, weights") == "ch15.DaWin_weights"
+
+
+def test_the_ledgers_differences_are_seed_by_seed_and_named_after_the_method(task):
+    task = replace(task, shifts={**task.shifts, "emoji": task.shifts["two"]})
+    table = pd.DataFrame([{"method": method, "seed": seed, "seconds": 1.0, "gap": 0.0,
+                           **dict.fromkeys(("val", "test", "shifts", "emoji"), base + seed * step)}
+                          for method, base, step in ((family.HALF, 50, 1), (family.LINE, 60, 1), (family.TWO, 70, 1),
+                                                     ("FLYP, multiple positives", 80, 3)) for seed in (0, 1)])
+    record = Record("test")
+    ch15.numbers(record, table, task)
+    entry = record.numbers["ch15.FLYP_multiple_positives.test.over_line"]
+    assert entry["values"] == [20, 22] and entry["unit"] == "points" and entry["n"] == len(task.test)
+    assert record.numbers["ch15.FLYP_multiple_positives.shifts"]["values"] == [80, 83]

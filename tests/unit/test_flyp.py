@@ -1,12 +1,17 @@
 """Contrastive fine-tuning of both towers, and a learning rate for each layer."""
 
+import copy
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from wiseft_lite import Recipe, UserError, accuracy, finetune, interpolate, predict, zero_shot_classifier
-from wiseft_lite.flyp import class_contrastive_loss, flyp
+from wiseft_lite.features import pixels
+from wiseft_lite.flyp import UNCLIPPED, class_contrastive_loss, flyp, published_loss
 from wiseft_lite.losses import contrastive_loss
 from wiseft_lite.models import freeze
 from wiseft_lite.rates import layerwise_rates
@@ -19,14 +24,61 @@ def unit(seed, n=4):
     return F.normalize(torch.randn(n, 6, generator=torch.Generator().manual_seed(seed)), dim=-1)
 
 
-def test_with_one_picture_a_class_it_is_clips_loss():
+def test_with_one_image_per_class_both_losses_are_clips_loss():
     images, texts = unit(0), unit(1)
-    ours = class_contrastive_loss(images, texts, torch.tensor([7, 2, 0, 5]), 10.0)
-    torch.testing.assert_close(ours, contrastive_loss(images, texts, 10.0))
+    for loss in (class_contrastive_loss, published_loss):
+        ours = loss(images, texts, torch.tensor([7, 2, 0, 5]), 10.0)
+        torch.testing.assert_close(ours, contrastive_loss(images, texts, 10.0))
+
+
+def test_as_published_another_caption_of_the_same_class_is_a_wrong_answer():
+    """By the definition, image by image: the only right answer of four is the caption in the image's own row."""
+    images, texts, labels = unit(0), unit(1), torch.tensor([0, 1, 1, 2])
+    logits = (10 * images @ texts.T).tolist()
+    by_hand = 0.0
+    for i in range(4):
+        row, column = logits[i], [logits[k][i] for k in range(4)]
+        for scores in (row, column):
+            by_hand -= (scores[i] - math.log(sum(math.exp(x) for x in scores))) / 8
+    published = published_loss(images, texts, labels, 10.0).item()
+    assert published == pytest.approx(by_hand, rel=1e-5)
+    assert abs(published - class_contrastive_loss(images, texts, labels, 10.0).item()) > 0.01
+    with pytest.raises(UserError, match="one text for each image"):
+        published_loss(images, texts[:3], labels, 10.0)
+
+
+def test_flyp_is_by_default_the_published_loop(clip, task):
+    """AdamW on CLIP's loss with one right caption each, and no gradient clipped, as in flyp_loss.py."""
+    recipe = Recipe(epochs=2, lr=3e-3, batch_size=16, augment="none", clip_norm=UNCLIPPED, seed=3)
+    ours = flyp(clip, task, recipe).model
+    torch.manual_seed(3)
+    model, images, labels = copy.deepcopy(clip.model).requires_grad_(True), pixels(clip, task.train), task.train.labels
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=recipe.weight_decay)
+    steps, norms = 2 * -(-len(images) // 16), []
+    for step in range(steps):
+        if step % (steps // 2) == 0:
+            batches = torch.randperm(len(images)).split(16)
+        rows = batches[step % (steps // 2)]
+        drawn = torch.randint(len(task.templates), (len(rows),))
+        captions = [task.templates[t].replace("{}", task.class_names[y]) for t, y in zip(drawn, labels[rows])]
+        image, text = (F.normalize(x, dim=-1) for x in (model.encode_image(images[rows]),
+                                                         model.encode_text(clip.tokenizer(captions))))
+        logits = model.logit_scale.exp() * image @ text.T
+        loss = sum(F.cross_entropy(x, torch.arange(len(rows))) for x in (logits, logits.T)) / 2
+        optimizer.param_groups[0]["lr"] = learning_rate(step, steps, recipe)
+        optimizer.zero_grad()
+        loss.backward()
+        norms.append(torch.stack([p.grad.norm() for p in model.parameters()]).norm().item())
+        optimizer.step()
+    for (name, a), b in zip(ours.named_parameters(), model.parameters()):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+    assert max(norms) > 1  # so clipping at 1, as Recipe() has it, would have been seen
+    for other in (flyp(clip, task, replace(recipe, clip_norm=1.0)), flyp(clip, task, recipe, loss=class_contrastive_loss)):
+        assert any(not torch.allclose(a, b, rtol=1e-3, atol=1e-4) for a, b in zip(ours.parameters(), other.model.parameters()))
 
 
 def test_a_caption_of_the_same_class_is_no_wrong_answer():
-    images = torch.eye(3)[[0, 0, 1]]  # two pictures of class 4, with their captions, and one of class 9
+    images = torch.eye(3)[[0, 0, 1]]  # two images of class 4, with their captions, and one of class 9
     labels = torch.tensor([4, 4, 9])
     loss = class_contrastive_loss(images, images, labels, 100.0).item()
     assert loss == pytest.approx(2 / 3 * torch.tensor(2.0).log().item(), abs=1e-5)  # the split between the two

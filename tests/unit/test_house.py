@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 LAYERS = {
     "errors": 0, "weights": 0, "metrics": 0, "robustness": 0, "diversity": 0, "ensembles": 0, "chebyshev": 0,
-    "outputs": 0, "console": 0, "digest": 0, "textfiles": 0, "inert": 0, "cache": 0, "distributed": 0,
+    "outputs": 0, "console": 0, "digest": 0, "textfiles": 0, "inert": 0, "cache": 0, "alphas": 0, "distributed": 0,
     "merging": 0, "samplewise": 0, "retrieval": 0, "colab": 0,
     "models": 1, "encoders": 1, "architectures": 1, "tasks": 1, "checkpoints": 1, "augmentation": 1,
     "resume": 1, "interchange": 1, "layouts": 1, "recipes": 1,

@@ -1,11 +1,13 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from wiseft_lite import UserError, distance, interpolate, predict
+from wiseft_lite import UserError, accuracy, distance, interpolate, predict, sweep
 from wiseft_lite.experiments.common import percent
 from wiseft_lite.landscape import corners, plane, shares, shuffle_units
+from wiseft_lite.tasks.scoring import MacroF1, WorstGroup
 from wiseft_lite.weights import average
 
 
@@ -53,6 +55,21 @@ def test_the_plane_measures_the_models_that_it_passes_through(theta_0, tuned, ta
     for row in middle.itertuples():
         assert 100 * row.accuracy == pytest.approx(percent(half, task.evaluation[row.split]))
     assert list(middle["split"]) == ["test", "two"]
+
+
+def test_the_plane_reports_what_a_split_reports_as_a_sweep_does(theta_0, tuned, task):
+    groups = tuple("ab"[i % 2] for i in range(len(task.test)))
+    splits = {"groups": replace(task.test, measure=WorstGroup(groups)), "f1": replace(task.test, measure=MacroF1()),
+              "merged": replace(task.test, classes=(0, 1, 2), merged={2: 1})}
+    other = shuffle_units(tuned, 0)
+    thetas = [m.state_dict() for m in (theta_0, tuned, other)]
+    found = plane(theta_0, thetas, splits, [0.0, corners(thetas)[1][0]], [0.0]).set_index(["x", "split"])["accuracy"]
+    expected = sweep(theta_0, tuned, splits, [0, 1])
+    assert found.tolist() == [expected.query("alpha == @a and split == @s")["accuracy"].item()
+                              for a in (0, 1) for s in splits]
+    plain = [accuracy(predict(model, task.test), task.test.labels).accuracy for model in (theta_0, tuned)]
+    for name in splits:  # each of the three measures is seen at one of the two models
+        assert found.xs(name, level="split").tolist() != pytest.approx(plain, abs=1e-4), name
 
 
 def test_shuffled_units_compute_the_same_from_other_weights(tuned, task):

@@ -99,6 +99,44 @@ def test_ties_by_hand_trims_over_the_whole_model_elects_and_averages_those_that_
             ties(zero, thetas, density)
 
 
+def ties_by_definition(theta_0, thetas, density, scale=1.0):
+    """Entry by entry, in Python: whatever is at least as large as the k-th largest is kept."""
+    taus = [[(theta[key].flatten()[i] - theta_0[key].flatten()[i]).item() for key in theta_0
+             for i in range(theta_0[key].numel())] for theta in thetas]
+    kept = []
+    for tau in taus:
+        k = max(1, round(density * len(tau)))
+        least = sorted((abs(x) for x in tau), reverse=True)[k - 1]
+        kept.append([x if abs(x) >= least else 0.0 for x in tau])
+    merged = []
+    for column in zip(*kept):
+        total = sum(column)
+        agree = [x for x in column if x * total > 0]
+        merged.append(scale * sum(agree) / len(agree) if agree else 0.0)
+    parts = torch.tensor(merged).split([t.numel() for t in theta_0.values()])
+    return {key: t + part.view(t.shape) for (key, t), part in zip(theta_0.items(), parts)}
+
+
+@pytest.mark.parametrize("density", [0.05, 0.2, 0.35, 0.5, 1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_ties_keeps_every_entry_that_ties_at_the_threshold(seed, density):
+    generator = torch.Generator().manual_seed(seed)
+    steps = lambda *shape: torch.randint(-3, 4, shape, generator=generator) / 4  # noqa: E731  # exact, and often equal
+    zero, one, two, three = ({"a": steps(5, 4), "b": steps(7)} for _ in range(4))
+    merged = ties(zero, [one, two, three], density, 0.5)
+    close(merged, ties_by_definition(zero, [one, two, three], density, 0.5), rtol=0, atol=1e-6)
+    order = torch.randperm(20, generator=generator)  # which of equal entries come first must not decide
+    turned = [{**t, "a": t["a"].flatten()[order].view(5, 4)} for t in (zero, one, two, three)]
+    close(ties(turned[0], turned[1:], density, 0.5), {**merged, "a": merged["a"].flatten()[order].view(5, 4)},
+          rtol=0, atol=0)
+
+
+def test_all_entries_of_one_size_are_kept_or_none():
+    zero, one = {"w": torch.zeros(6)}, {"w": torch.tensor([2.0, -2.0, 2.0, 1.0, 1.0, 0.0])}
+    assert ties(zero, [one], density=1 / 6)["w"].tolist() == [2, -2, 2, 0, 0, 0]  # one was asked for
+    assert ties(zero, [one], density=4 / 6)["w"].tolist() == [2, -2, 2, 1, 1, 0]
+
+
 def test_dare_keeps_the_mean_and_drops_the_share():
     zero, one = {"w": torch.zeros(20_000)}, {"w": torch.ones(20_000)}
     thinned = dare(zero, one, 0.9)["w"]
@@ -138,9 +176,9 @@ def test_a_fisher_is_the_mean_square_of_gradients_taken_one_by_one(theta_0, task
     fisher = diagonal_fisher(theta_0, images, batch_size=2)
     assert theta_0.training
     theta_0.eval()
-    dice, by_hand = torch.Generator().manual_seed(0), {k: 0.0 for k in fisher}
+    generator, by_hand = torch.Generator().manual_seed(0), {k: 0.0 for k in fisher}
     for rows in torch.arange(5).split(2):
-        labels = torch.multinomial(theta_0(images[rows]).softmax(-1), 1, generator=dice).flatten()
+        labels = torch.multinomial(theta_0(images[rows]).softmax(-1), 1, generator=generator).flatten()
         for row, label in zip(rows, labels):
             loss = F.cross_entropy(theta_0(images[row][None]), label[None])
             gradients = torch.autograd.grad(loss, list(theta_0.parameters()))
@@ -162,9 +200,42 @@ def test_equal_fishers_give_the_average_and_unequal_ones_the_weighted_mean():
     close(fisher_average([a, b], [nothing, {"w": torch.ones(1)}], floor=1 / 3), {"w": torch.tensor([2.5])})
 
 
+def merged_as_in_wise_ft(alpha, theta_0, theta_1, fisher_0, fisher_1, floor=1e-8):
+    """``_merge`` of wise-ft's ``wise_ft.py`` with its default of ``--fisher_floor``, entry by entry."""
+    mixed = {}
+    for key, zero in theta_0.items():
+        entries = []
+        for i, (a, b) in enumerate(zip(zero.flatten().tolist(), theta_1[key].flatten().tolist())):
+            f_0, f_1 = (max(f[key].flatten()[i].item() if key in f else 1.0, floor) for f in (fisher_0, fisher_1))
+            entries.append(((1 - alpha) * f_0 * a + alpha * f_1 * b) / ((1 - alpha) * f_0 + alpha * f_1))
+        mixed[key] = torch.tensor(entries).view(zero.shape)
+    return mixed
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.1, 0.5, 0.9, 1.0])
+def test_a_fisher_path_is_that_of_wise_ft_with_its_floor_and_its_ends(alpha):
+    generator = torch.Generator().manual_seed(0)
+    theta_0, theta_1 = ({k: v for k, v in model(seed).items() if v.is_floating_point()} for seed in (0, 1))
+    fisher_0, fisher_1 = ({k: 10 ** (-12 * torch.rand(v.shape, generator=generator)) for k, v in theta_0.items()
+                           if k != "encoder.conv1"} for _ in range(2))  # from 1 down to 1e-12, and one without
+    ours = fisher_average([theta_0, theta_1], [fisher_0, fisher_1], [1 - alpha, alpha])
+    close(ours, merged_as_in_wise_ft(alpha, theta_0, theta_1, fisher_0, fisher_1))
+    if alpha in (0, 1):
+        close(ours, theta_1 if alpha else theta_0, rtol=0, atol=0)
+        for tensor in ours.values():
+            tensor.add_(1)  # a copy
+        close(theta_0, {k: model(0)[k] for k in theta_0})
+    elif alpha == 0.5:  # the floor is seen
+        other = merged_as_in_wise_ft(alpha, theta_0, theta_1, fisher_0, fisher_1, floor=1e-6)
+        assert any(not torch.allclose(ours[k], other[k]) for k in ours)
+
+
 @pytest.mark.parametrize("use, words", [
     (lambda: fisher_average([ZERO, ONE], [{}]), "2 state dicts, 1 Fishers"),
-    (lambda: fisher_average([ZERO, ONE], [{}, {}], [1.0, 0.0]), "above 0"),
+    (lambda: fisher_average([ZERO, ONE], [{}, {}], [0.0, 0.0]), "weights"),
+    (lambda: fisher_average([ZERO, ONE], [{}, {}], [1.5, -0.5]), "weights"),
+    (lambda: fisher_average([ZERO, ONE], [{}, {}], [1.0, math.nan]), "weights"),
+    (lambda: fisher_average([ZERO, ONE], [{}, {"head.weight": torch.ones(2, 3)}]), "head.weight has a Fisher in some"),
     (lambda: fisher_average([ZERO, ONE], [{}, {}], floor=0.0), "above 0"),
     (lambda: entropy_shares(torch.zeros(1, 2), torch.zeros(2, 2)), r"\(1, 2\) and \(2, 2\)"),
     (lambda: failure_shares(torch.zeros(1, 2), torch.zeros(2, 2), k=3), "neighbour 3 of 2 failures"),

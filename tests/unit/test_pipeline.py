@@ -37,14 +37,14 @@ def test_each_kind_is_walked_to_and_the_ends_are_its_models(theta_0, task):
         walk(theta_0, task, {"prob": FAST})
 
 
-def test_val_chooses_the_alpha_nearest_to_half_of_two_equal_ones_and_no_test_image_counts():
+def test_val_chooses_the_smallest_of_equal_alphas_and_no_test_image_counts():
     rows = [("probe", alpha, split, accuracy) for alpha, val, test, shift in
-            ((0, 0.7, 0.9, 0.9), (0.5, 0.6, 0.6, 0.4), (0.8, 0.7, 0.5, 0.2), (1, 0.7, 0.8, 0.1))
+            ((0, 0.6, 0.9, 0.9), (0.2, 0.7, 0.5, 0.2), (0.5, 0.6, 0.6, 0.4), (0.6, 0.7, 0.8, 0.1))
             for split, accuracy in (("val", val), ("test", test), ("a", shift), ("b", shift / 2))]
     table = pd.DataFrame(rows, columns=["kind", "alpha", "split", "accuracy"])
     half, best = choices(table).to_dict("records")
     assert half == {"kind": "probe", "rule": "half", "alpha": 0.5, "val": 0.6, "test": 0.6, "shifts": pytest.approx(0.3)}
-    assert (best["rule"], best["alpha"], best["shifts"]) == ("val", 0.8, pytest.approx(0.15))
+    assert (best["rule"], best["alpha"], best["shifts"]) == ("val", 0.2, pytest.approx(0.15))
 
 
 def test_a_real_clip_begins_with_the_papers_rate_and_iconclip_with_its_own():

@@ -12,6 +12,7 @@ from wiseft_lite import UserError, average, interpolate, predict, save
 from wiseft_lite.learned_soups import LEARNED, Mixture, learned_soup
 from wiseft_lite.metrics import accuracy
 from wiseft_lite.soups import NoAliases, Stored, greedy_ensemble, greedy_soup, held_out_accuracy, uniform_soup
+from wiseft_lite.tasks import Split
 from wiseft_lite.tasks.scoring import WorstGroup
 
 
@@ -130,6 +131,59 @@ def test_the_greedy_soup_by_hand():
     assert soup["w"].item() == pytest.approx(31 / 3)
 
 
+def test_the_code_of_the_paper_breaks_ties_the_other_way():
+    thetas = [{"w": torch.tensor([x])} for x in (9.0, 9.0, 4.0)]
+    paper, by_paper = greedy_soup(thetas, toy)
+    code, by_code = greedy_soup(thetas, toy, rule="code")
+    assert by_paper["model"].tolist() == [0, 1, 2] and by_paper["kept"].tolist() == [True, True, False]
+    assert by_code["model"].tolist() == [1, 0, 2] and by_code["kept"].tolist() == [True, False, False]
+    for trace in (by_paper, by_code):
+        assert trace["tied_alone"].tolist() == [True, True, False] and trace["tied"].tolist() == [False, True, False]
+    with pytest.raises(UserError, match="unknown rule 'first'; choose one of: paper, code"):
+        greedy_soup(thetas, toy, rule="first")
+
+
+def recipe_1(values, score):
+    """Recipe 1 of the paper, in Python floats: >=, and of equals the first that comes."""
+    order = sorted(range(len(values)), key=lambda i: score(values[i]), reverse=True)
+    kept = []
+    for i in order:
+        mean = lambda places: sum(values[k] for k in places) / len(places)  # noqa: E731
+        if not kept or score(mean([*kept, i])) >= score(mean(kept)):
+            kept.append(i)
+    return kept
+
+
+def main_py(values, score):
+    """The loop of model-soups' main.py: sorted upwards and turned round; then strictly better, or not at all."""
+    order = sorted(range(len(values)), key=lambda i: score(values[i]))
+    order.reverse()
+    kept, best = [order[0]], score(values[order[0]])
+    for i in order[1:]:
+        reached = score(sum(values[k] for k in [*kept, i]) / (len(kept) + 1))
+        if reached > best:
+            kept, best = [*kept, i], reached
+    return kept
+
+
+def test_both_rules_are_the_papers_text_and_its_code_where_ties_are_common():
+    differ = ties = 0
+    for seed in range(60):
+        values = torch.randint(0, 33, (7,), generator=torch.Generator().manual_seed(seed)).double().tolist()
+        coarse = lambda x: -float(round(abs(x - 16) / 4 + 0.013))  # noqa: E731  # few levels, no mean between two
+        kept = {}
+        for rule, reference in (("paper", recipe_1), ("code", main_py)):
+            _, trace = greedy_soup([{"w": torch.tensor([x], dtype=torch.float64)} for x in values],
+                                   lambda theta: coarse(theta["w"].item()), rule)
+            kept[rule] = trace["model"][trace["kept"]].tolist()
+            assert kept[rule] == reference(values, coarse), (seed, rule)
+            before = [None, *trace["soup"][:-1]]
+            assert trace["tied"].tolist() == [a == b for a, b in zip(trace["with_it"], before)]
+            ties += trace["tied"].sum()
+        differ += set(kept["paper"]) != set(kept["code"])
+    assert ties > 60 and differ > 30
+
+
 def test_a_greedy_soup_is_never_worse_on_its_split_and_repeats(theta_0, tuned, task):
     score = held_out_accuracy(theta_0, task.val)
     zero, one = theta_0.state_dict(), tuned.state_dict()
@@ -159,13 +213,26 @@ def test_a_greedy_soup_of_one_model_is_a_copy_of_it():
     assert thetas[0]["w"].item() == 10
 
 
+def test_the_greedy_ensemble_is_scored_by_what_its_split_reports():
+    """Class 2 counts as class 1, class 3 is not asked about, and only the worse group of images counts."""
+    labels = torch.tensor([0, 1, 1])
+    split = Split("val", [None] * 3, labels, classes=(0, 1, 2), merged={2: 1}, measure=WorstGroup(("a", "b", "b")))
+    merged = torch.tensor([[1.0, 0, 0, 9], [0, 0, 1, 9], [0, 0, 1, 9]])  # right on all
+    worse = torch.tensor([[0.0, 3, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]])  # right on two of three, but on no image of a
+    members, trace = greedy_ensemble([worse, merged], split)
+    assert members == [1] and trace["alone"].tolist() == [1.0, 0.0]
+    equal = [merged, merged.clone()]
+    assert [greedy_ensemble(equal, split, rule)[0] for rule in ("paper", "code")] == [[0, 1], [1]]
+
+
 def test_the_greedy_ensemble_counts_only_the_classes_of_the_split():
     labels = torch.tensor([0, 1])
+    split = Split("val", [None] * 2, labels, classes=(0, 1))
     good = torch.tensor([[1.0, 0.0, 9.0], [0.0, 1.0, 9.0]])
     bad = torch.tensor([[-9.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    members, trace = greedy_ensemble([bad, good], labels, classes=(0, 1))
+    members, trace = greedy_ensemble([bad, good], split)
     assert members == [1] and trace["alone"].tolist() == [1.0, 0.5]
-    assert greedy_ensemble([bad, good], labels)[1]["alone"].tolist() == [0.5, 0.0]
+    assert greedy_ensemble([bad, good], replace(split, classes=(0, 1, 2)))[1]["alone"].tolist() == [0.5, 0.0]
 
 
 def test_shares_start_equal_and_a_mixture_is_its_soup(theta_0, tuned, task):

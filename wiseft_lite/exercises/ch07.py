@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from wiseft_lite.alphas import best_alpha
 from wiseft_lite.teaching import Exercise, choice
 
 
@@ -114,12 +115,8 @@ redraw = Exercise(
 )
 
 
-def _best(curve):
-    return float(curve.idxmax())
-
-
 def _lend(table, shifts):
-    return {shift: table[shift][_best(table[[s for s in shifts if s != shift]].mean(axis=1))] for shift in shifts}
+    return {shift: table[shift][best_alpha(table[[s for s in shifts if s != shift]].mean(axis=1))] for shift in shifts}
 
 
 def _peek(table, shifts):
@@ -127,15 +124,15 @@ def _peek(table, shifts):
 
 
 def _with_itself(table, shifts):
-    return table.loc[_best(table[shifts].mean(axis=1)), shifts].to_dict()
+    return table.loc[best_alpha(table[shifts].mean(axis=1)), shifts].to_dict()
 
 
 def _lent_alphas(table, shifts):
-    return {shift: _best(table[[s for s in shifts if s != shift]].mean(axis=1)) for shift in shifts}
+    return {shift: best_alpha(table[[s for s in shifts if s != shift]].mean(axis=1)) for shift in shifts}
 
 
 def _lend_reference(table, shifts):
-    return table.loc[_best(table["test"]), shifts].to_dict()
+    return table.loc[best_alpha(table["test"]), shifts].to_dict()
 
 
 def _same(f, reference) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import torch
 
+from wiseft_lite.alphas import best_alpha
 from wiseft_lite.teaching import Exercise, choice
 
 warm_up = Exercise(
@@ -75,6 +76,11 @@ _TIED = _results([(0.0, .97, .91, .85, .80), (0.4, .97, .94, .97, .83), (0.9, .9
 
 def _on_val(table):
     val = table[table["split"] == "val"]
+    return best_alpha(val.set_index("alpha")["accuracy"])
+
+
+def _nearest_to_half(table):
+    val = table[table["split"] == "val"]
     best = val[val["accuracy"] == val["accuracy"].max()]["alpha"]
     return min(best, key=lambda alpha: abs(alpha - 0.5))
 
@@ -95,11 +101,11 @@ choose = Exercise(
         ("you chose on pictures of a shift. Then the number there is no longer what an unseen shift would give.",
          lambda f: f(_CLEAR) not in (0.3, 0.5)),
         ("return the alpha that is best on the rows of split val: 0.8 in our first table.", lambda f: f(_CLEAR) == 0.8),
-        ("of several that are equally good on val, take the one nearest to 0.5.", lambda f: f(_TIED) == 0.4),
+        ("of several that are equally good on val, take the smallest, the one nearest to zero-shot.", lambda f: f(_TIED) == 0.0),
     ],
     solution=_on_val,
     wrong=[(_best_on("test"), "cannot be reported"), (_best_on("10.1", "10.2"), "pictures of a shift"),
-           (_best_on("val"), "nearest to 0.5"), (lambda table: table["accuracy"].max(), "rows of split val")],
+           (_nearest_to_half, "take the smallest"), (lambda table: table["accuracy"].max(), "rows of split val")],
 )
 
 ALL = [quick_gelu, reloaded, warm_up, longer, choose]

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from wiseft_lite.alphas import best_alpha
 from wiseft_lite.encoders import load_clip
 from wiseft_lite.experiments.ch06 import wide
 from wiseft_lite.experiments.common import n_shifts
 from wiseft_lite.features import pixels
 from wiseft_lite.ledger import Record
-from wiseft_lite.metrics import accuracy, predictions
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.runs import trained
 from wiseft_lite.sweeps import logits_along, sweep
@@ -28,16 +28,16 @@ RESAMPLES, SIZES = 1000, (20, 50, 100)  # smaller validation sets that are drawn
 
 def curves(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, task: Task,
            alphas: Sequence[float] = ALPHAS, progress: bool = False) -> tuple[pd.DataFrame, np.ndarray]:
-    """Sweep every split of a task once, and keep which pictures of ``val`` each alpha gets right.
+    """Sweep every split of a task once, and keep which images of ``val`` each alpha gets right.
 
     Returns:
-        The sweep, ``val`` first, and ``right``, bool ``[alphas, pictures of val]``.
+        The sweep, ``val`` first, and ``right``, bool ``[alphas, images of val]``.
     """
     rows, right = [], []
     for alpha, logits in zip(alphas, logits_along(zero_shot, fine_tuned, pixels(zero_shot, task.val), alphas)):
-        score = accuracy(logits, task.val.labels, task.val.classes)
-        rows.append({"alpha": alpha, "split": "val", **dataclasses.asdict(score)})
-        right.append((predictions(logits, task.val.classes) == task.val.labels).numpy())
+        predicted = task.val.predicted(logits)
+        rows.append({"alpha": alpha, "split": "val", **dataclasses.asdict(task.val.score(predicted))})
+        right.append((predicted == task.val.labels).numpy())
     others = sweep(zero_shot, fine_tuned, task.evaluation, alphas, progress=progress)
     return pd.concat([pd.DataFrame(rows), others], ignore_index=True), np.stack(right)
 
@@ -53,11 +53,6 @@ def inside(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table.index >= 0) & (table.index <= 1)]
 
 
-def best(curve: pd.Series) -> float:
-    """The alpha at which a curve is highest; of several the smallest."""
-    return float(curve.sort_index().idxmax())
-
-
 def optima(table: pd.DataFrame, columns: Sequence[str]) -> tuple[float, float]:
     """The two meanings of "the mean at the optimal alpha", in the paper's tables 13 and 1.
 
@@ -70,7 +65,7 @@ def optima(table: pd.DataFrame, columns: Sequence[str]) -> tuple[float, float]:
 
 def lend(table: pd.DataFrame, shifts: Sequence[str]) -> pd.Series:
     """Accuracy on each shift at the alpha that is best for the mean of the *other* shifts."""
-    return pd.Series({shift: table[shift][best(table[[s for s in shifts if s != shift]].mean(axis=1))]
+    return pd.Series({shift: table[shift][best_alpha(table[[s for s in shifts if s != shift]].mean(axis=1))]
                       for shift in shifts})
 
 
@@ -81,7 +76,7 @@ def rules(table: pd.DataFrame) -> pd.DataFrame:
     alpha for each column, so it has none of its own. The last two look at the test pictures.
     """
     columns = ["test", "shifts", "both"]
-    taken = {"half": 0.5, "val": best(table["val"]), "one oracle": best(table["both"])}
+    taken = {"half": 0.5, "val": best_alpha(table["val"]), "one oracle": best_alpha(table["both"])}
     rows = {rule: {"alpha": alpha, **table.loc[alpha, columns]} for rule, alpha in taken.items()}
     rows["own oracle"] = {"alpha": np.nan, **table[columns].max()}
     return pd.DataFrame(rows).T
@@ -92,15 +87,15 @@ def choices(right: np.ndarray, alphas: Sequence[float], size: int | None = None,
     """The alpha that validation would choose, for many redrawn validation sets: a bootstrap.
 
     Args:
-        right: bool ``[alphas, pictures]``.
-        alphas: one for each row.
-        size: pictures that are drawn, with replacement; as many as there are if not given. All alphas are
-            judged by the same drawn pictures.
+        right: bool ``[alphas, images]``.
+        alphas: one for each row, in rising order.
+        size: images that are drawn, with replacement; as many as there are if not given. All alphas are
+            judged by the same drawn images.
         resamples: how many sets are drawn.
-        seed: of the dice.
+        seed: of the random generator.
 
     Returns:
-        ``[resamples]``; of several equally good alphas the first.
+        ``[resamples]``; of several equally good alphas the first, which is the smallest, as ``best_alpha`` has it.
     """
     drawn = np.random.default_rng(seed).integers(right.shape[1], size=(resamples, size or right.shape[1]))
     scores = right[:, drawn].sum(-1)
@@ -126,7 +121,7 @@ def record_kind(record: Record, prefix: str, tables: list[pd.DataFrame], rights:
         record.number(f"{prefix}.{key}", values, unit, images, seeds, recipe)
 
     taken = [rules(table) for table in inner]
-    anywhere = [best(table["val"]) for table in tables]
+    anywhere = [best_alpha(table["val"]) for table in tables]
     for column in ("test", "shifts", "both"):
         for rule in taken[0].index:
             add(f"{rule.replace(' ', '_')}.{column}", [t.loc[rule, column] for t in taken], "percent", n[column])
@@ -142,8 +137,8 @@ def record_kind(record: Record, prefix: str, tables: list[pd.DataFrame], rights:
 
     for column in n:
         add(f"gap.{column}", [t[column].max() - t.loc[0.5, column] for t in inner], "points", n[column])
-        add(f"best.{column}.alpha", [best(t[column]) for t in inner], "alpha", n[column])
-        add(f"outside.{column}.alpha", [best(t[column]) for t in tables], "alpha", n[column])
+        add(f"best.{column}.alpha", [best_alpha(t[column]) for t in inner], "alpha", n[column])
+        add(f"outside.{column}.alpha", [best_alpha(t[column]) for t in tables], "alpha", n[column])
         add(f"outside.{column}.gain", [t[column].max() - i[column].max() for t, i in zip(tables, inner)], "points",
             n[column])
         for alpha in (ALPHAS[0], 0.0, 1.0, ALPHAS[-1]):

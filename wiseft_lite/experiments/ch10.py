@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from wiseft_lite import ledger
+from wiseft_lite.alphas import best_alpha
 from wiseft_lite.averaging import MovingAverages
 from wiseft_lite.calibration import calibrated, fit_temperature
 from wiseft_lite.encoders import Clip, load_clip
@@ -105,7 +106,7 @@ def offered(line: pd.DataFrame, reference: float) -> float:
         line: a row for each alpha, its index; columns ``test`` and ``shifts`` in percent.
         reference: accuracy on the reference in percent.
     """
-    return float(line.loc[line["test"] >= min(reference, line["test"].max()), "shifts"].idxmax())
+    return best_alpha(line.loc[line["test"] >= min(reference, line["test"].max()), "shifts"])
 
 
 def gaps(part: pd.DataFrame, lines: Mapping[int, pd.DataFrame]) -> list[float]:

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from wiseft_lite.alphas import best_alpha
 from wiseft_lite.encoders import load_clip
 from wiseft_lite.ensembles import output_ensemble
 from wiseft_lite.features import encode
@@ -91,9 +92,10 @@ def points(curve: pd.DataFrame) -> dict[str, float]:
     Of equal alphas the smallest counts. The last, the oracle, has seen what it is judged on.
     """
     val, test = curve["val"], curve["test"]
+    chosen, oracle = best_alpha(val), best_alpha(test)
     return {"zero_shot": test[0.0], "fine_tuned": test[1.0], "better": max(test[0.0], test[1.0]), "half": test[0.5],
-            "chosen": test[val.idxmax()], "oracle": test.max(), "val_zero_shot": val[0.0], "val_fine_tuned": val[1.0],
-            "chosen_alpha": val.idxmax(), "oracle_alpha": test.idxmax()}
+            "chosen": test[chosen], "oracle": test.max(), "val_zero_shot": val[0.0], "val_fine_tuned": val[1.0],
+            "chosen_alpha": chosen, "oracle_alpha": oracle}
 
 
 def reduced(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
@@ -173,7 +175,7 @@ def record_shots(record: Record, search: str, table: pd.DataFrame, n: int, seeds
             record.number(f"{name}.{model}_spread", gain.std(), "points, standard deviation between tasks", n)
             record.number(f"{name}.{model}_wins", int((gain > 0).sum()), f"of the {len(tasks)} tasks", n)
         mean = table[table["k"] == k].groupby(["seed", "alpha"])["test"].mean().unstack("alpha")
-        add("best_alpha", mean.idxmax(axis=1), "alpha, best on test for the mean of the tasks")
+        add("best_alpha", mean.apply(best_alpha, axis=1), "alpha, best on test for the mean of the tasks")
         add("chosen_alpha", means["chosen_alpha"], "alpha, mean of the tasks")
     return rows.assign(search=search)
 

@@ -16,7 +16,6 @@ from wiseft_lite.experiments.common import n_shifts
 from wiseft_lite.features import pixels
 from wiseft_lite.learned_soups import learned_soup
 from wiseft_lite.ledger import Record
-from wiseft_lite.metrics import accuracy
 from wiseft_lite.models import Head, ImageClassifier
 from wiseft_lite.runs import trained
 from wiseft_lite.soups import greedy_ensemble, greedy_soup, held_out_accuracy, uniform_soup
@@ -51,9 +50,9 @@ class Kitchen:
         return {name: batched(self.model, self.images[name], 256) for name in splits or self.splits}
 
     def score(self, name: str, logits: Tensor) -> float:
-        """Accuracy in percent on one split."""
+        """What one split reports, as a rule accuracy, in percent."""
         split = self.splits[name]
-        return 100 * accuracy(logits, split.labels, split.classes).accuracy
+        return 100 * split.score(split.predicted(logits)).accuracy
 
     def scores(self, logits: Mapping[str, Tensor]) -> dict[str, float]:
         """Accuracy in percent by split, and ``shifts``, the mean over the shifts."""
@@ -143,7 +142,7 @@ def cook(kitchen: Kitchen, zero_shot: ImageClassifier, thetas: Mapping[str, Weig
             rows.append({"dish": f"{dish}, half way", "models": len(names), "passes": 1,
                          **kitchen.taste(interpolate(theta_0, theta, 0.5))})
     members = list(outputs)
-    chosen, _ = greedy_ensemble([outputs[name]["val"] for name in members], val.labels, val.classes)
+    chosen, _ = greedy_ensemble([outputs[name]["val"] for name in members], val)
     for dish, some in (("ensemble", members), ("greedy ensemble", [members[i] for i in chosen])):
         rows.append({"dish": dish, "models": len(some), "passes": len(some),
                      **kitchen.scores(mean_logits([outputs[name] for name in some]))})

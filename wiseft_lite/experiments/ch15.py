@@ -34,8 +34,8 @@ class Method:
     Args:
         name: as the chapter calls it.
         runs: fine-tuning runs that it needs.
-        passes: forward passes a picture in use.
-        chooses: what was chosen for it, beside the rate of its runs, and on what.
+        passes: forward passes per image in use.
+        chooses: what was chosen for it, beside the learning rate of its runs, and on what.
         sees: what else it looks at.
     """
 
@@ -51,11 +51,11 @@ METHODS = (
     Method(LINE, 1, 1),
     Method("LiNeS", 1, 1),
     Method("layer-wise", 1, 1, "82 shares learned on val"),
-    Method("Fisher", 1, 1, sees="256 pictures of val, no labels"),
+    Method("Fisher, floor 1e-6", 1, 1, sees="256 images of val, no labels"),
     Method("DARE", 1, 1),
     Method("PAINT", 1, 1, "1 of 5, rate 1 of 3, on val"),
     Method("LoRA", 1, 1, "1 of 5, rate 1 of 3, on val"),
-    Method("FLYP", 1, 1, "1 of 5, rate 1 of 3, on val"),
+    Method("FLYP, multiple positives", 1, 1, "1 of 5, rate 1 of 3, on val"),
     Method(TWO, 2, 1),
     Method("TIES", 2, 1),
     Method("Model Stock", 2, 1, "nothing"),
@@ -87,17 +87,50 @@ def relatives(kitchen: Kitchen, zero_shot: ImageClassifier, task: Task, rates: M
     return sheet
 
 
+def label(name: str) -> str:
+    """A method's name as a part of a key of the ledger."""
+    return name.replace(",", "").replace(" ", "_")
+
+
 def key(method: str) -> str:
     """How the ledger calls a method."""
-    return f"ch15.{method.replace(',', '').replace(' ', '_')}"
+    return f"ch15.{label(method)}"
+
+
+def images(task: Task) -> dict[str, int]:
+    """On how many images each column is measured."""
+    return {"val": len(task.val), "test": len(task.test), "shifts": n_shifts(task), "emoji": len(task.shifts["emoji"])}
+
+
+def with_gaps(table: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """The table with each method's gap to chapter 6's lines, in points, as in chapter 10."""
+    curves = ledger.table("ch06_curves").query("kind == 'end-to-end'")
+    line = {seed: wide(curves[curves["seed"] == seed], task) for seed in table["seed"].unique()}
+    table = table.copy()
+    for _, part in table.groupby("method"):
+        table.loc[part.index, "gap"] = gaps(part, line)
+    return table
+
+
+def numbers(record: Record, table: pd.DataFrame, task: Task) -> None:
+    """The ledger's numbers of each method, and its differences to others seed by seed, from the table."""
+    n, by_method = images(task), {name: part.set_index("seed") for name, part in table.groupby("method", sort=False)}
+    for name, part in by_method.items():
+        ran = part.index.tolist()
+        for column, count in n.items():
+            record.number(f"{key(name)}.{column}", part[column].tolist(), "percent", count, ran)
+            for other, against in ((LINE, "line"), (HALF, "half"), (TWO, "two_runs")):
+                over = part[column] - by_method[other].loc[ran, column]
+                record.number(f"{key(name)}.{column}.over_{against}", over.tolist(), "points", count, ran)
+        record.number(f"{key(name)}.gap", part["gap"].tolist(), "points", n["shifts"], ran)
+        record.number(f"{key(name)}.seconds", part["seconds"].tolist(), "seconds on one core", None, ran)
 
 
 def run(record: Record, seeds: list[int]) -> None:
     task = load_task("iconshift")
     zero_shot = zero_shot_classifier(load_clip("iconclip"), task)
     kitchen = Kitchen(zero_shot, task)
-    n = {"val": len(task.val), "test": len(task.test), "shifts": n_shifts(task), "emoji": len(task.shifts["emoji"])}
-    rows, choices = [], []
+    n, rows, choices = images(task), [], []
 
     def add(sheet: Sheet, seed: int) -> None:
         rows.append(pd.DataFrame(sheet.rows).assign(seed=seed))
@@ -111,29 +144,16 @@ def run(record: Record, seeds: list[int]) -> None:
     rates = {kind: one_standard_error(part, error) for kind, part in found.groupby("kind", sort=False)}
     for seed in seeds:
         add(relatives(kitchen, zero_shot, task, rates, seed), seed)
-    table = pd.concat(rows, ignore_index=True)
-    curves = ledger.table("ch06_curves").query("kind == 'end-to-end'")
-    line = {seed: wide(curves[curves["seed"] == seed], task) for seed in seeds}
-    for _, part in table.groupby("method"):
-        table.loc[part.index, "gap"] = gaps(part, line)
+    table = with_gaps(pd.concat(rows, ignore_index=True), task)
     record.tables |= {"ch15_family": table, "ch15_choices": pd.concat(choices, ignore_index=True)}
-
-    by_method = {name: part.set_index("seed") for name, part in table.groupby("method", sort=False)}
-    for name, part in by_method.items():
-        ran = part.index.tolist()
-        for column, images in n.items():
-            record.number(f"{key(name)}.{column}", part[column].tolist(), "percent", images, ran)
-            for other, against in ((LINE, "line"), (HALF, "half"), (TWO, "two_runs")):
-                over = part[column] - by_method[other].loc[ran, column]
-                record.number(f"{key(name)}.{column}.over_{against}", over.tolist(), "points", images, ran)
-        record.number(f"{key(name)}.gap", part["gap"].tolist(), "points", n["shifts"], ran)
-        record.number(f"{key(name)}.seconds", part["seconds"].tolist(), "seconds on one core", None, ran)
+    numbers(record, table, task)
     record.number("ch15.spread_of_a_run", error, "points", n["val"])
     for kind, rate in rates.items():
-        record.number(f"ch15.rate.{kind}", rate, "learning rate", n["val"])
+        record.number(f"ch15.rate.{label(kind)}", rate, "learning rate", n["val"])
     for row in found.itertuples():
-        record.number(f"ch15.search.{row.kind}.{row.lr:g}", row.val, "percent", n["val"], recipe=Recipe(lr=row.lr))
+        record.number(f"ch15.search.{label(row.kind)}.{row.lr:g}", row.val, "percent", n["val"],
+                      recipe=replace(RELATIVES[row.kind].recipe, lr=row.lr))
     plain = [cost(Relative(lambda start: start, finetune, ()), zero_shot, task) for _ in seeds]
     for kind, relative in RELATIVES.items():
         times = [cost(relative, zero_shot, task) / seconds for seconds in plain]
-        record.number(f"ch15.cost.{kind}", times, "times a plain run", None, seeds)
+        record.number(f"ch15.cost.{label(kind)}", times, "times a plain run", None, seeds)

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 import pandas as pd
 
 from wiseft_lite.features import predict
-from wiseft_lite.metrics import accuracy
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Split, Task
 
 
 def percent(classifier: ImageClassifier, split: Split) -> float:
-    """Accuracy of a classifier on a split, in percent."""
-    return 100 * accuracy(predict(classifier, split), split.labels, split.classes).accuracy
+    """What a split reports for a classifier, as a rule accuracy, in percent."""
+    return 100 * split.score(split.predicted(predict(classifier, split))).accuracy
 
 
 def percents(classifier: ImageClassifier, splits: Mapping[str, Split]) -> pd.Series:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from wiseft_lite.alphas import best_alpha
 from wiseft_lite.calibration import fit_temperature
 from wiseft_lite.ensembles import output_ensemble, softmax_ensemble
 from wiseft_lite.experiments.ch13 import Kitchen
@@ -26,18 +27,13 @@ HALF, LINE, TWO = "line, half way", "line, alpha on val", "two runs"  # the seco
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)  # five candidates for every method with a number to choose, the line first of all
 SCALES = (0.4, 0.7, 1.0, 1.3, 1.6)  # of TIES, around the 1 of its authors: what is trimmed to a fifth is short
 CENTRES = (0.3, 0.6, 0.9, 1.2, 1.5)  # of VRF, up to the 1.5 of its authors
-WIDTH, DENSITY, DROP, FISHER_PICTURES = 0.2, 0.2, 0.5, 256
+WIDTH, DENSITY, DROP, FISHER_IMAGES = 0.2, 0.2, 0.5, 256
 
 
 def timed(make: Callable[[], Any]) -> tuple[Any, float]:
     """What a function gives, and the seconds of processor time that it took; on one thread, of one core."""
     began = time.process_time()
     return make(), time.process_time() - began
-
-
-def best(val: Mapping[Any, float]) -> Any:
-    """The setting that is best on ``val``; among equals the first, which lies nearest to zero-shot."""
-    return max(val, key=val.get)
 
 
 @torch.no_grad()
@@ -63,7 +59,7 @@ class Sheet:
             return settings[0]
         val = {setting: score(setting) for setting in settings}
         self.choices += [{"method": method, "setting": setting, "val": v} for setting, v in val.items()]
-        return best(val)
+        return best_alpha(val)
 
     def merge(self, method: str, weights: Callable[[Any], Weights], settings: Sequence = SHARES,
               before: float = 0.0) -> None:
@@ -87,14 +83,15 @@ def by_weights(sheet: Sheet, zero_shot: ImageClassifier, first: ImageClassifier,
     """Add every method that makes one model of the start and one run, or two."""
     task, theta_0, theta_1 = sheet.kitchen.task, zero_shot.state_dict(), first.state_dict()
     both = [theta_1, second.state_dict()]
-    images = sheet.kitchen.images["val"][:FISHER_PICTURES]  # of training pictures the fine-tuned model is too sure
+    images = sheet.kitchen.images["val"][:FISHER_IMAGES]  # on training images the fine-tuned model is too sure
     fishers, before = timed(lambda: [diagonal_fisher(model, images) for model in (zero_shot, first)])
     sheet.merge(HALF, lambda a: interpolate(theta_0, theta_1, a), [0.5])
     sheet.merge(LINE, lambda a: interpolate(theta_0, theta_1, a))
     sheet.merge("LiNeS", lambda a: lines(theta_0, theta_1, a, 1.0))
     sheet.merge("layer-wise", lambda _: learned_soup(zero_shot, [theta_0, theta_1], task.val, per_tensor=True).cooked(),
                 [None])
-    sheet.merge("Fisher", lambda a: fisher_average([theta_0, theta_1], fishers, [1 - a, a]), before=before)
+    sheet.merge("Fisher, floor 1e-6",  # measured before the default was wise-ft's 1e-8; the name says so
+                lambda a: fisher_average([theta_0, theta_1], fishers, [1 - a, a], floor=1e-6), before=before)
     sheet.merge("DARE", lambda a: interpolate(theta_0, dare(theta_0, theta_1, DROP), a))
     sheet.merge(TWO, lambda a: task_arithmetic(theta_0, both, [a / 2, a / 2]))
     sheet.merge("TIES", lambda scale: ties(theta_0, both, DENSITY, scale), SCALES)

@@ -35,43 +35,47 @@ def low_rank(classifier: ImageClassifier, task: Task, recipe: Recipe, *, progres
 
 
 def both_towers(classifier: ImageClassifier, task: Task, recipe: Recipe, *, progress: bool = False,
-                folder: Path | None = None, code: ModuleType) -> ImageClassifier:
-    """Fine-tune both towers contrastively and let the tuned text tower write the head; ``code`` is ``flyp``.
+                folder: Path | None = None, loss: flyp.Loss, code: ModuleType) -> ImageClassifier:
+    """Fine-tune both encoders contrastively and let the tuned text encoder write the head; ``code`` is ``flyp``.
 
-    The towers come from the encoder's name, as a classifier has no text tower. A run that is cut short begins anew.
+    Both come from the encoder's name, as a classifier has no text encoder. A run that is cut short begins anew.
     """
-    tuned = code.flyp(load_clip(classifier.encoder_name), task, recipe, progress=progress)
+    tuned = code.flyp(load_clip(classifier.encoder_name), task, recipe, loss=loss, progress=progress)
     return zero_shot_classifier(tuned, task)
 
 
 # The code is an argument so that it belongs to the name of a run in the cache: change it, and the run is made again.
 LOW_RANK = partial(low_rank, rank=4, code=lora)
-BOTH_TOWERS = partial(both_towers, code=flyp)
+PUBLISHED = partial(both_towers, loss=flyp.published_loss, code=flyp)
+MULTIPLE_POSITIVES = partial(both_towers, loss=flyp.class_contrastive_loss, code=flyp)
 
 
 @dataclass(frozen=True)
 class Relative:
-    """A way to fine-tune that needs runs and a rate of its own.
+    """A way to fine-tune that needs runs and a learning rate of its own.
 
     Args:
         start: makes what training starts from of the zero-shot classifier.
         train: as ``runs.trained`` asks for it.
-        rates: candidates, of which ``val`` chooses.
+        rates: candidates for the learning rate, of which ``val`` chooses.
+        recipe: how to train, but for the learning rate and the seed.
     """
 
     start: Callable[[ImageClassifier], ImageClassifier]
     train: Callable[..., ImageClassifier]
     rates: tuple[float, ...]
+    recipe: Recipe = Recipe()
 
     def tuned(self, zero_shot: ImageClassifier, task: Task, rate: float, seed: int) -> ImageClassifier:
         """One run, from the cache if it was done before."""
-        return trained(self.start(zero_shot), task, Recipe(lr=rate, seed=seed), self.train)
+        return trained(self.start(zero_shot), task, replace(self.recipe, lr=rate, seed=seed), self.train)
 
 
 RELATIVES = {
     "PAINT": Relative(frozen_head, finetune, (3e-4, 6e-4, 1.2e-3)),
     "LoRA": Relative(copy.deepcopy, LOW_RANK, (3e-3, 6e-3, 1.2e-2)),
-    "FLYP": Relative(copy.deepcopy, BOTH_TOWERS, (1.5e-4, 3e-4, 6e-4)),
+    "FLYP": Relative(copy.deepcopy, PUBLISHED, (1.5e-4, 3e-4, 6e-4), Recipe(clip_norm=flyp.UNCLIPPED)),
+    "FLYP, multiple positives": Relative(copy.deepcopy, MULTIPLE_POSITIVES, (1.5e-4, 3e-4, 6e-4)),
 }
 
 
@@ -87,13 +91,13 @@ def spread_of_a_run(rates: pd.DataFrame) -> float:
     return float(rates.groupby("lr")["val"].var().mean() ** 0.5)
 
 
-def cost(relative: Relative, zero_shot: ImageClassifier, task: Task, pictures: int = 128) -> float:
-    """Seconds on one core for an epoch of some pictures: two epochs minus one, so that no preparation is counted."""
-    few, start = replace(task, train=task.train.select(list(range(pictures)))), relative.start(zero_shot)
+def cost(relative: Relative, zero_shot: ImageClassifier, task: Task, images: int = 128) -> float:
+    """Seconds on one core for an epoch of some images: two epochs minus one, so that no preparation is counted."""
+    few, start = replace(task, train=task.train.select(list(range(images)))), relative.start(zero_shot)
 
     def seconds(epochs: int) -> float:
         began = time.process_time()
-        relative.train(start, few, Recipe(epochs=epochs))
+        relative.train(start, few, replace(relative.recipe, epochs=epochs))
         return time.process_time() - began
 
     return seconds(2) - seconds(1)

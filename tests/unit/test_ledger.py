@@ -1,0 +1,41 @@
+"""What the file of record says about the code that made a number."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import wiseft_lite
+from wiseft_lite.ledger import code_version
+
+
+@pytest.fixture
+def package(tmp_path):
+    for name, text in (("ledger.py", "a = 1\n"), ("experiments/ch15.py", "b = 1\n"), ("tasks/real/iwildcam.py", "c = 1\n")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["ledger.py", "experiments/ch15.py", "tasks/real/iwildcam.py"])
+def test_a_changed_module_at_any_depth_is_another_version_of_the_code(package, name):
+    before = code_version(package)
+    assert before.startswith(f"{wiseft_lite.__version__}+") and before == code_version(package)
+    (package / name).write_text("changed = 1\n")
+    assert code_version(package) != before
+
+
+def test_a_moved_module_is_another_version_and_what_is_no_source_does_not_count(package):
+    before = code_version(package)
+    (package / "experiments" / "table.csv").write_text("1\n")
+    assert code_version(package) == before
+    shutil.move(package / "experiments" / "ch15.py", package / "experiments" / "ch16.py")
+    assert code_version(package) != before
+
+
+def test_by_default_it_is_the_library_itself(tmp_path):
+    copy = tmp_path / "wiseft_lite"
+    shutil.copytree(Path(wiseft_lite.__file__).parent, copy, ignore=shutil.ignore_patterns("record", "*.safetensors"))
+    assert code_version(copy) == code_version()
+    (copy / "experiments" / "family.py").write_text("")
+    assert code_version(copy) != code_version()
