@@ -93,6 +93,8 @@ def import_clip(path: str | Path, folder: str | Path, *, architecture: str | Non
     """
     parts = _read(path, sha256, prefix)
     if text_encoder is not None:
+        if architecture is not None:
+            raise UserError(f"the architecture is that of {text_encoder!r}; leave architecture {architecture!r} out")
         clip = load_clip(text_encoder)
         shapes = {key: tensor.shape for key, tensor in parts.image.items()}
         if not fits(clip.origin.config["model_cfg"], shapes):

@@ -251,6 +251,10 @@ def test_a_file_without_a_head_is_told_once_what_does_work_and_it_works(tmp_path
     assert main(["import", str(alone), "--out", str(tmp_path / "b")]) == 2
     assert "--text-encoder" in capsys.readouterr().err
     assert main(["import", str(alone), "--text-encoder", f"local-dir:{clip_folder}", "--out", str(tmp_path / "b")]) == 0
+    with pytest.raises(UserError, match="leave architecture 'tiny' out"):
+        import_clip(alone, tmp_path / "c", text_encoder=f"local-dir:{clip_folder}", architecture="tiny")
+    with pytest.raises(UserError, match="alone.pt does not have the shapes of the image encoder of 'iconclip'"):
+        import_clip(alone, tmp_path / "c", text_encoder="iconclip")
     text = clip.tokenizer(["a disc"])
     for folder in ("a", "b"):
         again = load_clip(f"local-dir:{tmp_path / folder}")
