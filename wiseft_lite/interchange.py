@@ -230,8 +230,8 @@ def _advice_without_head(parts: layouts.Parts) -> str:
 
 def _advice_without_text(parts: layouts.Parts) -> str:
     if parts.head:
-        return ("read its image encoder and its head with import_checkpoint ('wiseft-lite import FILE --classes "
-                "NAMES', one class name per line)")
+        return ("read its image encoder and its head with import_checkpoint "
+                "('wiseft-lite import FILE --classes NAMES', one class name per line)")
     return ("nor has it a head; name the model that it was fine-tuned from with text_encoder ('wiseft-lite import FILE "
             "--text-encoder ARCH/PRETRAINED')")
 
