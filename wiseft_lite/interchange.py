@@ -223,15 +223,15 @@ def _advice_without_head(parts: layouts.Parts) -> str:
     if parts.has_text_encoder:
         return ("read the whole CLIP with import_clip ('wiseft-lite import FILE' without --classes), and write a head "
                 "with zero_shot_classifier ('wiseft-lite zeroshot --model local-dir:FOLDER')")
-    return ("nor has it a text encoder that could write one; read it with import_clip and the text encoder of the model "
-            "that it was fine-tuned from ('wiseft-lite import FILE --text-encoder ARCH/PRETRAINED'), and write a head "
-            "with zero_shot_classifier ('wiseft-lite zeroshot --model local-dir:FOLDER')")
+    return ("nor has it a text encoder that could write one; read it with import_clip and the text encoder of the "
+            "model that it was fine-tuned from ('wiseft-lite import FILE --text-encoder ARCH/PRETRAINED'), and write a "
+            "head with zero_shot_classifier ('wiseft-lite zeroshot --model local-dir:FOLDER')")
 
 
 def _advice_without_text(parts: layouts.Parts) -> str:
     if parts.head:
-        return ("read its image encoder and its head with import_checkpoint ('wiseft-lite import FILE --classes "
-                "NAMES', one class name per line)")
+        return ("read its image encoder and its head with import_checkpoint "
+                "('wiseft-lite import FILE --classes NAMES', one class name per line)")
     return ("nor has it a head; name the model that it was fine-tuned from with text_encoder ('wiseft-lite import FILE "
             "--text-encoder ARCH/PRETRAINED')")
 

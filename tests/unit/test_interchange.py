@@ -134,7 +134,8 @@ def inside(key):
                             for name, value in weights.items()}
 
 
-OPTIMIZER = {"state": {"visual.proj": {"exp_avg": torch.full((3,), torch.nan)}}, "param_groups": [{"lr": 0.1}]}  # as FSDP
+OPTIMIZER = {"state": {"visual.proj": {"exp_avg": torch.full((3,), torch.nan)}},  # named as FSDP names it
+             "param_groups": [{"lr": 0.1}]}
 WRAPPERS = {
     "none": lambda weights: weights,
     "DataParallel": prefixed("module."),
