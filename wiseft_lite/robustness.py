@@ -200,7 +200,7 @@ def rise_interval(first: float, second: float, baseline: Baseline, level: float 
     Example:
         >>> line = fit_baseline([0.2, 0.4, 0.6, 0.8], [0.1, 0.2, 0.4, 0.5])
         >>> [round(x, 2) for x in rise_interval(0.5, 0.6, line)]
-        [0.03, 0.13]
+        [0.03, 0.11]
     """
     from scipy.stats import t
 

@@ -2,8 +2,8 @@
 
 from wiseft_lite.claims import controls, data, line, scale, start, why
 from wiseft_lite.claims.rules import (
-    CANNOT, FAILS, HOLDS, SCALE, UNDECIDED, VERDICTS, Claim, Derived, Estimate, Evidence, EveryFit, Judgement, Piece, Values,
-    judge)
+    CANNOT, FAILS, HOLDS, SCALE, UNDECIDED, VERDICTS, Claim, Derived, Estimate, Evidence, EveryFit, Judgement, Piece,
+    Values, judge)
 
 CLAIMS = (*start.CLAIMS, *line.CLAIMS, *why.CLAIMS, *controls.CLAIMS, *data.CLAIMS, *scale.CLAIMS)
 __all__ = ["CANNOT", "CLAIMS", "FAILS", "HOLDS", "SCALE", "UNDECIDED", "VERDICTS", "Claim", "Derived", "Estimate",

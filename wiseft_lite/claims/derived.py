@@ -206,7 +206,8 @@ def robustness_change(first: float, second: float) -> EveryFit:
         def bounds(level: float) -> tuple[float, float]:
             low, high = interval(changes, level)
             least, most = rise_interval(*ends, baseline, level)
-            return mean - math.hypot(mean - low, 100 * (most - rise)), mean + math.hypot(high - mean, 100 * (rise - least))
+            below, above = math.hypot(mean - low, 100 * (most - rise)), math.hypot(high - mean, 100 * (rise - least))
+            return mean - below, mean + above
 
         return Estimate(mean, bounds, "points", images("shifts"), len(changes))
 

@@ -1,8 +1,8 @@
 """When each rule was made and changed, and which rules were in force when a number was measured.
 
-``history.json`` lists every change of a rule with its date and reason. ``record/rules.json`` holds, for each experiment,
-the hashes of the rules that rest on it, written by ``wiseft-lite ledger chNN --run``. A rule whose hash is no longer the
-recorded one must be listed: ``unlisted`` names those that are not.
+``history.json`` lists every change of a rule with its date and reason. ``record/rules.json`` holds, for each
+experiment, the hashes of the rules that rest on it, written by ``wiseft-lite ledger chNN --run``. A rule whose hash is
+no longer the recorded one must be listed: ``unlisted`` names those that are not.
 """
 
 from __future__ import annotations
@@ -126,7 +126,8 @@ def unlisted(claims: Sequence[Claim], path: Path = RECORD) -> list[str]:
         for experiment in experiments(claim):
             before = record.get(experiment, {}).get("rules", {}).get(number)
             if before != now and (number, now) not in listed:
-                wrong.append(f"claim {number}: its rule on {experiment} was {before} when that was measured, now {now}; "
-                             f"add the change to history.json with date, reason and hashes {{\"{number}\": \"{now}\"}}")
+                wrong.append(
+                    f"claim {number}: its rule on {experiment} was {before} when that was measured, now it is {now}; "
+                    f'add the change to history.json with date, reason and "hashes": {{"{number}": "{now}"}}')
     return wrong
 

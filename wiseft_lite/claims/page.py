@@ -161,8 +161,8 @@ if (!/\\.html$/.test(location.pathname)) root.querySelectorAll("a").forEach(
     heads = ("Claim", "The paper", "Rule, and its date", "Here", "Could have seen", "Verdict")
     columns = "".join(f'<col class="{name}">' for name in ("says", "paper", "rule", "here", "sees", "last"))
     return (f'<div class="wf-page" id="{mark}">{_style()}<fieldset><legend>Show</legend>{radios}</fieldset>'
-            f"<p>Intervals are {1 - 2 * LEVEL:.0%} intervals: each end is the limit of a one-sided test at {LEVEL:.0%}. "
-            "A rule on a gain allows a third of what averaging gains over choosing one of the two models at random. "
+            f"<p>Intervals are {1 - 2 * LEVEL:.0%} intervals: each end is the limit of a one-sided test at "
+            f"{LEVEL:.0%}. A rule on a gain allows a third of what averaging gains over choosing one of the two models at random. "
             f"<i>Could have seen</i>: how far from its bound a number must truly lie to be seen in {POWER:.0%} of "
             f"experiments, in one test at {LEVEL:.0%}, before correction; the largest of a claim's numbers.</p>"
             f"<table><colgroup>{columns}</colgroup><thead><tr>"
@@ -182,8 +182,8 @@ def _change(change: Change) -> str:
 def changes_table() -> str:
     """Return every change of a rule as a table in HTML, with date and reason."""
     heads = "".join(f'<th scope="col">{head}</th>' for head in ("Claims", "The rule was", "It is", "Reason"))
-    return (f'<div class="wf-page changes" id="changes-{next(_numbers)}">{_style()}<table><thead><tr>{heads}</tr></thead>'
-            f'<tbody>{"".join(map(_change, changes()))}</tbody></table></div>')
+    return (f'<div class="wf-page changes" id="changes-{next(_numbers)}">{_style()}'
+            f'<table><thead><tr>{heads}</tr></thead><tbody>{"".join(map(_change, changes()))}</tbody></table></div>')
 
 
 def _script(mark: str, code: str) -> str:

@@ -24,8 +24,8 @@ POWER = 0.8  # with which the smallest effect that could have been seen would ha
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold here", "undecided here"
 CANNOT, SCALE = "cannot be tested here", "needs real scale"
 VERDICTS = (HOLDS, FAILS, UNDECIDED, CANNOT, SCALE)
-PROCEDURE = {"tests": "two, one-sided", "level": LEVEL, "power": POWER, "pieces": "all must hold; Bonferroni for a failure",
-             "claims": "Holm, each direction by itself"}
+PROCEDURE = {"tests": "two, one-sided", "level": LEVEL, "power": POWER,
+             "pieces": "all must hold; Bonferroni for a failure", "claims": "Holm, each direction by itself"}
 
 
 def interval(values: Sequence[float], level: float = 1 - 2 * LEVEL) -> tuple[float, float]:

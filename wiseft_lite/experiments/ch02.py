@@ -53,7 +53,8 @@ def baselines(task: Task, zero_shot: ImageClassifier, seed: int, shots: tuple[in
 
 # Which models carry the baseline is a choice: each fit takes the rows whose columns have these values.
 FITS: dict[str, dict[str, list]] = {
-    "all": {}, "networks": {"kind": [*KINDS]}, "neighbours": {"kind": ["neighbour"]}, "all_images": {"shots": [SHOTS[-1]]}}
+    "all": {}, "networks": {"kind": [*KINDS]}, "neighbours": {"kind": ["neighbour"]},
+    "all_images": {"shots": [SHOTS[-1]]}}
 
 
 def members(table: pd.DataFrame, fit: str = "all") -> pd.DataFrame:
