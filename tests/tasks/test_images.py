@@ -229,6 +229,8 @@ def test_bytes_after_the_end_are_no_damage(ending, tail, tmp_path):
 def test_the_quick_check_decodes_no_sound_file(tmp_path, monkeypatch):
     paths = [saved(NOISE, tmp_path / f"a.{ending}") for ending in ("jpg", "png", "gif", "webp", "tiff")]
     paths.append(saved(NOISE, tmp_path / "lzw.tiff", compression="tiff_lzw"))
+    paths.append(saved(NOISE, tmp_path / "padded.jpg"))
+    paths[-1].write_bytes(paths[-1].read_bytes() + bytes(20))
     monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("decoded"))
     for path in paths:
         check_header(path)
