@@ -28,7 +28,8 @@ def test_the_per_alpha_procedure_measures_what_a_sweep_does(theta_0, tuned, file
     alphas = [0.0, 0.25, 1.0]
     theirs = per_alpha(theta_0, tuned, files, alphas, tmp_path / "models")
     ours = sweep(theta_0, tuned, files, alphas).pivot(index="alpha", columns="split", values="accuracy")[list(files)]
-    assert theirs == pytest.approx(ours.to_numpy().ravel().tolist())
+    one_image = 1.01 / min(len(split) for split in files.values())  # two roads: a near tie may fall either way
+    assert theirs == pytest.approx(ours.to_numpy().ravel().tolist(), abs=one_image)
     assert len(list((tmp_path / "models").glob("*.pt"))) == 3
 
 

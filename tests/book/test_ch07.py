@@ -91,7 +91,8 @@ def test_curves_are_the_sweep_and_the_pictures_behind_val(theta_0, tuned, task):
     on_val = table[table["split"] == "val"].set_index("alpha")["accuracy"]
     assert right.mean(1).tolist() == pytest.approx(on_val.tolist())
     logits = tuned(torch.stack([tuned.preprocess(task.val[i][0]) for i in range(len(task.val))]))
-    assert right[-1].tolist() == (logits.argmax(1) == task.val.labels).tolist()
+    alone = logits.argmax(1) == task.val.labels
+    assert int((torch.from_numpy(right[-1]) != alone).sum()) <= 1  # in other batches a near tie may fall the other way
 
 
 def test_the_record_states_gains_against_the_right_rows(task):
