@@ -203,7 +203,7 @@ def refusal(config: Mapping[str, Any]) -> str | None:
     vision, text = config["vision_cfg"], config["text_cfg"]
     for part, key in (("text encoder", "hf_model_name"), ("tokenizer", "hf_tokenizer_name")):
         if text.get(key) and importlib.util.find_spec("transformers") is None:
-            return f"its {part} is {text[key]} of Hugging Face; pip install transformers sentencepiece"
+            return f"its {part} is {text[key]} of Hugging Face; pip install 'wiseft-lite[huggingface]', or transformers and sentencepiece"
     if vision.get("timm_model_name"):
         import timm
 
