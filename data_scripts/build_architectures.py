@@ -28,7 +28,8 @@ Without it these are refused before anything is downloaded, with the reason.
 `tests/unit/test_architectures.py` does all of this with the smallest architecture of each family, on random weights,
 and compares the exported model's logits in open_clip alone. For the other members of a family the page rests on less:
 their encoders were built and gave one embedding of the right length for an image and for a text. Nothing here says how
-accurate a model is.
+accurate a model is. What needs `transformers` is tested with a stand-in for its tokenizers; each kind of text encoder
+was tried once with transformers 5.24.0, at a small size.
 
 An architecture is used by its name and the name of pre-trained weights, such as `--model ViT-B-32/openai`; the column
 *weights* counts those that open_clip lists. `ViT-B-32/none` has random weights, always the same ones.
@@ -39,8 +40,8 @@ first used. An export takes the tokenizer's files along. A checkpoint that was s
 image encoder and the head. Prompt learning (`wiseft_lite.prompts`) needs CLIP's own tokenizer and refuses these models.
 
 **SigLIP's bias.** SigLIP was trained with a sigmoid for each pair and adds a bias to its logits. The bias is one number
-for all classes, so that neither the predicted class nor the softmax depends on it. The zero-shot head leaves it out, and
-fine-tuning uses cross-entropy over the classes as for every other model.
+for all classes, so that neither the predicted class nor the softmax depends on it. The zero-shot head leaves it out,
+and fine-tuning uses cross-entropy over the classes as for every other model.
 
 **CoCa** embeds images and texts like CLIP and writes captions too. Only its embeddings are used here; the caption
 decoder goes along unchanged into an export.
@@ -48,8 +49,9 @@ decoder goes along unchanged into an export.
 **Image size.** The column is the size that the architecture is built for, and images are resized to it. open_clip's
 configuration of `ViTamin-XL-384` has 256 pixels in spite of its name.
 
-This page is made by `data_scripts/build_architectures.py` (open_clip {open_clip}, timm {timm}), in a minute and a half of
-CPU time. No weights are made, so that it needs less than 1 GB of memory, whatever the size of the architectures.
+This page is made by `data_scripts/build_architectures.py` (open_clip {open_clip}, timm {timm}), in a minute and a
+half of CPU time. No weights are made, so that it needs less than 1 GB of memory, whatever the size of the
+architectures.
 
 ## Families
 """
@@ -79,14 +81,15 @@ def page(architectures: Sequence[Architecture]) -> str:
     for name, family in sorted(families.items()):
         lines.append(f"| {name} | {len(family)} | {smallest(family).name} | {status(smallest(family))} |")
     lines += ["", "## All architectures", "",
-              "Parameters are in millions, of the image encoder, which is fine-tuned, and of the text encoder, which only "
-              "writes the zero-shot head.", "",
+              "Parameters are in millions: of the image encoder, which is fine-tuned, and of the text encoder, which",
+              "only writes the zero-shot head.", "",
               "| name | family | image encoder | text encoder | pixels | image, M | text, M | weights | |",
               "|---|---|---|---|---|---|---|---|---|"]
     for arch in architectures:
         text = f"{arch.text_parameters / 1e6:.1f}" if arch.text_parameters else "–"
-        lines.append(f"| {arch.name} | {arch.family} | {arch.image_encoder} | {arch.text_encoder} | {arch.image_size} | "
-                     f"{arch.image_parameters / 1e6:.1f} | {text} | {arch.pretrained} | {status(arch)} |")
+        lines.append(f"| {arch.name} | {arch.family} | {arch.image_encoder} | {arch.text_encoder} | "
+                     f"{arch.image_size} | {arch.image_parameters / 1e6:.1f} | {text} | {arch.pretrained} | "
+                     f"{status(arch)} |")
     return "\n".join(lines) + "\n"
 
 

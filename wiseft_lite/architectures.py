@@ -113,8 +113,8 @@ def architecture(name: str) -> Architecture:
 
 
 _TIMM = {"convnext": "ConvNeXt", "eva": "EVA", "fastvit": "FastViT", "swin": "Swin", "vitamin": "ViTamin",
-         "vit_base_mci": "MobileCLIP ViT", "vit_pe_core": "Perception Encoder", "vit_relpos": "ViT with relative positions",
-         "vit": "ViT"}  # by how timm's names begin, the longer ones first
+         "vit_base_mci": "MobileCLIP ViT", "vit_pe_core": "Perception Encoder",
+         "vit_relpos": "ViT with relative positions", "vit": "ViT"}  # by how timm's names begin, the longer ones first
 
 
 def _family(config: Mapping) -> str:

@@ -169,6 +169,8 @@ def load_clip(name: str = "iconclip", device: str | torch.device = "cpu") -> Cli
         raise UserError(f"model {name!r} cannot be used: {reason}")
     source, tag = (f"local-dir:{folder}", None) if folder else _checked(name)
     weights = _weights_file(folder) if folder else None
+    if folder:
+        _check_tokenizer(folder, config["model_cfg"]["text_cfg"].get("hf_tokenizer_name"))
     with _explained(name, "check the files" if folder else "check the network and the disk"):
         tokenizer = open_clip.get_tokenizer(source)  # first: it is small
         if tag is None:
@@ -204,7 +206,8 @@ def refusal(config: Mapping[str, Any]) -> str | None:
     vision, text = config["vision_cfg"], config["text_cfg"]
     for part, key in (("text encoder", "hf_model_name"), ("tokenizer", "hf_tokenizer_name")):
         if text.get(key) and importlib.util.find_spec("transformers") is None:
-            return f"its {part} is {text[key]} of Hugging Face; pip install transformers sentencepiece"
+            return (f"its {part} is {text[key]} of Hugging Face; pip install 'wiseft-lite[huggingface]', or "
+                    "transformers and sentencepiece")
     if vision.get("timm_model_name"):
         import timm
 
@@ -307,7 +310,7 @@ def _read_config(path: Path) -> dict:
 
 
 def _weights_file(folder: Path) -> Path:
-    """The safetensors file with the weights of a model folder; pickles are left to ``import``, which never runs them."""
+    """The safetensors file with a model folder's weights; pickles are left to ``import``, which never runs them."""
     for name in ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors"):
         if (folder / name).exists():
             return folder / name
@@ -318,6 +321,13 @@ def _weights_file(folder: Path) -> Path:
                         f"new folder: wiseft-lite import {folder / pickles[0]} --out NEW_FOLDER")
     raise UserError(f"no weights in {folder}{' but ' + ', '.join(others) if others else ''}: put "
                     "open_clip_model.safetensors there, with the whole model, image encoder and text encoder")
+
+
+def _check_tokenizer(folder: Path, source: str | None) -> None:
+    """open_clip looks for Hugging Face's tokenizer in the folder, and transformers does not say that it is missing."""
+    if source and not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer_config.json")):
+        raise UserError(f"{folder} holds no tokenizer.json: copy the files of the tokenizer {source} there, from "
+                        "Hugging Face or from where the model came")
 
 
 def _load(model: torch.nn.Module, path: Path) -> None:

@@ -119,13 +119,14 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
 def _drawing_nothing(model: nn.Module, objective: Objective) -> Objective:
     """The same objective for a part of a batch, refused where it would not be a part of the whole batch's.
 
-    Batch norm looks at the other inputs of its batch, unless it is frozen. What draws random numbers, such as dropout, would draw others
-    than on the whole batch, and then the processes would no longer agree on the order of the next epoch.
+    Batch norm looks at the other inputs of its batch, unless it is frozen. What draws random numbers, such as dropout,
+    would draw others than on the whole batch, and then the processes would no longer agree on the order of the next
+    epoch.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
-            raise UserError(f"{name} is batch norm, which needs the whole batch; fine-tune this model with one process, "
-                            "or freeze it")
+            raise UserError(f"{name} is batch norm, which needs the whole batch; fine-tune this model with one "
+                            "process, or freeze it")
 
     def checked(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         before = _dice(inputs.device)
