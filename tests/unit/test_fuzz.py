@@ -496,7 +496,8 @@ def right_soup(made):
     if not made.note["greedy"]:
         assert card["recipe"]["ingredients"] == made.note["pool"]
     expected = average(kept)
-    assert all(torch.allclose(value, expected[name].float(), atol=1e-6) for name, value in model.state_dict().items())
+    assert all(torch.allclose(value, expected[name].float(), atol=2e-3)  # an ingredient may have half the digits
+               for name, value in model.state_dict().items())
 
 
 def right_interpolate(made):
