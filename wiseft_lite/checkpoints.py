@@ -132,13 +132,17 @@ def read_weights(folder: str | Path) -> dict[str, Tensor]:
     Raises:
         UserError: it is no checkpoint, it is damaged or half-written, or a weight is not finite.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     card, path = read_card(folder), Path(folder) / "model.safetensors"
     if not path.exists() or file_sha256(path) != card["sha256"]:
         raise UserError(f"{path} is missing or damaged (its hash is not the card's); "
                         "copy or train the checkpoint again")
-    weights = load_file(path)
+    try:
+        weights = load_file(path)
+    except SafetensorError as error:  # another kind of file, which its card was made for
+        raise UserError(f"{path} is no safetensors file ({error}); save the checkpoint again") from error
     check_finite(weights, str(path))
     return weights
 
@@ -167,7 +171,7 @@ def load(folder: str | Path, device: str | torch.device = "cpu",
         raise UserError(f"{folder} has an encoder, {card['encoder']!r}, that open_clip cannot build; build it as it "
                         "was and fill it with read_weights")
     encoder, preprocess = build_encoder(origin)
-    head = Head(torch.zeros_like(weights["head.weight"]))
+    head = Head(torch.zeros(weights["head.weight"].shape))  # float32, whatever the file holds
     classifier = ImageClassifier(encoder, head, preprocess, card["class_names"], card["encoder"])
     try:
         classifier.load_state_dict(weights)

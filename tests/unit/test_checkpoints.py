@@ -303,3 +303,21 @@ def test_a_run_in_the_cache_with_a_card_that_cannot_be_read_is_done_again(theta_
         assert torch.equal(trained(theta_0, task, recipe).head.weight, first.head.weight)
         assert json.loads(card.read_text())["schema"] == 2
     assert capsys.readouterr().err.count("Training (finetune") == 4
+
+
+def test_weights_of_half_precision_are_computed_with_in_float32(theta_0, task, tmp_path):
+    half = {name: value.half().float() if value.is_floating_point() else value for name, value in theta_0.state_dict().items()}
+    folder = save(copy.deepcopy(theta_0).half(), tmp_path / "half")
+    model = load(folder)
+    assert {value.dtype for value in model.parameters()} == {torch.float32}
+    assert torch.equal(predict(model, task.test), predict(theta_0.with_weights(half), task.test))
+
+
+def test_a_file_that_is_no_safetensors_is_named_though_its_hash_is_right(theta_0, tmp_path):
+    folder = save(theta_0, tmp_path / "a")
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "model.safetensors").write_bytes(b"\x80\x04N.")
+    card["sha256"] = file_sha256(folder / "model.safetensors")
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(UserError, match="model.safetensors is no safetensors file"):
+        load(folder)

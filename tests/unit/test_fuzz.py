@@ -206,7 +206,9 @@ def odd_checkpoint(rng, name):
         lambda: rewrite(folder, class_names=["bar", "disc"]), lambda: rewrite(folder, class_names=["bar", "disc", 3]),
         lambda: rewrite(folder, class_names=["bar", "disc", "disk"]), lambda: rewrite(folder, encoder="iconclip"),
         lambda: rewrite(folder, encoder="nothing/none"), lambda: rewrite(folder, encoder="local-dir:nowhere"),
-        lambda: rewrite(folder, schema=99), lambda: rewrite(folder, {k: v for k, v in weights.items() if k != float_key}),
+        lambda: rewrite(folder, schema=99), lambda: rewrite(folder, schema=1), lambda: rewrite(folder, config=None),
+        lambda: rewrite(folder, config={}), lambda: rewrite(folder, config={"model_cfg": {}, "preprocess_cfg": {}}),
+        lambda: rewrite(folder, config=[1]), lambda: rewrite(folder, text_encoder="nowhere"), lambda: rewrite(folder, {k: v for k, v in weights.items() if k != float_key}),
         lambda: rewrite(folder, {**weights, "encoder.more": torch.ones(2)}),
         lambda: rewrite(folder, {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}),
         lambda: rewrite(folder, {**weights, float_key: torch.ones(5)}), lambda: rewrite(folder, {"weight": torch.ones(2)}),
@@ -494,7 +496,8 @@ def right_soup(made):
     if not made.note["greedy"]:
         assert card["recipe"]["ingredients"] == made.note["pool"]
     expected = average(kept)
-    assert all(torch.allclose(value, expected[name].float(), atol=1e-6) for name, value in model.state_dict().items())
+    assert all(torch.allclose(value, expected[name].float(), atol=2e-3)  # an ingredient may have half the digits
+               for name, value in model.state_dict().items())
 
 
 def right_interpolate(made):
