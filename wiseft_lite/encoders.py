@@ -443,7 +443,8 @@ def architectures_of(shapes: Mapping[str, torch.Size], any_size: bool = False, e
 
     Args:
         shapes: of all of an image encoder (keys ``"visual."...``), and of as much of a text encoder as is known. A text
-            encoder that is a model of Hugging Face is not compared.
+            encoder that is a model of Hugging Face is not compared, and an architecture that has one is left out where
+            another has the same image encoder: ``roberta-ViT-B-32`` beside ``ViT-B-32``.
         any_size: also those that fit but for the number of positional embeddings of images, which an image size
             other than the architecture's own has changed; see ``resized_positions``.
         embed_dim: length of the features, if it is known; fewer architectures are then built to be compared.
@@ -463,7 +464,8 @@ def architectures_of(shapes: Mapping[str, torch.Size], any_size: bool = False, e
             continue
         if _same_shapes(_shapes(name, has_text), known, any_size):
             found[name] = config
-    return found
+    with_own_text = {name: config for name, config in found.items() if "hf_model_name" not in config["text_cfg"]}
+    return with_own_text or found
 
 
 def fits(model_cfg: Mapping, shapes: Mapping[str, torch.Size]) -> bool:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from wiseft_lite import (Recipe, Split, Task, UserError, distance, finetune, interpolate, load, load_clip, predict,
                          save, zero_shot_classifier)
 from wiseft_lite.architectures import Architecture, architecture
-from wiseft_lite.encoders import blank, open_clip_config, refusal
+from wiseft_lite.encoders import architectures_of, blank, image_encoder, open_clip_config, refusal
 from wiseft_lite.features import pixels
 from wiseft_lite.interchange import _write, export_open_clip
 from wiseft_lite.models import freeze, last_blocks
@@ -176,6 +176,15 @@ def test_an_encoder_that_the_installed_timm_does_not_have_is_refused_with_the_wa
     config = open_clip_config("PE-Core-T-16-384/none")["model_cfg"]
     config["vision_cfg"]["timm_model_name"] = "vit_of_next_year"
     assert re.fullmatch(r"timm [\d.]+ has no vit_of_next_year; pip install --upgrade timm", refusal(config))
+
+
+def test_an_image_encoder_is_not_given_the_name_of_a_model_with_another_text_encoder():
+    for name in ("ViT-B-32-quickgelu", "nllb-clip-base-siglip"):
+        config = open_clip.get_model_config(name)
+        shapes = {f"visual.{key}": tensor.shape for key, tensor in image_encoder(config).state_dict().items()}
+        found = architectures_of(shapes, embed_dim=config["embed_dim"])
+        assert found and not any("hf_model_name" in config["text_cfg"] for config in found.values()), name
+    assert list(architectures_of(shapes, names=[name])) == [name]  # unless it is asked for
 
 
 def test_the_last_blocks_of_coca_are_followed_by_its_pooling(pair):
