@@ -175,7 +175,7 @@ class Exercise:
         if message is None:
             print(f"Exercise {self.name}: correct.")
             return answer
-        print(textwrap.fill(f"Exercise {self.name}: not yet. {message}", 72))
+        print(textwrap.fill(f"Exercise {self.name}: not yet. {message}", 72, break_on_hyphens=False))
         return self.solution
 
 

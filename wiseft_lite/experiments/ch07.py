@@ -36,7 +36,8 @@ def curves(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, task: Task,
     rows, right = [], []
     for alpha, logits in zip(alphas, logits_along(zero_shot, fine_tuned, pixels(zero_shot, task.val), alphas)):
         predicted = task.val.predicted(logits)
-        rows.append({"alpha": alpha, "split": "val", **dataclasses.asdict(task.val.score(predicted))})
+        rows.append({"alpha": alpha, "split": "val", **dataclasses.asdict(task.val.score(predicted)),
+                     "classes": task.val.count_classes(logits.shape[1])})
         right.append((predicted == task.val.labels).numpy())
     others = sweep(zero_shot, fine_tuned, task.evaluation, alphas, progress=progress)
     return pd.concat([pd.DataFrame(rows), others], ignore_index=True), np.stack(right)
