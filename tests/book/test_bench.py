@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
-from wiseft_lite import Recipe, encode, finetune, sweep
-from wiseft_lite.experiments import bench, clocks
+from wiseft_lite import Recipe, encode, finetune, load_task, sweep
+from wiseft_lite.experiments import bench, clocks, command
 from wiseft_lite.experiments.rivals import as_files, bare_loop, lbfgs_probe, per_alpha
 from wiseft_lite.features import pixels
 from wiseft_lite.ledger import Record
@@ -100,3 +100,24 @@ def test_the_whole_run_on_a_tiny_task(theta_0, tuned, task, monkeypatch, tmp_pat
     assert values["memory.exact"] < values["memory.per_alpha"]
     assert set(record.tables["bench_scaling"]["axis"]) == {"images", "alphas", "models"}
     assert "per_alpha_over_five" in capsys.readouterr().out
+
+
+def test_seconds_of_children_are_those_of_processes_that_ended():
+    import subprocess
+    import sys
+
+    seconds = clocks.in_turns({"works": lambda: subprocess.run([sys.executable, "-c", "sum(range(10**7))"]), "waits": lambda: None},
+                              1, clock=clocks.children)
+    assert seconds["works"][0] > 0.01 and seconds["waits"][0] == 0
+
+
+def test_the_whole_command_and_the_whole_procedure_of_the_authors_agree(monkeypatch, tmp_path):
+    monkeypatch.setattr(command, "load_task", lambda name: load_task("arrows" if name == "iconshift" else name))
+    monkeypatch.setattr(command, "trained", lambda zero_shot, task: finetune(zero_shot, task, Recipe(epochs=1)))
+    record = Record("test")
+    command.run(record, [0])  # compares the accuracies
+    task = load_task("arrows")
+    splits = [task.test, *list(task.shifts.values())[:command.SHIFTS]]
+    assert record.numbers["command.images"]["value"] == sum(map(len, splits))
+    assert record.numbers["command.seconds.start"]["value"] < record.numbers["command.seconds.exact"]["value"]
+    assert record.numbers["command.per_alpha_over_five"]["value"] > 0

@@ -16,16 +16,28 @@ from wiseft_lite.ledger import Record
 Seconds = dict[str, list[float]]
 
 
-def in_turns(jobs: Mapping[str, Callable[[], object]], repeats: int) -> Seconds:
+def in_turns(jobs: Mapping[str, Callable[[], object]], repeats: int,
+             clock: Callable[[], float] = time.perf_counter) -> Seconds:
     """Seconds of each job in each repeat. A B C, B C A, ...: what else a machine does then falls on all alike."""
     seconds: Seconds = {name: [] for name in jobs}
     names = list(jobs)
     for turn in range(repeats):
         for name in names[turn % len(names):] + names[:turn % len(names)]:
-            started = time.perf_counter()
+            started = clock()
             jobs[name]()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(clock() - started)
     return seconds
+
+
+def children() -> float:
+    """Seconds that a processor has spent on the processes that this one started and that have ended.
+
+    What else a machine does meanwhile hardly counts.
+    """
+    import resource  # not on Windows
+
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> list[float]:
@@ -56,10 +68,11 @@ def imports(repeats: int) -> Seconds:
     return seconds
 
 
-def add(record: Record, key: str, values: Sequence[float], unit: str, n: int | None = None) -> None:
+def add(record: Record, key: str, values: Sequence[float], unit: str, n: int | None = None,
+        experiment: str = "bench") -> None:
     """Three numbers of the ledger: the median over repeats under the key itself, ``.min`` and ``.max``."""
     for end, value in (("", statistics.median(values)), (".min", min(values)), (".max", max(values))):
-        record.number(f"bench.{key}{end}", value, unit, n)
+        record.number(f"{experiment}.{key}{end}", value, unit, n)
 
 
 def as_table(record: Record) -> pd.DataFrame:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -115,3 +117,19 @@ def lbfgs_probe(start: Head, features: Tensor, labels: Tensor, iterations: int) 
         head.weight[present] = torch.from_numpy(solver.coef_).float()
         head.bias[present] = torch.from_numpy(solver.intercept_).float()
     return head
+
+
+def main(zero_shot: str, fine_tuned: str, task: str, splits: str, folder: str) -> None:
+    """The whole procedure as a process of its own: read models and task, run ``per_alpha``, write the accuracies."""
+    from wiseft_lite.checkpoints import load
+    from wiseft_lite.sweeps import ALPHAS
+    from wiseft_lite.tasks import load_task
+
+    known = load_task(task)
+    chosen = {name: known.split(name) for name in splits.split(",")}
+    accuracies = per_alpha(load(zero_shot), load(fine_tuned), chosen, ALPHAS, Path(folder))
+    (Path(folder) / "accuracies.json").write_text(json.dumps(accuracies))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
