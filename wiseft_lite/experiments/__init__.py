@@ -8,8 +8,8 @@ from importlib import import_module
 from wiseft_lite.errors import unknown
 from wiseft_lite.ledger import Record
 
-NAMES = ("data", "ch01", "ch02", "ch03", "ch04", "ch05", "ch06", "ch07", "ch08", "ch09", "ch10", "ch11",
-         "ch11_steps", "ch13", "ch14", "ch15", "bench", "command")
+NAMES = ("data", "ch01", "ch02", "ch03", "ch04", "ch05", "ch06", "ch07", "ch08", "ch09", "ch10", "ch11", "ch13", "ch14",
+         "ch15", "bench")
 
 
 def run(key: str, seeds: Sequence[int]) -> Record:
