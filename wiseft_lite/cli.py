@@ -88,8 +88,8 @@ def parser() -> argparse.ArgumentParser:
     command("tasks", commands.show, "list the tasks that ship with the package, and those to download", None)
     sub = command("doctor", commands.show, "report what is installed, where a model would run, and what is missing; "
                   "with --task, check the names and every image of a task", None)
-    sub.add_argument("--task", help="check this data: a name of 'wiseft-lite tasks', or a folder or .csv file of your own "
-                     "images")
+    sub.add_argument("--task", help="check this data: a name of 'wiseft-lite tasks', or a folder or .csv file of your "
+                     "own images")
     takes_data(sub)
     for name, text in (("zeroshot", "write and measure a zero-shot classifier"),
                        ("probe", "train the head alone, on features encoded once"),

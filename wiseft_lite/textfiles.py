@@ -93,8 +93,8 @@ def read_table(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict
     table = []
     for line, cells in rows[1:]:
         if len(cells) > len(header):
-            raise UserError(f"{path}, line {line}, has {len(cells)} cells, the first line has {len(header)}; put a cell "
-                            f"that holds {separator!r} into double quotes")
+            raise UserError(f"{path}, line {line}, has {len(cells)} cells, the first line has {len(header)}; put a "
+                            f"cell that holds {separator!r} into double quotes")
         row = dict(zip(header, [*cells, *[""] * (len(header) - len(cells))]))
         empty = [column for column in columns if not row[column]]
         if empty:

@@ -176,11 +176,11 @@ class Files(Sequence):
     def content(self) -> str:
         """A hash of the bytes of all files and of how they are decoded."""
         try:
-            return digest([file_sha256(path) for path in self.paths], self.border, self.upright, ENOUGH, load_image, rgb,
-                          _eight_bits)
+            files = [file_sha256(path) for path in self.paths]
         except OSError as error:
             raise UserError(f"{error.filename} cannot be read ({error.strerror}); download the data again, or leave "
                             "the row out") from None
+        return digest(files, self.border, self.upright, ENOUGH, load_image, rgb, _eight_bits)
 
 
 class Arrays(Sequence):

@@ -106,8 +106,8 @@ def _folders(folder: Path, rename: Callable[[str], str], problems: list[str]) ->
             continue
         name = rename(entry.name)
         if name in found:
-            problems.append(f"{folder} has two folders for {name!r}, {found[name].name!r} and {entry.name!r}; names that "
-                            "differ only in blanks around them, in the form of an accent, or in the case of train, val "
+            problems.append(f"{folder} has two folders for {name!r}, {found[name].name!r} and {entry.name!r}; names "
+                            "that differ only in blanks around them, in the form of an accent, or in the case of train, val "
                             "and test are the same: move the files of one into the other")
         else:
             found[name] = Path(entry.path)
@@ -222,7 +222,7 @@ def _read_folder(path: Path, templates: Sequence[str] | None) -> Found:
 
 
 def _existing(path: str) -> str | None:
-    """The path of a file as the disk has it, which may write an accent in another Unicode form; None if it is not there."""
+    """The path of a file as the disk has it, perhaps with accents in another Unicode form; None if it is not there."""
     forms = (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path))
     return next((form for form in forms if os.path.isfile(form)), None)
 
@@ -234,7 +234,8 @@ def _read_table(path: Path, templates: Sequence[str] | None) -> Found:
         found = _existing(file)
         if found is None:
             slash = ", with / between folders" if "\\" in row["path"] else ""
-            problems.append(f"{path}, line {line}: {file} {'is a folder' if os.path.isdir(file) else 'does not exist'}; "
+            what = "is a folder" if os.path.isdir(file) else "does not exist"
+            problems.append(f"{path}, line {line}: {file} {what}; "
                             f"correct the path (relative to the table{slash}) or remove the line")
         else:
             rows.append(Row(split_name(row["split"]), clean(row["class"]), found))
@@ -275,8 +276,8 @@ def read(path: str | Path, templates: Sequence[str] | None = None) -> Found:
     elif path.suffix.lower() in TABLES:
         found = _read_table(path, templates)
     elif path.exists():
-        raise UserError(f"{path} is neither a folder nor a table ({' or '.join(TABLES)}); give a folder that holds train "
-                        f"and test, or a table with the columns {','.join(COLUMNS)}")
+        raise UserError(f"{path} is neither a folder nor a table ({' or '.join(TABLES)}); give a folder that holds "
+                        f"train and test, or a table with the columns {','.join(COLUMNS)}")
     else:
         raise UserError(f"{path} is no folder; give a folder that holds train and test")
     for name in found.splits():
