@@ -2,6 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 COLAB_PYTHON ?= python3.13
 NOTEBOOKS ?= book/*.ipynb
+WORKERS ?= 2
 
 .PHONY: help demo test test-site test-machines test-colab book coursework grade solutions clean
 help:            ## list the targets
@@ -22,8 +23,8 @@ help:            ## list the targets
 demo: .venv/core.stamp  ## zero-shot, fine-tune and the line between them, in a few minutes
 	$(BIN)/wiseft-lite demo --overwrite
 
-test: .venv/book.stamp  ## unit tests, every notebook, the site with warnings as errors, and a browser if there is one; WORKERS=2: unit tests side by side
-	$(if $(WORKERS),OMP_NUM_THREADS=1) $(BIN)/python -m pytest -q -rs $(if $(WORKERS),-n $(WORKERS)) --ignore=tests/browser
+test: .venv/book.stamp  ## unit tests, every notebook, the site with warnings as errors, and a browser if there is one; WORKERS: unit tests at a time (2)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n $(WORKERS) --ignore=tests/browser
 	$(BIN)/python data_scripts/build_book.py
 	$(BIN)/python -m pytest -q -rs tests/browser
 
