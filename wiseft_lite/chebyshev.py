@@ -25,10 +25,13 @@ def lobatto_nodes(k: int) -> list[float]:
     Example:
         >>> [round(x, 3) for x in lobatto_nodes(5)]
         [0.0, 0.146, 0.5, 0.854, 1.0]
+        >>> lobatto_nodes(3)
+        [0.0, 0.5, 1.0]
     """
     if k < 2:
         raise UserError(f"{k} node(s) are too few; give at least 2, the two ends")
-    return [(1 - math.cos(math.pi * j / (k - 1))) / 2 for j in range(k)]
+    # as sines, so that both ends and the middle are exact
+    return [(1 - math.sin(math.pi * (k - 1 - 2 * j) / (2 * (k - 1)))) / 2 for j in range(k)]
 
 
 def interpolation_matrix(nodes: Sequence[float], alphas: Sequence[float]) -> Tensor:
