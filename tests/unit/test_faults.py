@@ -404,7 +404,9 @@ def test_one_class_alone_trains_and_is_measured(theta_0, task, label, seed):
     recipe = Recipe(epochs=1, lr=1e-3, batch_size=4, seed=seed)
     for train in (finetune, linear_probe):
         table = sweep(theta_0, train(theta_0, one, recipe), one.evaluation, [0, 1])
-        assert table.n.tolist() == [3, 3] and table.accuracy.tolist() == [1, 1]  # scored on the classes that are there
+        assert table.n.tolist() == [3, 3] and table.classes.tolist() == [3, 3]  # predictions over all classes
+        predicted = predict(theta_0, one.test).argmax(1)
+        assert table.accuracy[0] == pytest.approx((predicted == one.test.labels).double().mean().item())
 
 
 @pytest.mark.parametrize("make, message", [
