@@ -212,3 +212,13 @@ def test_a_sure_promise_leaves_the_doubt_of_the_shift_alone():
     line = fit_baseline(REFERENCE, shift)
     low, high = robustness_interval(0.8, Accuracy(0.7, 200, 0.63, 0.76), line)
     assert low == pytest.approx(0.63 - line(0.8), abs=1e-6) and high == pytest.approx(0.76 - line(0.8), abs=1e-6)
+
+
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_the_interval_is_that_of_the_exact_binomial_test(level):
+    from scipy.stats import binomtest
+
+    for n in (1, 2, 30, 4094):
+        for right in {0, 1, n // 3, n - 1, n}:
+            exact = binomtest(right, n).proportion_ci(level, method="exact")
+            assert clopper_pearson(right, n, level) == pytest.approx((exact.low, exact.high), abs=1e-9)

@@ -144,3 +144,22 @@ def test_a_stream_that_is_full_is_noted_once_and_written_no_more():
     for _ in range(3):
         print("x", file=stream, flush=True)
     assert stream.stream.writes == 1 and stream.error.errno == 28
+
+
+def test_a_folder_comes_back_when_the_new_one_cannot_be_put_into_its_place(places, monkeypatch):
+    Path("a").rmdir()
+    with new_folder("a") as part:
+        (part / "card.json").write_text("old")
+    replace, calls = os.replace, []
+
+    def fails_once_it_was_moved_aside(source, target):
+        calls.append(target)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    with monkeypatch.context() as disk, pytest.raises(UserError, match="No space left"):
+        disk.setattr("os.replace", fails_once_it_was_moved_aside)
+        with new_folder("a", overwrite=True) as part:
+            (part / "card.json").write_text("new")
+    assert len(calls) == 3 and Path("a/card.json").read_text() == "old"
