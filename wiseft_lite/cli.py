@@ -160,8 +160,8 @@ def parser() -> argparse.ArgumentParser:
                      help="the embedder's share of the rate, which is that of the centres; the recipe's own if not given")
     for option, kind in (("epochs", int), ("lr", float), ("batch_size", int), ("seed", int)):
         sub.add_argument(f"--{option.replace('_', '-')}", type=kind, help="the recipe's own if not given")
-    sub = command("plot", commands.plot, "draw the frontier of a results file, of each run in it", "results/frontier.png",
-                  commands.check_figure)
+    sub = command("plot", commands.plot, "draw the frontier of a results file, of each run in it",
+                  "results/frontier.png", commands.check_figure)
     sub.add_argument("results", type=Path, help="a results.jsonl of demo or sweep")
     sub = command("ledger", commands.ledger, "show the book's numbers, or run an experiment again", None)
     sub.add_argument("keys", nargs="+", metavar="KEY", help="an experiment such as ch06, or one of its numbers")
@@ -192,8 +192,8 @@ def main(arguments: list[str] | None = None) -> int:
         code = _main(arguments)
         out.flush()
         if out.error and not code:
-            print(f"wiseft-lite: not everything could be printed ({out.error.strerror or out.error}); what was computed is "
-                  "where --out says", file=sys.stderr)
+            print(f"wiseft-lite: not everything could be printed ({out.error.strerror or out.error}); what was computed "
+                  "is where --out says", file=sys.stderr)
             code = 2
     return code
 

@@ -71,13 +71,13 @@ class States:
 
 
 @contextmanager
-def saved(what: str, command: str, *words: object, task: argparse.Namespace) -> Iterator[None]:
+def saved(what: str, command: str, *words: object, args: argparse.Namespace) -> Iterator[None]:
     """An error from here on says where the model is that was trained, and which command measures it."""
     try:
         yield
     except UserError as error:
-        data = ("--data", task.data) if task.data else ()
-        again = shlex.join(map(str, ("wiseft-lite", command, *words, "--task", task.task, *data)))
+        data = ("--data", args.data) if args.data else ()
+        again = shlex.join(map(str, ("wiseft-lite", command, *words, "--task", args.task, *data)))
         raise UserError(f"{error}; {what}, but not measured: correct that, then type: {again}") from error
 
 
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> None:
             for name, model in {"zero-shot": zero_shot, **models}.items():
                 checkpoints.save(model, folder / name, recipe=recipes.get(name))
         states.remove()
-    with saved(f"the models are saved in {args.out}", "sweep", args.out / "zero-shot", args.out / kinds[-1], task=args):
+    with saved(f"the models are saved in {args.out}", "sweep", args.out / "zero-shot", args.out / kinds[-1], args=args):
         table = pipeline.measure(zero_shot, models, task, progress=True)
     if not distributed.is_main():
         return
@@ -214,7 +214,7 @@ def train(args: argparse.Namespace) -> None:
     if distributed.is_main():
         checkpoints.save(classifier, args.out, recipe=recipe, overwrite=args.overwrite)
         states.remove()
-    with saved(f"the model is saved in {args.out}", "evaluate", args.out, task=args):
+    with saved(f"the model is saved in {args.out}", "evaluate", args.out, args=args):
         metrics = metrics_of(report(classifier, task.evaluation))
     if not distributed.is_main():
         return

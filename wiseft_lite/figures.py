@@ -40,7 +40,7 @@ def house_style() -> Iterator[None]:
 
 
 def plain(text: str, most: int = 60) -> str:
-    """Return a user's text such that it is drawn letter by letter: no mathematics between two ``$``, one line, not long.
+    """Return a user's text such that it is drawn letter by letter: no mathematics between two ``$``, one short line.
 
     Args:
         text: a name of a class, a split, a task or a model.

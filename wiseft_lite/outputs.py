@@ -1,7 +1,7 @@
 """Where a result goes: a file or a folder that appears whole or not at all, and the check of its place before any work.
 
-``check_file`` and ``check_folder`` do all that ``new_file`` and ``new_folder`` do, except that nothing is put into place.
-What they accept can be written at the end, as long as the disk has room.
+``check_file`` and ``check_folder`` do all that ``new_file`` and ``new_folder`` do, except that nothing is put into
+place. What they accept can be written at the end, as long as the disk has room.
 """
 
 from __future__ import annotations

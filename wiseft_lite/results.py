@@ -80,8 +80,8 @@ def read_runs(path: Path) -> dict[str, pd.DataFrame]:
         twice = rows[rows.duplicated(["split", "alpha"])]
         if len(twice):
             raise UserError(f"{path} has two accuracies of {label!r} on {twice['split'].iloc[0]!r} at alpha "
-                            f"{twice['alpha'].iloc[0]:g}, so it holds several runs; leave the lines of one, or give the "
-                            "lines of each run a 'model' of their own")
+                            f"{twice['alpha'].iloc[0]:g}, so it holds several runs; leave the lines of one, or give "
+                            "those of each run a 'model' of their own")
         runs[label] = rows
     return runs
 

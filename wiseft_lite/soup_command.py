@@ -62,7 +62,7 @@ def soup(args: argparse.Namespace) -> None:
             print(f"{100 * row.alone:5.1f}   {100 * row.with_it:5.1f}    {'yes' if row.kept else 'no ':3}  "
                   f"{args.checkpoints[row.model]}")
     print(f"soup of {len(kept)} models")
-    with saved(f"the soup is saved in {args.out}", "evaluate", args.out, task=args):
+    with saved(f"the soup is saved in {args.out}", "evaluate", args.out, args=args):
         metrics = metrics_of(report(classifier, task.evaluation))
     checkpoints.add_metrics(args.out, metrics)
     print(f"written: {args.out}")

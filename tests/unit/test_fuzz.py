@@ -1,7 +1,7 @@
 """Commands over odd outputs, names, tables, images, checkpoints and results files, seeded.
 
 Every case ends with exit code 0 and a right result, or with 2 and one line. Never with a traceback, and never with
-anything lost or changed that was there before. A case is made from its number: ``case("sweep", 17)`` is always the same.
+anything lost or changed that was there before. A case is made from its number: sweep 17 is always the same.
 """
 
 import io
@@ -33,7 +33,8 @@ from wiseft_lite.digest import file_sha256
 
 CLASSES = ("bar", "disc", "square")
 LABEL = {"disc": 0, "square": 1, "bar": 2}  # of ``conftest.picture``
-CASES = {"run": 24, "finetune": 36, "evaluate": 60, "sweep": 48, "soup": 36, "interpolate": 36, "import": 48, "plot": 48}
+CASES = {"run": 24, "finetune": 36, "evaluate": 60, "sweep": 48, "soup": 36, "interpolate": 36, "import": 48,
+         "plot": 48}
 
 
 # What each case begins with
@@ -70,7 +71,8 @@ def base(tmp_path_factory, clip_folder):
     peers.openai(folder / "openai.pt")
     save_file({name: value.clone() for name, value in peers.model_soups_weights().items()}, folder / "soup.safetensors")
     (folder / "names.txt").write_text("disc\nsquare\nbar\n")
-    for name, rows in {"curve": results(), "runs": [*results(kind="probe"), *results(kind="end-to-end", lift=2)]}.items():
+    two_runs = [*results(kind="probe"), *results(kind="end-to-end", lift=2)]
+    for name, rows in {"curve": results(), "runs": two_runs}.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "full").mkdir()
     (folder / "full" / "thesis").write_text("years of work")
@@ -83,7 +85,8 @@ def results(lift=0, **columns):
     rows = []
     for k, alpha in enumerate((0, 0.25, 0.5, 1)):
         for split, right in (("val", 10), ("test", 10 + 2 * k), ("night", 9 + lift - k), ("fog", 8 + k)):
-            rows.append({"alpha": alpha, "split": split, "accuracy": right / 20, "n": 20, "low": max(0, right / 20 - 0.2),
+            rows.append({"alpha": alpha, "split": split, "accuracy": right / 20, "n": 20,
+                "low": max(0, right / 20 - 0.2),
                          "high": min(1, right / 20 + 0.2), **columns})
     return rows
 
@@ -104,9 +107,9 @@ def here(base, tmp_path, monkeypatch):
 PLACES = ("out", "deep/er/out", "empty", "link", "with blank", "$o$", "ünï😀", "a'b\"c", "new\nline", "-dash", "x" * 200,
           "..out", "out.", "~", "*", "out/", "%s{}", ".", "..", "/", "full", "file", "x" * 252, "file/x", "dangling",
           "dangling/x", "a\0b", "/proc/x", "data", "zero", "", "\udcff", "nul\x1b[31m")
-NAMES = ("$5 and $6", "$\\frac$", "a_b^c", "quo'te", 'dou"ble', "new\nline", "😀 猫", "x" * 200, "{}", "{0}", "%s", "\\alpha",
-         "nan", "NULL", "true", "1e5", "-0", "a,b", "mean of shifts", "shifts", "alpha", "model", "\udcff", "é", "e\u0301",
-         "#", "...", "val ", " test", "Test", "\x1b[31m", "<b>", "=1+1")
+NAMES = ("$5 and $6", "$\\frac$", "a_b^c", "quo'te", 'dou"ble', "new\nline", "😀 猫", "x" * 200, "{}", "{0}", "%s",
+         "\\alpha", "nan", "NULL", "true", "1e5", "-0", "a,b", "mean of shifts", "shifts", "alpha", "model", "\udcff",
+         "é", "e\u0301", "#", "...", "val ", " test", "Test", "\x1b[31m", "<b>", "=1+1")
 
 
 def odd_images(rng):
@@ -124,11 +127,14 @@ def odd_images(rng):
         ("png", png[:rng.randrange(len(png))]), ("jpg", jpeg[:rng.randrange(len(jpeg))]), ("png", b""),
         ("png", b"no image at all"), ("jpg", png), ("png", encoded("PNG", sixteen)), ("tiff", encoded("TIFF", sixteen)),
         ("tiff", encoded("TIFF", Image.fromarray(np.random.default_rng(0).random((30, 40)).astype(np.float32)))),
-        ("jpg", encoded("JPEG", noise.convert("CMYK"))), ("gif", encoded("GIF", frames[0], save_all=True, append_images=frames)),
-        ("png", encoded("PNG", noise.convert("LA"))), ("png", encoded("PNG", Image.new("RGBA", (24, 24), (255, 0, 0, 0)))),
+        ("jpg", encoded("JPEG", noise.convert("CMYK"))),
+        ("gif", encoded("GIF", frames[0], save_all=True, append_images=frames)),
+        ("png", encoded("PNG", noise.convert("LA"))),
+        ("png", encoded("PNG", Image.new("RGBA", (24, 24), (255, 0, 0, 0)))),
         ("png", encoded("PNG", noise.convert("P"), transparency=3)), ("png", encoded("PNG", noise.convert("1"))),
         ("png", encoded("PNG", Image.new("RGB", (1, 1)))), ("png", encoded("PNG", Image.new("L", (3000, 1)))),
-        ("jpg", encoded("JPEG", noise, exif=b"Exif\0\0broken")), ("webp", encoded("WEBP", noise)), ("BMP", encoded("BMP", noise)),
+        ("jpg", encoded("JPEG", noise, exif=b"Exif\0\0broken")), ("webp", encoded("WEBP", noise)),
+        ("BMP", encoded("BMP", noise)),
         ("txt", b"left out"), ("png", flip(png, rng)), ("jpg", flip(jpeg, rng))])
 
 
@@ -157,9 +163,11 @@ def odd_table(rng):
         lambda: "\ufeff" + text, lambda: text.replace("\n", "\r\n"), lambda: text.replace(",", ";"),
         lambda: text.replace("path,", "file,"), lambda: "\n".join(line + "," for line in lines),
         lambda: text + lines[1] + ",more,and more\n", lambda: text.replace("\n", "\n\n"), lambda: text + "\n\n,,\n",
-        lambda: text + "nowhere.png,bar,test\n", lambda: text + lines[1].replace("bar", "unknown").replace("train", "fog"),
+        lambda: text + "nowhere.png,bar,test\n",
+        lambda: text + lines[1].replace("bar", "unknown").replace("train", "fog"),
         lambda: text + ",bar,test\n", lambda: lines[0] + "\n", lambda: "", lambda: "\0\1\2", lambda: "path,class,split",
-        lambda: text.replace("train", "Train"), lambda: text.replace(",bar,", ', "bar" ,'), lambda: text.replace("val", "Val"),
+        lambda: text.replace("train", "Train"), lambda: text.replace(",bar,", ', "bar" ,'),
+        lambda: text.replace("val", "Val"),
         lambda: text.replace("disc", "dïsc ").replace("data/train/dïsc ", "data/train/disc"), lambda: text * 2,
         lambda: text.replace("night", "$n$ \\x"), lambda: text.replace("data/", str(Path.cwd() / "data") + "/"),
         lambda: text.replace("data/", "../here/data/"), lambda: '"' + text, lambda: "\n".join(reversed(lines)),
@@ -201,19 +209,24 @@ def odd_checkpoint(rng, name):
     rng.choice([
         lambda: spoil(float("nan")), lambda: spoil(float("inf")), lambda: spoil(-float("inf")),
         lambda: shorten(file), lambda: shorten(card), lambda: file.unlink(), lambda: card.unlink(),
-        lambda: file.write_bytes(flip(file.read_bytes(), rng)), lambda: card.write_text(rng.choice(["", "[]", "null", "{}", "{"])),
+        lambda: file.write_bytes(flip(file.read_bytes(), rng)),
+        lambda: card.write_text(rng.choice(["", "[]", "null", "{}", "{"])),
         lambda: card.write_bytes(b"\xff\xfe\0"), lambda: rewrite(folder, class_names=list(reversed(CLASSES))),
         lambda: rewrite(folder, class_names=["bar", "disc"]), lambda: rewrite(folder, class_names=["bar", "disc", 3]),
         lambda: rewrite(folder, class_names=["bar", "disc", "disk"]), lambda: rewrite(folder, encoder="iconclip"),
         lambda: rewrite(folder, encoder="nothing/none"), lambda: rewrite(folder, encoder="local-dir:nowhere"),
         lambda: rewrite(folder, schema=99), lambda: rewrite(folder, schema=1), lambda: rewrite(folder, config=None),
         lambda: rewrite(folder, config={}), lambda: rewrite(folder, config={"model_cfg": {}, "preprocess_cfg": {}}),
-        lambda: rewrite(folder, config=[1]), lambda: rewrite(folder, text_encoder="nowhere"), lambda: rewrite(folder, {k: v for k, v in weights.items() if k != float_key}),
+        lambda: rewrite(folder, config=[1]), lambda: rewrite(folder, text_encoder="nowhere"),
+        lambda: rewrite(folder, {k: v for k, v in weights.items() if k != float_key}),
         lambda: rewrite(folder, {**weights, "encoder.more": torch.ones(2)}),
         lambda: rewrite(folder, {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}),
-        lambda: rewrite(folder, {**weights, float_key: torch.ones(5)}), lambda: rewrite(folder, {"weight": torch.ones(2)}),
-        lambda: (file.write_bytes(pickle.dumps(Calls())), rewrite(folder)), lambda: (shutil.rmtree(folder), folder.mkdir()),
-        lambda: replace_by(None), lambda: replace_by(b"<html>not found</html>"), lambda: (folder / "notes.txt").write_text("mine"),
+        lambda: rewrite(folder, {**weights, float_key: torch.ones(5)}),
+        lambda: rewrite(folder, {"weight": torch.ones(2)}),
+        lambda: (file.write_bytes(pickle.dumps(Calls())), rewrite(folder)),
+        lambda: (shutil.rmtree(folder), folder.mkdir()),
+        lambda: replace_by(None), lambda: replace_by(b"<html>not found</html>"),
+        lambda: (folder / "notes.txt").write_text("mine"),
         lambda: replace_by(pickle.dumps(Calls()))])()
 
 
@@ -237,7 +250,8 @@ def odd_file(rng, name):
 
     rng.choice([
         lambda: path.write_bytes(data[:rng.randrange(len(data))]), lambda: path.write_bytes(b""),
-        lambda: path.write_bytes(b"<!doctype html><title>Sign in</title>"), lambda: path.write_bytes(pickle.dumps(Calls())),
+        lambda: path.write_bytes(b"<!doctype html><title>Sign in</title>"),
+        lambda: path.write_bytes(pickle.dumps(Calls())),
         lambda: path.write_bytes(pickle.dumps({"visual.x": Calls()})), lambda: (path.unlink(), path.mkdir()),
         lambda: path.unlink(), with_nan, lambda: torch.save({"state_dict": {}}, path), lambda: torch.save([1, 2], path),
         lambda: torch.save({"visual.conv1.weight": torch.ones(2, 2)}, path), lambda: path.write_text("no checkpoint"),
@@ -265,12 +279,16 @@ def odd_results(rng):
         lambda: lines(rows), lambda: lines(rows + results(model="other", lift=1)), lambda: lines(rows * 2),
         lambda: lines(rows + results(lift=3, model=rows[0]["model"], task="shapes")), lambda: lines(without(column)),
         lambda: lines(row for m in range(12) for row in results(model=f"m{m}", lift=m % 3)),
-        lambda: changed(None), lambda: changed(float("nan")), lambda: changed("high"), lambda: changed([1]), lambda: changed(-1),
+        lambda: changed(None), lambda: changed(float("nan")), lambda: changed("high"), lambda: changed([1]),
+        lambda: changed(-1),
         lambda: changed(10**400), lambda: changed({}), lambda: "", lambda: "\n\n", lambda: "[]", lambda: "{}\n{}",
-        lambda: "no results", lambda: "<html>", lambda: 3000 * "[", lambda: "\ufeff" + lines(rows), lambda: lines(rows)[:-20],
+        lambda: "no results", lambda: "<html>", lambda: 3000 * "[", lambda: "\ufeff" + lines(rows),
+        lambda: lines(rows)[:-20],
         lambda: lines(rows).replace("\n", "\r\n"), lambda: lines(rows[:-1]), lambda: lines(rows[:4]),
-        lambda: lines(r for r in rows if r["split"] in ("val", "test")), lambda: lines(r for r in rows if r["split"] != "test"),
-        lambda: lines({**r, "accuracy": 1.0, "high": 1.0} for r in rows), lambda: lines({**r, "split": r["split"] + "$x$"} for r in rows),
+        lambda: lines(r for r in rows if r["split"] in ("val", "test")),
+        lambda: lines(r for r in rows if r["split"] != "test"),
+        lambda: lines({**r, "accuracy": 1.0, "high": 1.0} for r in rows),
+        lambda: lines({**r, "split": r["split"] + "$x$"} for r in rows),
         lambda: lines({**r, "accuracy": 0.0, "low": 0.0} if r["split"] == "night" else r for r in rows)])()
     path.write_bytes(text.encode(rng.choice(["utf-8", "utf-8", "utf-8", "utf-16"])))
     return str(path)
@@ -309,11 +327,14 @@ def case(command, seed, model):
         made.task = rng.choice(["$task$ a_b", "own", "t" * 100, "tàsk 😀", "new\nline"])
         image_folder(Path(made.task), classes, names[:2])
     elif about == "parts":
-        shutil.rmtree(Path("data") / rng.choice(["train", "val", "test", "night", "train/bar", "test/bar", "night/bar"]))
+        parts = ["train", "val", "test", "night", "train/bar", "test/bar", "night/bar"]
+        shutil.rmtree(Path("data") / rng.choice(parts))
     elif about == "task":
-        made.task = rng.choice(["nowhere", "file", "empty", "full", "", ".", "table.csv", "wise.pt", "zero", "iconshit"])
+        made.task = rng.choice(["nowhere", "file", "empty", "full", "", ".", "table.csv", "wise.pt", "zero",
+            "iconshit"])
     elif about == "checkpoint":
-        odd_checkpoint(rng, rng.choice({"evaluate": ["tuned"], "soup": ["zero", "half", "tuned"]}.get(command, ["zero", "tuned"])))
+        used = {"evaluate": ["tuned"], "soup": ["zero", "half", "tuned"]}.get(command, ["zero", "tuned"])
+        odd_checkpoint(rng, rng.choice(used))
     made.words = [command, *MAKE[command](rng, about, made, model), f"--out={place}",
                   *(["--overwrite"] if made.overwrite else [])]
     return made
@@ -323,50 +344,63 @@ def takes_recipe(rng, about):
     if about != "numbers":
         return ["--epochs=1", "--lr=0.01", "--batch-size=8"]
     return [f"--{name}={rng.choice(values)}" for name, values in rng.sample([
-        ("epochs", ["0", "-1", "1", "x", "1.5"]), ("lr", ["0", "-1", "nan", "inf", "1e-3", "1e30"]), ("seed", ["-1", "7", "1" + 40 * "0"]),
-        ("batch-size", ["0", "1", "1000000000000", "-3"]), ("weight-decay", ["-1", "nan", "0", "1e9"]), ("augment", ["none", "strong", "x"]),
+        ("epochs", ["0", "-1", "1", "x", "1.5"]), ("lr", ["0", "-1", "nan", "inf", "1e-3", "1e30"]),
+        ("seed", ["-1", "7", "1" + 40 * "0"]),
+        ("batch-size", ["0", "1", "1000000000000", "-3"]), ("weight-decay", ["-1", "nan", "0", "1e9"]),
+        ("augment", ["none", "strong", "x"]),
         ("warmup", ["0", "500", "0.5", "1.5", "nan", "-1", "²"]), ("pieces", ["0", "3", "100"])], 3)] + ["--epochs=1"]
 
 
 def make_run(rng, about, made, model):
-    kinds = rng.choice([[], ["--kinds=probe"], ["--kinds=end-to-end"], ["--kinds=end-to-end, end-to-end"], ["--kinds=x"], ["--kinds="]])
+    kinds = rng.choice([[], ["--kinds=probe"], ["--kinds=end-to-end"], ["--kinds=end-to-end, end-to-end"],
+        ["--kinds=x"], ["--kinds="]])
     return [f"--model={model}", f"--task={made.task}", *takes_recipe(rng, about), *kinds]
 
 
 def make_finetune(rng, about, made, model):
     if about == "model":
-        model = rng.choice(["nothing", "ViT-B-32", "local-dir:nowhere", "local-dir:zero", "local-dir:", "", "iconclip/none", "a/b/c"])
+        model = rng.choice(["nothing", "ViT-B-32", "local-dir:nowhere", "local-dir:zero", "local-dir:", "",
+            "iconclip/none", "a/b/c"])
     return [f"--model={model}", f"--task={made.task}", *takes_recipe(rng, about)]
 
 
 def some_splits(rng, about):
     if about != "splits":
         return []
-    return ["--splits=" + rng.choice(["test", "night,test", "test,test", " val , train ", "", ",", "nothing", "Test", "test;night"])]
+    return ["--splits=" + rng.choice(["test", "night,test", "test,test", " val , train ", "", ",", "nothing", "Test",
+        "test;night"])]
 
 
 def make_evaluate(rng, about, made, model):
-    which = rng.choice(["nowhere", "file", "data", "full", "", ".", "zero/", "./tuned", "zero/card.json"]) if about == "path" else "tuned"
+    which = "tuned"
+    if about == "path":
+        which = rng.choice(["nowhere", "file", "data", "full", "", ".", "zero/", "./tuned", "zero/card.json"])
     return [which, f"--task={made.task}", *some_splits(rng, about)]
 
 
 def make_sweep(rng, about, made, model):
-    numbers = rng.choice(["0,0.5,1", "1,0", "0,.5,.5,1", "0.3", " 0 , 1 ", "-0.5,1.5", "", ",", "0,,1", "nan", "0,inf", "a", "1e400", "0;1",
+    numbers = rng.choice(["0,0.5,1", "1,0", "0,.5,.5,1", "0.3", " 0 , 1 ", "-0.5,1.5", "", ",", "0,,1", "nan", "0,inf",
+        "a", "1e400", "0;1",
                           "0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1"]) if about == "alphas" else "0,0.5,1"
-    passes = [f"--passes={rng.choice(['3', '5', '4', '1', '0', '-5', 'x'])}"] if about == "alphas" and rng.random() < 0.5 else []
+    passes = []
+    if about == "alphas" and rng.random() < 0.5:
+        passes = [f"--passes={rng.choice(['3', '5', '4', '1', '0', '-5', 'x'])}"]
     made.note["alphas"] = numbers
     return ["zero", "tuned", f"--task={made.task}", f"--alphas={numbers}", *passes, *some_splits(rng, about)]
 
 
 def make_soup(rng, about, made, model):
-    pool = {"pool": rng.choice([["tuned"], ["zero", "zero"], ["half", "zero", "tuned", "half"], ["zero", "nowhere"], ["file"]])}
+    pool = {"pool": rng.choice([["tuned"], ["zero", "zero"], ["half", "zero", "tuned", "half"], ["zero", "nowhere"],
+        ["file"]])}
     made.note["pool"] = pool.get(about, ["zero", "half", "tuned"])
     made.note["greedy"] = rng.random() < 0.5
     return [*made.note["pool"], *(["--greedy"] if made.note["greedy"] else []), f"--task={made.task}"]
 
 
 def make_interpolate(rng, about, made, model):
-    made.note["alpha"] = rng.choice(["0", "1", "0.3", "-0.5", "2", "nan", "inf", "x", "1e400"]) if about == "alpha" else "0.5"
+    made.note["alpha"] = "0.5"
+    if about == "alpha":
+        made.note["alpha"] = rng.choice(["0", "1", "0.3", "-0.5", "2", "nan", "inf", "x", "1e400"])
     return ["zero", "tuned", f"--alpha={made.note['alpha']}"]
 
 
@@ -376,11 +410,15 @@ def make_import(rng, about, made, model):
         odd_file(rng, file)
     if about == "classes":
         Path("names.txt").write_bytes(rng.choice([
-            "\ufeffdisc\nsquare\nbar".encode(), b"disc\r\nsquare\r\nbar\r\n", b"\n disc\n\nsquare \nbar", b"disc\nsquare", b"", b"\xff\xfe\0",
-            b"disc\ndisc\nbar", "disc\nsqüare\nbar".encode("latin-1"), "$a$\n{}\n😀".encode(), b"disc\nsquare\nbar\nmore"]))
-    classes = rng.choice([["--classes=nowhere.txt"], ["--classes=empty"], ["--classes=names.txt"]]) if about == "paths" else (
+            "\ufeffdisc\nsquare\nbar".encode(), b"disc\r\nsquare\r\nbar\r\n", b"\n disc\n\nsquare \nbar",
+            b"disc\nsquare", b"", b"\xff\xfe\0",
+            b"disc\ndisc\nbar", "disc\nsqüare\nbar".encode("latin-1"), "$a$\n{}\n😀".encode(),
+            b"disc\nsquare\nbar\nmore"]))
+    classes = rng.choice([["--classes=nowhere.txt"], ["--classes=empty"],
+        ["--classes=names.txt"]]) if about == "paths" else (
         [] if file == "openai.pt" else ["--classes=names.txt"])
-    more = rng.choice([["--architecture=tiny"], ["--architecture=tiny-quickgelu"], ["--architecture=RN50"], ["--architecture="],
+    more = rng.choice([["--architecture=tiny"], ["--architecture=tiny-quickgelu"], ["--architecture=RN50"],
+        ["--architecture="],
                        ["--sha256=0"], [f"--sha256={file_sha256(file).upper()}"]]) if about == "options" else []
     made.note["classes"] = bool(classes)
     return [file, *classes, *more]
@@ -396,8 +434,10 @@ def make_plot(rng, about, made, model):
 MAKE = {name.removeprefix("make_"): make for name, make in list(globals().items()) if name.startswith("make_")}
 ODD = {"run": ["place", "names", "names", "numbers", "image", "table", "parts"],
        "finetune": ["place", "names", "numbers", "numbers", "image", "table", "parts", "task", "model"],
-       "evaluate": ["place", "names", "image", "image", "table", "table", "parts", "task", "checkpoint", "checkpoint", "path", "splits"],
-       "sweep": ["place", "names", "alphas", "alphas", "alphas", "checkpoint", "checkpoint", "splits", "image", "table"],
+       "evaluate": ["place", "names", "image", "image", "table", "table", "parts", "task", "checkpoint", "checkpoint",
+                    "path", "splits"],
+       "sweep": ["place", "names", "alphas", "alphas", "alphas", "checkpoint", "checkpoint", "splits", "image",
+                 "table"],
        "soup": ["place", "names", "checkpoint", "checkpoint", "pool", "image", "task"],
        "interpolate": ["place", "checkpoint", "checkpoint", "alpha"],
        "import": ["place", "file", "file", "classes", "paths", "options"],
@@ -428,7 +468,8 @@ def answer(words):
 
 
 def accuracies(model, task, names):
-    return {name: task.split(name).score(task.split(name).predicted(predict(model, task.split(name)))).accuracy for name in names}
+    splits = {name: task.split(name) for name in names}
+    return {name: split.score(split.predicted(predict(model, split))).accuracy for name, split in splits.items()}
 
 
 def finite(model):
@@ -444,7 +485,8 @@ def rows_of(path):
 
 
 def right_run(made):
-    zero, rows, task = load(Path(made.out) / "zero-shot"), rows_of(Path(made.out) / "results.jsonl"), load_task(made.task)
+    zero, task = load(Path(made.out) / "zero-shot"), load_task(made.task)
+    rows = rows_of(Path(made.out) / "results.jsonl")
     for kind, part in rows.groupby("kind"):
         model = load(Path(made.out) / kind)
         assert finite(model) and len(part) == 11 * (2 + len(task.shifts))
@@ -538,7 +580,7 @@ def is_under(path, roots):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("command, seed", [(command, seed) for command, count in CASES.items() for seed in range(count)])
+@pytest.mark.parametrize("command, seed", [(name, seed) for name, count in CASES.items() for seed in range(count)])
 def test_a_right_result_or_one_line_and_nothing_lost(here, clip_folder, command, seed):
     made = case(command, seed, f"local-dir:{clip_folder}")
     if made.overwrite and command in ("soup", "interpolate"):
@@ -571,7 +613,8 @@ def test_there_are_enough_cases_and_both_ends_are_met(here, clip_folder, tmp_pat
 def test_a_process_of_its_own_ends_alike(here, command):
     good = {"evaluate": ["tuned", "--task=data"], "plot": ["runs.jsonl"], "interpolate": ["zero", "tuned"]}[command]
     for place, code in (("$ö$ 1.png", 0), ("file/x.png", 2)):
-        done = subprocess.run([sys.executable, "-m", "wiseft_lite", command, *good, f"--out={place}"], capture_output=True,
+        done = subprocess.run([sys.executable, "-m", "wiseft_lite", command, *good, f"--out={place}"],
+            capture_output=True,
                               text=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
         assert done.returncode == code and "Traceback" not in done.stderr
         assert done.stderr.count("wiseft-lite: ") == (1 if code else 0)

@@ -1,4 +1,4 @@
-"""The whole command at the authors' settings: 11 alphas, four splits, image files, one process, from start to results."""
+"""The whole command at the authors' settings: 11 alphas, four splits, image files, one process, start included."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write_task(task: Task, folder: Path) -> tuple[Path, list[str]]:
 
 
 def started(*words: object) -> None:
-    """Run Python with these words as a process of its own, with one thread, so that its seconds are those of one core."""
+    """Run Python with these words as a process of its own, on one thread: its seconds are then those of one core."""
     subprocess.run([sys.executable, *map(str, words)], check=True, capture_output=True,
                    env={**os.environ, "OMP_NUM_THREADS": "1"})
 
