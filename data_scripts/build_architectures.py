@@ -34,9 +34,9 @@ was tried once with transformers 5.24.0, at a small size.
 An architecture is used by its name and the name of pre-trained weights, such as `--model ViT-B-32/openai`; the column
 *weights* counts those that open_clip lists. `ViT-B-32/none` has random weights, always the same ones.
 
-**Hugging Face.** SigLIP and CLIPA take their tokenizer from Hugging Face, a few models their whole text encoder.
+**Hugging Face.** SigLIP, CLIPA and the *worldwide* models take their tokenizer from Hugging Face, a few models their whole text encoder.
 `pip install 'wiseft-lite[huggingface]'` adds what they need, and what they name there is downloaded when the model is
-first used. An export takes the tokenizer's files along. A checkpoint that was saved needs nothing of it: it holds the
+first used. An export takes the tokenizer's files along. A saved checkpoint needs none of this: it holds the
 image encoder and the head. Prompt learning (`wiseft_lite.prompts`) needs CLIP's own tokenizer and refuses these models.
 
 **SigLIP's bias.** SigLIP was trained with a sigmoid for each pair and adds a bias to its logits. The bias is one number
