@@ -192,8 +192,8 @@ def main(arguments: list[str] | None = None) -> int:
         code = _main(arguments)
         out.flush()
         if out.error and not code:
-            print(f"wiseft-lite: not everything could be printed ({out.error.strerror or out.error}); what was computed "
-                  "is where --out says", file=sys.stderr)
+            print(f"wiseft-lite: not everything could be printed ({out.error.strerror or out.error}); a result that has "
+                  "an --out is there, whole", file=sys.stderr)
             code = 2
     return code
 

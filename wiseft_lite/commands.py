@@ -292,7 +292,13 @@ def plot(args: argparse.Namespace) -> None:
     runs = read_runs(args.results)
     from wiseft_lite.figures import frontier, save
 
-    save(frontier(runs), args.out)
+    try:
+        save(frontier(runs), args.out)
+    except UserError:
+        raise
+    except Exception as error:  # of matplotlib
+        raise UserError(f"the figure cannot be drawn ({type(error).__name__}: {error}); rename what it shows, or draw "
+                        f"from {args.results} yourself") from error
     print(f"written: {args.out}")
 
 

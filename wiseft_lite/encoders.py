@@ -244,9 +244,14 @@ def full_name(name: str) -> str:
     return name if folder == name else f"local-dir:{Path(folder).resolve()}"
 
 
+def is_random(name: str) -> bool:
+    """Whether a name of ``load_clip`` asks for random weights: ``"ARCH/none"``, but not a folder called none."""
+    return name.endswith("/none") and not name.startswith("local-dir:")
+
+
 def text_digest(name: str, model: torch.nn.Module) -> str | None:
     """A digest of all weights beside the image encoder's; None where they are random."""
-    if name.endswith("/none"):
+    if is_random(name):
         return None
     return digest({key: tensor for key, tensor in model.state_dict().items() if not key.startswith("visual.")})
 
@@ -302,6 +307,8 @@ def _read_config(path: Path) -> dict:
         config = json.loads(path.read_text(encoding="utf-8"))
         if not {"embed_dim", "vision_cfg", "text_cfg"} <= config["model_cfg"].keys():
             raise ValueError("its model_cfg lacks embed_dim, vision_cfg or text_cfg")
+        if not all(isinstance(config["model_cfg"][key], dict) for key in ("vision_cfg", "text_cfg")):
+            raise ValueError("its vision_cfg and text_cfg must be objects")
     except FileNotFoundError:
         raise UserError(f"{path.parent} holds no {path.name}; give a folder in open_clip's layout") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

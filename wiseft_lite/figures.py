@@ -189,7 +189,8 @@ def _arms(row: pd.Series, axis: str) -> list[list[float]]:
 
 
 def _path(ax: Axes, label: str, curve: pd.DataFrame, colour: str, line: str, name_alphas: bool, name_end: bool) -> None:
-    ax.plot(curve["reference"], curve["shifts"], line, color=colour, zorder=3, label=plain(label, 40))
+    ax.plot(curve["reference"], curve["shifts"], line, color=colour, zorder=3,
+            label=f" {plain(label, 40)}")  # matplotlib leaves a label that begins with _ out of the legend
     for alpha in MARKED:
         near = curve[np.isclose(curve["alpha"], alpha)]
         if len(near):

@@ -18,6 +18,8 @@ from wiseft_lite.tasks import load_task, own, task_names
 from wiseft_lite.tasks.catalogue import FAMILIES
 from wiseft_lite.tasks.images import Files, Picked, check_header, rgb
 
+NO_CLASS = "(no class)"  # of an image for which no class is right
+
 
 class Part(NamedTuple):
     """A split, whether or not a task can be made of it.
@@ -46,7 +48,7 @@ def _read(name: str, data: str | Path | None) -> tuple[tuple[str, ...], dict[str
                   for split, rows in sorted(found.splits().items(), key=lambda item: item[0] != "train")}
         return tuple(found.names), splits, found.problems or _refused(found)
     task = load_task(name, data)
-    splits = {split: Part(part.images, [task.class_names[k] for k in part.labels.tolist()])
+    splits = {split: Part(part.images, [task.class_names[k] if k >= 0 else NO_CLASS for k in part.labels.tolist()])
               for split, part in {"train": task.train, "val": task.val, **task.evaluation}.items()}
     return task.class_names, splits, ()
 
@@ -109,7 +111,7 @@ def _table(classes: Sequence[str], splits: Mapping[str, Part], modes: Mapping[st
     wide = max(map(len, (*splits, "split")))
     yield f"{'split':{wide}}  images  unreadable  classes"
     for name, split in splits.items():
-        present = set(split.labels)
+        present = set(split.labels) - {NO_CLASS}
         empty = [label for label in classes if label not in present]
         notes = [f"none of {_some(empty)}"] if empty else []
         notes += [f"{count} of mode {mode}" for mode, count in modes[name].most_common() if mode != "RGB"]

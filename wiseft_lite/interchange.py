@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from torch import Tensor
 from wiseft_lite import inert, layouts
 from wiseft_lite.checkpoints import portable
 from wiseft_lite.digest import file_sha256
-from wiseft_lite.encoders import (POSITIONS, Clip, Origin, architectures_of, build_encoder, described, fits, library,
-                                  load_clip, open_clip_config, resized_positions)
+from wiseft_lite.encoders import (POSITIONS, Clip, Origin, architectures_of, build_encoder, described, fits, is_random,
+                                  library, load_clip, open_clip_config, resized_positions)
 from wiseft_lite.errors import UserError
 from wiseft_lite.models import Head, ImageClassifier
 from wiseft_lite.outputs import new_folder
@@ -144,7 +145,7 @@ def export_open_clip(classifier: ImageClassifier, folder: str | Path, *, text_en
         raise UserError(f"the encoder {classifier.encoder_name!r} is none of open_clip's, so open_clip cannot use it; "
                         "keep it as a checkpoint")
     weights, tokenizer = {f"visual.{key}": tensor for key, tensor in classifier.encoder.state_dict().items()}, None
-    if text_encoder is not None or not origin.name.endswith("/none"):
+    if text_encoder is not None or not is_random(origin.name):
         clip = _with_text_encoder_of(origin, text_encoder)
         weights, tokenizer = {**clip.model.state_dict(), **weights}, clip.tokenizer
     return _write(folder, origin.config, weights, classifier, overwrite, tokenizer)
@@ -201,7 +202,7 @@ def _read(path: str | Path, sha256: str | None, prefix: str) -> layouts.Parts:
     from safetensors.torch import load_file
 
     path, names = Path(path), set()
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(f"{path} is no file; a folder made by save is read with load")
     if sha256 is not None and file_sha256(path) != sha256.lower():
         raise UserError(f"{path} has another hash than {sha256}; download it again, and use it only if they agree")
@@ -360,7 +361,12 @@ def _configuration_beside(path: Path, image: Mapping[str, Tensor]) -> dict | Non
     if not (path.parent / CONFIG).is_file():
         return None
     config = open_clip_config(f"local-dir:{path.parent}")
-    return config if fits(config["model_cfg"], {key: tensor.shape for key, tensor in image.items()}) else None
+    try:
+        same = fits(config["model_cfg"], {key: tensor.shape for key, tensor in image.items()})
+    except Exception as error:  # open_clip and timm raise anything for a configuration that they do not know
+        raise UserError(f"{path.parent / CONFIG} is no model that this open_clip can build ({error}); move it away or "
+                        "upgrade open_clip_torch") from error
+    return config if same else None
 
 
 def _clues_beside(path: Path, image: Mapping[str, Tensor], configuration: dict | None) -> dict[str, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -73,6 +74,7 @@ class Record:
     made_by: str
     numbers: dict[str, dict] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    code: str = field(default_factory=code_version)  # that of the beginning, whatever is edited meanwhile
 
     def number(self, key: str, values: Sequence[float] | float, unit: str, n: int | None,
                seeds: Sequence[int] = (0,), recipe: Any = None) -> None:
@@ -100,7 +102,7 @@ class Record:
             "spread": round(statistics.stdev(values), 4) if len(values) > 1 else None,
             "values": [round(v, 4) for v in values], "unit": unit, "seeds": [int(s) for s in seeds], "n": n,
             "recipe": settings, "device": f"CPU, {platform.machine()}",
-            "torch": torch.__version__.split("+")[0], "code": code_version(), "made_by": self.made_by,
+            "torch": torch.__version__.split("+")[0], "code": self.code, "made_by": self.made_by,
         }
 
 

@@ -7,6 +7,7 @@ place. What they accept can be written at the end, as long as the disk has room.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,7 +16,8 @@ from pathlib import Path
 
 from wiseft_lite.errors import UserError
 
-MARKS = ("card.json", "open_clip_config.json", "zero-shot/card.json")  # of a checkpoint, an export, a run
+MARKS = ("card.json", "open_clip_config.json")  # of a checkpoint, an export
+RUN = re.compile(r"zero-shot|probe|end-to-end|results\.jsonl|(frontier|alpha-.+)\.(png|svg|pdf)|\..*")  # all that a run holds
 
 
 @contextmanager
@@ -78,9 +80,16 @@ def _folder_to_write(folder: str | Path, overwrite: bool) -> Path:
     if any(target.iterdir()):
         if not overwrite:
             raise UserError(f"{folder} exists; choose another --out or pass --overwrite")
-        if not any((target / mark).exists() for mark in MARKS):
+        if not _is_result(target):
             raise UserError(f"{folder} is no checkpoint and is left alone; choose another --out")
     return target
+
+
+def _is_result(folder: Path) -> bool:
+    """Whether all of a folder was written by a command of this library, so that it may be replaced."""
+    if any((folder / mark).exists() for mark in MARKS):
+        return True
+    return (folder / "zero-shot" / "card.json").exists() and all(RUN.fullmatch(entry.name) for entry in folder.iterdir())
 
 
 def _file_to_write(path: str | Path, overwrite: bool) -> Path:

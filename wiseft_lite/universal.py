@@ -24,6 +24,7 @@ from wiseft_lite.sweeps import ALPHAS, logits_along
 from wiseft_lite.tasks import Split, Task
 from wiseft_lite.tasks.images import Picked
 from wiseft_lite.training import Recipe, fit
+from wiseft_lite.zeroshot import prompt
 
 EMBED = Recipe(epochs=5, lr=3e-3)  # the rate of the centres; the embedding trains at TOWER of it
 TOWER = 0.1  # as in the 4th place of Google Universal Image Embedding 2022, whose tower trained far below its head
@@ -93,7 +94,7 @@ def universe(clip: Clip, tasks: Sequence[Task], seed: int = 0, shares: tuple[flo
             raise UserError(f"the classes drawn to {what} have {len(pictures.labels)} pictures; give more tasks or "
                             "another seed")
     template = {name: task.templates[0] for task in tasks for name in task.class_names}
-    return Universe(tuple(template[name].replace("{}", name) for name in trains), train, val, test)
+    return Universe(tuple(prompt(template[name], name) for name in trains), train, val, test)
 
 
 def _collect(clip: Clip, source: Sequence[tuple[Task, Split]], part: int, part_of: dict[str, int],
@@ -101,7 +102,7 @@ def _collect(clip: Clip, source: Sequence[tuple[Task, Split]], part: int, part_o
     """The pictures of one part's classes; for retrieval only those of which there are two."""
     images, labels, tasks = [], [], []
     for task, split in source:
-        rows = [i for i, c in enumerate(split.labels.tolist()) if part_of[task.class_names[c]] == part]
+        rows = [i for i, c in enumerate(split.labels.tolist()) if c >= 0 and part_of[task.class_names[c]] == part]
         if rows:
             images.append(split.select(rows).images)
             labels += [number[task.class_names[split.labels[i]]] for i in rows]

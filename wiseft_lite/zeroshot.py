@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 
-from wiseft_lite.encoders import Clip
+from wiseft_lite.encoders import Clip, text_digest
 from wiseft_lite.models import Head, ImageClassifier
 from wiseft_lite.tasks import Task
 
@@ -64,4 +65,7 @@ def zero_shot_classifier(clip: Clip, task: Task) -> ImageClassifier:
     The encoder is copied: fine-tuning the classifier leaves ``clip`` alone.
     """
     head = zero_shot_head(clip, task.class_names, task.templates)
-    return ImageClassifier(clip.image_encoder(), head, clip.preprocess, task.class_names, clip.name).eval()
+    encoder = clip.image_encoder()
+    # FLYP trains the text encoder too: an export must find the one that made this head.
+    encoder.origin = replace(clip.origin, text_encoder=text_digest(clip.name, clip.model))
+    return ImageClassifier(encoder, head, clip.preprocess, task.class_names, clip.name).eval()

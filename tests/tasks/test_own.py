@@ -453,3 +453,21 @@ def test_one_image_a_class_cannot_be_held_out(folder):
             (folder / "train" / name / f"{k}.png").unlink()
     with pytest.raises(UserError, match="none can be held out; add images or a val split"):
         folder_task(folder)
+
+
+def test_a_link_that_leads_in_a_circle_is_no_folder(tmp_path):
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            place = tmp_path / split / name
+            place.mkdir(parents=True)
+            for k in range(3):
+                Image.new("RGB", (8, 8), (40 * k, 9, 9)).save(place / f"{k}.png")
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    task = load_task(str(tmp_path))
+    assert task.class_names == ("cat", "dog") and not task.shifts
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "x/" + "a" * 300, "a" * 300 + ".csv", "~nobody-of-this-name/x"])
+def test_a_name_that_no_disk_can_hold_is_an_unknown_task(name):
+    with pytest.raises(UserError):
+        load_task(name)

@@ -142,3 +142,14 @@ def test_a_share_of_nothing_holds_a_layer_and_of_all_changes_nothing(theta_0, ta
     frozen = freeze(theta_0, lambda name: name.startswith("head."))
     assert {k for k in held if not torch.equal(held[k], start[k])} == \
         {name for name, p in frozen.named_parameters() if p.requires_grad}
+
+
+def test_an_export_after_flyp_asks_for_the_text_encoder_that_made_the_head(clip, task, tmp_path):
+    from wiseft_lite import export_open_clip
+
+    tuned = replace(clip, model=copy.deepcopy(clip.model))
+    with torch.no_grad():
+        tuned.model.token_embedding.weight.add_(1)  # as training does
+    with pytest.raises(UserError, match="text encoder"):
+        export_open_clip(zero_shot_classifier(tuned, task), tmp_path / "out")
+    export_open_clip(zero_shot_classifier(clip, task), tmp_path / "same")

@@ -163,3 +163,15 @@ def test_a_folder_comes_back_when_the_new_one_cannot_be_put_into_its_place(place
         with new_folder("a", overwrite=True) as part:
             (part / "card.json").write_text("new")
     assert len(calls) == 3 and Path("a/card.json").read_text() == "old"
+
+
+def test_a_folder_that_holds_more_than_a_run_is_left_alone(tmp_path):
+    """Checkpoints that lie side by side are not one result, whatever the first is called."""
+    models = tmp_path / "models"
+    for name in ("zero-shot", "mine"):
+        (models / name).mkdir(parents=True)
+        (models / name / "card.json").write_text("{}")
+    with pytest.raises(UserError, match="left alone"):
+        check_folder(models, overwrite=True)
+    (models / "mine").rename(models / "end-to-end")
+    check_folder(models, overwrite=True)

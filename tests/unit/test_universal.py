@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from wiseft_lite import Split, Task, UserError, interpolate, load_task
+from wiseft_lite import universal as embedding
 from wiseft_lite.arcface import adaptive_margins
 from wiseft_lite.cli import main
 from wiseft_lite.embedders import load_embedder, save_embedder
@@ -219,3 +220,12 @@ def test_the_command_takes_folders_and_tables_and_more_pictures_than_memory_hold
     (tmp_path / "one" / "train" / "cat" / "0.png").write_bytes(b"no picture")
     assert main([*command, "--out", str(tmp_path / "broken")]) == 2
     assert "0.png is no image" in capsys.readouterr().err
+
+
+def test_an_image_for_which_no_class_is_right_is_left_out(clip, task):
+    test = replace(task.test, labels=torch.where(torch.arange(len(task.test)) < 4, -1, task.test.labels))
+    without = replace(task, shifts={"some": replace(test, name="some")})
+    part = {name: 2 for name in task.class_names}
+    number = {name: k for k, name in enumerate(task.class_names)}
+    found = embedding._collect(clip, [(without, without.shifts["some"])], 2, part, number)
+    assert len(found.labels) == len(task.test) - 4 and found.labels.tolist() == test.labels[4:].tolist()

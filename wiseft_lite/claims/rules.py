@@ -468,7 +468,9 @@ def judge(claims: Sequence[Claim]) -> tuple[Judgement, ...]:
         else:
             before = _verdict(p_holds[k] <= LEVEL, p_fails[k] <= LEVEL)
             verdict = _verdict(sure[k], refuted[k])
-            if before == UNDECIDED and any(side.blind for p in pieces[k] for side in p.sides):
+            if FAILS in [p.verdict for p in pieces[k] if p.evidence.exact]:
+                before = verdict = FAILS
+            elif before == UNDECIDED and any(side.blind for p in pieces[k] for side in p.sides):
                 before = verdict = CANNOT
         result.append(Judgement(claim, pieces[k], p_holds.get(k), p_fails.get(k), before, verdict))
     return tuple(result)

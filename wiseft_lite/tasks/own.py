@@ -85,7 +85,7 @@ def is_own(name: str | Path, known: Sequence[str]) -> bool:
     It does if it is a ``Path``, has a slash, ends in .csv, or is there under a name that no task has.
     """
     written_as_path = isinstance(name, Path) or "/" in name or os.sep in name
-    return written_as_path or name not in known and (Path(name).suffix.lower() in TABLES or Path(name).exists())
+    return written_as_path or name not in known and (Path(name).suffix.lower() in TABLES or os.path.exists(name))
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry]:
@@ -98,11 +98,19 @@ def _entries(folder: Path | str) -> list[os.DirEntry]:
                   key=lambda entry: entry.name)
 
 
+def _is_folder(entry: os.DirEntry) -> bool:
+    """Whether an entry is a folder or a link to one; a link that leads in a circle is none."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def _folders(folder: Path, rename: Callable[[str], str], problems: list[str]) -> dict[str, Path]:
     """The folders in a folder by the names that are used; two of the same name are a problem."""
     found: dict[str, Path] = {}
     for entry in _entries(folder):
-        if not entry.is_dir():
+        if not _is_folder(entry):
             continue
         name = rename(entry.name)
         if name in found:
@@ -117,13 +125,13 @@ def _folders(folder: Path, rename: Callable[[str], str], problems: list[str]) ->
 def _files(folder: Path | str, above: tuple[str, ...] = ()) -> list[str]:
     """Every file in a folder and below it, linked folders included."""
     here = os.path.realpath(folder)
-    if any(os.path.commonpath([here, place]) == here for place in above):
+    if any(Path(here) in (Path(place), *Path(place).parents) for place in above):
         raise UserError(f"{folder} is a link to {here}, a folder that holds the link; remove it")
     files = []
     for entry in _entries(folder):
-        if entry.is_dir():
+        if _is_folder(entry):
             files += _files(entry.path, (*above, here))
-        elif entry.is_file() or entry.is_symlink():  # a link to nothing is reported later; a pipe is no file
+        elif entry.is_symlink() or entry.is_file():  # a link to nothing is reported later; a pipe is no file
             files.append(entry.path)
     return files
 
@@ -154,7 +162,7 @@ def _class_folders(folder: Path, problems: list[str]) -> dict[str, list[str]]:
             problems.append(f"class {name!r} in {folder} has no images; fill its folder or remove it")
     if not found:
         problems.append(f"{folder} holds no class folders; put each image into a folder named after its class")
-    loose = images([entry.path for entry in _entries(folder) if not entry.is_dir()])
+    loose = images([entry.path for entry in _entries(folder) if not _is_folder(entry)])
     if loose:
         warnings.warn(f"{_plural(loose, 'image lies', 'images lie')} in no class folder, such as {loose[0]}; what "
                       "should count must be in the folder of its class", stacklevel=2)
@@ -270,12 +278,12 @@ def read(path: str | Path, templates: Sequence[str] | None = None) -> Found:
     Raises:
         UserError: nothing can be found: no such folder, no ``train``, a table without its columns.
     """
-    path = Path(path).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(path))
+    if os.path.isdir(path):  # unlike Path's own, false for a name that is too long
         found = _read_folder(path, templates)
     elif path.suffix.lower() in TABLES:
         found = _read_table(path, templates)
-    elif path.exists():
+    elif os.path.exists(path):
         raise UserError(f"{path} is neither a folder nor a table ({' or '.join(TABLES)}); give a folder that holds "
                         f"train and test, or a table with the columns {','.join(COLUMNS)}")
     else:
@@ -361,7 +369,7 @@ def folder_task(path: str | Path, *, templates: Sequence[str] | None = None, val
         UserError: a missing or empty folder, fewer than two classes, a name that occurs twice, a class of a shift
             that ``train`` does not have, an image that cannot be read.
     """
-    if not Path(path).expanduser().is_dir():
+    if not os.path.isdir(os.path.expanduser(path)):
         raise UserError(f"{path} is no folder; give a folder that holds train and test")
     return build(read(path, templates), val_share, seed)
 
@@ -383,7 +391,7 @@ def csv_task(path: str | Path, *, templates: Sequence[str] | None = None, val_sh
     Raises:
         UserError: as ``folder_task``; a missing column, cell or file.
     """
-    path = Path(path).expanduser()
-    if path.is_dir() or path.suffix.lower() not in TABLES:
+    path = Path(os.path.expanduser(path))
+    if os.path.isdir(path) or path.suffix.lower() not in TABLES:
         raise UserError(f"{path} is no table; give a {' or '.join(TABLES)} file with the columns {','.join(COLUMNS)}")
     return build(read(path, templates), val_share, seed)
