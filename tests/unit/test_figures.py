@@ -174,7 +174,9 @@ def test_several_runs_in_one_file_are_drawn_apart(tmp_path, capsys):
     for rows, table in zip(runs.values(), tables):
         assert rows["accuracy"].tolist() == table["accuracy"].tolist()
     legend = frontier(runs).axes[0].get_legend()
-    assert [text.get_text() for text in legend.get_texts()] == list(runs)
+    assert [text.get_text().strip() for text in legend.get_texts()] == list(runs)
+    hidden = {f"_{label}": run for label, run in runs.items()}  # matplotlib skips names that begin so
+    assert len(frontier(hidden).axes[0].get_legend().get_texts()) == len(runs)
     assert frontier({label: runs[label] for label in list(runs)[:3]}).axes[0].get_legend() is None
 
 
