@@ -137,6 +137,11 @@ def test_numbers_in_prose_are_the_ledgers():
     assert found >= 10
 
 
+def test_no_work_is_in_the_bibliography_twice():
+    keys = re.findall(r"^@\w+\{([^,]+),", (BOOK / "references.bib").read_text(), re.M)
+    assert len(keys) > 40 and len(set(keys)) == len(keys)
+
+
 LOOSE = re.compile(r"\d+\.\d+\s?(?:%|points)|(?<=\| )[+\-\u2212]?\d+\.\d(?!\d)")
 
 
