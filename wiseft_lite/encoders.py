@@ -357,7 +357,11 @@ def _load(model: torch.nn.Module, path: Path) -> None:
 def blank(source: str, device: str = "cpu") -> torch.nn.Module:
     """A model with random weights, the same in every process, and without open_clip's warning that it has no others."""
     with _quietly(), _always_the_same(), torch.device(device):
-        return library().create_model(source, load_weights=False, pretrained_text=False, device=device)
+        model = library().create_model(source, load_weights=False, pretrained_text=False, device=device)
+        if isinstance(model, library().CoCa):  # open_clip never writes this matrix: it holds what the memory held
+            projection = model.text_decoder.text_projection
+            torch.nn.init.normal_(projection, std=len(projection) ** -0.5)
+        return model
 
 
 def image_encoder(model_cfg: Mapping) -> torch.nn.Module:

@@ -70,6 +70,17 @@ def test_a_row_is_what_the_architecture_is(name):
     assert f"{arch.image_parameters / 1e6:.1f}" == row[5] and status(arch) == row[-1]
 
 
+@pytest.mark.parametrize("name", WORKING)
+def test_random_weights_owe_nothing_to_what_the_memory_held(name, monkeypatch):
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    torch.use_deterministic_algorithms(True)  # memory that nothing has written yet is NaN
+    try:
+        model = blank(name)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert not [key for key, tensor in model.state_dict().items() if tensor.isnan().any()]
+
+
 @pytest.fixture(scope="module")
 def pair():
     """A task of two classes with two images of each."""
