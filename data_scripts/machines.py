@@ -3,8 +3,9 @@
 ``make test-machines`` runs the quick half: few runs, in which every condition comes up once. ``FULL=1`` crosses them.
 An assert that passes here and fails on another processor needs more than what holds for any weights. What is varied:
 
-- kernels: torch's own (``ATEN_CPU_CAPABILITY``), oneDNN's (``ONEDNN_MAX_CPU_ISA``) and MKL's (``MKL_CBWR``) round in
-  another order on each generation of processors, and training makes large differences out of last bits;
+- kernels: torch's own (``ATEN_CPU_CAPABILITY``) and oneDNN's (``ONEDNN_MAX_CPU_ISA``) round in another order on each
+  generation of processors, and training makes large differences out of last bits. MKL's oldest (``MKL_CBWR``) make
+  everything more than twice as slow, so that only ``FULL=1`` has them;
 - threads: a sum in two parts is rounded otherwise than in one;
 - seed: every training of a notebook is another (``WISEFT_SEED_OFFSET``, see ``other_seed/sitecustomize.py``); tests
   keep theirs, for their tiny models are made for what they show;
@@ -33,8 +34,9 @@ import build_book
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 
-OLD = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_CBWR": "COMPATIBLE"}
-AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_CBWR": "AVX2"}
+OLD = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
+AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
+OLD_MKL = {"MKL_CBWR": "COMPATIBLE"}
 OTHER_SEED = {"WISEFT_SEED_OFFSET": "1000"}
 TESTS = ("tests/unit", "tests/book")
 
@@ -79,6 +81,8 @@ def full() -> Iterator[Condition]:
     for one, settings in kernels.items():
         first = Condition("", "oldest kernels, 1 thread, empty cache", {**settings, "OMP_NUM_THREADS": "1"})
         yield replace(first, name=f"{one} kernels, 1 thread, warm cache of the oldest", tests=())
+    yield Condition("MKL's oldest kernels too, 1 thread, empty cache", "mkl",
+                    {**OLD, **OLD_MKL, "OMP_NUM_THREADS": "1"})
     yield Condition("own kernels, 2 threads, empty cache, busy cores", "busy", {"OMP_NUM_THREADS": "2"}, busy=True)
 
 
@@ -86,7 +90,7 @@ def known(settings: Mapping[str, str]) -> dict[str, str]:
     """The settings that mean something on this processor: kernels have names of x86."""
     if platform.machine().lower() in ("x86_64", "amd64"):
         return dict(settings)
-    return {name: value for name, value in settings.items() if name not in OLD}
+    return {name: value for name, value in settings.items() if name not in {**OLD, **OLD_MKL}}
 
 
 @contextmanager
