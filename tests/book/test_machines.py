@@ -34,7 +34,7 @@ def covered(conditions):
 
 def test_the_quick_half_meets_every_condition_that_the_whole_crosses():
     quick, whole = machines.QUICK, list(machines.full())
-    assert covered(quick) == covered(whole)
+    assert covered(quick) == covered(whole) - set(machines.OLD_MKL.items())  # those take more than twice as long
     for conditions in (quick, whole):
         assert any(one.busy for one in conditions) and any(not one.busy for one in conditions)
         caches = [one.cache for one in conditions]
