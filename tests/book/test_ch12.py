@@ -93,7 +93,7 @@ def test_end_to_end_is_compared_with_the_whole_probe_of_its_seed(tables):
 
 
 def test_effective_robustness_changes_under_each_fit_of_the_baseline(tables):
-    """Networks and neighbours promise differently, and each fit goes through the models of all seeds, each once."""
+    """Networks and neighbours promise differently, and each fit goes through one model for each setting."""
     found = derived.robustness_change(1.0, 0.5)()
     assert set(found.fits) == {"all", "networks", "neighbours", "all_images"}
     line = fit_baseline([0.2, 0.5, 0.6], [0.1, 0.25, 0.3])  # the neighbours do not depend on the seed
@@ -116,6 +116,20 @@ def test_effective_robustness_of_a_shift_has_the_librarys_interval_under_each_fi
     assert found.fits["neighbours"].interval(0.9) == pytest.approx([100 * x for x in known])
     assert found.fits["neighbours"].estimate == pytest.approx(100 * (accuracy - line(reference)))
     assert found.estimates == (min(f.estimate for f in found.fits.values()), max(f.estimate for f in found.fits.values()))
+
+
+@pytest.mark.parametrize("quantity", [derived.robustness("emoji"), derived.robustness_change(1.0, 0.5)])
+def test_the_line_is_known_by_its_settings_not_by_how_often_each_was_run(tables, monkeypatch, quantity):
+    def more_runs(name):
+        """Two runs in place of one, to either side of it."""
+        table = read(name)
+        return table if name != "ch02_baselines" else pd.concat(
+            [table.assign(seed=table["seed"] + k, test=table["test"] + move) for k, move in ((10, 0.5), (20, -0.5))])
+
+    before, read = quantity(), ledger.table
+    monkeypatch.setattr(ledger, "table", more_runs)
+    after = quantity()
+    assert after.fits["neighbours"].interval() == pytest.approx(before.fits["neighbours"].interval())
 
 
 def test_what_averaging_gains_is_counted_from_random_choice(tables):
