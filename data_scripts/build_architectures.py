@@ -1,6 +1,6 @@
 """Write the page that says which of open_clip's architectures work: python data_scripts/build_architectures.py
 
-Each is built on no device and sees one image and one text, see ``wiseft_lite.architectures``. For one version of
+Each is built on no device and sees one image and one text, see ``wiseft_lite.interop.architectures``. For one version of
 open_clip and timm the page is always the same.
 """
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from wiseft_lite.architectures import Architecture, architecture
 from wiseft_lite.encoders import library
+from wiseft_lite.interop.architectures import Architecture, architecture
 
 TARGET = Path(__file__).resolve().parent.parent / "book" / "appendix" / "architectures.md"
 HEAD = """# Architectures
@@ -37,7 +37,7 @@ An architecture is used by its name and the name of pre-trained weights, such as
 **Hugging Face.** SigLIP, CLIPA and the *worldwide* models take their tokenizer from Hugging Face, a few models their whole text encoder.
 `pip install 'wiseft-lite[huggingface]'` adds what they need, and what they name there is downloaded when the model is
 first used. An export takes the tokenizer's files along. A saved checkpoint needs none of this: it holds the
-image encoder and the head. Prompt learning (`wiseft_lite.prompts`) needs CLIP's own tokenizer and refuses these models.
+image encoder and the head. Prompt learning (`wiseft_lite.finetuning.prompts`) needs CLIP's own tokenizer and refuses these models.
 
 **SigLIP's bias.** SigLIP was trained with a sigmoid for each pair and adds a bias to its logits. The bias is one number
 for all classes, so that neither the predicted class nor the softmax depends on it. The zero-shot head leaves it out,
@@ -73,27 +73,49 @@ def page(architectures: Sequence[Architecture]) -> str:
     """The whole page."""
     refused = sum(bool(arch.refused) for arch in architectures)
     needs = sum(bool(arch.needs) and not arch.refused for arch in architectures)
-    lines = [HEAD.format(open_clip=version("open_clip_torch"), timm=version("timm"), count=len(architectures),
-                         works=len(architectures) - refused - needs, needs=needs,
-                         refused=f"; {refused} cannot be used" if refused else "")]
+    lines = [
+        HEAD.format(
+            open_clip=version("open_clip_torch"),
+            timm=version("timm"),
+            count=len(architectures),
+            works=len(architectures) - refused - needs,
+            needs=needs,
+            refused=f"; {refused} cannot be used" if refused else "",
+        )
+    ]
     lines += ["| family | architectures | smallest | |", "|---|---|---|---|"]
-    families = {arch.family: [a for a in architectures if a.family == arch.family] for arch in architectures}
+    families = {
+        arch.family: [a for a in architectures if a.family == arch.family] for arch in architectures
+    }
     for name, family in sorted(families.items()):
-        lines.append(f"| {name} | {len(family)} | {smallest(family).name} | {status(smallest(family))} |")
-    lines += ["", "## All architectures", "",
-              "Parameters are in millions: of the image encoder, which is fine-tuned, and of the text encoder, which",
-              "only writes the zero-shot head.", "",
-              "| name | family | image encoder | text encoder | pixels | image, M | text, M | weights | |",
-              "|---|---|---|---|---|---|---|---|---|"]
+        lines.append(
+            f"| {name} | {len(family)} | {smallest(family).name} | {status(smallest(family))} |"
+        )
+    lines += [
+        "",
+        "## All architectures",
+        "",
+        "Parameters are in millions: of the image encoder, which is fine-tuned, and of the text encoder, which",
+        "only writes the zero-shot head.",
+        "",
+        "| name | family | image encoder | text encoder | pixels | image, M | text, M | weights | |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
     for arch in architectures:
         text = f"{arch.text_parameters / 1e6:.1f}" if arch.text_parameters else "–"
-        lines.append(f"| {arch.name} | {arch.family} | {arch.image_encoder} | {arch.text_encoder} | "
-                     f"{arch.image_size} | {arch.image_parameters / 1e6:.1f} | {text} | {arch.pretrained} | "
-                     f"{status(arch)} |")
+        lines.append(
+            f"| {arch.name} | {arch.family} | {arch.image_encoder} | {arch.text_encoder} | "
+            f"{arch.image_size} | {arch.image_parameters / 1e6:.1f} | {text} | {arch.pretrained} | "
+            f"{status(arch)} |"
+        )
     return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
-    TARGET.write_text(page([architecture(name) for name in tqdm(library().list_models(), unit="architecture")]))
-    print(f"written: {TARGET}, in {time.process_time() / 60:.1f} minutes of CPU time and "
-          f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")
+    TARGET.write_text(
+        page([architecture(name) for name in tqdm(library().list_models(), unit="architecture")])
+    )
+    print(
+        f"written: {TARGET}, in {time.process_time() / 60:.1f} minutes of CPU time and "
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB"
+    )

@@ -21,7 +21,9 @@ import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
 COPY, SITE = ROOT / "build" / "book", ROOT / "_build" / "html"
-CELL_LIMIT = 4 * 3600  # seconds: the longest cell takes two minutes, so what takes hours hangs, on any machine
+CELL_LIMIT = (
+    4 * 3600
+)  # seconds: the longest cell takes two minutes, so what takes hours hangs, on any machine
 TESTS_FAILED = 1  # pytest's exit code if it ran to the end and some tests failed
 
 
@@ -34,12 +36,18 @@ def runtimes(report: Path) -> str:
     """The page of run times, from pytest's report of this very run."""
     import torch
 
-    lines = ["# Run times", "", "Measured when this site was built, each notebook once, two at a time, from an empty cache of",
-             f"trained models, on {os.cpu_count()} CPU cores ({platform.system()}, {platform.machine()}, Python "
-             f"{platform.python_version()}, torch {torch.__version__.split('+')[0]}). Two at a time share the cores, so each",
-             "takes longer than alone; the *Time* at the head of a chapter is for a notebook that runs alone. Another",
-             "machine may need half or twice as long, and one that is busy with other work more.",
-             "", "| notebook | seconds |", "|---|--:|"]
+    lines = [
+        "# Run times",
+        "",
+        "Measured when this site was built, each notebook once, two at a time, from an empty cache of",
+        f"trained models, on {os.cpu_count()} CPU cores ({platform.system()}, {platform.machine()}, Python "
+        f"{platform.python_version()}, torch {torch.__version__.split('+')[0]}). Two at a time share the cores, so each",
+        "takes longer than alone; the *Time* at the head of a chapter is for a notebook that runs alone. Another",
+        "machine may need half or twice as long, and one that is busy with other work more.",
+        "",
+        "| notebook | seconds |",
+        "|---|--:|",
+    ]
     cases = sorted(ET.parse(report).iter("testcase"), key=lambda case: case.get("name", ""))
     for case in cases:
         lines.append(f"| {Path(case.get('name', '')).stem} | {float(case.get('time', 0)):.0f} |")
@@ -50,9 +58,16 @@ def repository() -> str | None:
     """The GitHub address that this clone came from: forks get Colab buttons of their own."""
     url = os.environ.get("BOOK_REPOSITORY")
     if url is None:
-        asked = subprocess.run(["git", "config", "--get", "remote.origin.url"], cwd=ROOT, capture_output=True, text=True)
+        asked = subprocess.run(
+            ["git", "config", "--get", "remote.origin.url"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
         url = asked.stdout.strip()
-    found = re.fullmatch(r"(?:https://github\.com/|git@github\.com:)([\w.-]+/[\w.-]+?)(?:\.git)?/?", url)
+    found = re.fullmatch(
+        r"(?:https://github\.com/|git@github\.com:)([\w.-]+/[\w.-]+?)(?:\.git)?/?", url
+    )
     return f"https://github.com/{found[1]}" if found else None
 
 
@@ -66,18 +81,25 @@ def copy_sources(root: Path, copy: Path) -> None:
     """Copy the book's sources into a new folder, with the address of the clone filled in."""
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir(parents=True)
-    shutil.copytree(root / "book", copy / "book", ignore=shutil.ignore_patterns(
-        "__pycache__", ".*", "a[0-9].ipynb"))  # the masters of the coursework hold solutions
+    shutil.copytree(
+        root / "book",
+        copy / "book",
+        ignore=shutil.ignore_patterns("__pycache__", ".*", "a[0-9].ipynb"),
+    )  # the masters of the coursework hold solutions
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy2(root / name, copy)
     url = repository()
     if url:
         with (copy / "_config.yml").open("a") as config:
-            config.write(f"repository: {{url: {url}, branch: main, path_to_book: ''}}\n"
-                         "launch_buttons: {colab_url: https://colab.research.google.com}\n")
+            config.write(
+                f"repository: {{url: {url}, branch: main, path_to_book: ''}}\n"
+                "launch_buttons: {colab_url: https://colab.research.google.com}\n"
+            )
         address(copy / "book", url)
     else:
-        print("This clone has no GitHub remote: the pages get no Colab button (or set BOOK_REPOSITORY).")
+        print(
+            "This clone has no GitHub remote: the pages get no Colab button (or set BOOK_REPOSITORY)."
+        )
 
 
 def plain(text: str) -> str:
@@ -94,7 +116,9 @@ def failures(report: Path) -> dict[str, str]:
     return found
 
 
-def run_notebooks(notebooks: list[Path], report: Path, at_once: int, environment: Mapping[str, str]) -> dict[str, str]:
+def run_notebooks(
+    notebooks: list[Path], report: Path, at_once: int, environment: Mapping[str, str]
+) -> dict[str, str]:
     """Run notebooks in place, to the end or to the first cell that fails, and keep the outputs of both kinds.
 
     Args:
@@ -110,9 +134,25 @@ def run_notebooks(notebooks: list[Path], report: Path, at_once: int, environment
         subprocess.CalledProcessError: pytest itself failed.
     """
     folder = report.parent
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder),
-               "-c", os.devnull, "--nbmake", "--overwrite", f"--nbmake-timeout={CELL_LIMIT}", "-n", str(at_once),
-               f"--junitxml={report}", *map(str, notebooks)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(folder),
+        "-c",
+        os.devnull,
+        "--nbmake",
+        "--overwrite",
+        f"--nbmake-timeout={CELL_LIMIT}",
+        "-n",
+        str(at_once),
+        f"--junitxml={report}",
+        *map(str, notebooks),
+    ]
     done = subprocess.run(command, cwd=folder, env=dict(environment))
     if done.returncode not in (0, TESTS_FAILED):
         raise subprocess.CalledProcessError(done.returncode, command)
@@ -121,7 +161,12 @@ def run_notebooks(notebooks: list[Path], report: Path, at_once: int, environment
 
 def traceback_of(notebook: nbformat.NotebookNode) -> str | None:
     """The traceback of the last cell that raised an error; None if no cell did, as when the kernel died."""
-    errors = [output for cell in notebook.cells for output in cell.get("outputs", []) if output.output_type == "error"]
+    errors = [
+        output
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "error"
+    ]
     return plain("\n".join(errors[-1].traceback)) if errors else None
 
 
@@ -135,9 +180,17 @@ def show_failure(page: Path, reported: str) -> None:
     notebook = nbformat.read(page, as_version=4)
     text = (traceback_of(notebook) or plain(reported)).strip("\n")
     fence = "`" * (1 + max([2, *map(len, re.findall("`+", text))]))
-    notice = ["`" + fence + "{error}", "This notebook failed when the book was built on this machine. The cells after "
-              "the one that failed did not run,", "so they show no results. The error:", "",
-              f"{fence}text", *text.splitlines(), fence, "`" + fence]
+    notice = [
+        "`" + fence + "{error}",
+        "This notebook failed when the book was built on this machine. The cells after "
+        "the one that failed did not run,",
+        "so they show no results. The error:",
+        "",
+        f"{fence}text",
+        *text.splitlines(),
+        fence,
+        "`" + fence,
+    ]
     cell = nbformat.v4.new_markdown_cell("\n".join(notice), id="this-notebook-failed")
     notebook.cells.insert(1, cell)
     nbformat.write(notebook, page)
@@ -170,16 +223,26 @@ def build(root: Path, copy: Path, site: Path) -> list[str]:
         One line for each thing that failed, with its name; none if all is well.
     """
     copy_sources(root, copy)
-    notebooks, report, cache = sorted((copy / "book").glob("*.ipynb")), copy / "report.xml", copy / "cache"
-    threads = str(max(1, (os.cpu_count() or 2) // 2))  # two notebooks at once must not fight for the cores
-    failed = run_notebooks(notebooks, report, 2, {**os.environ, "WISEFT_CACHE": str(cache), "OMP_NUM_THREADS": threads})
+    notebooks, report, cache = (
+        sorted((copy / "book").glob("*.ipynb")),
+        copy / "report.xml",
+        copy / "cache",
+    )
+    threads = str(
+        max(1, (os.cpu_count() or 2) // 2)
+    )  # two notebooks at once must not fight for the cores
+    failed = run_notebooks(
+        notebooks, report, 2, {**os.environ, "WISEFT_CACHE": str(cache), "OMP_NUM_THREADS": threads}
+    )
     shutil.rmtree(cache, ignore_errors=True)
     for name, reported in failed.items():
         show_failure(copy / "book" / name, reported)
     (copy / "book" / "appendix" / "runtimes.md").write_text(runtimes(report))
     code = build_site(copy, site)
-    return [*(f"{name} failed: its page shows the traceback" for name in failed),
-            *([f"jupyter-book ended with exit code {code}: see its warnings"] if code else [])]
+    return [
+        *(f"{name} failed: its page shows the traceback" for name in failed),
+        *([f"jupyter-book ended with exit code {code}: see its warnings"] if code else []),
+    ]
 
 
 def main() -> None:
@@ -193,4 +256,6 @@ if __name__ == "__main__":
     try:
         main()
     except subprocess.CalledProcessError as error:
-        raise SystemExit(f"{' '.join(map(str, error.cmd[1:4]))} failed with exit code {error.returncode}")
+        raise SystemExit(
+            f"{' '.join(map(str, error.cmd[1:4]))} failed with exit code {error.returncode}"
+        )

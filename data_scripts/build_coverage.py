@@ -10,7 +10,7 @@ from pathlib import Path
 
 from coverage_items import SECTIONS, Item
 
-from wiseft_lite import ledger
+from wiseft_lite.book import ledger
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 TARGET = BOOK / "appendix" / "coverage.md"
@@ -29,7 +29,9 @@ def check(item: Item) -> None:
     entries = ledger.read()
     wrong = [chapter for chapter in item.chapters if not (BOOK / f"{chapter}.ipynb").exists()]
     wrong += [name for name in item.functions if not exists(name)]
-    wrong += [key for key in item.keys if not any(k == key or k.startswith(f"{key}.") for k in entries)]
+    wrong += [
+        key for key in item.keys if not any(k == key or k.startswith(f"{key}.") for k in entries)
+    ]
     wrong += [name for name in item.tables if not (ledger.RECORD / f"{name}.csv").exists()]
     if wrong:
         raise SystemExit(f"{item.name}: there is no {', '.join(wrong)}")
@@ -48,11 +50,16 @@ def exists(name: str) -> bool:
 
 def where(item: Item) -> str:
     """The last cell of an item's row."""
-    links = ", ".join(f"[chapter {int(chapter[:2])}](../{chapter}.ipynb)" for chapter in item.chapters)
+    links = ", ".join(
+        f"[chapter {int(chapter[:2])}](../{chapter}.ipynb)" for chapter in item.chapters
+    )
     parts = [f"In {links}." if links else "Not in this book."]
     parts += [item.note] if item.note else []
-    names = [*(f"`{name}`" for name in item.functions), *(f"`{name}.csv`" for name in item.tables),
-             *(f"`{key}`" for key in item.keys)]
+    names = [
+        *(f"`{name}`" for name in item.functions),
+        *(f"`{name}.csv`" for name in item.tables),
+        *(f"`{key}`" for key in item.keys),
+    ]
     parts += [", ".join(names) + "."] if names else []
     parts += [f"**Needs real scale.** {item.missing}"] if item.missing else []
     return " ".join(parts)
@@ -69,7 +76,9 @@ def page() -> str:
         lines.append("")
     whole = sum(bool(item.chapters) and not item.missing for item in ITEMS)
     part = sum(bool(item.chapters and item.missing) for item in ITEMS)
-    lines.append(f"Of {len(ITEMS)} rows {whole} are re-made here, {part} in part, and {len(ITEMS) - whole - part} not at all.")
+    lines.append(
+        f"Of {len(ITEMS)} rows {whole} are re-made here, {part} in part, and {len(ITEMS) - whole - part} not at all."
+    )
     return "\n".join(lines) + "\n"
 
 

@@ -2,7 +2,7 @@
 
     python data_scripts/build_iconshift.py WORK          # download, draw, choose, write, contact sheets
 
-Deterministic, and quick to run again: what is drawn stays drawn. Writes ``wiseft_lite/data`` and, to be
+Deterministic, and quick to run again: what is drawn stays drawn. Writes ``wiseft_lite/assets/data`` and, to be
 looked at, ``WORK/contact/*.png``. The rules are in ``rules.py`` and ``icontasks.py``.
 """
 
@@ -17,16 +17,15 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageDraw
-
 import corpus
 import iconify
 import icontasks
 import measure
+import numpy as np
 import rules
+from PIL import Image, ImageDraw
 
-DATA = Path(__file__).resolve().parent.parent / "wiseft_lite" / "data"
+DATA = Path(__file__).resolve().parent.parent / "wiseft_lite" / "assets" / "data"
 COLUMNS = 32
 PER_FAMILY = 6  # drawings of one class by one family in one split
 SIZES = {"10", "12", "14", "15", "16", "18", "20", "24", "28", "30", "32", "36", "40", "48", "64"}
@@ -52,8 +51,11 @@ class Icon:
     @property
     def drawing(self) -> tuple[str, str, str]:
         """Sizes and weights of one drawing share this; ``home-2`` is another drawing than ``home``."""
-        parts = [w for w in re.split(r"[-_]", self.name.lower())
-                 if w not in rules.STYLE_WORDS and w not in SIZES]
+        parts = [
+            w
+            for w in re.split(r"[-_]", self.name.lower())
+            if w not in rules.STYLE_WORDS and w not in SIZES
+        ]
         return self.set, self.label, " ".join(parts)
 
 
@@ -67,8 +69,11 @@ def style(icon: Icon) -> str | None:
         return "pixel"
     if measure.is_coloured(icon.image):
         # An icon in one accent colour is no colour drawing, and free-hand colour is its own thing.
-        return "color" if "freehand" not in icon.set and "twotone" not in icon.set else (
-            "two_tone" if "twotone" in icon.set else None)
+        return (
+            "color"
+            if "freehand" not in icon.set and "twotone" not in icon.set
+            else ("two_tone" if "twotone" in icon.set else None)
+        )
     if measure.flat_grey(icon.image) > 0.1:
         return "two_tone"
     solid = measure.solidity(icon.image)
@@ -93,7 +98,7 @@ def without_copies(splits: dict[str, list[Icon]]) -> dict[str, list[Icon]]:
     """Keep the first of all icons that are nearly the same, in the order of the splits given."""
     everyone = [icon for icons in splits.values() for icon in icons]
     earlier = measure.copy_of_earlier(np.array([icon.print for icon in everyone], np.uint8))
-    kept = {id(icon) for icon, copy in zip(everyone, earlier) if not copy}
+    kept = {id(icon) for icon, copy in zip(everyone, earlier, strict=True) if not copy}
     return {name: [i for i in icons if id(i) in kept] for name, icons in splits.items()}
 
 
@@ -105,8 +110,11 @@ def all_icons(work: Path, label_of) -> list[Icon]:
         labels = [label_of(set_name, name) for name in names]
         if any(labels):
             prints = corpus.fingerprints(work, set_name)
-            icons += [Icon(set_name, names[i], label, images[i], prints[i])
-                      for i, label in enumerate(labels) if label]
+            icons += [
+                Icon(set_name, names[i], label, images[i], prints[i])
+                for i, label in enumerate(labels)
+                if label
+            ]
     return icons
 
 
@@ -126,8 +134,8 @@ def iconshift(work: Path) -> dict[str, list[Icon]]:
         icons = [i for i in pools["reference"] if i.label == label]
         n_test, n_val = round(0.3 * len(icons)), round(0.12 * len(icons))
         splits["test"] += icons[:n_test]
-        splits["val"] += icons[n_test:n_test + n_val]
-        splits["train"] += icons[n_test + n_val:]
+        splits["val"] += icons[n_test : n_test + n_val]
+        splits["train"] += icons[n_test + n_val :]
     splits |= {name: pools[name] for name in rules.SHIFTS}
     return splits
 
@@ -139,7 +147,11 @@ def small_task(work: Path, task: icontasks.IconTask) -> dict[str, list[Icon]]:
     pools = without_copies({"test": one_each(test), "train": one_each(rest)})
     val = [i for k, i in enumerate(pools["train"]) if k % 5 == 0]
     train = [i for k, i in enumerate(pools["train"]) if k % 5]
-    return {"train": train[:task.most], "val": val[:task.most // 4], "test": pools["test"][:task.most]}
+    return {
+        "train": train[: task.most],
+        "val": val[: task.most // 4],
+        "test": pools["test"][: task.most],
+    }
 
 
 def sheet(icons: list[Icon]) -> Image.Image:
@@ -148,17 +160,24 @@ def sheet(icons: list[Icon]) -> Image.Image:
     canvas = np.full((rows * size, COLUMNS * size, 3), 255, np.uint8)
     for k, icon in enumerate(icons):
         row, column = divmod(k, COLUMNS)
-        canvas[row * size:(row + 1) * size, column * size:(column + 1) * size] = icon.image
+        canvas[row * size : (row + 1) * size, column * size : (column + 1) * size] = icon.image
     return Image.fromarray(canvas)
 
 
-def write(name: str, title: str, classes: list[str], templates: list[str],
-          splits: dict[str, list[Icon]]) -> None:
+def write(
+    name: str, title: str, classes: list[str], templates: list[str], splits: dict[str, list[Icon]]
+) -> None:
     folder = DATA / name
     folder.mkdir(parents=True, exist_ok=True)
     shifts = [s for s in splits if s not in ("train", "val", "test")]
-    card = {"name": name, "title": title, "class_names": classes, "templates": templates, "shifts": shifts,
-            "own_classes_only": shifts}  # where predictions are restricted to the classes that the split holds
+    card = {
+        "name": name,
+        "title": title,
+        "class_names": classes,
+        "templates": templates,
+        "shifts": shifts,
+        "own_classes_only": shifts,
+    }  # where predictions are restricted to the classes that the split holds
     (folder / "task.json").write_text(json.dumps(card, indent=1) + "\n")
     with (folder / "index.csv").open("w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
@@ -172,7 +191,9 @@ def write(name: str, title: str, classes: list[str], templates: list[str],
 def contact(path: Path, icons: list[Icon], columns: int = 24) -> None:
     """A sheet for the eye: every icon of a split, its class written under it."""
     cell = iconify.SIZE + 12
-    canvas = Image.new("RGB", (columns * cell, math.ceil(len(icons) / columns) * (cell + 8)), "white")
+    canvas = Image.new(
+        "RGB", (columns * cell, math.ceil(len(icons) / columns) * (cell + 8)), "white"
+    )
     draw = ImageDraw.Draw(canvas)
     for k, icon in enumerate(icons):
         row, column = divmod(k, columns)
@@ -183,11 +204,16 @@ def contact(path: Path, icons: list[Icon], columns: int = 24) -> None:
 
 
 def attribution(path: Path, used: list[str], sets: dict[str, dict]) -> None:
-    lines = ["# Attribution", "",
-             "The drawings in `wiseft_lite/data` come from these icon sets, by way of the npm package",
-             f"`{iconify.PACKAGE}`. They were drawn at 48 x 48 pixels and are otherwise unchanged. Each keeps",
-             "its licence. `index.csv` beside the pictures says which icon of which set each one is.", "",
-             "| set | title | artist | licence |", "|---|---|---|---|"]
+    lines = [
+        "# Attribution",
+        "",
+        "The drawings in `wiseft_lite/assets/data` come from these icon sets, by way of the npm package",
+        f"`{iconify.PACKAGE}`. They were drawn at 48 x 48 pixels and are otherwise unchanged. Each keeps",
+        "its licence. `index.csv` beside the pictures says which icon of which set each one is.",
+        "",
+        "| set | title | artist | licence |",
+        "|---|---|---|---|",
+    ]
     for name in used:
         info = sets[name]
         artist = f"[{info['author']}]({info['url']})" if info["url"] else info["author"]
@@ -209,14 +235,24 @@ def main(work: Path) -> None:
         rows.writerow(["set", "title", "family", "author", "licence", "url"])
         for name, info in iconify.collections(package).items():
             if name in used:
-                rows.writerow([name, info["title"], rules.family(name), info["author"],
-                               info["licence"], info["url"]])
+                rows.writerow(
+                    [
+                        name,
+                        info["title"],
+                        rules.family(name),
+                        info["author"],
+                        info["licence"],
+                        info["url"],
+                    ]
+                )
     attribution(DATA.parent.parent / "ATTRIBUTION.md", sorted(used), iconify.collections(package))
     for name, splits in everything.items():
         for split, icons in splits.items():
             contact(work / "contact" / f"{name}-{split}.png", icons)
-            print(f"{name:10} {split:17} {len(icons):5} icons {len({i.label for i in icons}):4} classes "
-                  f"{len({i.family for i in icons}):3} families")
+            print(
+                f"{name:10} {split:17} {len(icons):5} icons {len({i.label for i in icons}):4} classes "
+                f"{len({i.family for i in icons}):3} families"
+            )
 
 
 if __name__ == "__main__":

@@ -15,9 +15,18 @@ from pathlib import Path
 
 import torch
 
-from wiseft_lite import Recipe, frontier, interpolate, ledger, load_clip, load_task, predict, zero_shot_classifier
+from wiseft_lite import (
+    Recipe,
+    frontier,
+    interpolate,
+    load_clip,
+    load_task,
+    predict,
+    zero_shot_classifier,
+)
+from wiseft_lite.book import ledger
+from wiseft_lite.book.runs import trained
 from wiseft_lite.metrics import accuracy, predictions
-from wiseft_lite.runs import trained
 from wiseft_lite.sweeps import ALPHAS
 
 STATIC = Path(__file__).resolve().parent.parent / "book" / "_static"
@@ -45,7 +54,9 @@ def choose(right: torch.Tensor, labels: list[int], shown: set[int]) -> list[int]
 
 def still_figure() -> None:
     """Write ``frontier.svg``, which README and landing page show."""
-    curve = ledger.table("ch06_curves").query("seed == 0 and split != 'val' and kind == 'end-to-end'")
+    curve = ledger.table("ch06_curves").query(
+        "seed == 0 and split != 'val' and kind == 'end-to-end'"
+    )
     figure = frontier({"fine-tuned": curve}, title="IconShift, IconCLIP")
     figure.savefig(STATIC / "frontier.svg", metadata={"Date": None})
 
@@ -63,24 +74,40 @@ def main() -> None:
             logits[name].append(predict(model, split))
     curves, pictures, shown = {}, [], set()
     for name, split in task.evaluation.items():
-        curves[name] = [round(100 * accuracy(rows, split.labels, split.classes).accuracy, 1) for rows in logits[name]]
+        curves[name] = [
+            round(100 * accuracy(rows, split.labels, split.classes).accuracy, 1)
+            for rows in logits[name]
+        ]
         if name not in SHOWN:
             continue
         guesses = torch.stack([predictions(rows, split.classes) for rows in logits[name]])
-        sure = torch.stack([rows[:, list(split.classes or range(rows.shape[1]))].softmax(-1).amax(-1) for rows in logits[name]])
+        sure = torch.stack(
+            [
+                rows[:, list(split.classes or range(rows.shape[1]))].softmax(-1).amax(-1)
+                for rows in logits[name]
+            ]
+        )
         for row in choose(guesses == split.labels, split.labels.tolist(), shown):
             file = io.BytesIO()
             split[row][0].save(file, "webp", lossless=True)
-            pictures.append({
-                "split": name, "label": task.class_names[int(split.labels[row])],
-                "src": "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode(),
-                "guess": [task.class_names[int(g)] for g in guesses[:, row]],
-                "sure": [round(100 * float(s)) for s in sure[:, row]]})
-    curves["shifts"] = [round(sum(curves[s][k] for s in task.shifts) / len(task.shifts), 1)
-                        for k in range(len(ALPHAS))]
+            pictures.append(
+                {
+                    "split": name,
+                    "label": task.class_names[int(split.labels[row])],
+                    "src": "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode(),
+                    "guess": [task.class_names[int(g)] for g in guesses[:, row]],
+                    "sure": [round(100 * float(s)) for s in sure[:, row]],
+                }
+            )
+    curves["shifts"] = [
+        round(sum(curves[s][k] for s in task.shifts) / len(task.shifts), 1)
+        for k in range(len(ALPHAS))
+    ]
     data = {"alphas": ALPHAS, "curves": curves, "pictures": pictures}
-    TARGET.write_text("// Made by data_scripts/build_landing.py\n"
-                      f"window.WISEFT_ALPHA = {json.dumps(data, separators=(',', ':'))};\n")
+    TARGET.write_text(
+        "// Made by data_scripts/build_landing.py\n"
+        f"window.WISEFT_ALPHA = {json.dumps(data, separators=(',', ':'))};\n"
+    )
     print(f"{len(pictures)} pictures, {TARGET.stat().st_size / 1000:.0f} kB")
 
 

@@ -9,12 +9,11 @@ import os
 import re
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
 import iconify
 import measure
+import numpy as np
 import rules
+from tqdm import tqdm
 
 CODES = Path(__file__).resolve().parent.parent / "tests" / "data" / "corpus_fingerprints.npy"
 _DROPPED = {"logo", "original", "wordmark", "brand", "icon", "emoji", "alt", "o"}
@@ -24,8 +23,11 @@ def caption(name: str) -> str:
     """The words of an icon name, style words put first: ``home-24-filled`` -> ``filled home``."""
     parts = [w for w in re.split(r"[-_]", name.lower()) if w]
     style = [w for w in parts if w in rules.STYLE_WORDS and w not in ("o", "alt")]
-    rest = [w for w in parts if w not in rules.STYLE_WORDS and w not in _DROPPED
-            and not iconify.SIZE_WORD.fullmatch(w)]
+    rest = [
+        w
+        for w in parts
+        if w not in rules.STYLE_WORDS and w not in _DROPPED and not iconify.SIZE_WORD.fullmatch(w)
+    ]
     return " ".join([*style, *rest]) if rest else " ".join(parts)
 
 
@@ -47,7 +49,7 @@ def build(work: Path) -> Path:
     target = work / "corpus.npz"
     if target.exists():
         return target
-    sets = [s for s in iconify.collections(iconify.fetch(work))]
+    sets = list(iconify.collections(iconify.fetch(work)))
     held = np.concatenate([fingerprints(work, s) for s in sets if rules.role(s) != "corpus"])
     held = np.unique(held, axis=0)
     images, captions, nouns, origin, names = [], [], [], [], []
@@ -76,12 +78,19 @@ def build(work: Path) -> Path:
     np.save(CODES, np.unique(measure.codes(seen)))
     part = target.with_suffix(".part")
     with part.open("wb") as file:
-        np.savez(file, images=np.array(images), captions=np.array(captions), nouns=np.array(nouns),
-                 sets=np.array(origin), names=np.array(names))
+        np.savez(
+            file,
+            images=np.array(images),
+            captions=np.array(captions),
+            nouns=np.array(nouns),
+            sets=np.array(origin),
+            names=np.array(names),
+        )
     os.replace(part, target)
     return target
 
 
 if __name__ == "__main__":
     import sys
+
     build(Path(sys.argv[1]))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wiseft_lite import Task, UserError, load_task
-from wiseft_lite.tasks.catalogue import data_folder
+from wiseft_lite.tasks.published.catalogue import data_folder
 
 CHUNK = 2**20
 
@@ -61,28 +61,41 @@ def download(remote: Remote, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(remote.url, headers={"Range": f"bytes={have}-"} if have else {})
+    request = urllib.request.Request(
+        remote.url, headers={"Range": f"bytes={have}-"} if have else {}
+    )
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             resumed = getattr(answer, "status", 200) == 206
             total = int(answer.headers.get("Content-Length") or 0) + (have if resumed else 0)
             with part.open("ab" if resumed else "wb") as file:
-                print(f"{remote.url}: {total / 1e9:.2f} GB" + (f", going on at {have / 1e9:.2f}" if resumed else ""))
+                print(
+                    f"{remote.url}: {total / 1e9:.2f} GB"
+                    + (f", going on at {have / 1e9:.2f}" if resumed else "")
+                )
                 shutil.copyfileobj(answer, file, CHUNK)
     except urllib.error.HTTPError as error:
         if error.code != 416:  # 416: the part is already whole
-            raise UserError(f"{remote.url} answers {error.code}; see the data set's page for a new address") from error
+            raise UserError(
+                f"{remote.url} answers {error.code}; see the data set's page for a new address"
+            ) from error
         total = have
     except OSError as error:
-        raise UserError(f"{remote.url} stopped ({error}); run this again, it goes on where it stopped") from error
+        raise UserError(
+            f"{remote.url} stopped ({error}); run this again, it goes on where it stopped"
+        ) from error
     if part.stat().st_size < total:
-        raise UserError(f"{part} was cut short ({part.stat().st_size} of {total} bytes); run this again, it goes on "
-                        "where it stopped")
+        raise UserError(
+            f"{part} was cut short ({part.stat().st_size} of {total} bytes); run this again, it goes on "
+            "where it stopped"
+        )
     kind, _, known = remote.digest.partition(":")
     if known and digest(part, kind) != known:
         part.unlink()
-        raise UserError(f"{remote.url} has another checksum than the published one ({remote.digest}) and was removed; "
-                        "run this again")
+        raise UserError(
+            f"{remote.url} has another checksum than the published one ({remote.digest}) and was removed; "
+            "run this again"
+        )
     part.replace(path)
 
 
@@ -93,7 +106,9 @@ def unpack(archive: Path, folder: Path) -> None:
         UserError: the archive is cut short or is none.
     """
     if not hasattr(tarfile, "data_filter"):
-        raise UserError("this Python unpacks archives without a check; install its newest patch version")
+        raise UserError(
+            "this Python unpacks archives without a check; install its newest patch version"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     try:
         if archive.suffix == ".zip":
@@ -103,7 +118,9 @@ def unpack(archive: Path, folder: Path) -> None:
             with tarfile.open(archive) as file:
                 file.extractall(folder, filter="data")
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        raise UserError(f"{archive} cannot be unpacked ({error}); remove it and run this again") from error
+        raise UserError(
+            f"{archive} cannot be unpacked ({error}); remove it and run this again"
+        ) from error
 
 
 def get(remote: Remote, root: Path) -> None:
@@ -122,7 +139,9 @@ def get(remote: Remote, root: Path) -> None:
         shutil.rmtree(place, ignore_errors=True)
         unpack(path, place)
         if not (place / remote.inside).exists():
-            raise UserError(f"{path} holds no {remote.inside!r}; it is another archive: remove it and run this again")
+            raise UserError(
+                f"{path} holds no {remote.inside!r}; it is another archive: remove it and run this again"
+            )
         made.parent.mkdir(parents=True, exist_ok=True)
         (place / remote.inside).replace(made)
         shutil.rmtree(place, ignore_errors=True)
@@ -133,9 +152,17 @@ def get(remote: Remote, root: Path) -> None:
 def absent(task: Task) -> list[str]:
     """Files that the lists of a task name and that are not there; an archive that was cut short lacks its last ones."""
     splits = (task.train, task.val, task.test, *task.shifts.values())
-    sources = {id(source): source for source in (getattr(s.images, "images", s.images) for s in splits)}
-    return sorted({path for source in sources.values() for path in getattr(source, "paths", ())
-                   if not Path(path).is_file()})
+    sources = {
+        id(source): source for source in (getattr(s.images, "images", s.images) for s in splits)
+    }
+    return sorted(
+        {
+            path
+            for source in sources.values()
+            for path in getattr(source, "paths", ())
+            if not Path(path).is_file()
+        }
+    )
 
 
 def verify(name: str, root: Path, published: dict[str, int]) -> None:
@@ -149,14 +176,22 @@ def verify(name: str, root: Path, published: dict[str, int]) -> None:
     task = load_task(name, root)
     lost = absent(task)
     if lost:
-        raise UserError(f"{name}: {lost[0]} is listed but does not exist, and {len(lost) - 1} more; the archive was cut "
-                        "short: download it again")
+        raise UserError(
+            f"{name}: {lost[0]} is listed but does not exist, and {len(lost) - 1} more; the archive was cut "
+            "short: download it again"
+        )
     sizes = {part: len(task.split(part)) for part in ("train", "val", "test", *task.shifts)}
     sizes["train+val"] = sizes["train"] + sizes["val"]
-    wrong = [f"{part} has {sizes[part]} images, published are {count}" for part, count in published.items()
-             if part in sizes and sizes[part] != count]
+    wrong = [
+        f"{part} has {sizes[part]} images, published are {count}"
+        for part, count in published.items()
+        if part in sizes and sizes[part] != count
+    ]
     for part, size in sizes.items():
-        print(f"{name} {part}: {size}" + (f", published {published[part]}" if part in published else ""))
+        print(
+            f"{name} {part}: {size}"
+            + (f", published {published[part]}" if part in published else "")
+        )
     for part in published.keys() - sizes.keys():
         print(f"{name} {part}: not there")
     if wrong:
@@ -169,10 +204,14 @@ def main(description: str, run, names: Sequence[str] = ()) -> int:
     Where a script gets several data sets, ``names`` says which: then there is ``--only NAME``, and it is
     ``run(folder, names)``, with all of them if none was asked for.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", type=Path, help="where to; WISEFT_DATA or ~/data if not given")
     if names:
-        parser.add_argument("--only", choices=names, action="append", help="one of them; may be given again")
+        parser.add_argument(
+            "--only", choices=names, action="append", help="one of them; may be given again"
+        )
     args = parser.parse_args()
     root = data_folder(args.data)
     try:

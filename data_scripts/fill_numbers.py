@@ -12,7 +12,9 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TAG = re.compile(r"([+\-\u2212]?)([\d,]+(?:\.\d+)?)((?:\s?%| points?)?<!-- ledger: ([\w.\-]+)(?: (sd|n|seeds))? -->)")
+TAG = re.compile(
+    r"([+\-\u2212]?)([\d,]+(?:\.\d+)?)((?:\s?%| points?)?<!-- ledger: ([\w.\-]+)(?: (sd|n|seeds))? -->)"
+)
 
 
 def sources() -> list[Path]:
@@ -28,7 +30,12 @@ def value_of(entries: dict, key: str, what: str) -> float:
         KeyError: no such entry, or it has no spread.
     """
     entry = entries[key]
-    value = {"": entry["value"], "sd": entry["spread"], "n": entry["n"], "seeds": len(entry["seeds"])}[what]
+    value = {
+        "": entry["value"],
+        "sd": entry["spread"],
+        "n": entry["n"],
+        "seeds": len(entry["seeds"]),
+    }[what]
     if value is None:
         raise KeyError(f"{key} has no {what}")
     return value
@@ -36,6 +43,7 @@ def value_of(entries: dict, key: str, what: str) -> float:
 
 def filled(text: str, entries: dict) -> str:
     """The text with every tagged number replaced."""
+
     def number(match: re.Match) -> str:
         sign, digits, rest, key, what = match.groups()
         value, decimals = value_of(entries, key, what or ""), len(digits.partition(".")[2])
@@ -50,7 +58,11 @@ def filled(text: str, entries: dict) -> str:
 def read(path: Path) -> str:
     """A page's text; a notebook's with real characters instead of JSON's escapes."""
     text = path.read_text()
-    return json.dumps(json.loads(text), ensure_ascii=False, indent=1) + "\n" if path.suffix == ".ipynb" else text
+    return (
+        json.dumps(json.loads(text), ensure_ascii=False, indent=1) + "\n"
+        if path.suffix == ".ipynb"
+        else text
+    )
 
 
 def main() -> None:

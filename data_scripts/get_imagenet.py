@@ -18,17 +18,32 @@ ObjectNet  https://objectnet.dev: accept its terms (it is a test set and must no
 import sys
 
 from fetching import Remote, get, main, verify
+
 from wiseft_lite import UserError
 
 HENDRYCKS = "https://people.eecs.berkeley.edu/~hendrycks"
 FILES = (
-    Remote("https://huggingface.co/datasets/vaishaal/ImageNetV2/resolve/main/imagenetv2-matched-frequency.tar.gz", "",
-           "imagenetv2-matched-frequency.tar.gz", "imagenetv2-matched-frequency-format-val",
-           "imagenetv2-matched-frequency-format-val"),
-    Remote(f"{HENDRYCKS}/imagenet-r.tar", "md5:a61312130a589d0ca1a8fca1f2bd3337", "imagenet-r.tar", "imagenet-r",
-           "imagenet-r"),
-    Remote(f"{HENDRYCKS}/imagenet-a.tar", "md5:c3e55429088dc681f30d81f4726b6595", "imagenet-a.tar", "imagenet-a",
-           "imagenet-a"),
+    Remote(
+        "https://huggingface.co/datasets/vaishaal/ImageNetV2/resolve/main/imagenetv2-matched-frequency.tar.gz",
+        "",
+        "imagenetv2-matched-frequency.tar.gz",
+        "imagenetv2-matched-frequency-format-val",
+        "imagenetv2-matched-frequency-format-val",
+    ),
+    Remote(
+        f"{HENDRYCKS}/imagenet-r.tar",
+        "md5:a61312130a589d0ca1a8fca1f2bd3337",
+        "imagenet-r.tar",
+        "imagenet-r",
+        "imagenet-r",
+    ),
+    Remote(
+        f"{HENDRYCKS}/imagenet-a.tar",
+        "md5:c3e55429088dc681f30d81f4726b6595",
+        "imagenet-a.tar",
+        "imagenet-a",
+        "imagenet-a",
+    ),
 )
 
 
@@ -41,17 +56,22 @@ def reference(root):
             try:
                 ImageNet(root / "imagenet", split)
             except (RuntimeError, OSError) as error:
-                raise UserError(f"ImageNet's {split} is not there ({str(error).splitlines()[0]}); register at "
-                                "https://image-net.org/download-images and put the archives into "
-                                f"{root / 'imagenet'}") from error
+                raise UserError(
+                    f"ImageNet's {split} is not there ({str(error).splitlines()[0]}); register at "
+                    "https://image-net.org/download-images and put the archives into "
+                    f"{root / 'imagenet'}"
+                ) from error
 
 
 def run(root):
     for remote in FILES:
         get(remote, root)
     reference(root)
-    verify("imagenet", root, {"train+val": 1281167, "test": 50000, "v2": 10000, "r": 30000, "a": 7500,
-                              "sketch": 50889})
+    verify(
+        "imagenet",
+        root,
+        {"train+val": 1281167, "test": 50000, "v2": 10000, "r": 30000, "a": 7500, "sketch": 50889},
+    )
 
 
 if __name__ == "__main__":

@@ -11,21 +11,47 @@ SUN397 50 + 50 of 397, Food-101 750 + 250 of 101; Stanford Cars states 8,144 and
 import sys
 
 from fetching import Remote, get, main, verify
+
 from wiseft_lite import UserError
 
 SUN = "https://vision.princeton.edu/projects/2010/SUN"
 FILES = {
-    "dtd": (Remote("https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
-                   "md5:fff73e5086ae6bdbea199a49dfb8a4c1", "dtd-r1.0.1.tar.gz", "dtd/dtd", "dtd"),),
-    "sun397": (Remote("http://vision.princeton.edu/projects/2010/SUN/SUN397.tar.gz",
-                      "md5:8ca2778205c41d23104230ba66911c7a", "SUN397.tar.gz", "SUN397", "SUN397"),
-               Remote(f"{SUN}/download/Partitions.zip", "", "SUN397-Partitions.zip", "SUN397/Partitions")),
-    "food101": (Remote("http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz", "md5:85eeb15f3717b99a5da872d97d918f87",
-                       "food-101.tar.gz", "food-101", "food-101"),),
+    "dtd": (
+        Remote(
+            "https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
+            "md5:fff73e5086ae6bdbea199a49dfb8a4c1",
+            "dtd-r1.0.1.tar.gz",
+            "dtd/dtd",
+            "dtd",
+        ),
+    ),
+    "sun397": (
+        Remote(
+            "http://vision.princeton.edu/projects/2010/SUN/SUN397.tar.gz",
+            "md5:8ca2778205c41d23104230ba66911c7a",
+            "SUN397.tar.gz",
+            "SUN397",
+            "SUN397",
+        ),
+        Remote(f"{SUN}/download/Partitions.zip", "", "SUN397-Partitions.zip", "SUN397/Partitions"),
+    ),
+    "food101": (
+        Remote(
+            "http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",
+            "md5:85eeb15f3717b99a5da872d97d918f87",
+            "food-101.tar.gz",
+            "food-101",
+            "food-101",
+        ),
+    ),
     "cars": (),
 }
-PUBLISHED = {"dtd": {"train": 1880, "val": 1880, "test": 1880}, "sun397": {"train+val": 19850, "test": 19850},
-             "food101": {"train+val": 75750, "test": 25250}, "cars": {"train+val": 8144, "test": 8041}}
+PUBLISHED = {
+    "dtd": {"train": 1880, "val": 1880, "test": 1880},
+    "sun397": {"train+val": 19850, "test": 19850},
+    "food101": {"train+val": 75750, "test": 25250},
+    "cars": {"train+val": 8144, "test": 8041},
+}
 
 
 def run(root):

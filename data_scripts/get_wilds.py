@@ -15,10 +15,18 @@ import sys
 from fetching import Remote, get, main, verify
 
 BUNDLES = "https://worksheets.codalab.org/rest/bundles"
-SETS = {"fmow": ("0xaec91eb7c9d548ebb15e1b5e60f966ab", "fmow_v1.1",
-                 {"train": 76863, "test": 11327, "ood": 22108}),
-        "iwildcam": ("0x6313da2b204647e79a14b468131fcd64", "iwildcam_v2.0",
-                     {"train": 129809, "val": 7314, "test": 8154, "ood": 42791})}  # the card of that copy has the last three
+SETS = {
+    "fmow": (
+        "0xaec91eb7c9d548ebb15e1b5e60f966ab",
+        "fmow_v1.1",
+        {"train": 76863, "test": 11327, "ood": 22108},
+    ),
+    "iwildcam": (
+        "0x6313da2b204647e79a14b468131fcd64",
+        "iwildcam_v2.0",
+        {"train": 129809, "val": 7314, "test": 8154, "ood": 42791},
+    ),
+}  # the card of that copy has the last three
 
 
 def run(root, names):

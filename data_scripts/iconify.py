@@ -37,7 +37,9 @@ def fetch(work: Path) -> Path:
         subprocess.run(["npm", "pack", PACKAGE], cwd=work, check=True, stdout=subprocess.DEVNULL)
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     if digest != SHA256:
-        raise SystemExit(f"{archive}: sha256 is {digest}, expected {SHA256}; delete the file and run again")
+        raise SystemExit(
+            f"{archive}: sha256 is {digest}, expected {SHA256}; delete the file and run again"
+        )
     if not (folder / "collections.json").exists():
         with tarfile.open(archive) as tar:
             tar.extractall(work, filter="data")
@@ -94,8 +96,10 @@ def _render_set(job: tuple[Path, Path]) -> None:
         body = icon["body"]
         if icon.get("hidden") or any(tag in body for tag in ANIMATED + NOT_SELF_CONTAINED):
             continue
-        box = [icon.get(key, data.get(key, default)) for key, default in
-               (("left", 0), ("top", 0), ("width", 16), ("height", 16))]
+        box = [
+            icon.get(key, data.get(key, default))
+            for key, default in (("left", 0), ("top", 0), ("width", 16), ("height", 16))
+        ]
         image = _draw(body, *box)
         if image is not None:
             names.append(name)
@@ -110,8 +114,11 @@ def render(work: Path, package: Path, workers: int = 2) -> None:
     """Draw every permitted set that is not drawn yet."""
     folder = work / "render"
     folder.mkdir(exist_ok=True)
-    jobs = [(package / "json" / f"{name}.json", folder / f"{name}.npz")
-            for name in collections(package) if not (folder / f"{name}.npz").exists()]
+    jobs = [
+        (package / "json" / f"{name}.json", folder / f"{name}.npz")
+        for name in collections(package)
+        if not (folder / f"{name}.npz").exists()
+    ]
     jobs.sort(key=lambda job: -job[0].stat().st_size)
     with ProcessPoolExecutor(workers) as pool:
         list(tqdm(pool.map(_render_set, jobs), total=len(jobs), desc="icon sets drawn"))

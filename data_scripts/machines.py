@@ -64,11 +64,24 @@ class Condition:
 
 QUICK = (
     Condition("oldest kernels, 1 thread, empty cache", "old", {**OLD, "OMP_NUM_THREADS": "1"}),
-    Condition("AVX2 kernels, 2 threads, another seed, empty cache", "seed",
-              {**AVX2, **OTHER_SEED, "OMP_NUM_THREADS": "2"}),
-    Condition("own kernels, 1 thread, warm cache of the oldest, busy cores", "old", {"OMP_NUM_THREADS": "1"},
-              notebooks="0[046]*.ipynb", tests=("tests/unit/test_coursework.py", "tests/unit/test_faults.py",
-                                                "tests/unit/test_fast.py", "tests/unit/test_distributed.py"), busy=True),
+    Condition(
+        "AVX2 kernels, 2 threads, another seed, empty cache",
+        "seed",
+        {**AVX2, **OTHER_SEED, "OMP_NUM_THREADS": "2"},
+    ),
+    Condition(
+        "own kernels, 1 thread, warm cache of the oldest, busy cores",
+        "old",
+        {"OMP_NUM_THREADS": "1"},
+        notebooks="0[046]*.ipynb",
+        tests=(
+            "tests/unit/test_coursework.py",
+            "tests/unit/test_faults.py",
+            "tests/unit/test_fast.py",
+            "tests/unit/test_distributed.py",
+        ),
+        busy=True,
+    ),
 )
 
 
@@ -79,11 +92,21 @@ def full() -> Iterator[Condition]:
         words = f"{name} kernels, {threads} thread{'s' * (threads > 1)}{', another seed' * bool(seed)}, empty cache"
         yield Condition(words, words, {**settings, **seed, "OMP_NUM_THREADS": str(threads)})
     for one, settings in kernels.items():
-        first = Condition("", "oldest kernels, 1 thread, empty cache", {**settings, "OMP_NUM_THREADS": "1"})
+        first = Condition(
+            "", "oldest kernels, 1 thread, empty cache", {**settings, "OMP_NUM_THREADS": "1"}
+        )
         yield replace(first, name=f"{one} kernels, 1 thread, warm cache of the oldest", tests=())
-    yield Condition("MKL's oldest kernels too, 1 thread, empty cache", "mkl",
-                    {**OLD, **OLD_MKL, "OMP_NUM_THREADS": "1"})
-    yield Condition("own kernels, 2 threads, empty cache, busy cores", "busy", {"OMP_NUM_THREADS": "2"}, busy=True)
+    yield Condition(
+        "MKL's oldest kernels too, 1 thread, empty cache",
+        "mkl",
+        {**OLD, **OLD_MKL, "OMP_NUM_THREADS": "1"},
+    )
+    yield Condition(
+        "own kernels, 2 threads, empty cache, busy cores",
+        "busy",
+        {"OMP_NUM_THREADS": "2"},
+        busy=True,
+    )
 
 
 def known(settings: Mapping[str, str]) -> dict[str, str]:
@@ -108,14 +131,31 @@ def busy(yes: bool) -> Iterator[None]:
 
 def environment(condition: Condition, cache: Path) -> dict[str, str]:
     """The environment of a condition: this one's, its settings, and the folder that shifts seeds."""
-    path = os.pathsep.join(filter(None, (str(HERE / "other_seed"), str(ROOT), os.environ.get("PYTHONPATH"))))
-    return {**os.environ, **known(condition.settings), "WISEFT_CACHE": str(cache), "PYTHONPATH": path}
+    path = os.pathsep.join(
+        filter(None, (str(HERE / "other_seed"), str(ROOT), os.environ.get("PYTHONPATH")))
+    )
+    return {
+        **os.environ,
+        **known(condition.settings),
+        "WISEFT_CACHE": str(cache),
+        "PYTHONPATH": path,
+    }
 
 
 def run_tests(condition: Condition, report: Path, settings: Mapping[str, str]) -> dict[str, str]:
     """Run its tests, two at once, with their own seeds; returns what failed, as ``build_book.run_notebooks`` does."""
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", f"--junitxml={report}",
-               *condition.tests]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        "2",
+        "-p",
+        "no:cacheprovider",
+        f"--junitxml={report}",
+        *condition.tests,
+    ]
     done = subprocess.run(command, cwd=ROOT, env={**settings, "WISEFT_SEED_OFFSET": "0"})
     if done.returncode not in (0, build_book.TESTS_FAILED):
         raise subprocess.CalledProcessError(done.returncode, command)
@@ -128,7 +168,11 @@ def attempt(condition: Condition, folder: Path) -> Iterator[tuple[str, list[str]
     settings = environment(condition, folder / "caches" / condition.cache)
     with busy(condition.busy):
         began = time.time()
-        shutil.copytree(ROOT / "book", place / "book", ignore=shutil.ignore_patterns("a[0-9].ipynb", "__pycache__"))
+        shutil.copytree(
+            ROOT / "book",
+            place / "book",
+            ignore=shutil.ignore_patterns("a[0-9].ipynb", "__pycache__"),
+        )
         notebooks = sorted((place / "book").glob(condition.notebooks))
         failed = build_book.run_notebooks(notebooks, place / "notebooks.xml", 2, settings)
         yield f"{len(notebooks)} notebooks", sorted(failed), (time.time() - began) / 60
@@ -149,13 +193,23 @@ def main() -> int:
         for condition in conditions:
             left_out = sorted(condition.settings.keys() - known(condition.settings).keys())
             if left_out:
-                print(f"{platform.machine()} does not know {', '.join(left_out)}: left out of '{condition.name}'")
+                print(
+                    f"{platform.machine()} does not know {', '.join(left_out)}: left out of '{condition.name}'"
+                )
             for what, failed, minutes in attempt(condition, Path(folder)):
                 result = f"{len(failed)} FAILED" if failed else "passed"
                 rows.append(f"| {condition.name} | {what} | {result} | {minutes:.1f} |")
                 all_failed += [f"{name} ({condition.name})" for name in failed]
                 print(rows[-1], flush=True)
-    print("", "| condition | what | result | minutes |", "|---|---|---|--:|", *rows, "", *all_failed, sep="\n")
+    print(
+        "",
+        "| condition | what | result | minutes |",
+        "|---|---|---|--:|",
+        *rows,
+        "",
+        *all_failed,
+        sep="\n",
+    )
     return 1 if all_failed else 0
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-COPY_DISTANCE = 0.045  # root mean square grey difference, of 1, below which two icons are one drawing
+COPY_DISTANCE = (
+    0.045  # root mean square grey difference, of 1, below which two icons are one drawing
+)
 
 
 def grey(image: np.ndarray) -> np.ndarray:
@@ -23,11 +25,11 @@ def fingerprint(image: np.ndarray) -> np.ndarray:
     rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
     if not len(rows):
         return np.full(256, 255, np.uint8)
-    box = picture[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+    box = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     side = max(box.shape)
     square = np.full((side, side), picture[0, 0], np.float32)
     top, left = (side - box.shape[0]) // 2, (side - box.shape[1]) // 2
-    square[top:top + box.shape[0], left:left + box.shape[1]] = box
+    square[top : top + box.shape[0], left : left + box.shape[1]] = box
     small = Image.fromarray(square.astype(np.uint8)).resize((16, 16), Image.Resampling.BOX)
     return np.asarray(small).reshape(-1)
 
@@ -63,9 +65,9 @@ def copies(queries: np.ndarray, others: np.ndarray, block: int = 2048) -> np.nda
     b2 = (b * b).sum(1)
     limit = 256 * COPY_DISTANCE**2
     for start in range(0, len(queries), block):
-        a = queries[start:start + block].astype(np.float32) / 255
+        a = queries[start : start + block].astype(np.float32) / 255
         nearest = (b2[None] - 2 * a @ b.T).min(1) + (a * a).sum(1)
-        found[start:start + block] = nearest < limit
+        found[start : start + block] = nearest < limit
     return found
 
 
@@ -84,5 +86,10 @@ def copy_of_earlier(prints: np.ndarray) -> np.ndarray:
 def codes(prints: np.ndarray) -> np.ndarray:
     """uint64 ``[n]``: one number for each fingerprint at 16 grey levels; equal numbers mean a copy."""
     levels = (prints >> 4).astype(np.uint8)
-    return np.array([int.from_bytes(hashlib.blake2b(row.tobytes(), digest_size=8).digest(), "big")
-                     for row in levels], dtype=np.uint64)
+    return np.array(
+        [
+            int.from_bytes(hashlib.blake2b(row.tobytes(), digest_size=8).digest(), "big")
+            for row in levels
+        ],
+        dtype=np.uint64,
+    )

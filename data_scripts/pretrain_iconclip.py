@@ -3,7 +3,7 @@
     python data_scripts/pretrain_iconclip.py WORK
 
 Run again after any interruption: it goes on from ``WORK/pretrain/state.pt`` with the same batches. The
-log is ``WORK/pretrain/log.jsonl``; the end writes ``wiseft_lite/iconclip`` in open_clip's layout.
+log is ``WORK/pretrain/log.jsonl``; the end writes ``wiseft_lite/assets/iconclip`` in open_clip's layout.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ import os
 import time
 from pathlib import Path
 
+import corpus
+import iconify
 import numpy as np
 import open_clip
+import rules
 import torch
 import torch.nn.functional as F
 from open_clip.model import CLIP
 from open_clip.transformer import ResidualAttentionBlock
 from safetensors.torch import save_file
-
-import corpus
-import iconify
-import rules
 
 CONFIG = {
     "embed_dim": 128,
@@ -40,9 +39,17 @@ RATE = [(-1, 0.0), (199, 1e-3), (3080, 1e-3), (4400, 0.0), (4430, 3e-4), (4700, 
 STEPS = RATE[-1][0]
 BROAD_STEPS = 1500  # then common nouns come more often
 CLEAN_STEPS = 2400  # then some pictures are bent or coarse
-TEMPLATES = ["an icon of a {}.", "a {} icon.", "a drawing of a {}.", "a simple {} symbol.",
-             "a small picture of a {}.", "{}", "{}", "{} icon"]
-PACKAGE = Path(__file__).resolve().parent.parent / "wiseft_lite" / "iconclip"
+TEMPLATES = [
+    "an icon of a {}.",
+    "a {} icon.",
+    "a drawing of a {}.",
+    "a simple {} symbol.",
+    "a small picture of a {}.",
+    "{}",
+    "{}",
+    "{} icon",
+]
+PACKAGE = Path(__file__).resolve().parent.parent / "wiseft_lite" / "assets" / "iconclip"
 
 
 class Pairs:
@@ -56,10 +63,10 @@ class Pairs:
         numbers: dict[str, int] = {}
         self.noun = torch.tensor([numbers.setdefault(n, len(numbers)) for n in nouns])
         flat = self.images[:, ::4, ::4].int()
-        self.mono = ((flat.amax(-1) - flat.amin(-1)).amax((1, 2)) < 24)
+        self.mono = (flat.amax(-1) - flat.amin(-1)).amax((1, 2)) < 24
         # One artist's many variants of one drawing share their weight; brand marks count a third.
         groups: dict[tuple, int] = {}
-        keys = [(rules.family(s), n) for s, n in zip(origin, nouns)]
+        keys = [(rules.family(s), n) for s, n in zip(origin, nouns, strict=True)]
         for key in keys:
             groups[key] = groups.get(key, 0) + 1
         weight = torch.tensor([groups[key] ** -0.5 for key in keys], dtype=torch.float64)
@@ -70,7 +77,9 @@ class Pairs:
         for artist, n in groups:
             artists.setdefault(n, set()).add(artist)
         self.shared = self.broad * torch.tensor([len(artists[n]) ** 0.5 for n in nouns])
-        self.tokenizer = open_clip.SimpleTokenizer(context_length=CONFIG["text_cfg"]["context_length"])
+        self.tokenizer = open_clip.SimpleTokenizer(
+            context_length=CONFIG["text_cfg"]["context_length"]
+        )
 
     def batch(self, step: int):
         rng = torch.Generator().manual_seed(1_000_003 * step + 7)
@@ -78,13 +87,21 @@ class Pairs:
         pick = torch.multinomial(weight, BATCH, replacement=False, generator=rng)
         template = torch.randint(len(TEMPLATES), (BATCH,), generator=rng).tolist()
         styled = (torch.rand(BATCH, generator=rng) < 0.25).tolist()
-        texts = [TEMPLATES[t].format(self.captions[i] if s else self.nouns[i])
-                 for i, t, s in zip(pick.tolist(), template, styled)]
+        texts = [
+            TEMPLATES[t].format(self.captions[i] if s else self.nouns[i])
+            for i, t, s in zip(pick.tolist(), template, styled, strict=True)
+        ]
         images = self.images[pick].permute(0, 3, 1, 2).float() / 255
-        return augment(images, self.mono[pick], rng, rough=step >= CLEAN_STEPS), self.tokenizer(texts), self.noun[pick]
+        return (
+            augment(images, self.mono[pick], rng, rough=step >= CLEAN_STEPS),
+            self.tokenizer(texts),
+            self.noun[pick],
+        )
 
 
-def augment(images: torch.Tensor, mono: torch.Tensor, rng: torch.Generator, rough: bool) -> torch.Tensor:
+def augment(
+    images: torch.Tensor, mono: torch.Tensor, rng: torch.Generator, rough: bool
+) -> torch.Tensor:
     """Thinner or thicker strokes and other colours for one-colour icons; shift, scale, small turns for all.
 
     ``rough`` also bends some pictures as an unsteady hand would and draws some on a coarse grid. Never a
@@ -95,7 +112,9 @@ def augment(images: torch.Tensor, mono: torch.Tensor, rng: torch.Generator, roug
     stroke = draw(n)
     thick, thin = mono & (stroke < 0.15), mono & (stroke > 0.9)
     images[thick] = -F.max_pool2d(-images[thick], 3, 1, 1)
-    images[thin] = F.avg_pool2d(images[thin], 3, 1, 1, count_include_pad=False).clamp(0.3, 1).sub(0.3).div(0.7)
+    images[thin] = (
+        F.avg_pool2d(images[thin], 3, 1, 1, count_include_pad=False).clamp(0.3, 1).sub(0.3).div(0.7)
+    )
     angle = (draw(n) - 0.5) * 0.35
     scale = 0.85 + 0.4 * draw(n)
     stretch = 0.93 + 0.14 * draw(n)
@@ -144,7 +163,7 @@ def attention(block, q_x, k_x=None, v_x=None, attn_mask=None):
 
 
 def rate(step: int) -> float:
-    return float(np.interp(step, *zip(*RATE)))
+    return float(np.interp(step, *zip(*RATE, strict=True)))
 
 
 def optimizer_for(model: CLIP) -> torch.optim.AdamW:
@@ -169,8 +188,11 @@ def grow_residual_stream(text: dict[str, torch.Tensor], factor: float) -> None:
     for name, tensor in text.items():
         if name.startswith("visual."):
             continue
-        if name in ("token_embedding.weight", "positional_embedding") or ".out_proj." in name \
-                or ".c_proj." in name:
+        if (
+            name in ("token_embedding.weight", "positional_embedding")
+            or ".out_proj." in name
+            or ".c_proj." in name
+        ):
             tensor.mul_(factor)
 
 
@@ -180,20 +202,32 @@ def export(model: CLIP, folder: Path) -> None:
     The token table, two thirds of all weights, is stored in 8 bits.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"model_cfg": CONFIG,
-              "preprocess_cfg": {"mean": MEAN, "std": STD, "interpolation": "bicubic", "resize_mode": "shortest"}}
+    config = {
+        "model_cfg": CONFIG,
+        "preprocess_cfg": {
+            "mean": MEAN,
+            "std": STD,
+            "interpolation": "bicubic",
+            "resize_mode": "shortest",
+        },
+    }
     (folder / "open_clip_config.json").write_text(json.dumps(config, indent=2) + "\n")
     weights = {k: v.clone() for k, v in model.state_dict().items() if k != "attn_mask"}
     grow_residual_stream(weights, 64.0)
     weights = {k: v.half() if v.is_floating_point() else v for k, v in weights.items()}
     table = weights["token_embedding.weight"].float()
     weights["token_embedding.weight"] = table.to(torch.float8_e4m3fn)
-    save_file({k: v.contiguous() for k, v in weights.items()}, folder / "open_clip_model.safetensors",
-              metadata={"format": "pt"})
+    save_file(
+        {k: v.contiguous() for k, v in weights.items()},
+        folder / "open_clip_model.safetensors",
+        metadata={"format": "pt"},
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("work", type=Path)
     parser.add_argument("--save-every", type=int, default=250)
     args = parser.parse_args()
@@ -228,16 +262,26 @@ def main() -> None:
             model.logit_scale.clamp_(0, math.log(100))
         total += loss.item()
         if (step + 1) % 50 == 0:
-            line = {"step": step + 1, "loss": round(total / 50, 4), "lr": rate(step),
-                    "scale": round(model.logit_scale.exp().item(), 2),
-                    "pairs_per_second": round(50 * BATCH / (time.time() - started), 1)}
+            line = {
+                "step": step + 1,
+                "loss": round(total / 50, 4),
+                "lr": rate(step),
+                "scale": round(model.logit_scale.exp().item(), 2),
+                "pairs_per_second": round(50 * BATCH / (time.time() - started), 1),
+            }
             with (folder / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
             print(line, flush=True)
             started, total = time.time(), 0.0
         if (step + 1) % args.save_every == 0 or step + 1 == STEPS:
-            save_atomic({"model": model.state_dict(), "optimizer": optimizer.state_dict(),
-                         "step": step + 1}, state)
+            save_atomic(
+                {
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "step": step + 1,
+                },
+                state,
+            )
     export(model, PACKAGE)
 
 

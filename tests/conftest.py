@@ -28,13 +28,26 @@ def clip_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clip")
     config = {
         "embed_dim": 16,
-        "vision_cfg": {"image_size": 24, "patch_size": 12, "width": 32, "layers": 1, "head_width": 16},
-        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+        "vision_cfg": {
+            "image_size": 24,
+            "patch_size": 12,
+            "width": 32,
+            "layers": 1,
+            "head_width": 16,
+        },
+        "text_cfg": {
+            "context_length": 16,
+            "vocab_size": 49408,
+            "width": 16,
+            "heads": 2,
+            "layers": 1,
+        },
     }
     torch.manual_seed(0)
     model = CLIP(config["embed_dim"], config["vision_cfg"], config["text_cfg"])
-    (folder / "open_clip_config.json").write_text(json.dumps({
-        "model_cfg": config, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}))
+    (folder / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": config, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}})
+    )
     weights = {k: v.contiguous().clone() for k, v in model.state_dict().items() if k != "attn_mask"}
     save_file(weights, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
     return folder
@@ -53,7 +66,9 @@ def picture(label: int, k: int) -> Image.Image:
     box = (3 + k % 4, 3, 17 + k % 4, 17)
     colour = ((40 * k) % 200, 0, 0)
     draw = ImageDraw.Draw(image)
-    (draw.ellipse if label == 0 else draw.rectangle)(box if label < 2 else (2, 10, 22, 13), fill=colour)
+    (draw.ellipse if label == 0 else draw.rectangle)(
+        box if label < 2 else (2, 10, 22, 13), fill=colour
+    )
     return image
 
 
@@ -68,9 +83,15 @@ def make_split(name, n, labels=(0, 1, 2)):
 def task():
     from wiseft_lite import Task
 
-    return Task("shapes", ("disc", "square", "bar"), ("a {}.", "a drawing of a {}."),
-                make_split("train", 60), make_split("val", 12), make_split("test", 30),
-                {"two": make_split("two", 20, labels=(0, 2))})
+    return Task(
+        "shapes",
+        ("disc", "square", "bar"),
+        ("a {}.", "a drawing of a {}."),
+        make_split("train", 60),
+        make_split("val", 12),
+        make_split("test", 30),
+        {"two": make_split("two", 20, labels=(0, 2))},
+    )
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,9 @@ CLASSES = ("disc", "square", "bar")
 def register(folder):
     """Make open_clip know the architectures ``tiny`` and ``tiny-quickgelu``."""
     for name, quick in (("tiny", False), ("tiny-quickgelu", True)):
-        (folder / f"{name}.json").write_text(json.dumps({**CONFIG, **({"quick_gelu": True} if quick else {})}))
+        (folder / f"{name}.json").write_text(
+            json.dumps({**CONFIG, **({"quick_gelu": True} if quick else {})})
+        )
     open_clip.add_model_config(folder)
 
 
@@ -34,7 +36,9 @@ def clip_model(quick=True, seed=0, config=CONFIG):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = open_clip.model.CLIP(**json.loads(json.dumps(config)), quick_gelu=quick).eval()
-        for parameter in model.visual.parameters():  # random enough that the activation shows in the logits
+        for (
+            parameter
+        ) in model.visual.parameters():  # random enough that the activation shows in the logits
             parameter.data += 0.3 * torch.randn_like(parameter)
     return model
 
@@ -47,7 +51,10 @@ def wider(pixels, seed=0):
 
 def head_of(seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return {"weight": 10 * torch.randn(3, 16, generator=generator), "bias": torch.randn(3, generator=generator)}
+    return {
+        "weight": 10 * torch.randn(3, 16, generator=generator),
+        "bias": torch.randn(3, generator=generator),
+    }
 
 
 @torch.no_grad()
@@ -80,8 +87,14 @@ def to_rgb(image):
 
 def disguised(model):
     """The model with its modules under the names that OpenAI's code gives them, and these classes."""
-    names = {"CLIP": "CLIP", "VisionTransformer": "VisualTransformer", "Transformer": "Transformer",
-             "ResidualAttentionBlock": "ResidualAttentionBlock", "QuickGELU": "QuickGELU", "LayerNorm": "LayerNorm"}
+    names = {
+        "CLIP": "CLIP",
+        "VisionTransformer": "VisualTransformer",
+        "Transformer": "Transformer",
+        "ResidualAttentionBlock": "ResidualAttentionBlock",
+        "QuickGELU": "QuickGELU",
+        "LayerNorm": "LayerNorm",
+    }
     kinds = {}
     for module in model.modules():
         if type(module).__name__ in names:
@@ -92,6 +105,7 @@ def disguised(model):
 
 def wise_ft_module(quick=True, keep_lang=False):
     """``ImageClassifier(ImageEncoder(args), ClassificationHead(...))``, text transformer deleted."""
+
     class ImageEncoder(nn.Module):
         pass
 
@@ -113,10 +127,20 @@ def wise_ft_module(quick=True, keep_lang=False):
     head.load_state_dict(head_of())
     head.normalize = True
     classifier = ImageClassifier()
-    classifier.image_encoder, classifier.classification_head, classifier.process_images = encoder, head, True
-    classifier.train_preprocess, classifier.val_preprocess = encoder.train_preprocess, encoder.val_preprocess
-    modules = {"src__models__modeling": [ImageEncoder, ClassificationHead, ImageClassifier], "clip__model": kinds,
-               "clip__clip": [to_rgb]}
+    classifier.image_encoder, classifier.classification_head, classifier.process_images = (
+        encoder,
+        head,
+        True,
+    )
+    classifier.train_preprocess, classifier.val_preprocess = (
+        encoder.train_preprocess,
+        encoder.val_preprocess,
+    )
+    modules = {
+        "src__models__modeling": [ImageEncoder, ClassificationHead, ImageClassifier],
+        "clip__model": kinds,
+        "clip__clip": [to_rgb],
+    }
     return classifier, modules
 
 
@@ -138,8 +162,12 @@ def wise_ft(path, how="pickle", quick=True, protocol=3):
 def model_soups_weights(prefix="", dtype=torch.float32):
     model = clip_model()
     del model.transformer
-    weights = OrderedDict((f"{prefix}model.{key}", value.to(dtype)) for key, value in model.state_dict().items())
-    weights.update((f"{prefix}classification_head.{key}", value.to(dtype)) for key, value in head_of().items())
+    weights = OrderedDict(
+        (f"{prefix}model.{key}", value.to(dtype)) for key, value in model.state_dict().items()
+    )
+    weights.update(
+        (f"{prefix}classification_head.{key}", value.to(dtype)) for key, value in head_of().items()
+    )
     return weights
 
 
@@ -169,8 +197,11 @@ def scripted(weights):
 def openai(path):
     """OpenAI ships TorchScript archives in half precision, three numbers among the weights."""
     weights = {key: value.half() for key, value in clip_model().state_dict().items()}
-    weights |= {"input_resolution": torch.tensor(24), "context_length": torch.tensor(16),
-                "vocab_size": torch.tensor(49408)}
+    weights |= {
+        "input_resolution": torch.tensor(24),
+        "context_length": torch.tensor(16),
+        "vocab_size": torch.tensor(49408),
+    }
     torch.jit.save(scripted(weights), str(path))
     return path
 
@@ -179,6 +210,13 @@ def open_clip_training(path, quick=False):
     """What open_clip's training loop saves: epoch, name, ``module.`` weights (once with the mask), the optimizer."""
     weights = {f"module.{key}": value for key, value in clip_model(quick).state_dict().items()}
     weights["module.attn_mask"] = torch.full((16, 16), -torch.inf).triu(1)
-    torch.save({"epoch": 3, "name": "run", "state_dict": weights,
-                "optimizer": {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 0.1}]}}, path)
+    torch.save(
+        {
+            "epoch": 3,
+            "name": "run",
+            "state_dict": weights,
+            "optimizer": {"state": {0: {"exp_avg": torch.ones(3)}}, "param_groups": [{"lr": 0.1}]},
+        },
+        path,
+    )
     return path

@@ -16,14 +16,18 @@ import patience
 import torch
 from torch import nn
 
-from wiseft_lite import Recipe, UserError, load, resume, runs, save
-from wiseft_lite.averaging import MovingAverages
-from wiseft_lite.digest import digest
+from wiseft_lite import Recipe, UserError, load, save
+from wiseft_lite._runtime import resume
+from wiseft_lite._runtime.digest import digest
+from wiseft_lite.book import runs
+from wiseft_lite.merging.moving_averages import MovingAverages
 from wiseft_lite.training import fit
 
 CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
 if sys.platform == "linux":
-    CONTEXT.set_forkserver_preload(["wiseft_lite.runs", "safetensors.torch", "open_clip", "torch._dynamo", "tqdm"])
+    CONTEXT.set_forkserver_preload(
+        ["wiseft_lite.book.runs", "safetensors.torch", "open_clip", "torch._dynamo", "tqdm"]
+    )
 
 DATA = torch.randn(24, 6, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(24) % 3
@@ -44,14 +48,23 @@ def noisy(x):
 def network():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3))
+        return nn.Sequential(
+            nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3)
+        )
 
 
 def whole_run(folder=None):
     """Fifteen steps with everything that has a state; returns all bits of the end as one digest."""
     model, averages = network(), MovingAverages([0.9])
-    fit(model, DATA, LABELS, Recipe(epochs=3, lr=1e-2, batch_size=5), transform=noisy, after_step=averages,
-        folder=folder)
+    fit(
+        model,
+        DATA,
+        LABELS,
+        Recipe(epochs=3, lr=1e-2, batch_size=5),
+        transform=noisy,
+        after_step=averages,
+        folder=folder,
+    )
     return digest(model.state_dict(), averages.state_dict())
 
 
@@ -79,7 +92,11 @@ def killed_run(folder, at, begins=None):
         setattr(owner, name, watched)
 
     resume.SECONDS = 0
-    around(safetensors.torch, "save_file", lambda tensors, path, metadata: Path(path).write_bytes(os.urandom(500)))
+    around(
+        safetensors.torch,
+        "save_file",
+        lambda tensors, path, metadata: Path(path).write_bytes(os.urandom(500)),
+    )
     around(os, "fsync")
     around(os, "replace")
     around(Path, "unlink")

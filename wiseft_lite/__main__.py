@@ -2,6 +2,6 @@
 
 import sys
 
-from wiseft_lite.cli import main
+from wiseft_lite.cli.main import main
 
 sys.exit(main())

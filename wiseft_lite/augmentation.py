@@ -26,12 +26,21 @@ def augmentation(kind: str, size: int) -> Callable[[Tensor], Tensor] | None:
         raise unknown("augmentation", kind, AUGMENTS)
     if kind == "none":
         return None
-    crop = v2.RandomResizedCrop(size, scale=(0.9 if kind == "crop" else 0.5, 1.0), ratio=(1.0, 1.0),
-                                interpolation=InterpolationMode.BICUBIC)
+    crop = v2.RandomResizedCrop(
+        size,
+        scale=(0.9 if kind == "crop" else 0.5, 1.0),
+        ratio=(1.0, 1.0),
+        interpolation=InterpolationMode.BICUBIC,
+    )
     if kind == "crop":
         return crop
-    turn = v2.RandomAffine(degrees=12, translate=(0.05, 0.05), shear=6, fill=1.0,
-                           interpolation=InterpolationMode.BILINEAR)
+    turn = v2.RandomAffine(
+        degrees=12,
+        translate=(0.05, 0.05),
+        shear=6,
+        fill=1.0,
+        interpolation=InterpolationMode.BILINEAR,
+    )
     return v2.Compose([turn, crop, v2.RandomErasing(p=0.25, scale=(0.02, 0.15))])
 
 
@@ -45,11 +54,15 @@ def skip(transform: Callable[[Tensor], Tensor], picture: Tensor) -> None:
     for step in getattr(transform, "transforms", [transform]):
         if hasattr(step, "p") and torch.rand(1) >= step.p:
             continue
-        draw = getattr(step, "make_params", None) or step._get_params  # its name before torchvision 0.21
+        draw = (
+            getattr(step, "make_params", None) or step._get_params
+        )  # its name before torchvision 0.21
         draw([picture])
 
 
-def transformed(transform: Callable[[Tensor], Tensor], batch: Tensor, part: slice, n: int) -> Tensor:
+def transformed(
+    transform: Callable[[Tensor], Tensor], batch: Tensor, part: slice, n: int
+) -> Tensor:
     """Transform the part of a batch of ``n`` pictures that is here as it would be with the others before and after it.
 
     Args:

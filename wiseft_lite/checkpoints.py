@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from wiseft_lite import __version__
-from wiseft_lite.digest import file_sha256
+from wiseft_lite._runtime.digest import file_sha256
+from wiseft_lite._runtime.outputs import new_file, new_folder
 from wiseft_lite.encoders import Origin, build_encoder, open_clip_config
 from wiseft_lite.errors import UserError
 from wiseft_lite.models import Head, ImageClassifier
-from wiseft_lite.outputs import new_file, new_folder
 from wiseft_lite.weights import check_finite
 
 SCHEMA = 2  # 1 kept of an encoder its name alone, which may be the path of a folder
@@ -27,8 +27,14 @@ def portable(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
 
 
-def save(classifier: ImageClassifier, folder: str | Path, *, recipe: Any = None,
-         metrics: dict | None = None, overwrite: bool = False) -> Path:
+def save(
+    classifier: ImageClassifier,
+    folder: str | Path,
+    *,
+    recipe: Any = None,
+    metrics: dict | None = None,
+    overwrite: bool = False,
+) -> Path:
     """Write a classifier into a new folder and return it; the folder appears whole or not at all.
 
     The card describes the image encoder by content, so that ``load`` needs nothing but the folder, wherever it lies.
@@ -46,14 +52,21 @@ def save(classifier: ImageClassifier, folder: str | Path, *, recipe: Any = None,
     from safetensors.torch import save_file
 
     check_finite(classifier.state_dict(), f"the model for {folder}")
-    origin = getattr(classifier.encoder, "origin", None)  # an encoder that is none of open_clip's has none
+    origin = getattr(
+        classifier.encoder, "origin", None
+    )  # an encoder that is none of open_clip's has none
     with new_folder(folder, overwrite) as part:
         save_file(portable(classifier.state_dict()), part / "model.safetensors")
         card = {
-            "schema": SCHEMA, "library": __version__, "encoder": origin.name if origin else classifier.encoder_name,
-            "config": origin and origin.config, "text_encoder": origin and origin.text_encoder,
-            "class_names": list(classifier.class_names), "sha256": file_sha256(part / "model.safetensors"),
-            "recipe": dataclasses.asdict(recipe) if recipe is not None else None, "metrics": metrics or {},
+            "schema": SCHEMA,
+            "library": __version__,
+            "encoder": origin.name if origin else classifier.encoder_name,
+            "config": origin and origin.config,
+            "text_encoder": origin and origin.text_encoder,
+            "class_names": list(classifier.class_names),
+            "sha256": file_sha256(part / "model.safetensors"),
+            "recipe": dataclasses.asdict(recipe) if recipe is not None else None,
+            "metrics": metrics or {},
         }
         (part / "card.json").write_text(json.dumps(card, indent=1) + "\n")
     return Path(folder)
@@ -67,7 +80,9 @@ def add_metrics(folder: str | Path, metrics: Mapping[str, float]) -> None:
     """
     card = read_card(folder)
     with new_file(Path(folder) / "card.json", overwrite=True) as part:
-        part.write_text(json.dumps({**card, "metrics": {**card.get("metrics", {}), **metrics}}, indent=1) + "\n")
+        part.write_text(
+            json.dumps({**card, "metrics": {**card.get("metrics", {}), **metrics}}, indent=1) + "\n"
+        )
 
 
 def read_card(folder: str | Path) -> dict:
@@ -80,22 +95,31 @@ def read_card(folder: str | Path) -> dict:
     try:
         card = json.loads(path.read_text())
     except FileNotFoundError:
-        raise UserError(f"{folder} is no checkpoint (it has no card.json); give a folder made by save") from None
+        raise UserError(
+            f"{folder} is no checkpoint (it has no card.json); give a folder made by save"
+        ) from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}); save the checkpoint again") from error
     kinds = {"schema": int, "encoder": str, "class_names": list, "sha256": str}
     if isinstance(card, dict) and card.get("schema") == 2:
         kinds |= {"config": dict | None, "text_encoder": str | None}
-    missing = [key for key, kind in kinds.items()
-               if not (isinstance(card, dict) and key in card and isinstance(card[key], kind))]
+    missing = [
+        key
+        for key, kind in kinds.items()
+        if not (isinstance(card, dict) and key in card and isinstance(card[key], kind))
+    ]
     if missing:
         raise UserError(f"{path} lacks {', '.join(missing)}; save the checkpoint again")
     if card["schema"] > SCHEMA:
-        raise UserError(f"{path} has schema {card['schema']}, this version reads up to {SCHEMA}; "
-                        "upgrade wiseft_lite")
+        raise UserError(
+            f"{path} has schema {card['schema']}, this version reads up to {SCHEMA}; "
+            "upgrade wiseft_lite"
+        )
     if card["schema"] < 1 or card["schema"] > 1 and not _describes(card["config"]):
-        raise UserError(f"{path} is damaged (schema {card['schema']}, or a config without an architecture); save the "
-                        "checkpoint again")
+        raise UserError(
+            f"{path} is damaged (schema {card['schema']}, or a config without an architecture); save the "
+            "checkpoint again"
+        )
     return card
 
 
@@ -104,8 +128,12 @@ def _describes(config: dict | None) -> bool:
     if config is None:
         return True
     model = config.get("model_cfg")
-    return (isinstance(config.get("preprocess_cfg"), dict) and isinstance(model, dict) and "embed_dim" in model
-            and isinstance(model.get("vision_cfg"), dict))
+    return (
+        isinstance(config.get("preprocess_cfg"), dict)
+        and isinstance(model, dict)
+        and "embed_dim" in model
+        and isinstance(model.get("vision_cfg"), dict)
+    )
 
 
 def read_origin(folder: str | Path) -> Origin | None:
@@ -121,9 +149,11 @@ def read_origin(folder: str | Path) -> Origin | None:
     try:
         return Origin(name, open_clip_config(name))
     except UserError as error:
-        raise UserError(f"{folder} is of an older version, which kept only the name of its encoder, {name!r}: {error}; "
-                        "put that model there again, or run the command where it lies, and save the checkpoint "
-                        "again") from error
+        raise UserError(
+            f"{folder} is of an older version, which kept only the name of its encoder, {name!r}: {error}; "
+            "put that model there again, or run the command where it lies, and save the checkpoint "
+            "again"
+        ) from error
 
 
 def read_weights(folder: str | Path) -> dict[str, Tensor]:
@@ -137,18 +167,23 @@ def read_weights(folder: str | Path) -> dict[str, Tensor]:
 
     card, path = read_card(folder), Path(folder) / "model.safetensors"
     if not path.exists() or file_sha256(path) != card["sha256"]:
-        raise UserError(f"{path} is missing or damaged (its hash is not the card's); "
-                        "copy or train the checkpoint again")
+        raise UserError(
+            f"{path} is missing or damaged (its hash is not the card's); "
+            "copy or train the checkpoint again"
+        )
     try:
         weights = load_file(path)
     except SafetensorError as error:  # another kind of file, which its card was made for
-        raise UserError(f"{path} is no safetensors file ({error}); save the checkpoint again") from error
+        raise UserError(
+            f"{path} is no safetensors file ({error}); save the checkpoint again"
+        ) from error
     check_finite(weights, str(path))
     return weights
 
 
-def load(folder: str | Path, device: str | torch.device = "cpu",
-         class_names: Sequence[str] | None = None) -> ImageClassifier:
+def load(
+    folder: str | Path, device: str | torch.device = "cpu", class_names: Sequence[str] | None = None
+) -> ImageClassifier:
     """Read a checkpoint back into a classifier in eval mode.
 
     Args:
@@ -162,22 +197,30 @@ def load(folder: str | Path, device: str | torch.device = "cpu",
     """
     card, weights = read_card(folder), read_weights(folder)
     if class_names is not None and list(class_names) != card["class_names"]:
-        raise UserError(f"{folder} was made for other classes, or for these in another order; give the task that it was "
-                        "trained on")
+        raise UserError(
+            f"{folder} was made for other classes, or for these in another order; give the task that it was "
+            "trained on"
+        )
     origin = read_origin(folder)
     if "head.weight" not in weights:
-        raise UserError(f"{folder} holds no head.weight, so it is no classifier; save the checkpoint again")
+        raise UserError(
+            f"{folder} holds no head.weight, so it is no classifier; save the checkpoint again"
+        )
     if origin is None:
-        raise UserError(f"{folder} has an encoder, {card['encoder']!r}, that open_clip cannot build; build it as it "
-                        "was and fill it with read_weights")
+        raise UserError(
+            f"{folder} has an encoder, {card['encoder']!r}, that open_clip cannot build; build it as it "
+            "was and fill it with read_weights"
+        )
     encoder, preprocess = build_encoder(origin)
     head = Head(torch.zeros(weights["head.weight"].shape))  # float32, whatever the file holds
     classifier = ImageClassifier(encoder, head, preprocess, card["class_names"], card["encoder"])
     try:
         classifier.load_state_dict(weights)
     except RuntimeError as error:
-        raise UserError(f"{folder} does not fit the encoder {card['encoder']!r}: "
-                        f"{str(error).splitlines()[-1].strip()}") from error
+        raise UserError(
+            f"{folder} does not fit the encoder {card['encoder']!r}: "
+            f"{str(error).splitlines()[-1].strip()}"
+        ) from error
     return classifier.to(device).eval()
 
 
@@ -194,18 +237,24 @@ def check_same_start(models: Mapping[str, ImageClassifier | str | Path]) -> None
     Raises:
         UserError: a folder is no checkpoint, or a model differs from the first.
     """
-    (first, (origin, classes, shapes)), *others = [(name, _content(model)) for name, model in models.items()]
+    (first, (origin, classes, shapes)), *others = [
+        (name, _content(model)) for name, model in models.items()
+    ]
     for name, (its_origin, its_classes, its_shapes) in others:
         differences = origin.differences(its_origin) if origin and its_origin else []
         differences += ["class names"] if classes != its_classes else []
         odd = [key for key in {**shapes, **its_shapes} if shapes.get(key) != its_shapes.get(key)]
         differences += [f"tensors ({', '.join(odd[:3])})"] if odd and not differences else []
         if differences:
-            raise UserError(f"{first} and {name} differ in their {' and '.join(differences)}; give a zero-shot model "
-                            "and what was fine-tuned from it")
+            raise UserError(
+                f"{first} and {name} differ in their {' and '.join(differences)}; give a zero-shot model "
+                "and what was fine-tuned from it"
+            )
 
 
-def _content(model: ImageClassifier | str | Path) -> tuple[Origin | None, tuple[str, ...], dict[str, list[int]]]:
+def _content(
+    model: ImageClassifier | str | Path,
+) -> tuple[Origin | None, tuple[str, ...], dict[str, list[int]]]:
     """The origin of the encoder, the class names and the shapes of all weights."""
     if isinstance(model, ImageClassifier):
         shapes = {key: list(tensor.shape) for key, tensor in model.state_dict().items()}
@@ -219,6 +268,8 @@ def _shapes(folder: str | Path) -> dict[str, list[int]]:
     path = Path(folder) / "model.safetensors"
     try:
         with safe_open(path, "pt") as file:
-            return {key: file.get_slice(key).get_shape() for key in file.keys()}
+            return {key: file.get_slice(key).get_shape() for key in file}
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} is missing or damaged ({error}); copy or train the checkpoint again") from error
+        raise UserError(
+            f"{path} is missing or damaged ({error}); copy or train the checkpoint again"
+        ) from error

@@ -21,12 +21,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wiseft_lite.digest import digest
+from wiseft_lite._runtime.digest import digest
 from wiseft_lite.errors import UserError
 from wiseft_lite.weights import check_finite
 
-ICONCLIP = Path(__file__).resolve().parent / "iconclip"
-POSITIONS = ("visual.positional_embedding", "visual.attnpool.positional_embedding")  # of images: a ViT's, a ResNet's
+ICONCLIP = Path(__file__).resolve().parent / "assets" / "iconclip"
+POSITIONS = (
+    "visual.positional_embedding",
+    "visual.attnpool.positional_embedding",
+)  # of images: a ViT's, a ResNet's
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,11 @@ class Origin:
 
     def differences(self, other: Origin) -> list[str]:
         """In what two image encoders differ, other than in their weights; empty if weights can pass between them."""
-        same = {"architecture": described(self.config["model_cfg"]) == described(other.config["model_cfg"]),
-                "preprocessing": self.config["preprocess_cfg"] == other.config["preprocess_cfg"]}
+        same = {
+            "architecture": described(self.config["model_cfg"])
+            == described(other.config["model_cfg"]),
+            "preprocessing": self.config["preprocess_cfg"] == other.config["preprocess_cfg"],
+        }
         return [what for what, equal in same.items() if not equal]
 
 
@@ -72,7 +78,9 @@ class Clip:
         """L2-normalised text embeddings ``[n, d]``, ``batch_size`` at a time: ImageNet has 80,000 prompts."""
         device = next(self.model.parameters()).device
         parts = self.tokenizer(list(texts)).split(batch_size)
-        return F.normalize(torch.cat([self.model.encode_text(part.to(device)) for part in parts]), dim=-1)
+        return F.normalize(
+            torch.cat([self.model.encode_text(part.to(device)) for part in parts]), dim=-1
+        )
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
         """Those of both encoders, as a module gives its own."""
@@ -82,7 +90,9 @@ class Clip:
         """The vectors ``[m, width]`` that a text's ``m`` tokens enter the text encoder as, without start and end."""
         table = self._token_table
         tokens = self.tokenizer([text])[0]
-        words = tokens[1:int(tokens.argmax())]  # the end has the largest number, as in CLIP's own pooling
+        words = tokens[
+            1 : int(tokens.argmax())
+        ]  # the end has the largest number, as in CLIP's own pooling
         return table(words.to(table.weight.device)).detach().clone()
 
     def encode_with_context(self, context: Tensor, texts: Sequence[str]) -> Tensor:
@@ -99,17 +109,27 @@ class Clip:
         """
         m, table = len(context), self._token_table
         alone = self.tokenizer(list(texts))
-        tokens = self.tokenizer([" ".join(["x"] * m + [text]) for text in texts])  # "x" keeps the places
-        fits = (torch.cat([alone[:, :1], alone[:, 1:alone.shape[1] - m]], 1)
-                == torch.cat([tokens[:, :1], tokens[:, m + 1:]], 1)).all(1)
+        tokens = self.tokenizer(
+            [" ".join(["x"] * m + [text]) for text in texts]
+        )  # "x" keeps the places
+        fits = (
+            torch.cat([alone[:, :1], alone[:, 1 : alone.shape[1] - m]], 1)
+            == torch.cat([tokens[:, :1], tokens[:, m + 1 :]], 1)
+        ).all(1)
         if not fits.all():
-            raise UserError(f"{m} vectors and {texts[int(fits.int().argmin())]!r} do not fit into the "
-                            f"{tokens.shape[1]} tokens of {self.name}; give fewer vectors or a shorter name")
+            raise UserError(
+                f"{m} vectors and {texts[int(fits.int().argmin())]!r} do not fit into the "
+                f"{tokens.shape[1]} tokens of {self.name}; give fewer vectors or a shorter name"
+            )
 
         def replace(_module, _tokens, words: Tensor) -> Tensor:
-            return torch.cat([words[:, :1], context.expand(len(words), -1, -1), words[:, m + 1:]], dim=1)
+            return torch.cat(
+                [words[:, :1], context.expand(len(words), -1, -1), words[:, m + 1 :]], dim=1
+            )
 
-        hook = table.register_forward_hook(replace)  # so that the rest of the encoder is open_clip's own
+        hook = table.register_forward_hook(
+            replace
+        )  # so that the rest of the encoder is open_clip's own
         try:
             return F.normalize(self.model.encode_text(tokens.to(context.device)), dim=-1)
         finally:
@@ -118,9 +138,13 @@ class Clip:
     @property
     def _token_table(self) -> torch.nn.Module:
         text = getattr(self.model, "text", self.model)
-        if not hasattr(text, "token_embedding") or not isinstance(self.tokenizer, library().SimpleTokenizer):
-            raise UserError(f"the words of {self.name} cannot be replaced: its text encoder or its tokenizer is not "
-                            "CLIP's own; take a model such as ViT-B-32")
+        if not hasattr(text, "token_embedding") or not isinstance(
+            self.tokenizer, library().SimpleTokenizer
+        ):
+            raise UserError(
+                f"the words of {self.name} cannot be replaced: its text encoder or its tokenizer is not "
+                "CLIP's own; take a model such as ViT-B-32"
+            )
         return text.token_embedding
 
     @property
@@ -141,7 +165,9 @@ class Clip:
         """A copy of the image encoder to train, ``[b, 3, h, w] -> [b, d]``."""
         encoder = copy.deepcopy(self.model.visual)
         if getattr(encoder, "output_tokens", False):
-            encoder.output_tokens = False  # CoCa's captions need an image's tokens beside its embedding
+            encoder.output_tokens = (
+                False  # CoCa's captions need an image's tokens beside its embedding
+            )
         return encoder.requires_grad_(True)
 
 
@@ -176,13 +202,19 @@ def load_clip(name: str = "iconclip", device: str | torch.device = "cpu") -> Cli
         if tag is None:
             model = blank(source)
         else:
-            model = open_clip.create_model(source, pretrained=tag, require_pretrained=True,
-                                           force_quick_gelu=bool(config["model_cfg"].get("quick_gelu")))
+            model = open_clip.create_model(
+                source,
+                pretrained=tag,
+                require_pretrained=True,
+                force_quick_gelu=bool(config["model_cfg"].get("quick_gelu")),
+            )
     if weights is not None:
         _load(model, weights)
     check_finite(model.state_dict(), f"model {name!r}")
     model.visual.origin = Origin(full_name(name), config, text_digest(name, model))
-    return Clip(name, model.to(device).eval().requires_grad_(False), _preprocess(model.visual), tokenizer)
+    return Clip(
+        name, model.to(device).eval().requires_grad_(False), _preprocess(model.visual), tokenizer
+    )
 
 
 def library():
@@ -206,8 +238,10 @@ def refusal(config: Mapping[str, Any]) -> str | None:
     vision, text = config["vision_cfg"], config["text_cfg"]
     for part, key in (("text encoder", "hf_model_name"), ("tokenizer", "hf_tokenizer_name")):
         if text.get(key) and importlib.util.find_spec("transformers") is None:
-            return (f"its {part} is {text[key]} of Hugging Face; pip install 'wiseft-lite[huggingface]', or "
-                    "transformers and sentencepiece")
+            return (
+                f"its {part} is {text[key]} of Hugging Face; pip install 'wiseft-lite[huggingface]', or "
+                "transformers and sentencepiece"
+            )
     if vision.get("timm_model_name"):
         import timm
 
@@ -253,7 +287,9 @@ def text_digest(name: str, model: torch.nn.Module) -> str | None:
     """A digest of all weights beside the image encoder's; None where they are random."""
     if is_random(name):
         return None
-    return digest({key: tensor for key, tensor in model.state_dict().items() if not key.startswith("visual.")})
+    return digest(
+        {key: tensor for key, tensor in model.state_dict().items() if not key.startswith("visual.")}
+    )
 
 
 def open_clip_config(name: str) -> dict:
@@ -296,7 +332,9 @@ def build_encoder(origin: Origin) -> tuple[torch.nn.Module, Callable]:
     advice = "its configuration is damaged, or of another version of open_clip or timm"
     with _explained(origin.name, advice), _always_the_same():
         encoder = image_encoder(origin.config["model_cfg"])
-        library().set_model_preprocess_cfg(encoder, {**origin.config["preprocess_cfg"], "size": encoder.image_size})
+        library().set_model_preprocess_cfg(
+            encoder, {**origin.config["preprocess_cfg"], "size": encoder.image_size}
+        )
         preprocess = _preprocess(encoder)
     encoder.origin = origin
     return encoder, preprocess
@@ -307,34 +345,56 @@ def _read_config(path: Path) -> dict:
         config = json.loads(path.read_text(encoding="utf-8"))
         if not {"embed_dim", "vision_cfg", "text_cfg"} <= config["model_cfg"].keys():
             raise ValueError("its model_cfg lacks embed_dim, vision_cfg or text_cfg")
-        if not all(isinstance(config["model_cfg"][key], dict) for key in ("vision_cfg", "text_cfg")):
+        if not all(
+            isinstance(config["model_cfg"][key], dict) for key in ("vision_cfg", "text_cfg")
+        ):
             raise ValueError("its vision_cfg and text_cfg must be objects")
     except FileNotFoundError:
-        raise UserError(f"{path.parent} holds no {path.name}; give a folder in open_clip's layout") from None
+        raise UserError(
+            f"{path.parent} holds no {path.name}; give a folder in open_clip's layout"
+        ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no configuration of open_clip ({error!r}); copy the model again") from error
+        raise UserError(
+            f"{path} is no configuration of open_clip ({error!r}); copy the model again"
+        ) from error
     return config
 
 
 def _weights_file(folder: Path) -> Path:
     """The safetensors file with a model folder's weights; pickles are left to ``import``, which never runs them."""
-    for name in ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors"):
+    for name in (
+        "open_clip_model.safetensors",
+        "open_clip_pytorch_model.safetensors",
+        "model.safetensors",
+    ):
         if (folder / name).exists():
             return folder / name
-    others = sorted(path.name for path in folder.glob("*") if path.suffix in (".safetensors", ".bin", ".pth", ".pt"))
+    others = sorted(
+        path.name
+        for path in folder.glob("*")
+        if path.suffix in (".safetensors", ".bin", ".pth", ".pt")
+    )
     pickles = [name for name in others if not name.endswith(".safetensors")]
     if pickles:
-        raise UserError(f"{folder} holds its weights as a pickle, {pickles[0]}, which could run code; rewrite it as a "
-                        f"new folder: wiseft-lite import {folder / pickles[0]} --out NEW_FOLDER")
-    raise UserError(f"no weights in {folder}{' but ' + ', '.join(others) if others else ''}: put "
-                    "open_clip_model.safetensors there, with the whole model, image encoder and text encoder")
+        raise UserError(
+            f"{folder} holds its weights as a pickle, {pickles[0]}, which could run code; rewrite it as a "
+            f"new folder: wiseft-lite import {folder / pickles[0]} --out NEW_FOLDER"
+        )
+    raise UserError(
+        f"no weights in {folder}{' but ' + ', '.join(others) if others else ''}: put "
+        "open_clip_model.safetensors there, with the whole model, image encoder and text encoder"
+    )
 
 
 def _check_tokenizer(folder: Path, source: str | None) -> None:
     """open_clip looks for Hugging Face's tokenizer in the folder, and transformers does not say that it is missing."""
-    if source and not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer_config.json")):
-        raise UserError(f"{folder} holds no tokenizer.json: copy the files of the tokenizer {source} there, from "
-                        "Hugging Face or from where the model came")
+    if source and not any(
+        (folder / name).exists() for name in ("tokenizer.json", "tokenizer_config.json")
+    ):
+        raise UserError(
+            f"{folder} holds no tokenizer.json: copy the files of the tokenizer {source} there, from "
+            "Hugging Face or from where the model came"
+        )
 
 
 def _load(model: torch.nn.Module, path: Path) -> None:
@@ -342,23 +402,37 @@ def _load(model: torch.nn.Module, path: Path) -> None:
     from safetensors import SafetensorError
 
     try:
-        odd = library().load_checkpoint(model, str(path), strict=False)
+        odd = library().load_checkpoint(model, str(path), strict=True)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged ({error}); copy or download it again") from error
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"{path} does not fit its open_clip_config.json: {str(error).splitlines()[-1].strip()}; "
-                        "copy both from one model") from error
-    wrong = [f"{what} {', '.join(keys[:3])}" for what, keys in (
-        ("it lacks", odd.missing_keys), ("the model has no", odd.unexpected_keys)) if keys]
+        raise UserError(
+            f"{path} does not fit its open_clip_config.json: {str(error).splitlines()[-1].strip()}; "
+            "copy both from one model"
+        ) from error
+    wrong = [
+        f"{what} {', '.join(keys[:3])}"
+        for what, keys in (
+            ("it lacks", odd.missing_keys),
+            ("the model has no", odd.unexpected_keys),
+        )
+        if keys
+    ]
     if wrong:
-        raise UserError(f"{path} does not fit its open_clip_config.json: {'; '.join(wrong)}; copy both from one model")
+        raise UserError(
+            f"{path} does not fit its open_clip_config.json: {'; '.join(wrong)}; copy both from one model"
+        )
 
 
 def blank(source: str, device: str = "cpu") -> torch.nn.Module:
     """A model with random weights, the same in every process, and without open_clip's warning that it has no others."""
     with _quietly(), _always_the_same(), torch.device(device):
-        model = library().create_model(source, load_weights=False, pretrained_text=False, device=device)
-        if isinstance(model, library().CoCa):  # open_clip never writes this matrix: it holds what the memory held
+        model = library().create_model(
+            source, load_weights=False, pretrained_text=False, device=device
+        )
+        if isinstance(
+            model, library().CoCa
+        ):  # open_clip never writes this matrix: it holds what the memory held
             projection = model.text_decoder.text_projection
             torch.nn.init.normal_(projection, std=len(projection) ** -0.5)
         return model
@@ -367,8 +441,18 @@ def blank(source: str, device: str = "cpu") -> torch.nn.Module:
 def image_encoder(model_cfg: Mapping) -> torch.nn.Module:
     """The image encoder of a configuration with random weights; its text encoder is not needed for that."""
     vision_cfg = {**model_cfg["vision_cfg"], "output_tokens": False, "timm_model_pretrained": False}
-    text_cfg = {"context_length": 4, "vocab_size": 4, "width": 4, "heads": 1, "layers": 1}  # as small as can be
-    return library().CLIP(model_cfg["embed_dim"], vision_cfg, text_cfg, model_cfg.get("quick_gelu", False)).visual
+    text_cfg = {
+        "context_length": 4,
+        "vocab_size": 4,
+        "width": 4,
+        "heads": 1,
+        "layers": 1,
+    }  # as small as can be
+    return (
+        library()
+        .CLIP(model_cfg["embed_dim"], vision_cfg, text_cfg, model_cfg.get("quick_gelu", False))
+        .visual
+    )
 
 
 def described(model_cfg: Mapping) -> dict[str, Any]:
@@ -383,14 +467,22 @@ def described(model_cfg: Mapping) -> dict[str, Any]:
     vision = {**asdict(library().CLIPVisionCfg()), **model_cfg["vision_cfg"]}
     if vision["timm_model_name"] is None:  # timm's encoders have their own activation
         vision["quick_gelu"] = bool(model_cfg.get("quick_gelu"))
-    for only_in_training in ("patch_dropout", "timm_drop", "timm_drop_path", "timm_model_pretrained", "output_tokens"):
+    for only_in_training in (
+        "patch_dropout",
+        "timm_drop",
+        "timm_drop_path",
+        "timm_model_pretrained",
+        "output_tokens",
+    ):
         vision.pop(only_in_training, None)
     return {**vision, "embed_dim": model_cfg["embed_dim"]}
 
 
 def _preprocess(visual: torch.nn.Module) -> Callable:
     transform = library().transform
-    return transform.image_transform_v2(transform.PreprocessCfg(**visual.preprocess_cfg), is_train=False)
+    return transform.image_transform_v2(
+        transform.PreprocessCfg(**visual.preprocess_cfg), is_train=False
+    )
 
 
 @contextmanager
@@ -441,15 +533,23 @@ def resized_positions(positions: Tensor, grid: int) -> Tensor:
         torch.Size([82, 768])
     """
     if math.isqrt(len(positions) - 1) ** 2 != len(positions) - 1:
-        raise UserError(f"{len(positions)} positional embeddings are not those of a class token and a square of "
-                        "patches; they cannot be resized")
+        raise UserError(
+            f"{len(positions)} positional embeddings are not those of a class token and a square of "
+            "patches; they cannot be resized"
+        )
     state = {POSITIONS[0]: positions}
-    library().model.resize_pos_embed(state, SimpleNamespace(visual=SimpleNamespace(grid_size=(grid, grid))))
+    library().model.resize_pos_embed(
+        state, SimpleNamespace(visual=SimpleNamespace(grid_size=(grid, grid)))
+    )
     return state[POSITIONS[0]]
 
 
-def architectures_of(shapes: Mapping[str, torch.Size], any_size: bool = False, embed_dim: int | None = None,
-                     names: Sequence[str] | None = None) -> dict[str, dict]:
+def architectures_of(
+    shapes: Mapping[str, torch.Size],
+    any_size: bool = False,
+    embed_dim: int | None = None,
+    names: Sequence[str] | None = None,
+) -> dict[str, dict]:
     """Return the open_clip architectures, with their configurations, whose weights have these shapes.
 
     Args:
@@ -466,16 +566,28 @@ def architectures_of(shapes: Mapping[str, torch.Size], any_size: bool = False, e
         >>> list(architectures_of(shapes))
         ['RN50', 'RN50-quickgelu']
     """
-    has_text = any(key.endswith("token_embedding.weight") for key in shapes)  # one of open_clip's own
-    known = shapes if has_text else {key: shape for key, shape in shapes.items() if key.startswith("visual.")}
+    has_text = any(
+        key.endswith("token_embedding.weight") for key in shapes
+    )  # one of open_clip's own
+    known = (
+        shapes
+        if has_text
+        else {key: shape for key, shape in shapes.items() if key.startswith("visual.")}
+    )
     found = {}
     for name in library().list_models() if names is None else names:
         config = library().get_model_config(name)
-        if has_text and "hf_model_name" in config["text_cfg"] or not _may_fit(config, shapes, embed_dim):
+        if (
+            has_text
+            and "hf_model_name" in config["text_cfg"]
+            or not _may_fit(config, shapes, embed_dim)
+        ):
             continue
         if _same_shapes(_shapes(name, has_text), known, any_size):
             found[name] = config
-    with_own_text = {name: config for name, config in found.items() if "hf_model_name" not in config["text_cfg"]}
+    with_own_text = {
+        name: config for name, config in found.items() if "hf_model_name" not in config["text_cfg"]
+    }
     return with_own_text or found
 
 
@@ -484,15 +596,23 @@ def fits(model_cfg: Mapping, shapes: Mapping[str, torch.Size]) -> bool:
     return _same_shapes(_image_shapes(model_cfg), shapes, any_size=True)
 
 
-def _same_shapes(blank: Mapping[str, torch.Size], shapes: Mapping[str, torch.Size], any_size: bool) -> bool:
+def _same_shapes(
+    blank: Mapping[str, torch.Size], shapes: Mapping[str, torch.Size], any_size: bool
+) -> bool:
     """Whether all of an image encoder is there, and all that is there has the architecture's shapes."""
+
     def same(key: str, shape: torch.Size) -> bool:
         if any_size and key in POSITIONS and key in blank:
-            return blank[key][1:] == shape[1:] and shape[0] > 1 and math.isqrt(shape[0] - 1) ** 2 == shape[0] - 1
+            return (
+                blank[key][1:] == shape[1:]
+                and shape[0] > 1
+                and math.isqrt(shape[0] - 1) ** 2 == shape[0] - 1
+            )
         return blank.get(key) == shape
 
-    return (all(key in shapes for key in blank if key.startswith("visual."))
-            and all(same(key, shape) for key, shape in shapes.items()))
+    return all(key in shapes for key in blank if key.startswith("visual.")) and all(
+        same(key, shape) for key, shape in shapes.items()
+    )
 
 
 def _may_fit(config: Mapping, shapes: Mapping[str, torch.Size], embed_dim: int | None) -> bool:

@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from wiseft_lite import distributed
-from wiseft_lite.cache import entry
-from wiseft_lite.digest import digest
+from wiseft_lite._runtime import distributed
+from wiseft_lite._runtime.cache import entry
+from wiseft_lite._runtime.digest import digest
 from wiseft_lite.errors import UserError
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Split
@@ -38,7 +38,9 @@ class Decoded:
         ahead: decode in other processes, for a GPU that would wait.
     """
 
-    def __init__(self, preprocess: Callable[[Image.Image], Tensor], split: Split, ahead: bool = False):
+    def __init__(
+        self, preprocess: Callable[[Image.Image], Tensor], split: Split, ahead: bool = False
+    ):
         self.preprocess, self.images, self.ahead = preprocess, split, ahead
         self._first: Tensor | None = None
         self._first = self._row(0)  # kept, so that asking for the shape decodes nothing twice
@@ -55,8 +57,10 @@ class Decoded:
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"image {i} of split {self.images.name!r} cannot be read ({error}); "
-                            "mend or remove the file") from error
+            raise UserError(
+                f"image {i} of split {self.images.name!r} cannot be read ({error}); "
+                "mend or remove the file"
+            ) from error
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         return torch.stack([self._row(i) for i in rows.tolist()])
@@ -64,9 +68,14 @@ class Decoded:
     def batches(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
         """The images at each of these groups of places in turn."""
         workers = min(WORKERS, os.cpu_count() or 1) if self.ahead else 0
-        loader = DataLoader(self, sampler=rows, batch_size=None, num_workers=workers,
-                            pin_memory=torch.cuda.is_available() and self.ahead,
-                            generator=torch.Generator())  # or training's dice would be thrown
+        loader = DataLoader(
+            self,
+            sampler=rows,
+            batch_size=None,
+            num_workers=workers,
+            pin_memory=torch.cuda.is_available() and self.ahead,
+            generator=torch.Generator(),
+        )  # or training's dice would be thrown
         try:
             yield from loader
         except UserError as error:  # from another process it comes with its traceback
@@ -93,7 +102,9 @@ def pixels(classifier: ImageClassifier, split: Split) -> Tensor | Decoded:
 
 def batches(inputs: Tensor | Decoded, groups: Sequence[Tensor]) -> Iterator[Tensor]:
     """The inputs at each of these groups of places in turn; what is decoded, is decoded ahead."""
-    return inputs.batches(groups) if isinstance(inputs, Decoded) else (inputs[rows] for rows in groups)
+    return (
+        inputs.batches(groups) if isinstance(inputs, Decoded) else (inputs[rows] for rows in groups)
+    )
 
 
 def pieces(inputs: Tensor | Decoded, batch_size: int) -> Iterator[Tensor]:
@@ -110,8 +121,13 @@ def pieces(inputs: Tensor | Decoded, batch_size: int) -> Iterator[Tensor]:
 
 
 @torch.inference_mode()
-def _run(classifier: ImageClassifier, function, split: Split, images: Tensor | Decoded | None,
-         batch_size: int) -> Tensor:
+def _run(
+    classifier: ImageClassifier,
+    function,
+    split: Split,
+    images: Tensor | Decoded | None,
+    batch_size: int,
+) -> Tensor:
     """What a function makes of every image; several processes take their turns, each decoding its own images."""
     turns = distributed.Turns(len(split), batch_size)
     if images is None or distributed.count() > 1:
@@ -124,8 +140,12 @@ def _run(classifier: ImageClassifier, function, split: Split, images: Tensor | D
     return turns.whole(torch.cat(parts))
 
 
-def encode(classifier: ImageClassifier, split: Split, batch_size: int = 256,
-           images: Tensor | Decoded | None = None) -> tuple[Tensor, Tensor]:
+def encode(
+    classifier: ImageClassifier,
+    split: Split,
+    batch_size: int = 256,
+    images: Tensor | Decoded | None = None,
+) -> tuple[Tensor, Tensor]:
     """Return L2-normalised features ``[n, d]`` and labels ``[n]``, in eval mode, without augmentation.
 
     Features are kept in ``cache.cache_folder`` under a name that hashes the encoder's weights, the preprocessing and
@@ -138,6 +158,7 @@ def encode(classifier: ImageClassifier, split: Split, batch_size: int = 256,
         batch_size: images a forward pass.
         images: what ``pixels`` returned for them, if they are decoded already.
     """
+
     def named() -> str:
         nonlocal images
         content, encoder = split.content(), classifier.encoder
@@ -147,13 +168,22 @@ def encode(classifier: ImageClassifier, split: Split, batch_size: int = 256,
         if content is None:
             pictures = tuple(digest(piece) for piece in pieces(images, batch_size))
         device = next(classifier.parameters()).device.type
-        return digest(ImageClassifier.encode, repr(encoder), encoder.state_dict(), pictures, batch_size, device,
-                      torch.__version__)
+        return digest(
+            ImageClassifier.encode,
+            repr(encoder),
+            encoder.state_dict(),
+            pictures,
+            batch_size,
+            device,
+            torch.__version__,
+        )
 
     with entry(f"features-{distributed.from_main(named)}.safetensors") as path:
         features = _read(path)
         if not distributed.every(features is not None):
-            features = _run(classifier, classifier.encode, split, images, batch_size).clone()  # no inference tensor: it trains
+            features = _run(
+                classifier, classifier.encode, split, images, batch_size
+            ).clone()  # no inference tensor: it trains
             if distributed.is_main():
                 _write(path, features)
     return features, split.labels
@@ -177,8 +207,11 @@ def _write(path: Path, features: Tensor) -> None:
         os.replace(part, path)
     except (OSError, SafetensorError) as error:
         part.unlink(missing_ok=True)
-        warnings.warn(f"{path} cannot be written ({error}), so these features will be made again; make room there, or "
-                      "set WISEFT_CACHE to a folder elsewhere", stacklevel=3)
+        warnings.warn(
+            f"{path} cannot be written ({error}), so these features will be made again; make room there, or "
+            "set WISEFT_CACHE to a folder elsewhere",
+            stacklevel=3,
+        )
 
 
 def predict(classifier: ImageClassifier, split: Split, batch_size: int = 256) -> Tensor:

@@ -19,12 +19,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from wiseft_lite._runtime.outputs import new_file
 from wiseft_lite.errors import UserError
-from wiseft_lite.outputs import new_file
 from wiseft_lite.results import summary
 from wiseft_lite.tasks import Split
 
-STYLE = Path(__file__).with_name("wiseft.mplstyle")
+STYLE = Path(__file__).resolve().parent / "assets" / "wiseft.mplstyle"
 MARKED = (0.2, 0.4, 0.6, 0.8)
 DIRECT = 3  # paths that are named where they end; more of them get a legend
 LINES = ("-", "--", ":", "-.")  # the next one when all colours have been used
@@ -52,7 +52,7 @@ def plain(text: str, most: int = 60) -> str:
     """
     text = "".join(letter if letter.isprintable() else " " for letter in str(text))
     if len(text) > most:
-        text = f"{text[:most // 2]}…{text[len(text) - (most - most // 2 - 1):]}"
+        text = f"{text[: most // 2]}…{text[len(text) - (most - most // 2 - 1) :]}"
     return text.replace("$", r"\$")
 
 
@@ -67,7 +67,9 @@ def save(figure: Figure, *paths: Path) -> None:
     """
     for path in paths:
         with house_style(), new_file(path, overwrite=True) as part, warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Glyph .* missing")  # a name in letters that the font lacks
+            warnings.filterwarnings(
+                "ignore", message="Glyph .* missing"
+            )  # a name in letters that the font lacks
             figure.savefig(part, metadata={"Date": None} if part.suffix == ".svg" else None)
     plt.close(figure)
 
@@ -81,8 +83,12 @@ def logit_axes(ax: Axes, x: tuple[float, float], y: tuple[float, float]) -> None
         scale("logit")
         span = 100 * (limits[1] - limits[0])
         step = next(s for s in (1, 2, 5, 10, 20) if span / s <= 8 or s == 20)
-        ends = {t for end in (0.01, 0.1, 1, 5, 10) if end < step for t in (end, 100 - end)}  # room near 0 and 1
-        axis.set_major_locator(FixedLocator([t / 100 for t in sorted({*range(step, 100, step), *ends})]))
+        ends = {
+            t for end in (0.01, 0.1, 1, 5, 10) if end < step for t in (end, 100 - end)
+        }  # room near 0 and 1
+        axis.set_major_locator(
+            FixedLocator([t / 100 for t in sorted({*range(step, 100, step), *ends})])
+        )
         axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.4g}"))
     ax.set_xlim(*x)
@@ -121,8 +127,11 @@ def _limits(curves: pd.DataFrame, axis: str) -> tuple[float, float]:
     return max(lowest, low - margin), min(highest, high + margin)
 
 
-def frontier(table: pd.DataFrame | Mapping[str, pd.DataFrame], reference: str = "test",
-             title: str | None = None) -> Figure:
+def frontier(
+    table: pd.DataFrame | Mapping[str, pd.DataFrame],
+    reference: str = "test",
+    title: str | None = None,
+) -> Figure:
     """Draw the paper's central figure: reference accuracy against mean accuracy over the shifts.
 
     An accuracy of 0 or 100 %, which has no place on a logit axis, is drawn half an image away from it and has a hollow
@@ -151,24 +160,47 @@ def frontier(table: pd.DataFrame | Mapping[str, pd.DataFrame], reference: str = 
         figure, ax = plt.subplots()
         logit_axes(ax, _limits(everything, "reference"), _limits(everything, "shifts"))
         colours = plt.rcParams["axes.prop_cycle"].by_key()["color"]
-        spans = {label: float(np.ptp(curve["reference"]) + np.ptp(curve["shifts"])) for label, curve in curves.items()}
+        spans = {
+            label: float(np.ptp(curve["reference"]) + np.ptp(curve["shifts"]))
+            for label, curve in curves.items()
+        }
         longest = max(spans, key=spans.get)  # the path with most room for the names of its alphas
         for k, (label, curve) in enumerate(curves.items()):
             line = LINES[k // len(colours) % len(LINES)]
-            _path(ax, label, curve, colours[k % len(colours)], line, name_alphas=label == longest,
-                  name_end=len(curves) <= DIRECT)
+            _path(
+                ax,
+                label,
+                curve,
+                colours[k % len(colours)],
+                line,
+                name_alphas=label == longest,
+                name_end=len(curves) <= DIRECT,
+            )
         starts = everything[everything["alpha"] == 0].drop_duplicates(list(AXES))
         for _, start in starts.iterrows():
             _point(ax, start, "*", 240, "black")
             star = (start["reference"], start["shifts"])
             at_left = ax.transAxes.inverted().transform(ax.transData.transform(star))[0] < 0.25
-            ax.annotate("zero-shot", star, xytext=(8, -16) if at_left else (-9, 8), ha="left" if at_left else "right",
-                        textcoords="offset points")
+            ax.annotate(
+                "zero-shot",
+                star,
+                xytext=(8, -16) if at_left else (-9, 8),
+                ha="left" if at_left else "right",
+                textcoords="offset points",
+            )
         if len(curves) > DIRECT:
             ax.legend(fontsize=8)
         if everything[[f"{axis}_edge" for axis in AXES]].any(axis=None):
-            ax.text(0.99, 0.01, "hollow triangle: 0 or 100 %", transform=ax.transAxes, ha="right", va="bottom",
-                    fontsize=8, color="#666666")
+            ax.text(
+                0.99,
+                0.01,
+                "hollow triangle: 0 or 100 %",
+                transform=ax.transAxes,
+                ha="right",
+                va="bottom",
+                fontsize=8,
+                color="#666666",
+            )
         ax.set_xlabel("Reference accuracy (%)")
         ax.set_ylabel("Mean accuracy over the shifts (%)")
         if title:
@@ -177,10 +209,26 @@ def frontier(table: pd.DataFrame | Mapping[str, pd.DataFrame], reference: str = 
 
 
 def _point(ax: Axes, row: pd.Series, marker: str, size: float, colour: str) -> None:
-    ax.errorbar(row["reference"], row["shifts"], xerr=_arms(row, "reference"), yerr=_arms(row, "shifts"),
-                color=colour, elinewidth=0.9, alpha=0.55, zorder=2)
-    ax.scatter(row["reference"], row["shifts"], marker=marker, s=size, color=colour,
-               edgecolors="white", linewidths=0.8, zorder=4)
+    ax.errorbar(
+        row["reference"],
+        row["shifts"],
+        xerr=_arms(row, "reference"),
+        yerr=_arms(row, "shifts"),
+        color=colour,
+        elinewidth=0.9,
+        alpha=0.55,
+        zorder=2,
+    )
+    ax.scatter(
+        row["reference"],
+        row["shifts"],
+        marker=marker,
+        s=size,
+        color=colour,
+        edgecolors="white",
+        linewidths=0.8,
+        zorder=4,
+    )
 
 
 def _arms(row: pd.Series, axis: str) -> list[list[float]]:
@@ -188,31 +236,64 @@ def _arms(row: pd.Series, axis: str) -> list[list[float]]:
     return [[max(0.0, row[axis] - row[f"{axis}_low"])], [max(0.0, row[f"{axis}_high"] - row[axis])]]
 
 
-def _path(ax: Axes, label: str, curve: pd.DataFrame, colour: str, line: str, name_alphas: bool, name_end: bool) -> None:
-    ax.plot(curve["reference"], curve["shifts"], line, color=colour, zorder=3,
-            label=f" {plain(label, 40)}")  # matplotlib leaves a label that begins with _ out of the legend
+def _path(
+    ax: Axes,
+    label: str,
+    curve: pd.DataFrame,
+    colour: str,
+    line: str,
+    name_alphas: bool,
+    name_end: bool,
+) -> None:
+    ax.plot(
+        curve["reference"],
+        curve["shifts"],
+        line,
+        color=colour,
+        zorder=3,
+        label=f" {plain(label, 40)}",
+    )  # matplotlib leaves a label that begins with _ out of the legend
     for alpha in MARKED:
         near = curve[np.isclose(curve["alpha"], alpha)]
         if len(near):
             ax.scatter(near["reference"], near["shifts"], s=20, color=colour, zorder=4)
             if name_alphas:
-                ax.annotate(f"α={alpha:g}", (near["reference"].iloc[0], near["shifts"].iloc[0]),
-                            xytext=(-5, 6) if alpha < 0.5 else (6, 4), textcoords="offset points",
-                            ha="right" if alpha < 0.5 else "left", fontsize=8, color=colour)
+                ax.annotate(
+                    f"α={alpha:g}",
+                    (near["reference"].iloc[0], near["shifts"].iloc[0]),
+                    xytext=(-5, 6) if alpha < 0.5 else (6, 4),
+                    textcoords="offset points",
+                    ha="right" if alpha < 0.5 else "left",
+                    fontsize=8,
+                    color=colour,
+                )
     for axis, below, above in (("reference", "<", ">"), ("shifts", "v", "^")):
         for side, marker in ((-1, below), (1, above)):
             at_edge = curve[curve[f"{axis}_edge"] == side]
-            ax.scatter(at_edge["reference"], at_edge["shifts"], marker=marker, s=110, facecolors="none",
-                       edgecolors=colour, zorder=5)
+            ax.scatter(
+                at_edge["reference"],
+                at_edge["shifts"],
+                marker=marker,
+                s=110,
+                facecolors="none",
+                edgecolors=colour,
+                zorder=5,
+            )
     end = curve[curve["alpha"] == 1].iloc[0]
     _point(ax, end, "D", 60, colour)
     if name_end:
-        ax.annotate(f"{plain(label, 40)}, α=1", (end["reference"], end["shifts"]), xytext=(8, -12),
-                    textcoords="offset points", color=colour)
+        ax.annotate(
+            f"{plain(label, 40)}, α=1",
+            (end["reference"], end["shifts"]),
+            xytext=(8, -12),
+            textcoords="offset points",
+            color=colour,
+        )
 
 
-def alpha_curves(table: pd.DataFrame, columns: int = 2,
-                 guesses: Mapping[str, float] | None = None) -> Figure:
+def alpha_curves(
+    table: pd.DataFrame, columns: int = 2, guesses: Mapping[str, float] | None = None
+) -> Figure:
     """Draw accuracy against alpha, one small panel for each split, the 95 % interval shaded.
 
     Args:
@@ -226,22 +307,48 @@ def alpha_curves(table: pd.DataFrame, columns: int = 2,
     splits = list(dict.fromkeys(table["split"]))
     with house_style():
         rows = -(-len(splits) // columns)
-        figure, axes = plt.subplots(rows, columns, figsize=(3.2 * columns, 1.9 * rows), squeeze=False,
-                                    sharex=True, constrained_layout=True)
-        for ax, split in zip(axes.flat, splits):
+        figure, axes = plt.subplots(
+            rows,
+            columns,
+            figsize=(3.2 * columns, 1.9 * rows),
+            squeeze=False,
+            sharex=True,
+            constrained_layout=True,
+        )
+        for ax, split in zip(axes.flat, splits, strict=True):
             part = table[table["split"] == split].sort_values("alpha")
-            ax.fill_between(part["alpha"], 100 * part["low"], 100 * part["high"], alpha=0.18, linewidth=0)
-            curve, = ax.plot(part["alpha"], 100 * part["accuracy"])
+            ax.fill_between(
+                part["alpha"], 100 * part["low"], 100 * part["high"], alpha=0.18, linewidth=0
+            )
+            (curve,) = ax.plot(part["alpha"], 100 * part["accuracy"])
             first, last = part.iloc[0], part.iloc[-1]
-            ax.scatter(first["alpha"], 100 * first["accuracy"], marker="*", s=90, color="black", zorder=3)
-            ax.scatter(last["alpha"], 100 * last["accuracy"], marker="D", s=28, color=curve.get_color(), zorder=3)
+            ax.scatter(
+                first["alpha"], 100 * first["accuracy"], marker="*", s=90, color="black", zorder=3
+            )
+            ax.scatter(
+                last["alpha"],
+                100 * last["accuracy"],
+                marker="D",
+                s=28,
+                color=curve.get_color(),
+                zorder=3,
+            )
             if guesses and split in guesses:
-                ax.scatter(1, 100 * guesses[split], marker="D", s=60, facecolors="none", edgecolors="black",
-                           zorder=4)
+                ax.scatter(
+                    1,
+                    100 * guesses[split],
+                    marker="D",
+                    s=60,
+                    facecolors="none",
+                    edgecolors="black",
+                    zorder=4,
+                )
             ax.set_title(f"{plain(split, 30)} (n={int(first['n'])})", loc="left", fontsize=10)
-        for ax in axes.flat[len(splits):]:
+        for ax in axes.flat[len(splits) :]:
             ax.set_visible(False)
-        for ax in axes.flat[max(0, len(splits) - columns):len(splits)]:  # the lowest of each column
+        for ax in axes.flat[
+            max(0, len(splits) - columns) : len(splits)
+        ]:  # the lowest of each column
             ax.tick_params(labelbottom=True)
             ax.set_xlabel("α")
         for ax in axes[:, 0]:
@@ -256,17 +363,31 @@ def gallery(rows: Mapping[str, Split], class_names, label: str, most: int = 10) 
         UserError: the class is not among ``class_names``.
     """
     if label not in class_names:
-        raise UserError(f"no class {label!r}; choose one of the class names, such as {class_names[0]!r}")
+        raise UserError(
+            f"no class {label!r}; choose one of the class names, such as {class_names[0]!r}"
+        )
     number = list(class_names).index(label)
     with house_style():
-        figure, axes = plt.subplots(len(rows), most, figsize=(0.75 * most, 0.78 * len(rows)), squeeze=False)
-        for line, (name, split) in zip(axes, rows.items()):
+        figure, axes = plt.subplots(
+            len(rows), most, figsize=(0.75 * most, 0.78 * len(rows)), squeeze=False
+        )
+        for line, (name, split) in zip(axes, rows.items(), strict=True):
             found = (split.labels == number).nonzero().flatten().tolist()[:most]
             for ax in line:
                 ax.axis("off")
-            for ax, i in zip(line, found):
+            for ax, i in zip(line, found, strict=True):
                 ax.imshow(split[i][0])
             if not found:
-                line[0].text(0.5, 0.5, "none", ha="center", va="center", color="#666666", transform=line[0].transAxes)
-            line[0].text(-0.15, 0.5, plain(name, 30), ha="right", va="center", transform=line[0].transAxes)
+                line[0].text(
+                    0.5,
+                    0.5,
+                    "none",
+                    ha="center",
+                    va="center",
+                    color="#666666",
+                    transform=line[0].transAxes,
+                )
+            line[0].text(
+                -0.15, 0.5, plain(name, 30), ha="right", va="center", transform=line[0].transAxes
+            )
     return figure

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from wiseft_lite.errors import UserError
 
@@ -32,8 +33,12 @@ def smoothed(share: float) -> Objective:
     Source: Szegedy et al. 2016, section 7; one of the paper's regularisers for probes (appendix D.3).
     """
     if not 0 <= share < 1:
-        raise UserError(f"label smoothing of {share} makes no sense; give a share from 0 to below 1")
-    return lambda model, inputs, labels: F.cross_entropy(model(inputs), labels, label_smoothing=share)
+        raise UserError(
+            f"label smoothing of {share} makes no sense; give a share from 0 to below 1"
+        )
+    return lambda model, inputs, labels: F.cross_entropy(
+        model(inputs), labels, label_smoothing=share
+    )
 
 
 def l2_to(theta_0: Mapping[str, Tensor], strength: float) -> Objective:
@@ -45,9 +50,13 @@ def l2_to(theta_0: Mapping[str, Tensor], strength: float) -> Objective:
 
     Source: Li et al. 2018 (L2-SP); the paper, appendix C.3.3.
     """
+
     def objective(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-        far = sum((p - theta_0[name].to(p.device)).square().sum()
-                  for name, p in model.named_parameters() if p.requires_grad)
+        far = sum(
+            (p - theta_0[name].to(p.device)).square().sum()
+            for name, p in model.named_parameters()
+            if p.requires_grad
+        )
         return cross_entropy(model, inputs, labels) + strength * far
 
     return objective
@@ -55,6 +64,7 @@ def l2_to(theta_0: Mapping[str, Tensor], strength: float) -> Objective:
 
 def l1(strength: float) -> Objective:
     """Return ``CE + strength * sum |theta|``, one of the paper's regularisers for probes (appendix D.3)."""
+
     def objective(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         size = sum(p.abs().sum() for p in model.parameters() if p.requires_grad)
         return cross_entropy(model, inputs, labels) + strength * size
@@ -81,7 +91,9 @@ def distillation(teacher: nn.Module, share: float) -> Objective:
         with torch.no_grad():
             wanted = teacher(inputs).softmax(-1)
         logits = model(inputs)
-        return (1 - share) * F.cross_entropy(logits, labels) + share * F.cross_entropy(logits, wanted)
+        return (1 - share) * F.cross_entropy(logits, labels) + share * F.cross_entropy(
+            logits, wanted
+        )
 
     return objective
 
@@ -99,10 +111,14 @@ def half(device: torch.device) -> torch.dtype | None:
     if device.type != "cuda":
         return None
     capability = torch.cuda.get_device_capability(device)
-    return torch.bfloat16 if capability >= (8, 0) else torch.float16 if capability >= (7, 0) else None
+    return (
+        torch.bfloat16 if capability >= (8, 0) else torch.float16 if capability >= (7, 0) else None
+    )
 
 
-def in_precision(objective: Objective, device: torch.device, precision: torch.dtype | None) -> Objective:
+def in_precision(
+    objective: Objective, device: torch.device, precision: torch.dtype | None
+) -> Objective:
     """Return the objective computed in a 16-bit type where torch holds that to be safe; None is the objective itself.
 
     Source: Micikevicius et al. 2018, "Mixed precision training".
@@ -137,8 +153,74 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: float | Tensor) -> Te
         True
     """
     if images.shape != texts.shape:
-        raise UserError(f"embeddings {tuple(images.shape)} of images and {tuple(texts.shape)} of texts; "
-                        "give one text for each image")
+        raise UserError(
+            f"embeddings {tuple(images.shape)} of images and {tuple(texts.shape)} of texts; "
+            "give one text for each image"
+        )
     logits = scale * images @ texts.T
     target = torch.arange(len(images), device=images.device)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def in_pieces(objective: Objective, size: int) -> Objective:
+    """Return an objective that works through a batch a few images at a time, with the gradient of the whole batch.
+
+    Each piece is forgotten after its forward pass and computed again for its gradient: activations of ``size`` images
+    are held, not of the batch, and each image goes forward twice. Batch size and learning rate stay what they are.
+
+    Args:
+        objective: a mean over images that are judged alone, such as cross-entropy; a contrastive loss is none.
+        size: images in a piece.
+
+    Raises:
+        UserError: the size is not positive.
+
+    Source: Chen et al. 2016, "Training deep nets with sublinear memory cost", over images in place of layers.
+
+    Example:
+        >>> x, y = torch.eye(4), torch.arange(4)
+        >>> whole, parts = (f(torch.nn.Identity(), x, y) for f in (cross_entropy, in_pieces(cross_entropy, 3)))
+        >>> torch.allclose(whole, parts)
+        True
+    """
+    if size < 1:
+        raise UserError(f"a piece of {size} images holds none; give at least 1")
+
+    def in_turn(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+        parts = zip(inputs.split(size), labels.split(size), strict=True)
+        return sum(
+            checkpoint(objective, model, x, y, use_reentrant=False) * (len(x) / len(inputs))
+            for x, y in parts
+        )
+
+    return in_turn
+
+
+def checkpointed(objective: Objective) -> Objective:
+    """Return an objective that keeps the input of each block of the image tower, and computes the rest again.
+
+    The gradient is the same, and a batch goes forward twice. It needs far less memory for an image, see
+    ``book.memory.Need``; ``in_pieces`` bounds the number of images instead.
+
+    Args:
+        objective: its model is an ``ImageClassifier``.
+
+    Raises:
+        UserError: when it is called, if the image tower has no such switch.
+
+    Source: Chen et al. 2016, as ``in_pieces``, over blocks.
+    """
+
+    def recomputing(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+        switch = getattr(getattr(model, "encoder", None), "set_grad_checkpointing", None)
+        if switch is None:
+            raise UserError(
+                "this image tower has no gradient checkpointing; leave --checkpointing out and take --pieces"
+            )
+        switch(True)
+        try:
+            return objective(model, inputs, labels)
+        finally:
+            switch(False)  # what is to be computed again is known by now
+
+    return recomputing

@@ -117,10 +117,16 @@ def macro_f1(predicted: Tensor, labels: Tensor) -> float:
     """
     _same_length(predicted=predicted, labels=labels)
     pairs = [(predicted == c, labels == c) for c in labels.unique()]
-    return float(torch.stack([2 * (said & true).sum() / (said.sum() + true.sum()) for said, true in pairs]).mean())
+    return float(
+        torch.stack(
+            [2 * (said & true).sum() / (said.sum() + true.sum()) for said, true in pairs]
+        ).mean()
+    )
 
 
-def worst_group(predicted: Tensor, labels: Tensor, groups: Sequence[Hashable]) -> tuple[Hashable, Accuracy]:
+def worst_group(
+    predicted: Tensor, labels: Tensor, groups: Sequence[Hashable]
+) -> tuple[Hashable, Accuracy]:
     """Return the group with the lowest accuracy, and that accuracy with its interval.
 
     The interval is the group's own; it does not know that the worst of several was picked. Leave out images of
@@ -144,7 +150,7 @@ def worst_group(predicted: Tensor, labels: Tensor, groups: Sequence[Hashable]) -
     groups = _names(groups)
     _same_length(predicted=predicted, labels=labels, groups=groups)
     right: dict[Hashable, list[bool]] = {}
-    for group, good in zip(groups, (predicted == labels).tolist()):
+    for group, good in zip(groups, (predicted == labels).tolist(), strict=True):
         right.setdefault(group, []).append(good)
     name = min(right, key=lambda group: sum(right[group]) / len(right[group]))
     return name, share(sum(right[name]), len(right[name]))
@@ -179,17 +185,21 @@ def pm_k(right: Tensor, groups: Sequence[Hashable], offsets: Tensor, k: int) -> 
     _same_length(right=right, groups=groups, offsets=offsets)
     if k < 0:
         raise UserError(f"pm-{k} does not exist; k is a number of frames and cannot be negative")
-    anchors = Counter(group for group, offset in zip(groups, offsets.tolist()) if offset == 0)
+    anchors = Counter(group for group, offset in zip(groups, offsets.tolist(), strict=True) if offset == 0)
     for group in dict.fromkeys(groups):
         if anchors[group] != 1:
-            raise UserError(f"group {group!r} has {anchors[group]} anchors; give exactly one frame offset 0")
+            raise UserError(
+                f"group {group!r} has {anchors[group]} anchors; give exactly one frame offset 0"
+            )
     survives = dict.fromkeys(groups, True)
-    for group, offset, good in zip(groups, offsets.tolist(), right.tolist()):
+    for group, offset, good in zip(groups, offsets.tolist(), right.tolist(), strict=True):
         survives[group] &= bool(good) or abs(offset) > k
     return share(sum(survives.values()), len(survives))
 
 
-def calibration_error(logits: Tensor, labels: Tensor, classes: Sequence[int] | None = None, bins: int = 15) -> float:
+def calibration_error(
+    logits: Tensor, labels: Tensor, classes: Sequence[int] | None = None, bins: int = 15
+) -> float:
     """Return the expected calibration error: how far confidence and accuracy lie apart, a share in 0..1.
 
     ``ECE = sum_b n_b / n |accuracy_b - confidence_b|`` over bins of equal width; an image falls into a bin by

@@ -28,7 +28,9 @@ class Head(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor | None = None):
         super().__init__()
         self.weight = nn.Parameter(weight.detach().clone())
-        self.bias = nn.Parameter(torch.zeros(len(weight)) if bias is None else bias.detach().clone())
+        self.bias = nn.Parameter(
+            torch.zeros(len(weight)) if bias is None else bias.detach().clone()
+        )
 
     def forward(self, features: Tensor) -> Tensor:
         return F.linear(features, self.weight, self.bias)
@@ -50,12 +52,20 @@ class ImageClassifier(nn.Module):
     Source: the paper, section 2; features stay normalised in fine-tuning (appendix D.2).
     """
 
-    def __init__(self, encoder: nn.Module, head: Head, preprocess: Callable,
-                 class_names: Sequence[str], encoder_name: str):
+    def __init__(
+        self,
+        encoder: nn.Module,
+        head: Head,
+        preprocess: Callable,
+        class_names: Sequence[str],
+        encoder_name: str,
+    ):
         super().__init__()
         if len(head.weight) != len(class_names):
-            raise UserError(f"the head has {len(head.weight)} rows but there are {len(class_names)} "
-                            "class names; give one row each")
+            raise UserError(
+                f"the head has {len(head.weight)} rows but there are {len(class_names)} "
+                "class names; give one row each"
+            )
         self.encoder, self.head = encoder, head
         self.preprocess = preprocess
         self.class_names = tuple(class_names)
@@ -126,10 +136,14 @@ def last_blocks(classifier: ImageClassifier, k: int) -> Callable[[str], bool]:
     number = re.compile(r"encoder\.transformer\.resblocks\.(\d+)\.")
     found = {int(match[1]) for name in classifier.state_dict() if (match := number.match(name))}
     if not found:
-        raise UserError(f"the encoder of {classifier.encoder_name} is no vision transformer of open_clip, so its last "
-                        "blocks are not known; give freeze a test of your own")
+        raise UserError(
+            f"the encoder of {classifier.encoder_name} is no vision transformer of open_clip, so its last "
+            "blocks are not known; give freeze a test of your own"
+        )
     if not 0 <= k <= len(found):
-        raise UserError(f"{k} blocks, but the encoder has {len(found)}; give a number between 0 and that")
+        raise UserError(
+            f"{k} blocks, but the encoder has {len(found)}; give a number between 0 and that"
+        )
 
     def trains(name: str) -> bool:
         match = number.match(name)

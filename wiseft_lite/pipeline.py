@@ -7,18 +7,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from wiseft_lite.alphas import best_alpha
 from wiseft_lite.errors import UserError
 from wiseft_lite.figures import Figure, alpha_curves, frontier
-from wiseft_lite.losses import Objective, cross_entropy
-from wiseft_lite.memory import checkpointed, in_pieces
+from wiseft_lite.losses import Objective, checkpointed, cross_entropy, in_pieces
 from wiseft_lite.models import ImageClassifier
+from wiseft_lite.results import best_alpha
 from wiseft_lite.sweeps import sweep
 from wiseft_lite.tasks import Task
 from wiseft_lite.training import PROBE, Recipe, finetune, linear_probe
 
 TRAINERS = {"probe": linear_probe, "end-to-end": finetune}
-ONE_GPU = Recipe(lr=3e-5, batch_size=128)  # the paper's rate; its 500 warm-up steps may be more than a small run has
+ONE_GPU = Recipe(
+    lr=3e-5, batch_size=128
+)  # the paper's rate; its 500 warm-up steps may be more than a small run has
 
 
 def recipes_for(model: str) -> dict[str, Recipe]:
@@ -37,9 +38,17 @@ def objective(kind: str, pieces: int | None, checkpointing: bool = False) -> Obj
     return chosen if pieces is None else in_pieces(chosen, pieces)
 
 
-def train(zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], *, folder: str | Path | None = None,
-          resume: bool = True, progress: bool = False, pieces: int | None = None,
-          checkpointing: bool = False) -> dict[str, ImageClassifier]:
+def train(
+    zero_shot: ImageClassifier,
+    task: Task,
+    recipes: Mapping[str, Recipe],
+    *,
+    folder: str | Path | None = None,
+    resume: bool = True,
+    progress: bool = False,
+    pieces: int | None = None,
+    checkpointing: bool = False,
+) -> dict[str, ImageClassifier]:
     """Train one model of each kind from the zero-shot classifier.
 
     Args:
@@ -61,10 +70,21 @@ def train(zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe],
     Source: the paper, section 2.
     """
     check_kinds(recipes)
-    objectives = {kind: objective(kind, pieces, checkpointing) for kind in recipes}  # a wrong number is refused at once
-    return {kind: TRAINERS[kind](zero_shot, task, recipe, objective=objectives[kind], progress=progress, resume=resume,
-                                 folder=None if folder is None else Path(folder) / kind)
-            for kind, recipe in recipes.items()}
+    objectives = {
+        kind: objective(kind, pieces, checkpointing) for kind in recipes
+    }  # a wrong number is refused at once
+    return {
+        kind: TRAINERS[kind](
+            zero_shot,
+            task,
+            recipe,
+            objective=objectives[kind],
+            progress=progress,
+            resume=resume,
+            folder=None if folder is None else Path(folder) / kind,
+        )
+        for kind, recipe in recipes.items()
+    }
 
 
 def check_kinds(kinds: Iterable[str]) -> None:
@@ -72,11 +92,17 @@ def check_kinds(kinds: Iterable[str]) -> None:
     kinds = list(kinds)
     strange = [kind for kind in kinds if kind not in TRAINERS]
     if strange or not kinds:
-        raise UserError(f"no kind of training {strange}; choose one or more of: {', '.join(TRAINERS)}")
+        raise UserError(
+            f"no kind of training {strange}; choose one or more of: {', '.join(TRAINERS)}"
+        )
 
 
-def measure(zero_shot: ImageClassifier, models: Mapping[str, ImageClassifier], task: Task,
-            progress: bool = False) -> pd.DataFrame:
+def measure(
+    zero_shot: ImageClassifier,
+    models: Mapping[str, ImageClassifier],
+    task: Task,
+    progress: bool = False,
+) -> pd.DataFrame:
     """Measure the lines from the zero-shot classifier to each model on ``val``, ``test`` and every shift.
 
     Each image is decoded once, and the zero-shot classifier runs once, for all kinds.
@@ -92,8 +118,14 @@ def measure(zero_shot: ImageClassifier, models: Mapping[str, ImageClassifier], t
     return pd.concat([table[table["kind"] == kind] for kind in models], ignore_index=True)
 
 
-def walk(zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], *, progress: bool = False,
-         **how) -> tuple[dict[str, ImageClassifier], pd.DataFrame]:
+def walk(
+    zero_shot: ImageClassifier,
+    task: Task,
+    recipes: Mapping[str, Recipe],
+    *,
+    progress: bool = False,
+    **how,
+) -> tuple[dict[str, ImageClassifier], pd.DataFrame]:
     """Train one model of each kind and measure the line to it: ``train``, whose arguments these are, then ``measure``.
 
     Returns:
@@ -126,8 +158,15 @@ def choices(table: pd.DataFrame) -> pd.DataFrame:
         wide = part.pivot(index="alpha", columns="split", values="accuracy")
         wide["shifts"] = wide.drop(columns=["val", "test"]).mean(axis=1)
         best = best_alpha(wide["val"])
-        rows += [{"kind": kind, "rule": rule, "alpha": alpha, **wide.loc[alpha, ["val", "test", "shifts"]]}
-                 for rule, alpha in (("half", 0.5), ("val", best))]
+        rows += [
+            {
+                "kind": kind,
+                "rule": rule,
+                "alpha": alpha,
+                **wide.loc[alpha, ["val", "test", "shifts"]],
+            }
+            for rule, alpha in (("half", 0.5), ("val", best))
+        ]
     return pd.DataFrame(rows)
 
 

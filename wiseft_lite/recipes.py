@@ -54,10 +54,14 @@ class Recipe:
             raise unknown("augmentation", self.augment, AUGMENTS)
         for name in ("weight_decay", "warmup"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise UserError(f"recipe: {name} is {getattr(self, name)}; give 0 or a number above it")
+                raise UserError(
+                    f"recipe: {name} is {getattr(self, name)}; give 0 or a number above it"
+                )
         if isinstance(self.warmup, float) and self.warmup >= 1:
-            raise UserError(f"recipe: warmup {self.warmup} is a share of the run and must stay below 1; "
-                            f"for steps write the integer {int(self.warmup)}")
+            raise UserError(
+                f"recipe: warmup {self.warmup} is a share of the run and must stay below 1; "
+                f"for steps write the integer {int(self.warmup)}"
+            )
 
 
 PAPER = Recipe(lr=3e-5, batch_size=512, warmup=500)  # ViT-B/16 on ImageNet
@@ -76,8 +80,10 @@ def learning_rate(step: int, total: int, recipe: Recipe) -> float:
     """
     warmup = round(recipe.warmup * total) if isinstance(recipe.warmup, float) else recipe.warmup
     if warmup >= total:
-        raise UserError(f"recipe: {warmup} warm-up steps, but the run has only {total}; "
-                        "give a share such as warmup=0.1")
+        raise UserError(
+            f"recipe: {warmup} warm-up steps, but the run has only {total}; "
+            "give a share such as warmup=0.1"
+        )
     if step < warmup:
         return recipe.lr * (step + 1) / warmup
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))

@@ -3,17 +3,51 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from wiseft_lite.alphas import best_alpha
+from wiseft_lite._runtime.outputs import new_file
 from wiseft_lite.errors import UserError
-from wiseft_lite.outputs import new_file
 
-NUMBERS = ("alpha", "accuracy", "n", "low", "high")  # what every row of a curve holds, beside its split
+NUMBERS = (
+    "alpha",
+    "accuracy",
+    "n",
+    "low",
+    "high",
+)  # what every row of a curve holds, beside its split
 ROUNDING = 1e-9  # by which an end of an interval may miss the accuracy
 RUN = ("task", "model", "kind")  # what tells the runs in a file apart
+DECIMALS = (
+    10  # values that agree in so many are equal: in which order a mean was added up must not decide
+)
+
+
+def best_alpha(curve: pd.Series | Mapping[float, float]) -> float:
+    """Return the alpha at which a curve is highest; of several that are equally high, the smallest.
+
+    A few hundred held-out images often cannot tell several alphas apart. The smallest of them is the one nearest to
+    the zero-shot model, which has not been fitted to the images that chose. The same rule serves for the other numbers
+    that move a merged model away from zero-shot, such as the scale of TIES.
+
+    Args:
+        curve: accuracy, or another score of which more is better, by alpha; in any order.
+
+    Raises:
+        UserError: there is nothing to choose from.
+
+    Source: the rule of ties is this library's; the paper, section 2, does not have one.
+
+    Example:
+        >>> best_alpha({0.0: 0.7, 0.5: 0.9, 0.6: 0.9, 1.0: 0.8})
+        0.5
+    """
+    curve = pd.Series(curve).dropna()
+    if curve.empty:
+        raise UserError("no accuracies to choose an alpha by; measure at least one alpha")
+    return float(curve.round(DECIMALS).sort_index().idxmax())
 
 
 def read_results(path: Path) -> pd.DataFrame:
@@ -27,32 +61,48 @@ def read_results(path: Path) -> pd.DataFrame:
         rows = [json.loads(line) for line in lines if line.strip()]
         table = pd.DataFrame([row if isinstance(row, dict) else {} for row in rows])
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; make it with 'wiseft-lite sweep' or 'demo'") from None
+        raise UserError(
+            f"{path} does not exist; make it with 'wiseft-lite sweep' or 'demo'"
+        ) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged ({getattr(error, 'strerror', None) or error}); make it again") from error
+        raise UserError(
+            f"{path} is damaged ({getattr(error, 'strerror', None) or error}); make it again"
+        ) from error
     if table.empty:
         raise UserError(f"{path} lacks any result; make it with 'wiseft-lite sweep' or 'demo'")
     missing = {*NUMBERS, "split"} - set(table.columns)
     if missing:
-        raise UserError(f"{path} lacks {', '.join(sorted(missing))}; make it with 'wiseft-lite sweep'")
+        raise UserError(
+            f"{path} lacks {', '.join(sorted(missing))}; make it with 'wiseft-lite sweep'"
+        )
     _check(table, path)
     return table.astype(dict.fromkeys(NUMBERS, float) | {"n": int})
 
 
 def _check(table: pd.DataFrame, path: Path) -> None:
     """Refuse the first row whose values cannot be those of a curve."""
-    values = table[[*NUMBERS]].map(lambda value: float(value) if _is_number(value) else float("nan"))
+    values = table[[*NUMBERS]].map(
+        lambda value: float(value) if _is_number(value) else float("nan")
+    )
     accuracy = values["accuracy"]
-    right = pd.DataFrame({
-        "split": table["split"].map(lambda name: isinstance(name, str)), "alpha": values["alpha"].notna(),
-        "n": (values["n"] >= 1) & (values["n"] % 1 == 0), "accuracy": accuracy.between(0, 1),
-        "low": values["low"].between(0, accuracy + ROUNDING), "high": values["high"].between(accuracy - ROUNDING, 1)})
+    right = pd.DataFrame(
+        {
+            "split": table["split"].map(lambda name: isinstance(name, str)),
+            "alpha": values["alpha"].notna(),
+            "n": (values["n"] >= 1) & (values["n"] % 1 == 0),
+            "accuracy": accuracy.between(0, 1),
+            "low": values["low"].between(0, accuracy + ROUNDING),
+            "high": values["high"].between(accuracy - ROUNDING, 1),
+        }
+    )
     wrong = ~right
     if wrong.any(axis=None):
         row = int(wrong.any(axis=1).argmax())
         column = wrong.columns[wrong.iloc[row]][0]
-        raise UserError(f"{path}: {column} is {table[column].iloc[row]!r} in result {row + 1}; correct or remove that "
-                        "line")
+        raise UserError(
+            f"{path}: {column} is {table[column].iloc[row]!r} in result {row + 1}; correct or remove that "
+            "line"
+        )
 
 
 def _is_number(value: object) -> bool:
@@ -79,9 +129,11 @@ def read_runs(path: Path) -> dict[str, pd.DataFrame]:
         rows = rows.drop_duplicates(["split", *NUMBERS])
         twice = rows[rows.duplicated(["split", "alpha"])]
         if len(twice):
-            raise UserError(f"{path} has two accuracies of {label!r} on {twice['split'].iloc[0]!r} at alpha "
-                            f"{twice['alpha'].iloc[0]:g}, so it holds several runs; leave the lines of one, or give "
-                            "those of each run a 'model' of their own")
+            raise UserError(
+                f"{path} has two accuracies of {label!r} on {twice['split'].iloc[0]!r} at alpha "
+                f"{twice['alpha'].iloc[0]:g}, so it holds several runs; leave the lines of one, or give "
+                "those of each run a 'model' of their own"
+            )
         runs[label] = rows
     return runs
 
@@ -106,23 +158,39 @@ def show_table(table: pd.DataFrame) -> None:
         columns.append(("mean of shifts", wide[shifts].mean(axis=1)))
     widths = [max(7, len(name)) for name, _ in columns]
     best = [best_alpha(column) for _, column in columns]
-    print("alpha  " + "  ".join(f"{name:>{width}}" for (name, _), width in zip(columns, widths)))
+    print("alpha  " + "  ".join(f"{name:>{width}}" for (name, _), width in zip(columns, widths, strict=True)))
     for alpha in wide.index:
-        cells = [f"{column[alpha]:.1f}{'*' if top == alpha else ' '}" for (_, column), top in zip(columns, best)]
-        print(f"{alpha:<5g}  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths)))
-    width = dict(zip(splits, widths))
+        cells = [
+            f"{column[alpha]:.1f}{'*' if top == alpha else ' '}"
+            for (_, column), top in zip(columns, best, strict=True)
+        ]
+        print(
+            f"{alpha:<5g}  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        )
+    width = dict(zip(splits, widths, strict=True))
     first = table.drop_duplicates("split").set_index("split")
-    half = {s: 50 * (table[table.split == s].high - table[table.split == s].low).max() for s in splits}
+    half = {
+        s: 50 * (table[table.split == s].high - table[table.split == s].low).max() for s in splits
+    }
     print("n      " + "  ".join(f"{int(first.n[s]):>{width[s]}}" for s in splits))
-    print("+-     " + "  ".join(f"{half[s]:>{width[s]}.1f}" for s in splits)
-          + "   half of the widest 95 % interval, points; * best alpha on these test images")
+    print(
+        "+-     "
+        + "  ".join(f"{half[s]:>{width[s]}.1f}" for s in splits)
+        + "   half of the widest 95 % interval, points; * best alpha on these test images"
+    )
     if "classes" in table:
-        print("classes" + "  ".join(f"{int(first.classes[s]):>{width[s]}}" for s in splits)
-              + "   that a prediction can take")
+        print(
+            "classes"
+            + "  ".join(f"{int(first.classes[s]):>{width[s]}}" for s in splits)
+            + "   that a prediction can take"
+        )
     if "changed" in table:
         most = 100 * table.groupby("split")["changed"].max()
-        print("changed" + "  ".join(f"{most[s]:>{width[s]}.1f}" for s in splits)
-              + "   most predictions that change without every second pass, %")
+        print(
+            "changed"
+            + "  ".join(f"{most[s]:>{width[s]}.1f}" for s in splits)
+            + "   most predictions that change without every second pass, %"
+        )
 
 
 def summary(table: pd.DataFrame, reference: str = "test") -> pd.DataFrame:
@@ -145,20 +213,35 @@ def summary(table: pd.DataFrame, reference: str = "test") -> pd.DataFrame:
     wide = table[["split", *NUMBERS]].drop_duplicates().pivot(index="alpha", columns="split")
     shifts = [split for split in table["split"].unique() if split not in (reference, "val")]
     if reference not in set(table["split"]) or not shifts:
-        raise UserError(f"a figure needs the reference split {reference!r} and at least one shift; "
-                        f"the table has {', '.join(table['split'].unique())}")
+        raise UserError(
+            f"a figure needs the reference split {reference!r} and at least one shift; "
+            f"the table has {', '.join(table['split'].unique())}"
+        )
     accuracy, n = wide["accuracy"], wide["n"]
     if accuracy[[reference, *shifts]].isna().any(axis=None):
         split = next(split for split in (reference, *shifts) if accuracy[split].isna().any())
-        raise UserError(f"{split!r} was not measured at alpha {accuracy.index[accuracy[split].isna()][0]:g}, as other "
-                        "splits were; measure all splits at the same alphas")
+        raise UserError(
+            f"{split!r} was not measured at alpha {accuracy.index[accuracy[split].isna()][0]:g}, as other "
+            "splits were; measure all splits at the same alphas"
+        )
     mean = accuracy[shifts].mean(axis=1)
     half = 1.96 * (accuracy * (1 - accuracy) / n)[shifts].sum(axis=1) ** 0.5 / len(shifts)
-    return pd.DataFrame({
-        "reference": accuracy[reference], "reference_low": wide["low"][reference],
-        "reference_high": wide["high"][reference], "reference_n": n[reference], "shifts": mean,
-        "shifts_low": mean - half, "shifts_high": mean + half, "shifts_n": n[shifts].sum(axis=1),
-    }).rename_axis("alpha").reset_index()
+    return (
+        pd.DataFrame(
+            {
+                "reference": accuracy[reference],
+                "reference_low": wide["low"][reference],
+                "reference_high": wide["high"][reference],
+                "reference_n": n[reference],
+                "shifts": mean,
+                "shifts_low": mean - half,
+                "shifts_high": mean + half,
+                "shifts_n": n[shifts].sum(axis=1),
+            }
+        )
+        .rename_axis("alpha")
+        .reset_index()
+    )
 
 
 def show_choices(chosen: pd.DataFrame) -> None:

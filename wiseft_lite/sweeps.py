@@ -13,8 +13,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from wiseft_lite import distributed
-from wiseft_lite.chebyshev import interpolated, lobatto_nodes
+from wiseft_lite._runtime import distributed
+from wiseft_lite._runtime.chebyshev import interpolated, lobatto_nodes
 from wiseft_lite.checkpoints import check_same_start
 from wiseft_lite.errors import UserError
 from wiseft_lite.features import encode, pieces, pixels
@@ -39,8 +39,13 @@ def batched(model: torch.nn.Module, inputs: Tensor, batch_size: int) -> Tensor:
     return torch.cat([model(batch.to(device)).float().cpu() for batch in inputs.split(batch_size)])
 
 
-def logits_along(first: torch.nn.Module, last: torch.nn.Module, inputs: Tensor, alphas: Sequence[float],
-                 batch_size: int = 256) -> Iterator[Tensor]:
+def logits_along(
+    first: torch.nn.Module,
+    last: torch.nn.Module,
+    inputs: Tensor,
+    alphas: Sequence[float],
+    batch_size: int = 256,
+) -> Iterator[Tensor]:
     """Yield the logits ``[n, C]`` of the interpolated model at each alpha in turn, on the CPU.
 
     The weights are mixed where the first model lives, in one working copy, and nothing is written to disk: three
@@ -70,9 +75,16 @@ def logits_along(first: torch.nn.Module, last: torch.nn.Module, inputs: Tensor, 
         yield batched(model, inputs, batch_size)
 
 
-def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier | Mapping[str, ImageClassifier],
-          splits: Mapping[str, Split], alphas: Sequence[float] = ALPHAS, batch_size: int = 256, progress: bool = False,
-          passes: int | None = None, measures: Mapping[str, Callable[[Tensor, Split], float]] = {}) -> pd.DataFrame:
+def sweep(
+    zero_shot: ImageClassifier,
+    fine_tuned: ImageClassifier | Mapping[str, ImageClassifier],
+    splits: Mapping[str, Split],
+    alphas: Sequence[float] = ALPHAS,
+    batch_size: int = 256,
+    progress: bool = False,
+    passes: int | None = None,
+    measures: Mapping[str, Callable[[Tensor, Split], float]] = {},
+) -> pd.DataFrame:
     """Return the accuracy of every interpolated model on every split.
 
     Each image is decoded once for all alphas, models and measures, by one of the processes if several were launched
@@ -110,62 +122,113 @@ def sweep(zero_shot: ImageClassifier, fine_tuned: ImageClassifier | Mapping[str,
     from tqdm import tqdm
 
     models = fine_tuned if isinstance(fine_tuned, Mapping) else {"": fine_tuned}
-    check_same_start({"the zero-shot model": zero_shot, **{label or "the fine-tuned model": model
-                                                           for label, model in models.items()}})
+    check_same_start(
+        {
+            "the zero-shot model": zero_shot,
+            **{label or "the fine-tuned model": model for label, model in models.items()},
+        }
+    )
     bad = [a for a in alphas if not math.isfinite(a)]
     if bad or not len(alphas) or not splits or not models:
-        raise UserError(f"alpha {bad[0]} is not finite" if bad else "give at least one alpha, one split and one model")
+        raise UserError(
+            f"alpha {bad[0]} is not finite"
+            if bad
+            else "give at least one alpha, one split and one model"
+        )
     points = alphas if passes is None else pass_nodes(passes, alphas)
     frozen = {label: same_encoder(zero_shot, model) for label, model in models.items()}
     runs = sum(2 if heads_only else len(points) for heads_only in frozen.values())
     rows = []
     turns = {name: distributed.Turns(len(split), batch_size) for name, split in splits.items()}
-    with tqdm(total=runs * sum(len(mine.rows) for mine in turns.values()), desc="sweep", unit="image",
-              disable=not (progress and distributed.is_main())) as bar:
+    with tqdm(
+        total=runs * sum(len(mine.rows) for mine in turns.values()),
+        desc="sweep",
+        unit="image",
+        disable=not (progress and distributed.is_main()),
+    ) as bar:
         for name, split in splits.items():
             mine, part = turns[name], turns[name].of(split)
             images = None if all(frozen.values()) else pixels(zero_shot, part)
             decoded = images if part is split else None
-            features = mine.of(encode(zero_shot, split, batch_size, decoded)[0]) if any(frozen.values()) else None
-            said, doubted, kept = defaultdict(list), defaultdict(list), defaultdict(list)  # one entry for each piece
-            for inputs, group in ((features, [m for m in models if frozen[m]]),
-                                  (images, [m for m in models if not frozen[m]])):
+            features = (
+                mine.of(encode(zero_shot, split, batch_size, decoded)[0])
+                if any(frozen.values())
+                else None
+            )
+            said, doubted, kept = (
+                defaultdict(list),
+                defaultdict(list),
+                defaultdict(list),
+            )  # one entry for each piece
+            for inputs, group in (
+                (features, [m for m in models if frozen[m]]),
+                (images, [m for m in models if not frozen[m]]),
+            ):
                 for piece in pieces(inputs, batch_size) if group else ():
                     start: list[Tensor] = []  # logits at alpha 0, the same for every model
                     for label in group:
                         first, last = zero_shot, models[label]
-                        ends, nodes = ((first.head, last.head), [0.0, 1.0]) if frozen[label] else ((first, last), points)
+                        ends, nodes = (
+                            ((first.head, last.head), [0.0, 1.0])
+                            if frozen[label]
+                            else ((first, last), points)
+                        )
                         curve = _counted(_from(start, *ends, piece, nodes, batch_size), bar)
                         if nodes is not alphas:
                             measured = torch.stack(list(curve))
                             curve = interpolated(measured, nodes, alphas)
-                            doubted[label].append(_changed(measured, nodes, alphas, split) if not frozen[label] else
-                                                  torch.zeros(len(alphas), len(piece)))
-                        curve = list(curve) if measures else curve  # predictions are kept, logits only to be measured
-                        said[label].append(torch.stack([split.predicted(logits) for logits in curve]))
+                            doubted[label].append(
+                                _changed(measured, nodes, alphas, split)
+                                if not frozen[label]
+                                else torch.zeros(len(alphas), len(piece))
+                            )
+                        curve = (
+                            list(curve) if measures else curve
+                        )  # predictions are kept, logits only to be measured
+                        said[label].append(
+                            torch.stack([split.predicted(logits) for logits in curve])
+                        )
                         kept[label].append(curve if measures else [])
             for label in models:
-                changed = (mine.whole(torch.cat(doubted[label], 1).double().T).mean(0).tolist() if doubted[label] else
-                           alphas)
+                changed = (
+                    mine.whole(torch.cat(doubted[label], 1).double().T).mean(0).tolist()
+                    if doubted[label]
+                    else alphas
+                )
                 for i, predicted in enumerate(mine.whole(torch.cat(said[label], 1).T).T):
                     row = {"model": label, "alpha": float(alphas[i]), "split": name}
                     row |= dataclasses.asdict(split.score(predicted))
                     row["classes"] = split.count_classes(len(zero_shot.class_names))
-                    logits = mine.whole(torch.cat([piece[i] for piece in kept[label]])) if measures else None
+                    logits = (
+                        mine.whole(torch.cat([piece[i] for piece in kept[label]]))
+                        if measures
+                        else None
+                    )
                     row |= {key: float(measure(logits, split)) for key, measure in measures.items()}
                     rows.append(row | {"changed": changed[i]})
-    unasked = [*(["changed"] if passes is None else []), *(["model"] if models is not fine_tuned else [])]
+    unasked = [
+        *(["changed"] if passes is None else []),
+        *(["model"] if models is not fine_tuned else []),
+    ]
     table = pd.DataFrame(rows).drop(columns=unasked)
     if passes is not None:
         _warn_if_in_doubt(table, passes)
     return table
 
 
-def _from(start: list[Tensor], first: torch.nn.Module, last: torch.nn.Module, inputs: Tensor,
-          alphas: Sequence[float], batch_size: int) -> Iterator[Tensor]:
+def _from(
+    start: list[Tensor],
+    first: torch.nn.Module,
+    last: torch.nn.Module,
+    inputs: Tensor,
+    alphas: Sequence[float],
+    batch_size: int,
+) -> Iterator[Tensor]:
     """As ``logits_along``, but the logits at alpha 0 are taken from ``start``, or put there by the first model."""
     known = bool(start)
-    rest = logits_along(first, last, inputs, [alpha for alpha in alphas if alpha or not known], batch_size)
+    rest = logits_along(
+        first, last, inputs, [alpha for alpha in alphas if alpha or not known], batch_size
+    )
     for alpha in alphas:
         if alpha or not known:
             logits = next(rest)
@@ -192,23 +255,34 @@ def pass_nodes(passes: int, alphas: Sequence[float]) -> list[float]:
         [0.0, 0.5, 1.0]
     """
     if passes < 3 or passes % 2 == 0:
-        raise UserError(f"passes is {passes}; give an odd number such as 5: a curve through every second pass "
-                        "is the check")
+        raise UserError(
+            f"passes is {passes}; give an odd number such as 5: a curve through every second pass "
+            "is the check"
+        )
     outside = [a for a in alphas if not 0 <= a <= 1]
     if outside:
-        raise UserError(f"alpha {outside[0]:g} lies outside 0..1, where no pass holds the curve; leave passes out")
+        raise UserError(
+            f"alpha {outside[0]:g} lies outside 0..1, where no pass holds the curve; leave passes out"
+        )
     return lobatto_nodes(passes)
 
 
-def _changed(measured: Tensor, nodes: Sequence[float], alphas: Sequence[float], split: Split) -> Tensor:
+def _changed(
+    measured: Tensor, nodes: Sequence[float], alphas: Sequence[float], split: Split
+) -> Tensor:
     """Bool ``[alphas, n]``: which predictions change when every second node is left out."""
-    pairs = zip(interpolated(measured, nodes, alphas), interpolated(measured[::2], nodes[::2], alphas))
+    pairs = zip(
+        interpolated(measured, nodes, alphas), interpolated(measured[::2], nodes[::2], alphas), strict=True
+    )
     return torch.stack([split.predicted(fine) != split.predicted(coarse) for fine, coarse in pairs])
 
 
 def _warn_if_in_doubt(table: pd.DataFrame, passes: int) -> None:
     worst = table.loc[table["changed"].idxmax()]
     if worst["changed"] > TOO_MANY:
-        warnings.warn(f"{passes} passes may be too few: without every second one, {100 * worst['changed']:.0f} % of "
-                      f"the predictions on {worst['split']!r} change at alpha {worst['alpha']:g}; take "
-                      f"{2 * passes - 1}, or measure every alpha", stacklevel=3)
+        warnings.warn(
+            f"{passes} passes may be too few: without every second one, {100 * worst['changed']:.0f} % of "
+            f"the predictions on {worst['split']!r} change at alpha {worst['alpha']:g}; take "
+            f"{2 * passes - 1}, or measure every alpha",
+            stacklevel=3,
+        )

@@ -9,23 +9,33 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from wiseft_lite import distributed
+from wiseft_lite._runtime import distributed
+from wiseft_lite._runtime.resume import States
 from wiseft_lite.augmentation import augmentation, transformed
 from wiseft_lite.errors import UserError
 from wiseft_lite.features import batches, encode, pixels
 from wiseft_lite.losses import Objective, cross_entropy, half, in_precision
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.recipes import PAPER, PROBE, Recipe, learning_rate  # noqa: F401
-from wiseft_lite.resume import States
 from wiseft_lite.tasks import Task
 
 
-def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
-        objective: Objective = cross_entropy, transform: Callable[[Tensor], Tensor] | None = None,
-        progress: bool = False, after_step: Callable[[nn.Module], None] | None = None,
-        after_epoch: Callable[[int, nn.Module], None] | None = None,
-        folder: str | Path | None = None, resume: bool = True,
-        precision: torch.dtype | None = None, shared: bool = False) -> nn.Module:
+def fit(
+    model: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    *,
+    objective: Objective = cross_entropy,
+    transform: Callable[[Tensor], Tensor] | None = None,
+    progress: bool = False,
+    after_step: Callable[[nn.Module], None] | None = None,
+    after_epoch: Callable[[int, nn.Module], None] | None = None,
+    folder: str | Path | None = None,
+    resume: bool = True,
+    precision: torch.dtype | None = None,
+    shared: bool = False,
+) -> nn.Module:
     """Train ``model`` in place and return it in eval mode.
 
     Args:
@@ -53,31 +63,50 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
     """
     from tqdm import tqdm
 
-    distributed.same_(model.state_dict().values())  # processes may each have drawn random weights of their own
+    distributed.same_(
+        model.state_dict().values()
+    )  # processes may each have drawn random weights of their own
     device = next(model.parameters()).device
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=recipe.lr,
-                                  betas=recipe.betas, weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad],
+        lr=recipe.lr,
+        betas=recipe.betas,
+        weight_decay=recipe.weight_decay,
+    )
     an_epoch = -(-len(inputs) // recipe.batch_size)
     total = recipe.epochs * an_epoch
     learning_rate(0, total, recipe)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
-    states = States(folder, (fit, learning_rate, recipe, inputs, labels, objective, transform, precision), model,
-                    optimizer, scaler, after_step)
+    states = States(
+        folder,
+        (fit, learning_rate, recipe, inputs, labels, objective, transform, precision),
+        model,
+        optimizer,
+        scaler,
+        after_step,
+    )
     objective = in_precision(objective, device, precision)
     model.train()
     if shared and distributed.count() > 1:
         objective = _drawing_nothing(model, objective)
-    bar = tqdm(total=total, desc="training", unit="step", disable=not (progress and distributed.is_main()))
+    bar = tqdm(
+        total=total, desc="training", unit="step", disable=not (progress and distributed.is_main())
+    )
     with torch.random.fork_rng(), bar:  # the caller's random state is left as it was
         torch.manual_seed(recipe.seed)
         step, order = states.restore(resume)
         bar.update(step)
         for epoch in range(step // an_epoch, recipe.epochs):
             order = torch.randperm(len(inputs)) if order is None else order
-            groups = order.split(recipe.batch_size)[step % an_epoch:]
-            shares = [distributed.share(len(rows)) if shared else (slice(0, len(rows)), 1.0) for rows in groups]
-            own = [rows[part] for rows, (part, _) in zip(groups, shares)]
-            for group, (part, weight), rows, batch in zip(groups, shares, own, batches(inputs, own), strict=True):
+            groups = order.split(recipe.batch_size)[step % an_epoch :]
+            shares = [
+                distributed.share(len(rows)) if shared else (slice(0, len(rows)), 1.0)
+                for rows in groups
+            ]
+            own = [rows[part] for rows, (part, _) in zip(groups, shares, strict=True)]
+            for group, (part, weight), rows, batch in zip(
+                groups, shares, own, batches(inputs, own), strict=True
+            ):
                 states.keep(step, order)
                 batch = batch.to(device)  # before the crops, which a GPU then cuts
                 if transform is not None:
@@ -87,8 +116,10 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
                 if shared:
                     distributed.sum_([total_loss])
                 if not torch.isfinite(total_loss):
-                    raise UserError(f"the loss is {total_loss.item()} at step {step + 1} of {total}; "
-                                    f"lower the learning rate (it is {recipe.lr:g})")
+                    raise UserError(
+                        f"the loss is {total_loss.item()} at step {step + 1} of {total}; "
+                        f"lower the learning rate (it is {recipe.lr:g})"
+                    )
                 for settings in optimizer.param_groups:
                     settings["lr"] = learning_rate(step, total, recipe)
                 optimizer.zero_grad(set_to_none=True)
@@ -110,7 +141,9 @@ def fit(model: nn.Module, inputs: Tensor, labels: Tensor, recipe: Recipe, *,
                     after_epoch(epoch + 1, model)
                 model.train()
     if not all(torch.isfinite(p).all() for p in model.parameters()):
-        raise UserError(f"the last step gave weights that are not finite; lower the rate (it is {recipe.lr:g})")
+        raise UserError(
+            f"the last step gave weights that are not finite; lower the rate (it is {recipe.lr:g})"
+        )
     if not shared:
         distributed.same_(model.state_dict().values())
     return model.eval()
@@ -125,35 +158,51 @@ def _drawing_nothing(model: nn.Module, objective: Objective) -> Objective:
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
-            raise UserError(f"{name} is batch norm, which needs the whole batch; fine-tune this model with one "
-                            "process, or freeze it")
+            raise UserError(
+                f"{name} is batch norm, which needs the whole batch; fine-tune this model with one "
+                "process, or freeze it"
+            )
 
     def checked(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         before = _dice(inputs.device)
         loss = objective(model, inputs, labels)
         if not all(map(torch.equal, before, _dice(inputs.device))):
-            raise UserError("the model or its objective draws random numbers, such as dropout, and each process would "
-                            "draw others; fine-tune it with one process")
+            raise UserError(
+                "the model or its objective draws random numbers, such as dropout, and each process would "
+                "draw others; fine-tune it with one process"
+            )
         return loss
 
     return checked
 
 
 def _dice(device: torch.device) -> list[Tensor]:
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+    return [
+        torch.get_rng_state(),
+        *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else []),
+    ]
 
 
 def _check_classes(classifier: ImageClassifier, task: Task) -> None:
     if classifier.class_names != tuple(task.class_names):
-        raise UserError(f"the classifier has other classes than task {task.name!r}; "
-                        "make it with zero_shot_classifier(clip, task)")
+        raise UserError(
+            f"the classifier has other classes than task {task.name!r}; "
+            "make it with zero_shot_classifier(clip, task)"
+        )
 
 
-def finetune(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(), *,
-             objective: Objective = cross_entropy, progress: bool = False,
-             after_step: Callable[[ImageClassifier], None] | None = None,
-             after_epoch: Callable[[int, ImageClassifier], None] | None = None,
-             folder: str | Path | None = None, resume: bool = True) -> ImageClassifier:
+def finetune(
+    classifier: ImageClassifier,
+    task: Task,
+    recipe: Recipe = Recipe(),
+    *,
+    objective: Objective = cross_entropy,
+    progress: bool = False,
+    after_step: Callable[[ImageClassifier], None] | None = None,
+    after_epoch: Callable[[int, ImageClassifier], None] | None = None,
+    folder: str | Path | None = None,
+    resume: bool = True,
+) -> ImageClassifier:
     """Return a copy of ``classifier`` with every weight fine-tuned on ``task.train``.
 
     Args:
@@ -174,15 +223,33 @@ def finetune(classifier: ImageClassifier, task: Task, recipe: Recipe = Recipe(),
     """
     _check_classes(classifier, task)
     images = pixels(classifier, task.train)
-    return fit(copy.deepcopy(classifier), images, task.train.labels, recipe, objective=objective,
-               transform=augmentation(recipe.augment, images.shape[-1]), progress=progress,
-               after_step=after_step, after_epoch=after_epoch, folder=folder, resume=resume,
-               precision=half(next(classifier.parameters()).device), shared=True)
+    return fit(
+        copy.deepcopy(classifier),
+        images,
+        task.train.labels,
+        recipe,
+        objective=objective,
+        transform=augmentation(recipe.augment, images.shape[-1]),
+        progress=progress,
+        after_step=after_step,
+        after_epoch=after_epoch,
+        folder=folder,
+        resume=resume,
+        precision=half(next(classifier.parameters()).device),
+        shared=True,
+    )
 
 
-def linear_probe(classifier: ImageClassifier, task: Task, recipe: Recipe = PROBE, *,
-                 objective: Objective = cross_entropy, progress: bool = False,
-                 folder: str | Path | None = None, resume: bool = True) -> ImageClassifier:
+def linear_probe(
+    classifier: ImageClassifier,
+    task: Task,
+    recipe: Recipe = PROBE,
+    *,
+    objective: Objective = cross_entropy,
+    progress: bool = False,
+    folder: str | Path | None = None,
+    resume: bool = True,
+) -> ImageClassifier:
     """Return a copy of ``classifier`` with its head alone trained, on features encoded once.
 
     The head starts where it is, as a rule at the zero-shot head; the encoder keeps its weights. The
@@ -196,5 +263,14 @@ def linear_probe(classifier: ImageClassifier, task: Task, recipe: Recipe = PROBE
     _check_classes(classifier, task)
     features, labels = encode(classifier, task.train)
     probe = copy.deepcopy(classifier)
-    fit(probe.head, features, labels, recipe, objective=objective, progress=progress, folder=folder, resume=resume)
+    fit(
+        probe.head,
+        features,
+        labels,
+        recipe,
+        objective=objective,
+        progress=progress,
+        folder=folder,
+        resume=resume,
+    )
     return probe.eval()

@@ -23,18 +23,32 @@ def check_alike(thetas: Sequence[Weights]) -> None:
     for other in thetas[1:]:
         odd = [k for k in [*first, *other] if (k in first) != (k in other)]
         if odd:
-            raise UserError(f"state dicts have different keys, such as {', '.join(odd[:3])}; "
-                            "combine checkpoints of one architecture")
-        bad = [f"{k} {tuple(first[k].shape)} against {tuple(other[k].shape)}"
-               for k in first if first[k].shape != other[k].shape]
+            raise UserError(
+                f"state dicts have different keys, such as {', '.join(odd[:3])}; "
+                "combine checkpoints of one architecture"
+            )
+        bad = [
+            f"{k} {tuple(first[k].shape)} against {tuple(other[k].shape)}"
+            for k in first
+            if first[k].shape != other[k].shape
+        ]
         if bad:
-            raise UserError(f"tensors have different shapes: {'; '.join(bad[:3])}; "
-                            "combine checkpoints of one architecture and one list of classes")
-        bad = [k for k in first if not first[k].is_floating_point() and not k.endswith(COUNTER)
-               and not torch.equal(first[k], other[k])]
+            raise UserError(
+                f"tensors have different shapes: {'; '.join(bad[:3])}; "
+                "combine checkpoints of one architecture and one list of classes"
+            )
+        bad = [
+            k
+            for k in first
+            if not first[k].is_floating_point()
+            and not k.endswith(COUNTER)
+            and not torch.equal(first[k], other[k])
+        ]
         if bad:
-            raise UserError(f"integer buffers differ: {', '.join(bad[:3])}; "
-                            "they cannot be averaged, make them equal first")
+            raise UserError(
+                f"integer buffers differ: {', '.join(bad[:3])}; "
+                "they cannot be averaged, make them equal first"
+            )
 
 
 def check_finite(theta: Weights, where: str) -> None:
@@ -46,11 +60,18 @@ def check_finite(theta: Weights, where: str) -> None:
     Example:
         >>> check_finite({"w": torch.tensor([1.0])}, "model.pt")
     """
-    bad = [key for key, tensor in theta.items() if tensor.is_floating_point() and tensor.numel()
-           and not all(end.isfinite() for end in tensor.aminmax())]  # no copy, and NaN spreads to both ends
+    bad = [
+        key
+        for key, tensor in theta.items()
+        if tensor.is_floating_point()
+        and tensor.numel()
+        and not all(end.isfinite() for end in tensor.aminmax())
+    ]  # no copy, and NaN spreads to both ends
     if bad:
-        raise UserError(f"{where} has weights that are not finite: {', '.join(bad[:3])}; copy or download it again, or "
-                        "train it again with a lower learning rate")
+        raise UserError(
+            f"{where} has weights that are not finite: {', '.join(bad[:3])}; copy or download it again, or "
+            "train it again with a lower learning rate"
+        )
 
 
 def compatible(theta_0: Weights, theta_1: Weights) -> float:
@@ -73,16 +94,25 @@ def compatible(theta_0: Weights, theta_1: Weights) -> float:
     check_alike([theta_0, theta_1])
     for name, theta in (("first", theta_0), ("second", theta_1)):
         check_finite(theta, f"the {name} model")
-    length = distance(theta_0, {key: torch.zeros_like(tensor) if tensor.is_floating_point() else tensor
-                                for key, tensor in theta_0.items()})
+    length = distance(
+        theta_0,
+        {
+            key: torch.zeros_like(tensor) if tensor.is_floating_point() else tensor
+            for key, tensor in theta_0.items()
+        },
+    )
     return distance(theta_0, theta_1) / length if length else math.inf
 
 
 def _combine(thetas: Sequence[Weights], shares: Sequence[float]) -> dict[str, Tensor]:
     """``sum_i shares_i theta_i``, in float32 or wider, back in each tensor's own type."""
     check_alike(thetas)
-    return {key: _sum([theta[key] for theta in thetas], shares) if first.is_floating_point() else first.clone()
-            for key, first in thetas[0].items()}
+    return {
+        key: _sum([theta[key] for theta in thetas], shares)
+        if first.is_floating_point()
+        else first.clone()
+        for key, first in thetas[0].items()
+    }
 
 
 def _sum(tensors: Sequence[Tensor], shares: Sequence[float], out: Tensor | None = None) -> Tensor:
@@ -90,14 +120,12 @@ def _sum(tensors: Sequence[Tensor], shares: Sequence[float], out: Tensor | None 
     wide = torch.promote_types(tensors[0].dtype, torch.float32)
     here = out is not None and out.dtype == wide
     total = out.zero_() if here else torch.zeros_like(tensors[0], dtype=wide)
-    for tensor, share in zip(tensors, shares):
+    for tensor, share in zip(tensors, shares, strict=True):
         total.add_(tensor.to(wide), alpha=share)
     return total.to(tensors[0].dtype)
 
 
-def interpolate(
-    theta_0: Weights, theta_1: Weights, alpha: float
-) -> dict[str, Tensor]:
+def interpolate(theta_0: Weights, theta_1: Weights, alpha: float) -> dict[str, Tensor]:
     """Return the point at ``alpha`` on the straight line from ``theta_0`` to ``theta_1``.
 
     ``theta_alpha = (1 - alpha) theta_0 + alpha theta_1``, for every tensor, the head included.
@@ -152,10 +180,16 @@ def interpolate_(target: Weights, theta_0: Weights, theta_1: Weights, alpha: flo
     if not math.isfinite(alpha):
         raise UserError(f"alpha is {alpha}; give a number such as 0.5")
     check_alike([theta_0, theta_1, target])
-    shared = [key for key, tensor in target.items() if tensor.numel()
-              and tensor.data_ptr() in (theta_0[key].data_ptr(), theta_1[key].data_ptr())]
+    shared = [
+        key
+        for key, tensor in target.items()
+        if tensor.numel()
+        and tensor.data_ptr() in (theta_0[key].data_ptr(), theta_1[key].data_ptr())
+    ]
     if shared:
-        raise UserError(f"the target shares memory with an end: {', '.join(shared[:3])}; give it a copy.deepcopy")
+        raise UserError(
+            f"the target shares memory with an end: {', '.join(shared[:3])}; give it a copy.deepcopy"
+        )
     for key, tensor in target.items():
         if alpha in (0, 1) or not tensor.is_floating_point():
             tensor.copy_((theta_1 if alpha == 1 else theta_0)[key])
@@ -186,7 +220,9 @@ def average(thetas: Sequence[Weights], weights: Sequence[float] | None = None) -
     thetas = list(thetas)
     weights = [1.0] * len(thetas) if weights is None else [float(w) for w in weights]
     if len(weights) != len(thetas):
-        raise UserError(f"{len(thetas)} state dicts but {len(weights)} weights; give one weight each")
+        raise UserError(
+            f"{len(thetas)} state dicts but {len(weights)} weights; give one weight each"
+        )
     total = math.fsum(weights)
     if thetas and (not math.isfinite(total) or total == 0):
         raise UserError(f"the weights sum to {total}; give weights with a finite sum other than 0")
@@ -220,5 +256,6 @@ def distance(theta_0: Weights, theta_1: Weights) -> float:
         >>> distance({"w": torch.tensor([0.0, 0.0])}, {"w": torch.tensor([3.0, 4.0])})
         5.0
     """
-    return math.sqrt(math.fsum(float(d.double().square().sum())
-                               for d in difference(theta_1, theta_0).values()))
+    return math.sqrt(
+        math.fsum(float(d.double().square().sum()) for d in difference(theta_1, theta_0).values())
+    )

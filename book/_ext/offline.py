@@ -5,7 +5,9 @@ from pathlib import Path
 
 from sphinx.util.fileutil import copy_asset_file
 
-MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax" / "tex-svg.js"
+MATHJAX = (
+    Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax" / "tex-svg.js"
+)
 
 
 def copy_mathjax(app, error):
@@ -19,9 +21,12 @@ def copy_mathjax(app, error):
 def without_thebe(app, page, template, context, doctree):
     """Jupyter Book adds Thebe's scripts, which ask a CDN, to every page."""
     for kind in ("script_files", "css_files"):
-        context[kind] = [f for f in context.get(kind, [])
-                         if "thebe" not in str(getattr(f, "filename", f) or "").lower()
-                         and "thebe" not in str(getattr(f, "attributes", {}).get("body", "")).lower()]
+        context[kind] = [
+            f
+            for f in context.get(kind, [])
+            if "thebe" not in str(getattr(f, "filename", f) or "").lower()
+            and "thebe" not in str(getattr(f, "attributes", {}).get("body", "")).lower()
+        ]
 
 
 def setup(app):

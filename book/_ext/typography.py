@@ -5,7 +5,9 @@ import re
 from docutils import nodes
 from sphinx.transforms import SphinxTransform
 
-TIED = re.compile(r"(?<=\d) (?=%)| (?=±)|(?<=±) |(?<=\d) (?=×)|(?<=×) (?=\d)|(?<=\bn) (?==)|(?<=\bn =) (?=\d)")
+TIED = re.compile(
+    r"(?<=\d) (?=%)| (?=±)|(?<=±) |(?<=\d) (?=×)|(?<=×) (?=\d)|(?<=\bn) (?==)|(?<=\bn =) (?=\d)"
+)
 NUMBER = re.compile(r"[+\-−]?\d.{0,23}|[\-–—]?")
 VERBATIM = (nodes.literal, nodes.FixedTextElement, nodes.raw, nodes.comment, nodes.math)
 
@@ -22,13 +24,25 @@ def is_number(text: str) -> bool:
 
 def words(entry: nodes.Node) -> str:
     """The visible text of a table's cell: tags of the ledger are comments."""
-    return "".join(t.astext() for t in entry.findall(nodes.Text) if not isinstance(t.parent, (nodes.raw, nodes.comment)))
+    return "".join(
+        t.astext()
+        for t in entry.findall(nodes.Text)
+        if not isinstance(t.parent, (nodes.raw, nodes.comment))
+    )
 
 
 def mark_numbers(table: nodes.table) -> None:
     """Give the class ``number`` to the cells of each column, but the first, that holds numbers alone."""
-    body = [list(row.findall(nodes.entry)) for part in table.findall(nodes.tbody) for row in part.findall(nodes.row)]
-    head = [list(row.findall(nodes.entry)) for part in table.findall(nodes.thead) for row in part.findall(nodes.row)]
+    body = [
+        list(row.findall(nodes.entry))
+        for part in table.findall(nodes.tbody)
+        for row in part.findall(nodes.row)
+    ]
+    head = [
+        list(row.findall(nodes.entry))
+        for part in table.findall(nodes.thead)
+        for row in part.findall(nodes.row)
+    ]
     for k in range(1, min(map(len, body), default=0)):
         column = [words(row[k]) for row in body]
         if all(map(is_number, column)) and any(map(str.strip, column)):

@@ -30,7 +30,9 @@ def masters() -> list[Path]:
 
 def _config(source: str, mark: str) -> dict | None:
     lines = source.strip().splitlines()
-    return yaml.safe_load("\n".join(lines[1:])) or {} if lines and lines[0].strip() == mark else None
+    return (
+        yaml.safe_load("\n".join(lines[1:])) or {} if lines and lines[0].strip() == mark else None
+    )
 
 
 def questions(master: Path) -> dict[str, dict]:
@@ -45,8 +47,12 @@ def questions(master: Path) -> dict[str, dict]:
         config = _config(source, "# BEGIN QUESTION")
         if config is not None:
             name = config["name"]
-            found[name] = {"points": config.get("points", 0), "manual": config.get("manual", False), "title": name,
-                           "names": []}
+            found[name] = {
+                "points": config.get("points", 0),
+                "manual": config.get("manual", False),
+                "title": name,
+                "names": [],
+            }
         elif source.strip() == "# BEGIN TESTS":
             testing = True
         elif source.strip() == "# END TESTS":
@@ -57,17 +63,34 @@ def questions(master: Path) -> dict[str, dict]:
         elif name and source.startswith("## ") and found[name]["title"] == name:
             found[name]["title"] = source.splitlines()[0][3:]
         elif name and "# BEGIN SOLUTION\n" in source:
-            found[name]["names"] = re.findall(r"^def (\w+)", source.partition("# BEGIN SOLUTION")[0], re.M)
+            found[name]["names"] = re.findall(
+                r"^def (\w+)", source.partition("# BEGIN SOLUTION")[0], re.M
+            )
     return found
 
 
 def _assign(master: Path, folder: Path) -> None:
     """Run otter's ``assign`` on a copy: the student's notebook, the solved one, and Gradescope's zip."""
     shutil.copy2(master, folder)
-    done = subprocess.run([sys.executable, "-m", "otter", "assign", "--no-run-tests", "--no-pdfs", master.name, "dist"],
-                          cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "otter",
+            "assign",
+            "--no-run-tests",
+            "--no-pdfs",
+            master.name,
+            "dist",
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
-        raise SystemExit(f"{master.name}: otter assign failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise SystemExit(
+            f"{master.name}: otter assign failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
 
 
 def _zip(target: Path, files: dict[str, Path]) -> None:
@@ -93,7 +116,11 @@ def build(master: Path, out: Path = OUT) -> None:
         folder = Path(scratch)
         _assign(master, folder)
         student, graded = folder / "dist" / "student", folder / "dist" / "autograder"
-        files = {f"{name}/{p.relative_to(student).as_posix()}": p for p in student.rglob("*") if p.is_file()}
+        files = {
+            f"{name}/{p.relative_to(student).as_posix()}": p
+            for p in student.rglob("*")
+            if p.is_file()
+        }
         _zip(out / "student" / f"{name}.zip", files)
         upload = next(graded.glob("*.zip"))
         (out / "gradescope").mkdir(parents=True, exist_ok=True)
@@ -119,7 +146,12 @@ def solutions(out: Path) -> list[Path]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--solutions", metavar="FOLDER", type=Path, help="write only the solved notebooks and their tests, there")
+    parser.add_argument(
+        "--solutions",
+        metavar="FOLDER",
+        type=Path,
+        help="write only the solved notebooks and their tests, there",
+    )
     chosen = parser.parse_args().solutions
     if chosen:
         print(*solutions(chosen), sep="\n")

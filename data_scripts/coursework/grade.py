@@ -33,9 +33,14 @@ def load(name: str, built: Path = OUT) -> Assignment:
     """Read the tests that ``make coursework`` has built."""
     folder = built / "tests" / name
     if not (folder / "questions.json").exists():
-        raise SystemExit(f"there is no assignment {name!r} in {built}; run make coursework, or correct A=")
-    return Assignment(name, {p.stem: p.read_text() for p in sorted(folder.glob("*.py"))},
-                      json.loads((folder / "questions.json").read_text()))
+        raise SystemExit(
+            f"there is no assignment {name!r} in {built}; run make coursework, or correct A="
+        )
+    return Assignment(
+        name,
+        {p.stem: p.read_text() for p in sorted(folder.glob("*.py"))},
+        json.loads((folder / "questions.json").read_text()),
+    )
 
 
 def read(path: Path) -> list[dict] | None:
@@ -54,7 +59,9 @@ def assignment_of(cells: list[dict], built: Path = OUT) -> str | None:
     words, found = set(re.findall(r"\w+", "\n".join(cell["source"] for cell in cells))), {}
     for path in sorted(built.glob("tests/*/questions.json")):
         asked = json.loads(path.read_text())
-        found[path.parent.name] = len(words & {*asked, *(n for about in asked.values() for n in about["names"])})
+        found[path.parent.name] = len(
+            words & {*asked, *(n for about in asked.values() for n in about["names"])}
+        )
     best = max(found, key=found.get, default=None)
     return best if best and found[best] >= 2 else None
 
@@ -64,25 +71,36 @@ def _remark(result) -> str:
     if result.passed:
         return result.test_case.success_message or "right"
     said = result.message.rpartition("\nAssertionError: ")
-    return result.test_case.failure_message or (said[2] if said[1] else result.message.strip().splitlines()[-1])
+    return result.test_case.failure_message or (
+        said[2] if said[1] else result.message.strip().splitlines()[-1]
+    )
 
 
-def judge(assignment: Assignment, path: Path, built: Path, limits: Limits, private: list[Path]) -> Result:
+def judge(
+    assignment: Assignment, path: Path, built: Path, limits: Limits, private: list[Path]
+) -> Result:
     """Grade one file. Nothing in it can raise here."""
     begun = time.monotonic()
     cells = read(path)
     if cells is None:
-        return Result(path.name, "not a notebook", "hand in the .ipynb file itself, unpacked and below 30 MB")
+        return Result(
+            path.name, "not a notebook", "hand in the .ipynb file itself, unpacked and below 30 MB"
+        )
     found = assignment_of(cells, built)
     if found != assignment.name:
-        return Result(path.name, "another assignment",
-                      f"this looks like {found}" if found else "it holds none of the questions")
+        return Result(
+            path.name,
+            "another assignment",
+            f"this looks like {found}" if found else "it holds none of the questions",
+        )
     submission = Submission([c["source"] for c in cells if c["type"] == "code"], limits, private)
     result = Result(path.name, "graded")
     try:
         submission.run()
         student = submission.get("STUDENT", "")
-        result.student = student if isinstance(student, (int, str)) and not isinstance(student, bool) else ""
+        result.student = (
+            student if isinstance(student, (int, str)) and not isinstance(student, bool) else ""
+        )
     except Gone as gone:
         result.note = str(gone)
     for name, source in assignment.tests.items():
@@ -99,8 +117,14 @@ def judge(assignment: Assignment, path: Path, built: Path, limits: Limits, priva
     return result
 
 
-def grade(folder: Path, out: Path, name: str | None = None, built: Path = OUT, limits: Limits = Limits(),
-          at_once: int = 2) -> list[Result]:
+def grade(
+    folder: Path,
+    out: Path,
+    name: str | None = None,
+    built: Path = OUT,
+    limits: Limits = Limits(),
+    at_once: int = 2,
+) -> list[Result]:
     """Grade every file of a folder and write the table and the feedback.
 
     Args:
@@ -113,12 +137,16 @@ def grade(folder: Path, out: Path, name: str | None = None, built: Path = OUT, l
     """
     paths = sorted(p for p in folder.glob("*") if p.is_file() and not p.name.startswith("."))
     if not paths:
-        raise SystemExit(f"there are no files in {folder}; give a folder with one notebook for each student")
+        raise SystemExit(
+            f"there are no files in {folder}; give a folder with one notebook for each student"
+        )
     if name is None:
         named = Counter(assignment_of(cells, built) for cells in map(read, paths) if cells)
         named.pop(None, None)
         if not named:
-            raise SystemExit(f"no file in {folder} answers an assignment of this book; say which with A=a1")
+            raise SystemExit(
+                f"no file in {folder} answers an assignment of this book; say which with A=a1"
+            )
         name = named.most_common(1)[0][0]
     assignment, results, lock = load(name, built), [], threading.Lock()
     pages = out.parent / "feedback"
@@ -129,13 +157,19 @@ def grade(folder: Path, out: Path, name: str | None = None, built: Path = OUT, l
         try:
             result = judge(assignment, path, built, limits, private)
         except Exception as error:  # a fault of ours is a row too, and the others go on
-            result = Result(path.name, "crashed", f"the grader failed ({type(error).__name__}: {error}); mark by hand")
+            result = Result(
+                path.name,
+                "crashed",
+                f"the grader failed ({type(error).__name__}: {error}); mark by hand",
+            )
         with lock:
             results.append(result)
             (pages / f"{path.name}.html").write_text(feedback(result, assignment), encoding="utf-8")
             write(results, assignment, out)
-            print(f"{result.file}: {result.status}, {sum(result.points.values()):g} points, {result.seconds:.0f} s",
-                  flush=True)
+            print(
+                f"{result.file}: {result.status}, {sum(result.points.values()):g} points, {result.seconds:.0f} s",
+                flush=True,
+            )
 
     with ThreadPoolExecutor(at_once) as pool:
         list(pool.map(one, paths))
@@ -146,7 +180,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="the submissions")
     parser.add_argument("out", type=Path, help="the table of marks, such as grades.csv")
-    parser.add_argument("--assignment", help="a1 to a4; the one that most files answer if not given")
+    parser.add_argument(
+        "--assignment", help="a1 to a4; the one that most files answer if not given"
+    )
     options = parser.parse_args()
     if not options.folder.is_dir():
         raise SystemExit(f"{options.folder} is no folder")

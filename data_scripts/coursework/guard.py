@@ -13,18 +13,67 @@ import struct
 import sys
 from pathlib import Path
 
-NEVER = ("subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.kill", "ctypes.",
-         "socket.connect", "socket.bind", "socket.getaddrinfo", "socket.gethostby", "socket.sendto", "socket.sendmsg",
-         "signal.pthread_kill", "sqlite3.", "pty.", "sys.addaudithook", "resource.", "syslog.")
-WRITES = {"os.chmod", "os.chown", "os.link", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink",
-          "os.truncate", "os.utime", "os.setxattr", "os.removexattr", "shutil.chown", "shutil.rmtree"}
-SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/etc", "/System", "/Library", "/sys/devices/system/cpu")
+NEVER = (
+    "subprocess.",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.fork",
+    "os.kill",
+    "ctypes.",
+    "socket.connect",
+    "socket.bind",
+    "socket.getaddrinfo",
+    "socket.gethostby",
+    "socket.sendto",
+    "socket.sendmsg",
+    "signal.pthread_kill",
+    "sqlite3.",
+    "pty.",
+    "sys.addaudithook",
+    "resource.",
+    "syslog.",
+)
+WRITES = {
+    "os.chmod",
+    "os.chown",
+    "os.link",
+    "os.mkdir",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.symlink",
+    "os.truncate",
+    "os.utime",
+    "os.setxattr",
+    "os.removexattr",
+    "shutil.chown",
+    "shutil.rmtree",
+}
+SYSTEM = (
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/bin",
+    "/etc",
+    "/System",
+    "/Library",
+    "/sys/devices/system/cpu",
+)
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 
 
 def readable(package: Path, private: list[Path]) -> list[str]:
     """The folders that may be read: Python, what is installed, the package; none that holds something private."""
-    wanted = [sys.prefix, sys.base_prefix, sys.exec_prefix, *SYSTEM, *(p for p in sys.path if p), str(package)]
+    wanted = [
+        sys.prefix,
+        sys.base_prefix,
+        sys.exec_prefix,
+        *SYSTEM,
+        *(p for p in sys.path if p),
+        str(package),
+    ]
     found = dict.fromkeys(os.path.realpath(p) for p in wanted if os.path.isdir(p))
     return [p for p in found if not any(_under(os.path.realpath(x), [p]) for x in private)]
 
@@ -54,7 +103,11 @@ def hook(folder: str, read: list[str]):
         elif event.startswith(NEVER):
             refuse(event)
         elif event in ("os.listdir", "os.scandir"):
-            path = own[0] if isinstance(args[0], int) else real(os.fsdecode(fs("." if args[0] is None else args[0])))
+            path = (
+                own[0]
+                if isinstance(args[0], int)
+                else real(os.fsdecode(fs("." if args[0] is None else args[0])))
+            )
             if not _under(path, everything):
                 refuse(f"listing {path}")
         elif event == "os.truncate" and isinstance(args[0], int):

@@ -57,34 +57,56 @@ def table(results: list[Result], assignment: Assignment) -> list[dict]:
     for result in sorted(results, key=lambda r: r.file):
         note = result.note
         if numbers[result.student] > 1:
-            note = "; ".join(filter(None, [note, f"{numbers[result.student]} submissions have this student number"]))
-        rows.append({
-            "file": result.file, "student": result.student, "assignment": assignment.name, "status": result.status,
-            "points": sum(result.points.values()), "out_of": sum(assignment.questions[q]["points"] for q in by_machine),
-            **{q: result.points.get(q, 0) for q in by_machine}, **{f"{q} (by hand)": "" for q in by_hand},
-            "seconds": round(result.seconds), "note": note})
+            note = "; ".join(
+                filter(
+                    None, [note, f"{numbers[result.student]} submissions have this student number"]
+                )
+            )
+        rows.append(
+            {
+                "file": result.file,
+                "student": result.student,
+                "assignment": assignment.name,
+                "status": result.status,
+                "points": sum(result.points.values()),
+                "out_of": sum(assignment.questions[q]["points"] for q in by_machine),
+                **{q: result.points.get(q, 0) for q in by_machine},
+                **{f"{q} (by hand)": "" for q in by_hand},
+                "seconds": round(result.seconds),
+                "note": note,
+            }
+        )
     return rows
 
 
 def feedback(result: Result, assignment: Assignment) -> str:
     """The page for one student."""
     say = html.escape
-    lines = ["<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>",
-             f"<title>{say(result.file)}</title><style>body{{font:1rem/1.5 sans-serif;max-width:45rem;margin:2rem auto;"
-             "padding:0 1rem}li{margin:.3rem 0}</style>",
-             f"<h1>{say(assignment.name.upper())}: {say(result.file)}</h1><p>Status: <b>{say(result.status)}</b>. "
-             f"{say(result.note)}</p>"]
+    lines = [
+        "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>",
+        f"<title>{say(result.file)}</title><style>body{{font:1rem/1.5 sans-serif;max-width:45rem;margin:2rem auto;"
+        "padding:0 1rem}li{margin:.3rem 0}</style>",
+        f"<h1>{say(assignment.name.upper())}: {say(result.file)}</h1><p>Status: <b>{say(result.status)}</b>. "
+        f"{say(result.note)}</p>",
+    ]
     for name, about in assignment.questions.items():
         title = say(about["title"].partition(" (")[0])
         if about["manual"]:
             lines.append(f"<h2>{title}</h2><p>{about['points']} points, marked by hand.</p>")
             continue
         lines.append(f"<h2>{title}: {result.points.get(name, 0):g} of {about['points']:g}</h2><ul>")
-        lines += [f"<li>{'✓' if passed else '✗'} {say(text)}</li>" for passed, text in result.remarks.get(name, [])]
+        lines += [
+            f"<li>{'✓' if passed else '✗'} {say(text)}</li>"
+            for passed, text in result.remarks.get(name, [])
+        ]
         lines.append("</ul>")
     if result.errors:
-        lines.append("<h2>Cells that stopped</h2><p>Run your notebook from the top before you hand it in.</p><ul>")
-        lines += [f"<li>code cell {k + 1}: {say(text)}</li>" for k, text in sorted(result.errors.items())]
+        lines.append(
+            "<h2>Cells that stopped</h2><p>Run your notebook from the top before you hand it in.</p><ul>"
+        )
+        lines += [
+            f"<li>code cell {k + 1}: {say(text)}</li>" for k, text in sorted(result.errors.items())
+        ]
         lines.append("</ul>")
     return "\n".join(lines) + "\n</html>\n"
 
@@ -92,7 +114,10 @@ def feedback(result: Result, assignment: Assignment) -> str:
 def write(results: list[Result], assignment: Assignment, out: Path) -> None:
     """Write the table as far as it is known, whole or not at all."""
     rows = table(results, assignment)
-    rows = [{k: "'" + v if isinstance(v, str) and v[:1] in "=+-@" and v else v for k, v in row.items()} for row in rows]
+    rows = [
+        {k: "'" + v if isinstance(v, str) and v[:1] in "=+-@" and v else v for k, v in row.items()}
+        for row in rows
+    ]
     part = out.with_name(out.name + ".part")
     with part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from coursework.wire import LARGEST, decode, encode
+import contextlib
 
 HERE = Path(__file__).resolve().parent
 PATIENCE = 8
@@ -63,9 +64,17 @@ def _environment(folder: str) -> dict[str, str]:
 
     paths = [str(HERE.parent), str(Path(wiseft_lite.__file__).parent.parent)]
     own = dict.fromkeys(("HOME", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR", "WISEFT_CACHE"), folder)
-    return {**own, "PATH": os.environ.get("PATH", os.defpath), "MPLBACKEND": "Agg", "LANG": "C.UTF-8",
-            "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0",
-            "PYTHONPATH": os.pathsep.join(paths)}
+    return {
+        **own,
+        "PATH": os.environ.get("PATH", os.defpath),
+        "MPLBACKEND": "Agg",
+        "LANG": "C.UTF-8",
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
 
 
 class Process:
@@ -85,8 +94,14 @@ class Process:
         self.limits, self.cpu, self.until, self.spent = limits, cpu, until, 0.0
         self.folder = tempfile.mkdtemp(prefix="submission-")
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", "coursework.sandbox"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, cwd=self.folder, env=_environment(self.folder), start_new_session=True)
+            [sys.executable, "-m", "coursework.sandbox"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=self.folder,
+            env=_environment(self.folder),
+            start_new_session=True,
+        )
         for pipe in (self.popen.stdin, self.popen.stdout):
             os.set_blocking(pipe.fileno(), False)
         self.ask({**setup, "seconds": int(limits.total) + 60, "memory": limits.memory}, 120)
@@ -100,10 +115,8 @@ class Process:
             self.popen.kill()
         self.popen.wait()
         for pipe in (self.popen.stdin, self.popen.stdout):
-            try:
+            with contextlib.suppress(OSError):
                 pipe.close()
-            except OSError:
-                pass
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def ask(self, message: dict, seconds: float) -> dict:
@@ -113,13 +126,16 @@ class Process:
             Gone: there is none; the process is closed then.
         """
         self._used()
-        budget = (min(self.spent + seconds, self.cpu), min(time.monotonic() + PATIENCE * seconds, self.until))
+        budget = (
+            min(self.spent + seconds, self.cpu),
+            min(time.monotonic() + PATIENCE * seconds, self.until),
+        )
         data = encode(message)
         data = memoryview(struct.pack(">Q", len(data)) + data)
         try:
             while data:
                 self._wait(self.popen.stdin, selectors.EVENT_WRITE, budget)
-                data = data[os.write(self.popen.stdin.fileno(), data):]
+                data = data[os.write(self.popen.stdin.fileno(), data) :]
             size = struct.unpack(">Q", self._read(8, budget))[0]
             if size > LARGEST:
                 raise Gone("its answer is too large", "crashed")

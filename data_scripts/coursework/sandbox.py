@@ -34,12 +34,17 @@ def _reply(shell, names: dict, message: dict) -> dict:
     if "run" in message:
         done = shell.run_cell(message["run"], store_history=False)
         error = done.error_before_exec or done.error_in_exec
-        return {"error": f"{type(error).__name__}: {error}"[:500] if error else None,
-                "memory": isinstance(error, MemoryError) or "can't allocate memory" in str(error)}
+        return {
+            "error": f"{type(error).__name__}: {error}"[:500] if error else None,
+            "memory": isinstance(error, MemoryError) or "can't allocate memory" in str(error),
+        }
     value = names.get(message["name"])
     if "args" not in message:
-        return {"known": message["name"] in names, "function": callable(value),
-                "value": None if callable(value) else value}
+        return {
+            "known": message["name"] in names,
+            "function": callable(value),
+            "value": None if callable(value) else value,
+        }
     try:
         args = message["args"]
         return {"value": value(*args, **message["kwargs"]), "args": args, "error": None}
@@ -70,9 +75,11 @@ def main() -> None:
     from IPython.core.interactiveshell import InteractiveShell
 
     import wiseft_lite
+
     if setup["clip"]:  # packages that load C libraries come before the guard
         import wiseft_lite.training  # noqa: F401
         from wiseft_lite.encoders import load_clip
+
         load_clip("iconclip")
     torch.set_num_threads(1)
     otter = types.ModuleType("otter")
@@ -90,8 +97,16 @@ def main() -> None:
         try:
             send(_reply(shell, shell.user_ns, message))
         except (RecursionError, MemoryError) as error:
-            send({"error": f"{type(error).__name__} while the answer was packed", "value": None, "args": [],
-                  "memory": isinstance(error, MemoryError), "known": False, "function": False})
+            send(
+                {
+                    "error": f"{type(error).__name__} while the answer was packed",
+                    "value": None,
+                    "args": [],
+                    "memory": isinstance(error, MemoryError),
+                    "known": False,
+                    "function": False,
+                }
+            )
 
 
 if __name__ == "__main__":

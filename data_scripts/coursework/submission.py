@@ -56,7 +56,10 @@ class Submission:
         if self._starts > self.limits.restarts:
             raise Gone("it was stopped too often", self.status)
         self._starts += 1
-        setup = {"private": [str(p) for p in self.private], "clip": any("wiseft_lite" in cell for cell in self.cells)}
+        setup = {
+            "private": [str(p) for p in self.private],
+            "clip": any("wiseft_lite" in cell for cell in self.cells),
+        }
         try:
             self._process = Process(self.limits, self._cpu, self._until, setup)
         except Gone as gone:
@@ -119,21 +122,27 @@ class Submission:
             raise Failed(f"{name} was given up: {self._lost[name]}")
         self.run()
         try:
-            answer = self._ask({"name": name, "args": list(args), "kwargs": kwargs}, self.limits.call)
+            answer = self._ask(
+                {"name": name, "args": list(args), "kwargs": kwargs}, self.limits.call
+            )
         except Gone as gone:
             self._lost[name] = str(gone)
             raise
         if answer.get("error"):
             raise Failed(f"{name} raised {answer['error']}")
         after = answer.get("args")
-        for mine, theirs in zip(args, after if isinstance(after, (list, tuple)) else ()):
+        for mine, theirs in zip(args, after if isinstance(after, (list, tuple)) else (), strict=True):
             _write_back(mine, theirs)
         return answer.get("value")
 
 
 def _write_back(mine: Any, theirs: Any) -> None:
     """What a function did to its arguments in the other process is done to ours."""
-    if isinstance(mine, torch.Tensor) and isinstance(theirs, torch.Tensor) and mine.shape == theirs.shape:
+    if (
+        isinstance(mine, torch.Tensor)
+        and isinstance(theirs, torch.Tensor)
+        and mine.shape == theirs.shape
+    ):
         mine.copy_(theirs)
     elif isinstance(mine, dict) and isinstance(theirs, dict):
         for key in mine.keys() & theirs.keys():

@@ -60,7 +60,11 @@ def _plain(value: Any) -> Any:
 def _made(array: dict) -> np.ndarray:
     if array["type"] not in TYPES:
         raise ValueError(f"no such type: {array['type']!r}")
-    return np.frombuffer(base64.b64decode(array["data"]), dtype=array["type"]).reshape(array["shape"]).copy()
+    return (
+        np.frombuffer(base64.b64decode(array["data"]), dtype=array["type"])
+        .reshape(array["shape"])
+        .copy()
+    )
 
 
 def _value(plain: Any) -> Any:
@@ -76,7 +80,9 @@ def _value(plain: Any) -> Any:
     if kind == "series":
         return pd.Series(_value(body[0]), index=_value(body[1]))
     if kind == "frame":
-        return pd.DataFrame({_value(name): _value(column) for name, column in body}, index=_value(plain["index"]))
+        return pd.DataFrame(
+            {_value(name): _value(column) for name, column in body}, index=_value(plain["index"])
+        )
     if kind in ("list", "tuple"):
         return (tuple if kind == "tuple" else list)(_value(x) for x in body)
     if kind == "dict":
@@ -107,5 +113,13 @@ def decode(data: bytes) -> Any:
     """
     try:
         return _value(json.loads(data))
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, StopIteration, RecursionError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        StopIteration,
+        RecursionError,
+    ) as error:
         raise ValueError(f"not an answer ({type(error).__name__})") from error

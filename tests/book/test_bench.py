@@ -1,20 +1,21 @@
 """The benchmarks measure the same work on both sides, and their sums are right."""
 
-
 import pandas as pd
 import pytest
 import torch
 
 from wiseft_lite import Recipe, encode, finetune, load_task, sweep
-from wiseft_lite.experiments import bench, clocks, command
-from wiseft_lite.experiments.rivals import as_files, bare_loop, lbfgs_probe, per_alpha
+from wiseft_lite.book.experiments import bench, clocks, command
+from wiseft_lite.book.experiments.rivals import as_files, bare_loop, lbfgs_probe, per_alpha
+from wiseft_lite.book.ledger import Record
 from wiseft_lite.features import pixels
-from wiseft_lite.ledger import Record
 
 
 @pytest.fixture
 def files(task, tmp_path):
-    return {name: as_files(split, tmp_path / "images" / name) for name, split in task.evaluation.items()}
+    return {
+        name: as_files(split, tmp_path / "images" / name) for name, split in task.evaluation.items()
+    }
 
 
 def test_files_hold_the_same_pictures_and_notice_a_change(theta_0, task, files):
@@ -27,8 +28,12 @@ def test_files_hold_the_same_pictures_and_notice_a_change(theta_0, task, files):
 def test_the_per_alpha_procedure_measures_what_a_sweep_does(theta_0, tuned, files, tmp_path):
     alphas = [0.0, 0.25, 1.0]
     theirs = per_alpha(theta_0, tuned, files, alphas, tmp_path / "models")
-    ours = sweep(theta_0, tuned, files, alphas).pivot(index="alpha", columns="split", values="accuracy")[list(files)]
-    one_image = 1.01 / min(len(split) for split in files.values())  # two roads: a near tie may fall either way
+    ours = sweep(theta_0, tuned, files, alphas).pivot(
+        index="alpha", columns="split", values="accuracy"
+    )[list(files)]
+    one_image = 1.01 / min(
+        len(split) for split in files.values()
+    )  # two roads: a near tie may fall either way
     assert theirs == pytest.approx(ours.to_numpy().ravel().tolist(), abs=one_image)
     assert len(list((tmp_path / "models").glob("*.pt"))) == 3
 
@@ -45,7 +50,9 @@ def test_scikit_learns_steps_lower_the_loss_from_where_we_start(theta_0, task):
     features, labels = encode(theta_0, task.train)
     losses = []
     for iterations in (0, 1, 5, 40):
-        head = lbfgs_probe(theta_0.head, features, labels, iterations) if iterations else theta_0.head
+        head = (
+            lbfgs_probe(theta_0.head, features, labels, iterations) if iterations else theta_0.head
+        )
         losses.append(torch.nn.functional.cross_entropy(head(features), labels).item())
     assert losses == sorted(losses, reverse=True) and losses[-1] < 0.5 * losses[0]
 
@@ -70,14 +77,22 @@ def test_a_record_holds_median_and_extremes():
     record = Record("test")
     clocks.add(record, "a_over_b", clocks.ratio([2.0, 9.0, 8.0], [1.0, 3.0, 2.0]), "times", 10)
     record.number("bench.images", 10, "images", None)
-    assert [record.numbers[f"bench.a_over_b{end}"]["value"] for end in ("", ".min", ".max")] == [3, 2, 4]
-    assert clocks.as_table(record).to_numpy().tolist() == [["a_over_b", "times", 2, 3, 4],
-                                                           ["images", "images", 10, 10, 10]]
+    assert [record.numbers[f"bench.a_over_b{end}"]["value"] for end in ("", ".min", ".max")] == [
+        3,
+        2,
+        4,
+    ]
+    assert clocks.as_table(record).to_numpy().tolist() == [
+        ["a_over_b", "times", 2, 3, 4],
+        ["images", "images", 10, 10, 10],
+    ]
 
 
 def test_the_error_is_the_worst_of_all_alphas_and_splits():
-    exact, five = (pd.DataFrame({"accuracy": accuracy, "n": [100, 100, 400]})
-                   for accuracy in ([0.50, 0.60, 0.70], [0.50, 0.59, 0.7075]))
+    exact, five = (
+        pd.DataFrame({"accuracy": accuracy, "n": [100, 100, 400]})
+        for accuracy in ([0.50, 0.60, 0.70], [0.50, 0.59, 0.7075])
+    )
     assert bench.error(exact, five) == (pytest.approx(1.0), 3)
 
 
@@ -93,8 +108,16 @@ def test_the_whole_run_on_a_tiny_task(theta_0, tuned, task, monkeypatch, tmp_pat
     table = record.tables["bench"].set_index("what")
     assert (table["min"] <= table["median"]).all() and (table["median"] <= table["max"]).all()
     values = table["median"]
-    for name in ("per_alpha_over_five", "exact_over_floor", "exact_over_frozen", "fresh_over_cached",
-                 "bare_over_finetune", "scikit_over_ours", "memory.exact", "seconds.import.wiseft_lite"):
+    for name in (
+        "per_alpha_over_five",
+        "exact_over_floor",
+        "exact_over_frozen",
+        "fresh_over_cached",
+        "bare_over_finetune",
+        "scikit_over_ours",
+        "memory.exact",
+        "seconds.import.wiseft_lite",
+    ):
         assert values[name] > 0, name
     assert values["images"] == 50 and values["repeats"] == 2
     assert values["memory.exact"] < values["memory.per_alpha"]
@@ -106,18 +129,31 @@ def test_seconds_of_children_are_those_of_processes_that_ended():
     import subprocess
     import sys
 
-    seconds = clocks.in_turns({"works": lambda: subprocess.run([sys.executable, "-c", "sum(range(10**7))"]), "waits": lambda: None},
-                              1, clock=clocks.children)
+    seconds = clocks.in_turns(
+        {
+            "works": lambda: subprocess.run([sys.executable, "-c", "sum(range(10**7))"]),
+            "waits": lambda: None,
+        },
+        1,
+        clock=clocks.children,
+    )
     assert seconds["works"][0] > 0.01 and seconds["waits"][0] == 0
 
 
 def test_the_whole_command_and_the_whole_procedure_of_the_authors_agree(monkeypatch, tmp_path):
-    monkeypatch.setattr(command, "load_task", lambda name: load_task("arrows" if name == "iconshift" else name))
-    monkeypatch.setattr(command, "trained", lambda zero_shot, task: finetune(zero_shot, task, Recipe(epochs=1)))
+    monkeypatch.setattr(
+        command, "load_task", lambda name: load_task("arrows" if name == "iconshift" else name)
+    )
+    monkeypatch.setattr(
+        command, "trained", lambda zero_shot, task: finetune(zero_shot, task, Recipe(epochs=1))
+    )
     record = Record("test")
     command.run(record, [0])  # compares the accuracies
     task = load_task("arrows")
-    splits = [task.test, *list(task.shifts.values())[:command.SHIFTS]]
+    splits = [task.test, *list(task.shifts.values())[: command.SHIFTS]]
     assert record.numbers["command.images"]["value"] == sum(map(len, splits))
-    assert record.numbers["command.seconds.start"]["value"] < record.numbers["command.seconds.exact"]["value"]
+    assert (
+        record.numbers["command.seconds.start"]["value"]
+        < record.numbers["command.seconds.exact"]["value"]
+    )
     assert record.numbers["command.per_alpha_over_five"]["value"] > 0

@@ -10,9 +10,17 @@ import pytest
 
 
 def notebook(path, title, *cells):
-    page = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"# {title}"),
-                                           *(nbformat.v4.new_code_cell(cell) for cell in cells)])
-    page.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    page = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_markdown_cell(f"# {title}"),
+            *(nbformat.v4.new_code_cell(cell) for cell in cells),
+        ]
+    )
+    page.metadata["kernelspec"] = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }
     nbformat.write(page, path)
 
 
@@ -21,10 +29,14 @@ def book(tmp_path):
     """A book of two chapters and the page of run times, without chapter files yet."""
     (tmp_path / "book" / "appendix").mkdir(parents=True)
     (tmp_path / "book" / "appendix" / "runtimes.md").write_text("# Run times\n")
-    (tmp_path / "_config.yml").write_text("title: Small\nonly_build_toc_files: true\nexecute: {execute_notebooks: 'off'}\n"
-                                          "html: {use_issues_button: false, use_repository_button: false}\n")
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/01_good\nchapters:\n- file: book/02_bad\n"
-                                       "- file: book/appendix/runtimes\n")
+    (tmp_path / "_config.yml").write_text(
+        "title: Small\nonly_build_toc_files: true\nexecute: {execute_notebooks: 'off'}\n"
+        "html: {use_issues_button: false, use_repository_button: false}\n"
+    )
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/01_good\nchapters:\n- file: book/02_bad\n"
+        "- file: book/appendix/runtimes\n"
+    )
     notebook(tmp_path / "book" / "01_good.ipynb", "Good", "print(6 * 7)")
     return tmp_path
 
@@ -35,19 +47,36 @@ def built(book):
 
 def test_the_page_of_a_notebook_that_fails_shows_what_ran_and_the_traceback_at_its_top(book):
     pytest.importorskip("jupyter_book")
-    notebook(book / "book" / "02_bad.ipynb", "Bad", "print('before' + 'hand')",
-             "assert False, 'three ``` ticks and a <tag>'", "print('never' + 'more')")
+    notebook(
+        book / "book" / "02_bad.ipynb",
+        "Bad",
+        "print('before' + 'hand')",
+        "assert False, 'three ``` ticks and a <tag>'",
+        "print('never' + 'more')",
+    )
     failed = built(book)
-    assert len(failed) == 1 and "02_bad.ipynb" in failed[0], failed  # and Sphinx has no warning about the traceback
-    pages = {name: (book / "_build" / "html" / "book" / f"{name}.html").read_text() for name in ("01_good", "02_bad")}
+    assert len(failed) == 1 and "02_bad.ipynb" in failed[0], (
+        failed
+    )  # and Sphinx has no warning about the traceback
+    pages = {
+        name: (book / "_build" / "html" / "book" / f"{name}.html").read_text()
+        for name in ("01_good", "02_bad")
+    }
     assert "42" in pages["01_good"]
     text = pages["02_bad"].partition("<article")[2]
-    places = [text.index(words) for words in ("Bad", "failed when the book", "ticks and a &lt;tag&gt;", "beforehand")]
+    places = [
+        text.index(words)
+        for words in ("Bad", "failed when the book", "ticks and a &lt;tag&gt;", "beforehand")
+    ]
     assert places == sorted(places) and "nevermore" not in text
     assert text.count("Traceback (most recent call last)") == 2  # at the top and below its cell
-    assert "02_bad" in (book / "_build" / "html" / "book" / "appendix" / "runtimes.html").read_text()
+    assert (
+        "02_bad" in (book / "_build" / "html" / "book" / "appendix" / "runtimes.html").read_text()
+    )
     sources = nbformat.read(book / "book" / "02_bad.ipynb", as_version=4)
-    assert not any(cell.get("outputs") for cell in sources.cells), "the sources stay without outputs"
+    assert not any(cell.get("outputs") for cell in sources.cells), (
+        "the sources stay without outputs"
+    )
 
 
 def test_a_kernel_that_dies_fails_its_page_alone(book, monkeypatch):
@@ -77,8 +106,14 @@ def test_a_warning_of_the_site_is_reported_and_the_site_is_there(book):
 
 
 def test_the_command_ends_with_the_names_and_not_with_success(tmp_path):
-    code = ("import build_book; from pathlib import Path; build_book.build = lambda *a: ['15_family.ipynb failed'];"
-            f"build_book.ROOT = Path({str(tmp_path)!r}); build_book.SITE = build_book.ROOT / 'html'; build_book.main()")
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(build_book.ROOT / "data_scripts")})
+    code = (
+        "import build_book; from pathlib import Path; build_book.build = lambda *a: ['15_family.ipynb failed'];"
+        f"build_book.ROOT = Path({str(tmp_path)!r}); build_book.SITE = build_book.ROOT / 'html'; build_book.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(build_book.ROOT / "data_scripts")},
+    )
     assert done.returncode == 1 and "15_family.ipynb failed" in done.stderr

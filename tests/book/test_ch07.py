@@ -7,15 +7,22 @@ import pandas as pd
 import pytest
 import torch
 
-from wiseft_lite import paper, sweep
-from wiseft_lite.experiments import ch07
-from wiseft_lite.ledger import Record
+from wiseft_lite import sweep
+from wiseft_lite.book import paper
+from wiseft_lite.book.experiments import ch07
+from wiseft_lite.book.ledger import Record
 from wiseft_lite.training import Recipe
 
-TABLE = pd.DataFrame({
-    "val": [70.0, 80, 90, 90, 60], "test": [70.0, 78, 84, 88, 80], "a": [60.0, 50, 45, 40, 30],
-    "b": [40.0, 50, 60, 62, 70], "c": [50.0, 56, 54, 50, 45]},
-    index=pd.Index([0.0, 0.25, 0.5, 0.75, 1.0], name="alpha"))
+TABLE = pd.DataFrame(
+    {
+        "val": [70.0, 80, 90, 90, 60],
+        "test": [70.0, 78, 84, 88, 80],
+        "a": [60.0, 50, 45, 40, 30],
+        "b": [40.0, 50, 60, 62, 70],
+        "c": [50.0, 56, 54, 50, 45],
+    },
+    index=pd.Index([0.0, 0.25, 0.5, 0.75, 1.0], name="alpha"),
+)
 TABLE["shifts"] = TABLE[["a", "b", "c"]].mean(axis=1)
 TABLE["both"] = TABLE[["test", "shifts"]].mean(axis=1)
 
@@ -30,7 +37,10 @@ def test_the_papers_two_tables_follow_from_its_curves():
     """Tables 13 and 1 for ViT-L/14@336px: 77.6 and 82.3, 77.4 and 81.9; the curves have steps of 0.1."""
     curve = paper.curve("ViT-L/14@336px")
     mean_of_best, best_of_mean = ch07.optima(curve, paper.SHIFTS)
-    assert round(mean_of_best, 1) == 77.6 and round((curve["ImageNet"].max() + mean_of_best) / 2, 1) == 82.3
+    assert (
+        round(mean_of_best, 1) == 77.6
+        and round((curve["ImageNet"].max() + mean_of_best) / 2, 1) == 82.3
+    )
     assert best_of_mean == pytest.approx(77.4, abs=0.15)
     assert curve[["ImageNet", "shifts"]].mean(axis=1).max() == pytest.approx(81.9, abs=0.1)
 
@@ -50,7 +60,9 @@ def test_each_rule_takes_one_alpha_for_all_columns_save_the_last():
 
 
 def test_alphas_beyond_the_ends_are_left_out_on_request():
-    beyond = pd.concat([TABLE.loc[[0.0]].rename({0.0: -0.5}), TABLE, TABLE.loc[[1.0]].rename({1.0: 1.5})])
+    beyond = pd.concat(
+        [TABLE.loc[[0.0]].rename({0.0: -0.5}), TABLE, TABLE.loc[[1.0]].rename({1.0: 1.5})]
+    )
     assert ch07.inside(beyond).index.tolist() == TABLE.index.tolist()
 
 
@@ -67,7 +79,9 @@ def test_every_redrawn_val_judges_all_alphas_by_the_same_pictures():
 
 
 def test_draws_follow_their_seed_their_number_and_their_size():
-    right = np.random.default_rng(0).random((5, 60)) < np.array([[0.5], [0.6], [0.7], [0.75], [0.7]])
+    right = np.random.default_rng(0).random((5, 60)) < np.array(
+        [[0.5], [0.6], [0.7], [0.75], [0.7]]
+    )
     alphas = [0.0, 0.25, 0.5, 0.75, 1.0]
     draws = ch07.choices(right, alphas, resamples=300)
     assert len(draws) == 300 and set(draws) <= set(alphas)
@@ -77,7 +91,9 @@ def test_draws_follow_their_seed_their_number_and_their_size():
 
 
 def test_what_val_cannot_tell_apart_lies_within_one_standard_error():
-    curve = pd.Series({0.0: 80.0, 0.5: 86.5, 0.75: 90.0, 1.0: 87.0})  # on 100 pictures 90 % has an error of 3
+    curve = pd.Series(
+        {0.0: 80.0, 0.5: 86.5, 0.75: 90.0, 1.0: 87.0}
+    )  # on 100 pictures 90 % has an error of 3
     assert ch07.undecided(curve, 100) == (0.75, 1.0)
     assert ch07.undecided(curve, 50) == (0.5, 1.0)
 
@@ -92,15 +108,23 @@ def test_curves_are_the_sweep_and_the_pictures_behind_val(theta_0, tuned, task):
     assert right.mean(1).tolist() == pytest.approx(on_val.tolist())
     logits = tuned(torch.stack([tuned.preprocess(task.val[i][0]) for i in range(len(task.val))]))
     alone = logits.argmax(1) == task.val.labels
-    assert int((torch.from_numpy(right[-1]) != alone).sum()) <= 1  # in other batches a near tie may fall the other way
+    assert (
+        int((torch.from_numpy(right[-1]) != alone).sum()) <= 1
+    )  # in other batches a near tie may fall the other way
 
 
 def test_the_record_states_gains_against_the_right_rows(task):
     task = replace(task, shifts={"two": task.shifts["two"], "twin": task.shifts["two"]})
-    shares = {"val": [0.6] * 5 + [0.7] * 5 + [0.8] + [0.9] * 5 + [0.95] * 5,
-              "test": [0.6] * 10 + [0.8] + [0.9] * 10,
-              **dict.fromkeys(task.shifts, [0.9] * 5 + [0.7] * 5 + [0.6] + [0.4] * 10)}
-    rows = [(alpha, split, share) for split in shares for alpha, share in zip(ch07.ALPHAS, shares[split])]
+    shares = {
+        "val": [0.6] * 5 + [0.7] * 5 + [0.8] + [0.9] * 5 + [0.95] * 5,
+        "test": [0.6] * 10 + [0.8] + [0.9] * 10,
+        **dict.fromkeys(task.shifts, [0.9] * 5 + [0.7] * 5 + [0.6] + [0.4] * 10),
+    }
+    rows = [
+        (alpha, split, share)
+        for split in shares
+        for alpha, share in zip(ch07.ALPHAS, shares[split], strict=True)
+    ]
     table = ch07.percents_of(pd.DataFrame(rows, columns=["alpha", "split", "accuracy"]), task)
     late, early = (np.ones((len(ch07.ALPHAS), 12), dtype=bool) for _ in range(2))
     late[:15, 0] = early[:10, 0] = False  # the first to see all twelve pictures is alpha 1, or 0.5
@@ -108,12 +132,23 @@ def test_the_record_states_gains_against_the_right_rows(task):
     drawn = ch07.record_kind(record, "ch07", [table, table], [late, early], task, [0, 1], Recipe())
     value = {key: entry["value"] for key, entry in record.numbers.items()}
     assert value["ch07.val.alpha"] == 0.6 and value["ch07.val_anywhere.alpha"] == 1.1
-    assert value["ch07.val.shifts"] == pytest.approx(40) and value["ch07.half.shifts"] == pytest.approx(60)
+    assert value["ch07.val.shifts"] == pytest.approx(40) and value[
+        "ch07.half.shifts"
+    ] == pytest.approx(60)
     assert value["ch07.val_over_half.test"] == pytest.approx(10)
-    assert value["ch07.gap.test"] == pytest.approx(10) and value["ch07.gap.two"] == pytest.approx(10)
-    assert value["ch07.outside.two.gain"] == pytest.approx(20) and value["ch07.outside.two.alpha"] == -0.5
-    assert value["ch07.lend.shifts"] == pytest.approx(70) and value["ch07.lend_over_half"] == pytest.approx(10)
-    assert value["ch07.conventions.shifts"] == 0 and value["ch07.mean_of_optima"] == pytest.approx(70)
+    assert value["ch07.gap.test"] == pytest.approx(10) and value["ch07.gap.two"] == pytest.approx(
+        10
+    )
+    assert (
+        value["ch07.outside.two.gain"] == pytest.approx(20)
+        and value["ch07.outside.two.alpha"] == -0.5
+    )
+    assert value["ch07.lend.shifts"] == pytest.approx(70) and value[
+        "ch07.lend_over_half"
+    ] == pytest.approx(10)
+    assert value["ch07.conventions.shifts"] == 0 and value["ch07.mean_of_optima"] == pytest.approx(
+        70
+    )
     assert value["ch07.conventions.both"] == pytest.approx((90 + 70) / 2 - 70)
     assert value["ch07.two.alpha_1.5"] == pytest.approx(40)
     share = drawn[drawn["size"] == 12].pivot(index="alpha", columns="seed", values="percent")

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from wiseft_lite import Recipe
-from wiseft_lite.connectivity import barrier
-from wiseft_lite.experiments import ch08
-from wiseft_lite.landscape import corners
-from wiseft_lite.ledger import Record
+from wiseft_lite.analysis.connectivity import barrier
+from wiseft_lite.analysis.landscape import corners
+from wiseft_lite.book.experiments import ch08
+from wiseft_lite.book.ledger import Record
 from wiseft_lite.sweeps import sweep
 
 
@@ -34,7 +34,9 @@ def test_differences_look_only_at_the_classes_of_the_split(task):
     assert found["prediction_diversity"] == found["kl_divergence"] == 0
     assert found["cka_complement"] == pytest.approx(0, abs=1e-9)
     second[:5] = second[:5].flip(1)
-    assert ch08.differences(first, second, split)["prediction_diversity"] == pytest.approx(100 * 5 / 20)
+    assert ch08.differences(first, second, split)["prediction_diversity"] == pytest.approx(
+        100 * 5 / 20
+    )
 
 
 def test_confidence_states_shares_of_pictures_and_mean_margins(task):
@@ -76,8 +78,12 @@ def test_a_verdict_is_sure_only_with_enough_pictures():
     for n, sure in ((10, False), (1000, True)):  # ten points below both ends, or above them
         pit, hill = verdict(n, 0.4), verdict(n, 0.6)
         assert pit["slack"] == pytest.approx(-10) and hill["margin"] == pytest.approx(10)
-        assert not pit["observation_1"] and pit["surely_fails_1"] == sure and not pit["surely_holds_2"]
-        assert hill["observation_2"] and hill["surely_holds_2"] == sure and not hill["surely_fails_1"]
+        assert (
+            not pit["observation_1"] and pit["surely_fails_1"] == sure and not pit["surely_holds_2"]
+        )
+        assert (
+            hill["observation_2"] and hill["surely_holds_2"] == sure and not hill["surely_fails_1"]
+        )
 
 
 def test_the_grid_surrounds_the_three_models(theta_0, tuned):
@@ -92,30 +98,64 @@ def test_the_grid_surrounds_the_three_models(theta_0, tuned):
 def test_the_numbers_of_a_tiny_run(theta_0, tuned, task, monkeypatch):
     monkeypatch.setattr(ch08, "load_task", lambda name: task)
     monkeypatch.setattr(ch08, "zero_shot_classifier", lambda clip, task: theta_0)
-    monkeypatch.setattr(ch08, "trained", lambda start, task, recipe: start.with_weights(
-        {k: v + 0.02 * torch.randn(v.shape, generator=torch.Generator().manual_seed(recipe.seed))
-         for k, v in start.state_dict().items()}) if recipe.seed else tuned)
+    monkeypatch.setattr(
+        ch08,
+        "trained",
+        lambda start, task, recipe: (
+            start.with_weights(
+                {
+                    k: v
+                    + 0.02
+                    * torch.randn(v.shape, generator=torch.Generator().manual_seed(recipe.seed))
+                    for k, v in start.state_dict().items()
+                }
+            )
+            if recipe.seed
+            else tuned
+        ),
+    )
     monkeypatch.setattr(ch08, "WALLS", ("test", "two"))
     monkeypatch.setattr(ch08, "RATES", (Recipe().lr, 1e-2))
     monkeypatch.setattr(ch08, "grid", lambda thetas: ([0.0, 0.1], [0.0, 0.1]))
-    monkeypatch.setattr(ch08, "kappa_complement", lambda f, g: 0.0)  # undefined if both models are constant
+    monkeypatch.setattr(
+        ch08, "kappa_complement", lambda f, g: 0.0
+    )  # undefined if both models are constant
     record = Record("test")
     ch08.run(record, [0, 1])
     tables = record.tables
     assert set(tables["ch08_diversity"]["pair"]) == {"probe", "end-to-end", "halves", "two_runs"}
-    pair = tables["ch08_diversity"].query("pair == 'end-to-end' and split == 'two'").set_index("seed")
+    pair = (
+        tables["ch08_diversity"].query("pair == 'end-to-end' and split == 'two'").set_index("seed")
+    )
     assert record.numbers["ch08.diversity.end-to-end.two"]["values"] == pytest.approx(
-        pair["prediction_diversity"].tolist(), abs=1e-3)
-    assert record.numbers["ch08.diversity.end-to-end.shifts"] == record.numbers["ch08.diversity.end-to-end.two"]
-    curves = tables["ch08_walks"].query("kind == 'shuffled' and split == 'test' and alpha == 1").set_index("seed")
+        pair["prediction_diversity"].tolist(), abs=1e-3
+    )
+    assert (
+        record.numbers["ch08.diversity.end-to-end.shifts"]
+        == record.numbers["ch08.diversity.end-to-end.two"]
+    )
+    curves = (
+        tables["ch08_walks"]
+        .query("kind == 'shuffled' and split == 'test' and alpha == 1")
+        .set_index("seed")
+    )
     assert record.numbers["ch08.shuffled.test.alpha_1"]["values"] == pytest.approx(
-        (100 * curves["accuracy"]).tolist(), abs=1e-3)
-    high = {walk: 100 * barrier(rows)["test"] for walk, rows in tables["ch08_walks"].groupby(["kind", "seed"])}
+        (100 * curves["accuracy"]).tolist(), abs=1e-3
+    )
+    high = {
+        walk: 100 * barrier(rows)["test"]
+        for walk, rows in tables["ch08_walks"].groupby(["kind", "seed"])
+    }
     for kind in ("shuffled", f"lr_{Recipe().lr:g}", "lr_0.01"):
         assert record.numbers[f"ch08.barrier.{kind}.test"]["values"] == pytest.approx(
-            [high[kind, 0], high[kind, 1]], abs=1e-3)
+            [high[kind, 0], high[kind, 1]], abs=1e-3
+        )
     assert record.numbers["ch08.barrier.between_lr_0.01.test"]["recipe"]["lr"] == 0.01
     assert record.numbers["ch08.barrier.lr_0.01.test"]["unit"] == "points"
-    assert record.numbers["ch08.splits.observation_2"]["values"] == tables["ch08_observations"].groupby("seed")[
-        "observation_2"].sum().tolist()
-    assert len(tables["ch08_plane"]) == 2 * 2 * 2 and list(tables["ch08_corners"]["model"]) == list(ch08.CORNERS)
+    assert (
+        record.numbers["ch08.splits.observation_2"]["values"]
+        == tables["ch08_observations"].groupby("seed")["observation_2"].sum().tolist()
+    )
+    assert len(tables["ch08_plane"]) == 2 * 2 * 2 and list(tables["ch08_corners"]["model"]) == list(
+        ch08.CORNERS
+    )

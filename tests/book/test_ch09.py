@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from wiseft_lite import accuracy, encode, interpolate, linear_probe, predict
-from wiseft_lite.experiments import ch09
-from wiseft_lite.experiments.first_order import slope_at_zero_shot
+from wiseft_lite.book.experiments import ch09
+from wiseft_lite.book.experiments.first_order import slope_at_zero_shot
 from wiseft_lite.features import pixels
 
 
@@ -36,7 +36,9 @@ def test_the_slope_is_that_of_a_short_walk(theta_0, tuned, images):
 
 def test_with_a_frozen_encoder_every_curve_is_the_exact_one(theta_0, task):
     probe = linear_probe(theta_0, task)
-    table = ch09.measure(theta_0.head, probe.head, encode(theta_0, task.test)[0], task.test, passes=(2, 3))
+    table = ch09.measure(
+        theta_0.head, probe.head, encode(theta_0, task.test)[0], task.test, passes=(2, 3)
+    )
     for kind in ("outputs", "first order", "2 passes", "3 passes"):
         rows = table[table.kind == kind]
         assert (rows.agreement == 100).all() and rows.departure.max() < 0.01, kind
@@ -64,18 +66,25 @@ def test_few_passes_are_exact_at_their_nodes_and_judged_by_half_of_them(measured
     for alpha in (0.0, 0.5, 1.0):
         row = at(measured, "3 passes", alpha)
         assert (row.agreement, row.departure) == (100, 0)
-    two, outputs = (measured[measured.kind == kind].departure.tolist() for kind in ("2 passes", "outputs"))
+    two, outputs = (
+        measured[measured.kind == kind].departure.tolist() for kind in ("2 passes", "outputs")
+    )
     assert two == pytest.approx(outputs, abs=1e-3)
     assert measured[measured.kind == "2 passes"].changed.isna().all()
     assert at(measured, "3 passes", 0.5).changed == 100 - at(measured, "2 passes", 0.5).agreement
 
 
 def test_the_mean_leaves_the_reference_out_and_the_worst_alpha_counts(task):
-    rows = [(split, kind, alpha, accuracy, agreement, 1.0, changed)
-            for split, shift in (("test", 0), ("two", 10))
-            for kind, alpha, accuracy, agreement, changed in (
-                ("weights", 0.0, 60 + shift, 100, None), ("weights", 0.5, 70 + shift, 100, None),
-                ("3 passes", 0.0, 60 + shift, 100, 0), ("3 passes", 0.5, 67 + shift, 95 - shift, 8))]
+    rows = [
+        (split, kind, alpha, accuracy, agreement, 1.0, changed)
+        for split, shift in (("test", 0), ("two", 10))
+        for kind, alpha, accuracy, agreement, changed in (
+            ("weights", 0.0, 60 + shift, 100, None),
+            ("weights", 0.5, 70 + shift, 100, None),
+            ("3 passes", 0.0, 60 + shift, 100, 0),
+            ("3 passes", 0.5, 67 + shift, 95 - shift, 8),
+        )
+    ]
     columns = ["split", "kind", "alpha", "accuracy", "agreement", "departure", "changed"]
     table = ch09.with_mean(pd.DataFrame(rows, columns=columns), task)
     shifts = table[table.split == "shifts"]
@@ -101,6 +110,9 @@ def test_the_clock_takes_the_shortest_of_each(theta_0, tuned, task, monkeypatch)
 def test_strangers_are_mixed_by_outputs(theta_0, tuned, task, monkeypatch):
     monkeypatch.setattr(ch09, "trained", lambda start, few, recipe: tuned)
     scores = ch09.strangers(theta_0, task, seed=1)
-    alone = [100 * accuracy(predict(model, task.test), task.test.labels).accuracy for model in (theta_0, tuned)]
+    alone = [
+        100 * accuracy(predict(model, task.test), task.test.labels).accuracy
+        for model in (theta_0, tuned)
+    ]
     assert (scores["test"][0], scores["test"][2]) == pytest.approx(alone) and alone[0] < alone[1]
     assert scores["shifts"] == pytest.approx(scores["two"]) and len(scores["test"]) == 3

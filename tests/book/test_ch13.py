@@ -6,20 +6,27 @@ import pytest
 import torch
 
 from wiseft_lite import Recipe, accuracy, finetune, interpolate, predict
-from wiseft_lite.experiments import ch13
-from wiseft_lite.experiments.ch07 import curves
-from wiseft_lite.experiments.common import percent
-from wiseft_lite.soups import uniform_soup
+from wiseft_lite.book.experiments import ch13
+from wiseft_lite.book.experiments.ch07 import curves
+from wiseft_lite.book.experiments.common import percent
+from wiseft_lite.merging.soups import uniform_soup
 from wiseft_lite.tasks.scoring import WorstGroup
 
-FEW = {"lr 0.01": Recipe(epochs=2, lr=1e-2, batch_size=16), "lr 0.02": Recipe(epochs=2, lr=2e-2, batch_size=16),
-       "lr 1": Recipe(epochs=1, lr=1.0, batch_size=16)}
+FEW = {
+    "lr 0.01": Recipe(epochs=2, lr=1e-2, batch_size=16),
+    "lr 0.02": Recipe(epochs=2, lr=2e-2, batch_size=16),
+    "lr 1": Recipe(epochs=1, lr=1.0, batch_size=16),
+}
 
 SHARES = []  # of the mixtures that the run made
 
 
 def test_the_pool_spans_the_rates_and_its_fast_ones_are_named():
-    assert len(ch13.RECIPES) == 13 and sorted(ch13.TOO_FAST) == ["lr 0.0007", "lr 0.002", "lr 0.004"]
+    assert len(ch13.RECIPES) == 13 and sorted(ch13.TOO_FAST) == [
+        "lr 0.0007",
+        "lr 0.002",
+        "lr 0.004",
+    ]
     assert len({replace(recipe, seed=0) for recipe in ch13.RECIPES.values()}) == 13
 
 
@@ -30,17 +37,29 @@ def world(theta_0, task, tmp_path_factory):
         patch.setattr(ch13, "TOO_FAST", ["lr 1"])
         patch.setattr(ch13, "COLUMNS", ("val", "test", "shifts"))
         patch.setattr(ch13, "Recipe", lambda seed: replace(FEW["lr 0.01"], seed=seed))
-        patch.setattr(ch13, "interpolate", lambda zero, one, alpha: SHARES.append(alpha) or interpolate(zero, one, alpha))
+        patch.setattr(
+            ch13,
+            "interpolate",
+            lambda zero, one, alpha: SHARES.append(alpha) or interpolate(zero, one, alpha),
+        )
         kitchen = ch13.Kitchen(theta_0, task)
         thetas = ch13.ingredients(theta_0, task, FEW, seed=3)
-        yield kitchen, thetas, ch13.cook(kitchen, theta_0, thetas, "3"), ch13.pairs(theta_0, task, kitchen)
+        yield (
+            kitchen,
+            thetas,
+            ch13.cook(kitchen, theta_0, thetas, "3"),
+            ch13.pairs(theta_0, task, kitchen),
+        )
 
 
 def test_a_kitchen_scores_like_the_library(world, theta_0, task, tuned):
     kitchen, before = world[0], {k: v.clone() for k, v in theta_0.state_dict().items()}
     scores = kitchen.taste(tuned.state_dict())
     for name, split in {"val": task.val, **task.evaluation}.items():
-        assert scores[name] == 100 * accuracy(predict(tuned, split), split.labels, split.classes).accuracy
+        assert (
+            scores[name]
+            == 100 * accuracy(predict(tuned, split), split.labels, split.classes).accuracy
+        )
     assert scores["shifts"] == scores["two"]
     assert all(torch.equal(v, before[k]) for k, v in theta_0.state_dict().items())
 
@@ -53,7 +72,13 @@ def test_a_split_is_scored_by_what_it_reports_in_every_experiment(theta_0, tuned
     kitchen = ch13.Kitchen(theta_0, replace(task, val=val))
     table, _ = curves(theta_0, tuned, replace(task, val=val), [1.0])
     on_val = 100 * table.set_index("split").loc["val", "accuracy"]
-    assert kitchen.taste(tuned.state_dict())["val"] == percent(tuned, val) == on_val == expected != plain
+    assert (
+        kitchen.taste(tuned.state_dict())["val"]
+        == percent(tuned, val)
+        == on_val
+        == expected
+        != plain
+    )
 
 
 def test_ingredients_are_different_models_in_memory_of_their_own(world):
@@ -70,17 +95,28 @@ def test_each_dish_is_what_its_name_says(world, theta_0):
     everything = uniform_soup(thetas.values())
     half = interpolate(theta_0.state_dict(), everything, 0.5)
     gentle = uniform_soup(thetas[name] for name in ("lr 0.01", "lr 0.02"))
-    for dish, theta in (("uniform", everything), ("uniform, half way", half), ("uniform, gentle rates", gentle)):
+    for dish, theta in (
+        ("uniform", everything),
+        ("uniform, half way", half),
+        ("uniform, gentle rates", gentle),
+    ):
         for column, score in kitchen.taste(theta).items():
             assert column not in table or table.loc[dish, column] == score, (dish, column)
-    assert table["models"].to_dict() | {"uniform": 3, "uniform, gentle rates": 2, "best": 1, "ensemble": 3} \
+    assert (
+        table["models"].to_dict()
+        | {"uniform": 3, "uniform, gentle rates": 2, "best": 1, "ensemble": 3}
         == table["models"].to_dict()
+    )
     assert len(SHARES) == 4 and set(SHARES) == {0.5}
-    assert table.loc["greedy", "models"] == traces["kept"].sum() and set(traces["recipe"]) == set(FEW)
+    assert table.loc["greedy", "models"] == traces["kept"].sum() and set(traces["recipe"]) == set(
+        FEW
+    )
     assert table.loc["greedy", "val"] >= table.loc["best", "val"]
     assert table.loc["ensemble", "passes"] == 3 and table.loc["learned", "passes"] == 1
     outputs = [kitchen.logits(theta)["test"] for theta in thetas.values()]
-    expected = accuracy(sum(outputs) / 3, kitchen.task.test.labels, kitchen.task.test.classes).accuracy
+    expected = accuracy(
+        sum(outputs) / 3, kitchen.task.test.labels, kitchen.task.test.classes
+    ).accuracy
     assert table.loc["ensemble", "test"] == pytest.approx(100 * expected)
 
 
@@ -93,10 +129,20 @@ def test_random_heads_are_as_long_as_the_zero_shot_head_and_differ(theta_0):
 
 def test_pairs_of_one_start_and_of_two(world, theta_0, task):
     kitchen, _, _, heads = world
-    assert heads["heads"].tolist() == ["zero-shot", "one random", "one random", "two random", "two random"]
+    assert heads["heads"].tolist() == [
+        "zero-shot",
+        "one random",
+        "one random",
+        "two random",
+        "two random",
+    ]
     recipes = [replace(FEW["lr 0.01"], seed=seed) for seed in (0, 1)]
     starts = [ch13.with_random_head(theta_0, k) for k in (0, 1)]
-    (aa, ab), (ba, bb) = ([finetune(start, task, recipe).state_dict() for recipe in recipes] for start in starts)
-    for row, two in zip((1, 2, 3, 4), ((aa, ab), (ba, bb), (aa, bb), (ba, ab))):
+    (aa, ab), (ba, bb) = (
+        [finetune(start, task, recipe).state_dict() for recipe in recipes] for start in starts
+    )
+    for row, two in zip((1, 2, 3, 4), ((aa, ab), (ba, bb), (aa, bb), (ba, ab)), strict=True):
         assert heads.loc[row, "test_soup"] == kitchen.taste(uniform_soup(two))["test"]
-        assert heads.loc[row, "test_alone"] == pytest.approx(sum(kitchen.taste(theta)["test"] for theta in two) / 2)
+        assert heads.loc[row, "test_alone"] == pytest.approx(
+            sum(kitchen.taste(theta)["test"] for theta in two) / 2
+        )

@@ -8,20 +8,22 @@ import torch
 import torch.nn.functional as F
 
 from wiseft_lite import Split, Task
-from wiseft_lite.experiments import ch14
-from wiseft_lite.ledger import Record
-from wiseft_lite.retrieval import retrieval
-from wiseft_lite.soups import uniform_soup
+from wiseft_lite.book.experiments import ch14
+from wiseft_lite.book.ledger import Record
+from wiseft_lite.merging.soups import uniform_soup
+from wiseft_lite.retrieval.search import retrieval
+from wiseft_lite.retrieval.universal import ALL, finetuned, from_text, universe
 from wiseft_lite.sweeps import batched
-from wiseft_lite.universal import ALL, finetuned, from_text, universe
 
-WORDS = "cat dog cow hen fox owl bee ant elk yak ram pig".split()
+WORDS = ["cat", "dog", "cow", "hen", "fox", "owl", "bee", "ant", "elk", "yak", "ram", "pig"]
 
 
 def task(name, words, picture):
     labels = torch.arange(len(words)).repeat(3)
-    parts = [Split(part, [picture(int(c) % 3, 5 * k + i) for i, c in enumerate(labels)], labels)
-             for k, part in enumerate(("train", "val", "test"))]
+    parts = [
+        Split(part, [picture(int(c) % 3, 5 * k + i) for i, c in enumerate(labels)], labels)
+        for k, part in enumerate(("train", "val", "test"))
+    ]
     return Task(name, tuple(words), ("an icon of a {}.",), *parts, {})
 
 
@@ -45,7 +47,12 @@ def measured(clip):
 
 def test_only_a_few_seeds_have_every_run(measured):
     lines = measured[0].tables["ch14_line"]
-    assert set(lines[lines["seed"] == 3]["kind"]) == {*ch14.SHARES, *ch14.LEFT_OUT, "soup", "ensemble"}
+    assert set(lines[lines["seed"] == 3]["kind"]) == {
+        *ch14.SHARES,
+        *ch14.LEFT_OUT,
+        "soup",
+        "ensemble",
+    }
     assert set(lines[lines["seed"] == 4]["kind"]) == {"fine-tuned"}
     assert measured[0].numbers["ch14.soup.end.mp_5"]["seeds"] == [3]
     assert measured[0].numbers["ch14.fine-tuned.end.mp_5"]["seeds"] == [3, 4]
@@ -55,18 +62,28 @@ def test_soup_and_ensemble_are_of_the_same_three_runs(measured, clip):
     record, tasks, recipe = measured
     world = universe(clip, tasks, 3)
     start = from_text(clip, world.prompts, 4)
-    some = [finetuned(start, world.train, replace(recipe, seed=3), tower=share) for share in (0.03, 0.1, 0.3)]
+    some = [
+        finetuned(start, world.train, replace(recipe, seed=3), tower=share)
+        for share in (0.03, 0.1, 0.3)
+    ]
     soup = ch14.with_weights(start, uniform_soup(model.state_dict() for model in some))
     lines = record.tables["ch14_line"].query("seed == 3")
-    expected = ch14.walked(start, soup, {"val": world.val, "test": world.test}).query("task == @ALL")
+    expected = ch14.walked(start, soup, {"val": world.val, "test": world.test}).query(
+        "task == @ALL"
+    )
     found = lines[lines["kind"] == "soup"]
     columns = ["alpha", "split", *ch14.METRICS, "n", "chosen"]
-    pd.testing.assert_frame_equal(found[columns].reset_index(drop=True), expected[columns].reset_index(drop=True))
+    pd.testing.assert_frame_equal(
+        found[columns].reset_index(drop=True), expected[columns].reset_index(drop=True)
+    )
     assert found["mp_5"].nunique() > 4  # the line is no constant
     lines = lines.query("split == 'test' and alpha == 1").set_index("kind")
     together = torch.stack([batched(model, world.test.images, 256) for model in some]).mean(0)
-    assert lines.loc["ensemble", "mp_5"] == retrieval(F.normalize(together, dim=1), world.test.labels).mp_5
-    assert not any(torch.equal(a.weight, b.weight) for a, b in zip(some, some[1:]))
+    assert (
+        lines.loc["ensemble", "mp_5"]
+        == retrieval(F.normalize(together, dim=1), world.test.labels).mp_5
+    )
+    assert not any(torch.equal(a.weight, b.weight) for a, b in zip(some, some[1:], strict=False))
 
 
 def test_each_alpha_is_val_s_choice(measured):
@@ -82,15 +99,31 @@ def test_each_alpha_is_val_s_choice(measured):
 
 def test_differences_are_taken_within_a_seed(measured):
     numbers = measured[0].numbers
-    names = {"fine-tuned.end": "over_fine-tuned", "fine-tuned.chosen": "over_chosen", "names": "over_names"}
-    for key, base in (("names", "fine-tuned.end"), ("tower_1.chosen", "fine-tuned.end"), ("fine-tuned.end", "names"),
-                      ("soup.end", "fine-tuned.chosen")):
+    names = {
+        "fine-tuned.end": "over_fine-tuned",
+        "fine-tuned.chosen": "over_chosen",
+        "names": "over_names",
+    }
+    for key, base in (
+        ("names", "fine-tuned.end"),
+        ("tower_1.chosen", "fine-tuned.end"),
+        ("fine-tuned.end", "names"),
+        ("soup.end", "fine-tuned.chosen"),
+    ):
         number, other = numbers[f"ch14.{key}.mp_5"], numbers[f"ch14.{base}.mp_5"]
-        rest = dict(zip(other["seeds"], other["values"]))
-        expected = [value - rest[seed] for seed, value in zip(number["seeds"], number["values"])]
-        assert numbers[f"ch14.{key}.mp_5.{names[base]}"]["values"] == pytest.approx(expected, abs=2e-4)
-    line = measured[0].tables["ch14_line"].query("kind == 'fine-tuned' and split == 'test' and alpha == 0")
-    assert numbers["ch14.names.mp_5"]["values"] == pytest.approx((100 * line["mp_5"]).tolist(), abs=1e-4)
+        rest = dict(zip(other["seeds"], other["values"], strict=True))
+        expected = [value - rest[seed] for seed, value in zip(number["seeds"], number["values"], strict=True)]
+        assert numbers[f"ch14.{key}.mp_5.{names[base]}"]["values"] == pytest.approx(
+            expected, abs=2e-4
+        )
+    line = (
+        measured[0]
+        .tables["ch14_line"]
+        .query("kind == 'fine-tuned' and split == 'test' and alpha == 0")
+    )
+    assert numbers["ch14.names.mp_5"]["values"] == pytest.approx(
+        (100 * line["mp_5"]).tolist(), abs=1e-4
+    )
 
 
 def test_each_task_is_told_apart_on_test_alone(measured):
@@ -102,13 +135,20 @@ def test_each_task_is_told_apart_on_test_alone(measured):
 
 
 def test_no_map_sees_a_test_picture(clip):
-    texts, pictures = F.normalize(torch.randn(9, 16), dim=1), F.normalize(torch.randn(30, 16), dim=1)
+    texts, pictures = (
+        F.normalize(torch.randn(9, 16), dim=1),
+        F.normalize(torch.randn(30, 16), dim=1),
+    )
     queries = F.normalize(torch.randn(5, 16), dim=1)
     ways = ch14.maps(texts, pictures, 4, seed=0)
     for kind, way in ways.items():
         z = way(queries)
         assert z.shape == (5, 4) and torch.allclose(z.norm(dim=1), torch.ones(5)), kind
-        torch.testing.assert_close(way(queries[:1]), z[:1])  # a picture's place does not depend on the others
+        torch.testing.assert_close(
+            way(queries[:1]), z[:1]
+        )  # a picture's place does not depend on the others
     moved = ch14.maps(texts, pictures.flip(1), 4, seed=0)
-    changed = [kind for kind in ways if not torch.allclose(ways[kind](queries), moved[kind](queries))]
+    changed = [
+        kind for kind in ways if not torch.allclose(ways[kind](queries), moved[kind](queries))
+    ]
     assert changed == ["training pictures"]

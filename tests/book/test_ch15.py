@@ -11,15 +11,23 @@ import torch
 from open_clip.model import CLIP
 from safetensors.torch import save_file
 
-from wiseft_lite import Recipe, accuracy, finetune, interpolate, load_clip, predict, zero_shot_classifier
-from wiseft_lite import flyp as flyp_module
-from wiseft_lite import lora as lora_module
-from wiseft_lite.ensembles import output_ensemble
-from wiseft_lite.experiments import ch05, ch15, family, relatives
-from wiseft_lite.experiments.ch13 import Kitchen
-from wiseft_lite.flyp import UNCLIPPED, class_contrastive_loss, flyp, published_loss
-from wiseft_lite.ledger import Record
-from wiseft_lite.merging import ties
+from wiseft_lite import (
+    Recipe,
+    accuracy,
+    finetune,
+    interpolate,
+    load_clip,
+    predict,
+    zero_shot_classifier,
+)
+from wiseft_lite.analysis.ensembles import output_ensemble
+from wiseft_lite.book.experiments import ch05, ch15, family, relatives
+from wiseft_lite.book.experiments.ch13 import Kitchen
+from wiseft_lite.book.ledger import Record
+from wiseft_lite.finetuning import flyp as flyp_module
+from wiseft_lite.finetuning import lora as lora_module
+from wiseft_lite.finetuning.flyp import UNCLIPPED, class_contrastive_loss, flyp, published_loss
+from wiseft_lite.merging.arithmetic import ties
 
 RECIPE = Recipe(epochs=2, lr=1e-2, batch_size=16)
 
@@ -27,13 +35,28 @@ RECIPE = Recipe(epochs=2, lr=1e-2, batch_size=16)
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two-blocks")
-    config = {"embed_dim": 16,
-              "vision_cfg": {"image_size": 24, "patch_size": 12, "width": 32, "layers": 2, "head_width": 16},
-              "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}}
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": {
+            "image_size": 24,
+            "patch_size": 12,
+            "width": 32,
+            "layers": 2,
+            "head_width": 16,
+        },
+        "text_cfg": {
+            "context_length": 16,
+            "vocab_size": 49408,
+            "width": 16,
+            "heads": 2,
+            "layers": 1,
+        },
+    }
     torch.manual_seed(0)
     model = CLIP(config["embed_dim"], config["vision_cfg"], config["text_cfg"])
-    (folder / "open_clip_config.json").write_text(json.dumps(
-        {"model_cfg": config, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}))
+    (folder / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": config, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}})
+    )
     weights = {k: v.contiguous().clone() for k, v in model.state_dict().items() if k != "attn_mask"}
     save_file(weights, folder / "open_clip_model.safetensors", metadata={"format": "pt"})
     return load_clip(f"local-dir:{folder}")
@@ -46,7 +69,10 @@ def zero_shot(clip, task):
 
 @pytest.fixture(scope="module")
 def runs(zero_shot, task):
-    return [finetune(zero_shot, task, Recipe(epochs=2, lr=1e-2, batch_size=16, seed=seed)) for seed in (0, 1)]
+    return [
+        finetune(zero_shot, task, Recipe(epochs=2, lr=1e-2, batch_size=16, seed=seed))
+        for seed in (0, 1)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +94,17 @@ def row(sheet, method):
 def test_the_sheet_has_every_method_of_the_table_and_no_other(sheet):
     own = set(relatives.RELATIVES)
     assert {r["method"] for r in sheet.rows} == {m.name for m in ch15.METHODS} - own
-    assert own - {m.name for m in ch15.METHODS} == {"FLYP"}  # as published: it joins the table when it has been measured
+    assert own - {m.name for m in ch15.METHODS} == {
+        "FLYP"
+    }  # as published: it joins the table when it has been measured
 
 
 def test_who_may_choose_chooses_on_val_from_five(sheet, zero_shot, task, runs):
     choices = pd.DataFrame(sheet.choices)
     assert (choices.groupby("method").size() == 5).all()
-    assert set(choices["method"]) == {m.name for m in ch15.METHODS
-                                      if m.chooses.startswith("1 of 5")} - set(relatives.RELATIVES)
+    assert set(choices["method"]) == {
+        m.name for m in ch15.METHODS if m.chooses.startswith("1 of 5")
+    } - set(relatives.RELATIVES)
     for method, part in choices.groupby("method"):
         assert row(sheet, method)["setting"] == part.loc[part["val"].idxmax(), "setting"]
     middle = zero_shot.with_weights(interpolate(zero_shot.state_dict(), runs[0].state_dict(), 0.7))
@@ -86,27 +115,39 @@ def test_who_may_choose_chooses_on_val_from_five(sheet, zero_shot, task, runs):
     assert val == pytest.approx(100 * accuracy(mixed, task.val.labels).accuracy)
 
 
-def test_the_test_pictures_are_answered_with_the_setting_that_val_chose(sheet, zero_shot, task, runs):
+def test_the_test_pictures_are_answered_with_the_setting_that_val_chose(
+    sheet, zero_shot, task, runs
+):
     score = lambda logits: 100 * accuracy(logits, task.test.labels).accuracy  # noqa: E731
     ends = [predict(model, task.test) for model in (zero_shot, runs[0])]
     mixed = output_ensemble(*ends, row(sheet, "outputs")["setting"])
     assert row(sheet, "outputs")["test"] == pytest.approx(score(mixed))
-    line = zero_shot.with_weights(interpolate(zero_shot.state_dict(), runs[0].state_dict(),
-                                              row(sheet, family.LINE)["setting"]))
+    line = zero_shot.with_weights(
+        interpolate(
+            zero_shot.state_dict(), runs[0].state_dict(), row(sheet, family.LINE)["setting"]
+        )
+    )
     assert row(sheet, family.LINE)["test"] == pytest.approx(score(predict(line, task.test)))
-    assert all(r["seconds"] >= 0 for r in sheet.rows) and row(sheet, "Fisher, floor 1e-6")["seconds"] > 0
+    assert (
+        all(r["seconds"] >= 0 for r in sheet.rows)
+        and row(sheet, "Fisher, floor 1e-6")["seconds"] > 0
+    )
 
 
 def test_each_picture_is_answered_by_the_model_of_its_own_alpha(zero_shot, task, runs):
     kitchen, shares = Kitchen(zero_shot, task), torch.tensor([[0.12], [0.88], [0.58]]).repeat(10, 1)
     answers = family.picked(kitchen, zero_shot, runs[0], "test", shares)
     for place, alpha in enumerate((0.1, 0.9, 0.5)):
-        model = zero_shot.with_weights(interpolate(zero_shot.state_dict(), runs[0].state_dict(), alpha))
+        model = zero_shot.with_weights(
+            interpolate(zero_shot.state_dict(), runs[0].state_dict(), alpha)
+        )
         torch.testing.assert_close(answers[place::3], predict(model, task.test)[place::3])
 
 
 def test_a_failure_is_zero_shots_alone(zero_shot, task, runs):
-    zero, one = (predict(model, task.train).argmax(1) == task.train.labels for model in (zero_shot, runs[0]))
+    zero, one = (
+        predict(model, task.train).argmax(1) == task.train.labels for model in (zero_shot, runs[0])
+    )
     found = family.missed(zero_shot, runs[0], task)
     assert len(found) == int((~zero & one).sum()) > 0
     torch.testing.assert_close(found.norm(dim=1), torch.ones(len(found)))
@@ -117,32 +158,48 @@ def test_the_largest_rate_within_one_error_of_a_run_is_taken():
     assert ch05.one_standard_error(rates, 1.0) == 3e-4
     assert ch05.one_standard_error(rates, 0.5) == 1e-4
     five = pd.DataFrame({"lr": [1.0] * 3 + [2.0] * 3, "val": [1.0, 2.0, 3.0, 10.0, 13.0, 16.0]})
-    assert relatives.spread_of_a_run(five) == pytest.approx(5 ** 0.5)  # variances 1 and 9
+    assert relatives.spread_of_a_run(five) == pytest.approx(5**0.5)  # variances 1 and 9
 
 
 def test_paint_holds_the_head_and_low_rank_is_merged(zero_shot, task):
     start = relatives.frozen_head(zero_shot)
-    assert {name for name, p in start.named_parameters() if not p.requires_grad} == {"head.weight", "head.bias"}
+    assert {name for name, p in start.named_parameters() if not p.requires_grad} == {
+        "head.weight",
+        "head.bias",
+    }
     tuned = relatives.low_rank(zero_shot, task, RECIPE, rank=1, code=lora_module)
-    moved = {k for k, v in tuned.state_dict().items() if not torch.equal(v, zero_shot.state_dict()[k])}
+    moved = {
+        k for k, v in tuned.state_dict().items() if not torch.equal(v, zero_shot.state_dict()[k])
+    }
     assert moved and all(lora_module.in_blocks(name) for name in moved)
 
 
 @pytest.mark.parametrize("loss", [published_loss, class_contrastive_loss])
-def test_flyp_in_the_form_of_a_run_is_flyp_with_the_head_of_its_own_text_encoder(clip, zero_shot, task, loss):
+def test_flyp_in_the_form_of_a_run_is_flyp_with_the_head_of_its_own_text_encoder(
+    clip, zero_shot, task, loss
+):
     tuned = relatives.both_towers(zero_shot, task, RECIPE, loss=loss, code=flyp_module)
     theirs = zero_shot_classifier(flyp(clip, task, RECIPE, loss=loss), task)
-    assert all(torch.equal(a, b) for a, b in zip(tuned.state_dict().values(), theirs.state_dict().values()))
+    assert all(
+        torch.equal(a, b) for a, b in zip(tuned.state_dict().values(), theirs.state_dict().values(), strict=True)
+    )
 
 
 def test_the_row_with_flyps_name_is_trained_as_published_and_the_variant_as_the_rest(monkeypatch):
     asked = {}
-    monkeypatch.setattr(relatives, "trained", lambda start, task, recipe, train: asked.update({train: recipe}))
+    monkeypatch.setattr(
+        relatives, "trained", lambda start, task, recipe, train: asked.update({train: recipe})
+    )
     for kind in ("FLYP", "FLYP, multiple positives"):
         relatives.RELATIVES[kind].tuned(None, None, 0.25, 4)
     published, variant = asked
-    assert published.keywords["loss"] is published_loss and variant.keywords["loss"] is class_contrastive_loss
-    assert asked[published] == Recipe(lr=0.25, seed=4, clip_norm=UNCLIPPED) and asked[variant] == Recipe(lr=0.25, seed=4)
+    assert (
+        published.keywords["loss"] is published_loss
+        and variant.keywords["loss"] is class_contrastive_loss
+    )
+    assert asked[published] == Recipe(lr=0.25, seed=4, clip_norm=UNCLIPPED) and asked[
+        variant
+    ] == Recipe(lr=0.25, seed=4)
 
 
 def test_a_relative_is_measured_at_its_end_and_on_its_line(zero_shot, task, monkeypatch, runs):
@@ -159,17 +216,31 @@ def test_a_relative_is_measured_at_its_end_and_on_its_line(zero_shot, task, monk
 def test_the_chapters_ties_is_the_librarys_where_entries_tie_at_the_threshold():
     """The chapter compares the two on trained weights, where on some machines an entry ties and on others none does."""
     notebook = json.loads((Path(__file__).parents[2] / "book" / "15_family.ipynb").read_text())
-    source = next(s for s in ("".join(c["source"]) for c in notebook["cells"]) if "def naive_ties" in s)
+    source = next(
+        s for s in ("".join(c["source"]) for c in notebook["cells"]) if "def naive_ties" in s
+    )
     naive = next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
     space = {"torch": torch}
     exec(compile(ast.Module([naive], []), "chapter 15", "exec"), space)
     generator = torch.Generator().manual_seed(0)
     for density in (0.1, 0.2, 0.5):
-        zero, one, two = ({"a": torch.randint(-3, 4, (40,), generator=generator) / 8,
-                           "b": torch.randint(-3, 4, (3, 5), generator=generator) / 8} for _ in range(3))
-        ours, theirs = space["naive_ties"](zero, [one, two], density), ties(zero, [one, two], density)
+        zero, one, two = (
+            {
+                "a": torch.randint(-3, 4, (40,), generator=generator) / 8,
+                "b": torch.randint(-3, 4, (3, 5), generator=generator) / 8,
+            }
+            for _ in range(3)
+        )
+        ours, theirs = (
+            space["naive_ties"](zero, [one, two], density),
+            ties(zero, [one, two], density),
+        )
         assert all(torch.equal(ours[name], theirs[name]) for name in zero)
-        sizes = torch.cat([(one[name] - zero[name]).abs().flatten() for name in zero]).sort(descending=True).values
+        sizes = (
+            torch.cat([(one[name] - zero[name]).abs().flatten() for name in zero])
+            .sort(descending=True)
+            .values
+        )
         k = round(density * len(sizes))
         assert sizes[k - 1] == sizes[k]  # entries do tie here
 
@@ -188,8 +259,14 @@ def test_a_cost_is_that_of_one_epoch(zero_shot, task, monkeypatch):
 
 def test_a_seed_takes_its_own_run_and_one_of_the_next(zero_shot, task, monkeypatch):
     asked = []
-    monkeypatch.setattr(ch15, "trained", lambda start, task, recipe: asked.append((recipe.lr, recipe.seed)) or recipe.seed)
-    monkeypatch.setattr(ch15, "by_weights", lambda sheet, start, first, second: asked.append((first, second)))
+    monkeypatch.setattr(
+        ch15,
+        "trained",
+        lambda start, task, recipe: asked.append((recipe.lr, recipe.seed)) or recipe.seed,
+    )
+    monkeypatch.setattr(
+        ch15, "by_weights", lambda sheet, start, first, second: asked.append((first, second))
+    )
     monkeypatch.setattr(ch15, "by_outputs", lambda *a: None)
     ch15.family(None, zero_shot, task, 4)
     assert asked == [(6e-4, 4), (5e-4, 0), (4, 0)]
@@ -198,12 +275,28 @@ def test_a_seed_takes_its_own_run_and_one_of_the_next(zero_shot, task, monkeypat
 
 def test_the_ledgers_differences_are_seed_by_seed_and_named_after_the_method(task):
     task = replace(task, shifts={**task.shifts, "emoji": task.shifts["two"]})
-    table = pd.DataFrame([{"method": method, "seed": seed, "seconds": 1.0, "gap": 0.0,
-                           **dict.fromkeys(("val", "test", "shifts", "emoji"), base + seed * step)}
-                          for method, base, step in ((family.HALF, 50, 1), (family.LINE, 60, 1), (family.TWO, 70, 1),
-                                                     ("FLYP, multiple positives", 80, 3)) for seed in (0, 1)])
+    table = pd.DataFrame(
+        [
+            {
+                "method": method,
+                "seed": seed,
+                "seconds": 1.0,
+                "gap": 0.0,
+                **dict.fromkeys(("val", "test", "shifts", "emoji"), base + seed * step),
+            }
+            for method, base, step in (
+                (family.HALF, 50, 1),
+                (family.LINE, 60, 1),
+                (family.TWO, 70, 1),
+                ("FLYP, multiple positives", 80, 3),
+            )
+            for seed in (0, 1)
+        ]
+    )
     record = Record("test")
     ch15.numbers(record, table, task)
     entry = record.numbers["ch15.FLYP_multiple_positives.test.over_line"]
-    assert entry["values"] == [20, 22] and entry["unit"] == "points" and entry["n"] == len(task.test)
+    assert (
+        entry["values"] == [20, 22] and entry["unit"] == "points" and entry["n"] == len(task.test)
+    )
     assert record.numbers["ch15.FLYP_multiple_positives.shifts"]["values"] == [80, 83]

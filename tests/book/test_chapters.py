@@ -11,7 +11,9 @@ BOOK = Path(__file__).resolve().parent.parent.parent / "book"
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
 PAPER = re.compile(r"paper|et al\.|ImageNet|published|Table \d", re.I)
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-CHAPTERS = [path for path in NOTEBOOKS if path.stem != "00_setup"]  # a check of the machine: no exercises, no sources
+CHAPTERS = [
+    path for path in NOTEBOOKS if path.stem != "00_setup"
+]  # a check of the machine: no exercises, no sources
 each_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
 
 
@@ -61,22 +63,38 @@ def test_exercises_have_a_header_a_hint_and_a_folded_solution(path):
     text = "\n".join(source for _, source in cells(path, "markdown"))
     headers = re.findall(r"### Exercise (\d+\.\d+) · (\w+) · \d of 5 · \d+ min · CPU", text)
     assert len(headers) == len(re.findall("### Exercise", text)) >= 4
-    assert {kind for _, kind in headers} <= {"Predict", "Read", "Fix", "Write", "Measure", "Explain"}
+    assert {kind for _, kind in headers} <= {
+        "Predict",
+        "Read",
+        "Fix",
+        "Write",
+        "Measure",
+        "Explain",
+    }
     chapter = int(path.name[:2])
-    assert [name for name, _ in headers] == [f"{chapter}.{k}" for k in range(1, len(headers) + 1)], "not in reading order"
+    assert [name for name, _ in headers] == [
+        f"{chapter}.{k}" for k in range(1, len(headers) + 1)
+    ], "not in reading order"
     solutions = [s for c, s in cells(path, "code") if "hide-cell" in c["metadata"].get("tags", [])]
     for name, kind in headers:
         if kind == "Explain":
-            assert "<summary>Model answer</summary>" in text.partition(f"### Exercise {name}")[2], name
+            assert "<summary>Model answer</summary>" in text.partition(f"### Exercise {name}")[2], (
+                name
+            )
         else:
             assert any(s.startswith(f"#@title Solution {name}") for s in solutions), name
     for cell, source in cells(path, "code"):
         if source.startswith("#@title"):
-            assert cell["metadata"]["cellView"] == "form" and cell["metadata"]["jupyter"]["source_hidden"]
+            assert (
+                cell["metadata"]["cellView"] == "form"
+                and cell["metadata"]["jupyter"]["source_hidden"]
+            )
 
 
 def test_the_first_page_quotes_messages_that_exist():
-    table = "\n".join(source for _, source in cells(BOOK / "00_setup.ipynb", "markdown")).partition("When something goes wrong")[2]
+    table = "\n".join(source for _, source in cells(BOOK / "00_setup.ipynb", "markdown")).partition(
+        "When something goes wrong"
+    )[2]
     quoted = re.findall(r"^\| `(.*?)` \|", table, re.M)
     library = " ".join(path.read_text() for path in (BOOK.parent / "wiseft_lite").rglob("*.py"))
     library = re.sub(r'"\s*f?"', "", library)  # strings that go on in the next line
@@ -94,7 +112,7 @@ def test_the_glossary_is_in_order():
 
 
 def test_every_command_that_a_page_types_is_one():
-    from wiseft_lite.cli import parser
+    from wiseft_lite.cli.main import parser
 
     known = set(re.findall(r"^    ([a-z]+)\b", parser().format_help(), re.M))
     for path in sources():
@@ -104,7 +122,11 @@ def test_every_command_that_a_page_types_is_one():
 
 def paragraphs(path):
     """Blocks of prose, without code and links."""
-    texts = [source for _, source in cells(path, "markdown")] if path.suffix == ".ipynb" else [path.read_text()]
+    texts = (
+        [source for _, source in cells(path, "markdown")]
+        if path.suffix == ".ipynb"
+        else [path.read_text()]
+    )
     for text in texts:
         text = re.sub(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)", " ", text, flags=re.S)
         yield from re.split(r"\n\s*\n|\n(?=#)", text)
@@ -115,10 +137,15 @@ def test_works_that_a_chapter_names_stand_in_the_bibliography(path):
     def words(text):
         return " ".join(re.findall(r"\w+", text.lower().replace("{", "").replace("}", "")))
 
-    known = [words(title) for title in re.findall(r"title = \{(.*)\},", (BOOK / "references.bib").read_text())]
+    known = [
+        words(title)
+        for title in re.findall(r"title = \{(.*)\},", (BOOK / "references.bib").read_text())
+    ]
     text = "\n".join(source for _, source in cells(path, "markdown"))
     named = re.findall(r"\*([^*]+)\*", text.partition("## References")[2])
-    assert named and not [title for title in named if not any(k.startswith(words(title)) for k in known)]
+    assert named and not [
+        title for title in named if not any(k.startswith(words(title)) for k in known)
+    ]
 
 
 def test_numbers_in_prose_are_the_ledgers():
@@ -126,12 +153,16 @@ def test_numbers_in_prose_are_the_ledgers():
     found = 0
     for path in sources():
         text = read(path)
-        assert len(TAG.findall(text)) == text.count("<!-- ledger:"), f"{path.name}: a tag without a number"
+        assert len(TAG.findall(text)) == text.count("<!-- ledger:"), (
+            f"{path.name}: a tag without a number"
+        )
         for sign, digits, _, key, what in TAG.findall(text):
             value = value_of(entries, key, what)
             said = f"{abs(value):,.{len(digits.partition('.')[2])}f}"
             assert digits == said, f"{path.name}: {key} {what} is {value}, the page says {digits}"
-            assert not sign or (sign == "+") == (value >= 0), f"{path.name}: {key} has the other sign"
+            assert not sign or (sign == "+") == (value >= 0), (
+                f"{path.name}: {key} has the other sign"
+            )
             found += 1
         assert filled(text, entries) == text
     assert found >= 10
@@ -149,8 +180,17 @@ def test_a_measured_number_without_a_tag_is_found_out():
     loose = []
     for path in sources():
         for block in paragraphs(path):
-            computed = (path.name == "cluster.md" and block.lstrip().startswith("| model")  # test_cluster.py has those
-                        or path.name == "architectures.md" and block.lstrip().startswith("| name"))  # test_architectures.py
-            if not computed and not PAPER.search(block):  # the paper's numbers are cited, not measured
-                loose += [(path.name, number, block.strip()[:60]) for number in LOOSE.findall(TAG.sub("", block))]
+            computed = (
+                path.name == "cluster.md"
+                and block.lstrip().startswith("| model")  # test_cluster.py has those
+                or path.name == "architectures.md"
+                and block.lstrip().startswith("| name")
+            )  # test_architectures.py
+            if not computed and not PAPER.search(
+                block
+            ):  # the paper's numbers are cited, not measured
+                loose += [
+                    (path.name, number, block.strip()[:60])
+                    for number in LOOSE.findall(TAG.sub("", block))
+                ]
     assert not loose, loose

@@ -5,10 +5,13 @@ import pkgutil
 
 import pytest
 
-import wiseft_lite.exercises
+import wiseft_lite.book.exercises
 
-EXERCISES = [exercise for module in pkgutil.iter_modules(wiseft_lite.exercises.__path__)
-             for exercise in importlib.import_module(f"wiseft_lite.exercises.{module.name}").ALL]
+EXERCISES = [
+    exercise
+    for module in pkgutil.iter_modules(wiseft_lite.book.exercises.__path__)
+    for exercise in importlib.import_module(f"wiseft_lite.book.exercises.{module.name}").ALL
+]
 each = pytest.mark.parametrize("exercise", EXERCISES, ids=lambda e: e.name)
 
 
@@ -26,13 +29,12 @@ def test_each_wrong_answer_meets_its_own_message(exercise, capsys):
         message = exercise.verdict(answer)
         assert message is not None and words in message, (exercise.name, words, message)
         assert exercise.check(answer) is exercise.solution
-        assert message.split() == capsys.readouterr().out.split()[-len(message.split()):]
+        assert message.split() == capsys.readouterr().out.split()[-len(message.split()) :]
     messages = [words for _, words in exercise.wrong]
     assert len(set(messages)) == len(messages)
 
 
-def blank(*_):
-    ...
+def blank(*_): ...
 
 
 @each

@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
-from wiseft_lite import UserError, experiments, load_task, zero_shot_head
-from wiseft_lite.experiments import ch01, ch03, ch05, ch06
+from wiseft_lite import UserError, load_task, zero_shot_head
+from wiseft_lite.book import experiments
+from wiseft_lite.book.experiments import ch01, ch03, ch05, ch06
 from wiseft_lite.training import Recipe
 
 
@@ -27,14 +28,20 @@ def test_the_miniature_learns_words_from_pairs():
 
 def test_each_normalisation_can_be_left_out(clip, task):
     whole = ch01.averaged(clip, task, each=True, mean=True).weight
-    assert torch.allclose(whole, zero_shot_head(clip, task.class_names, task.templates).weight, atol=1e-5)
+    assert torch.allclose(
+        whole, zero_shot_head(clip, task.class_names, task.templates).weight, atol=1e-5
+    )
     assert torch.allclose(whole.norm(dim=1), torch.full((3,), clip.logit_scale))
-    assert (ch01.averaged(clip, task, each=True, mean=False).weight.norm(dim=1) < clip.logit_scale).all()
+    assert (
+        ch01.averaged(clip, task, each=True, mean=False).weight.norm(dim=1) < clip.logit_scale
+    ).all()
 
 
 def test_a_probe_of_k_shots_sees_k_pictures_of_each_class(theta_0, task, monkeypatch):
     seen = []
-    monkeypatch.setattr(ch03, "fit", lambda head, features, labels, recipe: seen.append(labels) or head)
+    monkeypatch.setattr(
+        ch03, "fit", lambda head, features, labels, recipe: seen.append(labels) or head
+    )
     frozen = ch03.Frozen(theta_0, task)
     scores = frozen.probe(Recipe(), shots=4)
     assert seen[0].bincount().tolist() == [4, 4, 4]
@@ -52,35 +59,61 @@ def test_starts_of_a_head(theta_0):
 def test_the_mean_of_the_shifts_leaves_reference_and_val_out(task):
     rows = [(0.0, "val", 0.9), (0.0, "test", 0.8), (0.0, "two", 0.4)]
     wide = ch06.wide(pd.DataFrame(rows, columns=["alpha", "split", "accuracy"]), task)
-    assert wide.loc[0.0, "shifts"] == pytest.approx(40) and wide.loc[0.0, "test"] == pytest.approx(80)
+    assert wide.loc[0.0, "shifts"] == pytest.approx(40) and wide.loc[0.0, "test"] == pytest.approx(
+        80
+    )
 
 
 def test_the_landing_page_shows_kept_lost_and_won():
-    right = torch.tensor([[1, 1, 1, 0, 0, 1], [1, 1, 1, 0, 1, 0], [1, 0, 0, 0, 1, 0]], dtype=torch.bool)
+    right = torch.tensor(
+        [[1, 1, 1, 0, 0, 1], [1, 1, 1, 0, 1, 0], [1, 0, 0, 0, 1, 0]], dtype=torch.bool
+    )
     assert build_landing.choose(right, [0, 1, 2, 3, 4, 5], set()) == [0, 1, 2, 4]
     shown = {0}
-    assert build_landing.choose(right, [0, 1, 1, 3, 4, 5], shown) == [1, 5, 4] and shown == {0, 1, 5, 4}
+    assert build_landing.choose(right, [0, 1, 1, 3, 4, 5], shown) == [1, 5, 4] and shown == {
+        0,
+        1,
+        5,
+        4,
+    }
 
 
 def test_the_page_of_run_times_names_each_notebook(tmp_path):
     (tmp_path / "report.xml").write_text(
         '<testsuites><testsuite><testcase classname="book.02_b.ipynb" name="02_b.ipynb" time="61.4"/>'
-        '<testcase classname="book.01_a.ipynb" name="01_a.ipynb" time="9.6"/></testsuite></testsuites>')
+        '<testcase classname="book.01_a.ipynb" name="01_a.ipynb" time="9.6"/></testsuite></testsuites>'
+    )
     assert build_book.runtimes(tmp_path / "report.xml").endswith("| 01_a | 10 |\n| 02_b | 61 |\n")
 
 
-@pytest.mark.parametrize("remote, found", [
-    ("https://github.com/some-one/a.book.git", "https://github.com/some-one/a.book"),
-    ("git@github.com:someone/book.git", "https://github.com/someone/book"),
-    ("https://example.org/someone/book.git", None), ("", None)])
+@pytest.mark.parametrize(
+    "remote, found",
+    [
+        ("https://github.com/some-one/a.book.git", "https://github.com/some-one/a.book"),
+        ("git@github.com:someone/book.git", "https://github.com/someone/book"),
+        ("https://example.org/someone/book.git", None),
+        ("", None),
+    ],
+)
 def test_colab_buttons_follow_the_clone(monkeypatch, remote, found):
     monkeypatch.setenv("BOOK_REPOSITORY", remote)
     assert build_book.repository() == found
 
 
 def test_the_largest_rate_within_one_standard_error_is_taken():
-    runs = [(1e-4, 87.0), (1e-4, 87.2), (3e-4, 89.0), (3e-4, 91.0), (5e-4, 89.0), (5e-4, 89.2), (9e-4, 88.0), (9e-4, 89.8)]
-    table = pd.DataFrame(runs, columns=["lr", "val"])  # the best mean is 90 +- 1 at 3e-4; 89.1 is within, 88.9 is not
+    runs = [
+        (1e-4, 87.0),
+        (1e-4, 87.2),
+        (3e-4, 89.0),
+        (3e-4, 91.0),
+        (5e-4, 89.0),
+        (5e-4, 89.2),
+        (9e-4, 88.0),
+        (9e-4, 89.8),
+    ]
+    table = pd.DataFrame(
+        runs, columns=["lr", "val"]
+    )  # the best mean is 90 +- 1 at 3e-4; 89.1 is within, 88.9 is not
     assert ch05.one_standard_error(table) == 5e-4
     assert ch05.one_standard_error(table[table["lr"] != 5e-4]) == 3e-4
 

@@ -3,18 +3,26 @@
 import pytest
 from fill_numbers import filled
 
-ENTRIES = {"ch00.a": {"value": -2.345, "spread": 0.5, "n": 1471, "seeds": [0, 1, 2]},
-           "ch00.b": {"value": 61.0, "spread": None, "n": 10, "seeds": [0]}}
+ENTRIES = {
+    "ch00.a": {"value": -2.345, "spread": 0.5, "n": 1471, "seeds": [0, 1, 2]},
+    "ch00.b": {"value": 61.0, "spread": None, "n": 10, "seeds": [0]},
+}
 
 
-@pytest.mark.parametrize("text, result", [
-    ("0.0<!-- ledger: ch00.a -->", "2.3<!-- ledger: ch00.a -->"),
-    ("+0.0 points<!-- ledger: ch00.a -->", "\u22122.3 points<!-- ledger: ch00.a -->"),
-    ("0.00 %<!-- ledger: ch00.b -->", "61.00 %<!-- ledger: ch00.b -->"),
-    ("-1.0<!-- ledger: ch00.b -->", "+61.0<!-- ledger: ch00.b -->"),
-    ("9<!-- ledger: ch00.a n -->, 9.9<!-- ledger: ch00.a sd -->, 1<!-- ledger: ch00.a seeds -->",
-     "1,471<!-- ledger: ch00.a n -->, 0.5<!-- ledger: ch00.a sd -->, 3<!-- ledger: ch00.a seeds -->"),
-    ("alpha = 0.5 stays", "alpha = 0.5 stays")])
+@pytest.mark.parametrize(
+    "text, result",
+    [
+        ("0.0<!-- ledger: ch00.a -->", "2.3<!-- ledger: ch00.a -->"),
+        ("+0.0 points<!-- ledger: ch00.a -->", "\u22122.3 points<!-- ledger: ch00.a -->"),
+        ("0.00 %<!-- ledger: ch00.b -->", "61.00 %<!-- ledger: ch00.b -->"),
+        ("-1.0<!-- ledger: ch00.b -->", "+61.0<!-- ledger: ch00.b -->"),
+        (
+            "9<!-- ledger: ch00.a n -->, 9.9<!-- ledger: ch00.a sd -->, 1<!-- ledger: ch00.a seeds -->",
+            "1,471<!-- ledger: ch00.a n -->, 0.5<!-- ledger: ch00.a sd -->, 3<!-- ledger: ch00.a seeds -->",
+        ),
+        ("alpha = 0.5 stays", "alpha = 0.5 stays"),
+    ],
+)
 def test_tagged_numbers_are_set_and_others_stay(text, result):
     assert filled(text, ENTRIES) == result
     assert filled(result, ENTRIES) == result

@@ -15,12 +15,13 @@ import pytest
 import torch
 from PIL import Image
 
-from wiseft_lite import cost, paper, results
-from wiseft_lite.cli import main, parser
-from wiseft_lite.commands import recipe_of
-from wiseft_lite.exercises import ch18
+from wiseft_lite import results
+from wiseft_lite.book import cost, paper
+from wiseft_lite.book.exercises import ch18
+from wiseft_lite.cli.commands import recipe_of
+from wiseft_lite.cli.main import main, parser
 from wiseft_lite.pipeline import recipes_for
-from wiseft_lite.tasks import imagenet, standins
+from wiseft_lite.tasks.published import imagenet, standins
 from wiseft_lite.training import PAPER
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +31,11 @@ each = pytest.mark.parametrize("name", NAMES)
 
 def cells(name, kind):
     found = json.loads((ROOT / "book" / f"{name}.ipynb").read_text())["cells"]
-    return [(cell["metadata"].get("tags", []), "".join(cell["source"])) for cell in found if cell["cell_type"] == kind]
+    return [
+        (cell["metadata"].get("tags", []), "".join(cell["source"]))
+        for cell in found
+        if cell["cell_type"] == kind
+    ]
 
 
 def text(name):
@@ -78,13 +83,23 @@ def test_what_the_page_shows_of_a_stand_in_is_no_result(name, monkeypatch, tmp_p
     """Accuracies are made 43.21 %: they may stand in outputs that the page leaves out, and nowhere else."""
     monkeypatch.chdir(tmp_path)
     read = results.read_results
-    monkeypatch.setattr(results, "read_results", lambda path: read(path).assign(accuracy=0.4321, low=0.4, high=0.5))
+    monkeypatch.setattr(
+        results, "read_results", lambda path: read(path).assign(accuracy=0.4321, low=0.4, high=0.5)
+    )
     outputs = run(name)
     shown = visible(outputs)
     assert "YOU ARE ON THE SMALL STAND-IN, NOT ON REAL DATA" in shown and "no real run yet" in shown
-    assert "43.2" not in shown and "0.432" not in shown and "accuracy in % at each alpha" not in shown
-    assert [out for tags, out in outputs if "remove-output" in tags], "the cells that ran on it are marked"
-    assert not [source for tags, source in cells(name, "code") if "frontier(" in source and "remove-output" not in tags]
+    assert (
+        "43.2" not in shown and "0.432" not in shown and "accuracy in % at each alpha" not in shown
+    )
+    assert [out for tags, out in outputs if "remove-output" in tags], (
+        "the cells that ran on it are marked"
+    )
+    assert not [
+        source
+        for tags, source in cells(name, "code")
+        if "frontier(" in source and "remove-output" not in tags
+    ]
     assert not list(tmp_path.iterdir()), "a stand-in leaves nothing where the reader works"
 
 
@@ -101,11 +116,20 @@ def real(tmp_path, monkeypatch):
 def test_at_real_size_chapter_16_runs_and_fills_your_column(real, clip_folder, monkeypatch):
     """The tiny model is as bad at every alpha, so accuracies that can be told apart are written over its own."""
     read = results.read_results
-    monkeypatch.setattr(results, "read_results", lambda path: read(path).assign(
-        accuracy=lambda table: 0.3 + 0.1 * table["alpha"] + 0.01 * (table["split"] == "10.2"), low=0.1, high=0.9))
+    monkeypatch.setattr(
+        results,
+        "read_results",
+        lambda path: read(path).assign(
+            accuracy=lambda table: 0.3 + 0.1 * table["alpha"] + 0.01 * (table["split"] == "10.2"),
+            low=0.1,
+            high=0.9,
+        ),
+    )
     outputs = run("16_cifar", SIZE="real", MODEL=f"local-dir:{clip_folder}")
     table = pd.read_json(real / "cifar10_run" / "results.jsonl", lines=True, dtype={"split": str})
-    assert set(table["split"]) == {"val", "test", "10.1", "10.2"} and set(table["kind"]) == {"end-to-end"}
+    assert set(table["split"]) == {"val", "test", "10.1", "10.2"} and set(table["kind"]) == {
+        "end-to-end"
+    }
     shown = visible(outputs)
     assert "STAND-IN" not in shown and "no real run yet" not in shown
     rows = [line.split() for line in shown.splitlines() if "CIFAR-10.2" in line]
@@ -116,14 +140,25 @@ def test_at_real_size_chapter_16_runs_and_fills_your_column(real, clip_folder, m
 def commands(name):
     """The lines of the page's bash blocks, joined where they are broken."""
     blocks = re.findall(r"```bash\n(.*?)```", text(name), re.S)
-    return [line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()]
+    return [
+        line for block in blocks for line in block.replace("\\\n", " ").splitlines() if line.strip()
+    ]
 
 
 def small(line, clip_folder):
     """The command of a page, with a tiny model, one epoch and a batch that a stand-in has."""
     words = shlex.split(line)[1:]
     if words[0] == "run":
-        words += ["--model", f"local-dir:{clip_folder}", "--epochs", "1", "--batch-size", "64", "--warmup", "0"]
+        words += [
+            "--model",
+            f"local-dir:{clip_folder}",
+            "--epochs",
+            "1",
+            "--batch-size",
+            "64",
+            "--warmup",
+            "0",
+        ]
     return words
 
 
@@ -136,7 +171,11 @@ def test_at_real_size_chapter_17_reads_what_its_command_wrote(real, clip_folder)
     half = 100 * table[table["alpha"] == 0.5].set_index("split")["accuracy"]
     expected = half[["test", "v2", "r", "sketch", "objectnet", "a"]].tolist()
     rows = shown.partition("the paper's Table 8")[2].splitlines()
-    mine = [rows[k + 1].split()[-7:] for k, row in enumerate(rows) if row.startswith("end-to-end, alpha 0.5")][0]
+    mine = [
+        rows[k + 1].split()[-7:]
+        for k, row in enumerate(rows)
+        if row.startswith("end-to-end, alpha 0.5")
+    ][0]
     assert [float(x) for x in mine] == pytest.approx([*expected, np.mean(expected[1:])], abs=0.06)
 
 
@@ -160,7 +199,7 @@ def test_every_command_on_the_page_is_one(name):
     for line in lines:
         words = shlex.split(line, comments=True)
         if words[:2] == ["accelerate", "launch"]:
-            words = ["wiseft-lite", *words[words.index("wiseft_lite") + 1:]]
+            words = ["wiseft-lite", *words[words.index("wiseft_lite") + 1 :]]
         if words[0] == "wiseft-lite":
             parser().parse_args(words[1:])
         else:
@@ -175,7 +214,7 @@ def test_the_command_of_chapter_17_is_the_papers_recipe():
     assert len(lines) == 2
     for line in lines:
         words = shlex.split(line)
-        args = parser().parse_args(words[words.index("run"):])
+        args = parser().parse_args(words[words.index("run") :])
         assert recipe_of(args, recipes_for(args.model)["end-to-end"]) == PAPER
     args = parser().parse_args(["finetune", "--warmup", "0.2"])
     assert recipe_of(args, PAPER) == replace(PAPER, warmup=0.2)
@@ -183,17 +222,27 @@ def test_the_command_of_chapter_17_is_the_papers_recipe():
 
 def test_differences_of_the_paper_that_the_prose_states():
     six = paper.table(6)
-    gains = {column: six.loc[f"{kind}, alpha 0.5", column] - six.loc[trained, column]
-             for kind, trained in (("probe", "probe"), ("end-to-end", "fine-tuned")) for column in six
-             if six.loc[[trained], column].notna().all()}
-    for name, columns in {"16_cifar": ("CIFAR-10.1", "CIFAR-10.2"), "18_wilds_and_video": tuple(six)}.items():
+    gains = {
+        column: six.loc[f"{kind}, alpha 0.5", column] - six.loc[trained, column]
+        for kind, trained in (("probe", "probe"), ("end-to-end", "fine-tuned"))
+        for column in six
+        if six.loc[[trained], column].notna().all()
+    }
+    for name, columns in {
+        "16_cifar": ("CIFAR-10.1", "CIFAR-10.2"),
+        "18_wilds_and_video": tuple(six),
+    }.items():
         for column in columns:
             if column in gains and not (name.startswith("18") and column.startswith("CIFAR")):
                 assert f"{abs(gains[column]):.1f}" in text(name), column
     two = paper.table(2)["CIFAR-10"]
     assert f"{two['end-to-end, alpha 0.5'] - two['fine-tuned']:.1f} on" in text("16_cifar")
     curve = paper.curve("ViT-B/16")
-    assert curve["ImageNet"].idxmax() == 0.7 and curve.loc[0.7, "shifts"] == 60.6 and curve.loc[0.5, "shifts"] == 63.0
+    assert (
+        curve["ImageNet"].idxmax() == 0.7
+        and curve.loc[0.7, "shifts"] == 60.6
+        and curve.loc[0.5, "shifts"] == 63.0
+    )
     assert round(curve.loc[0.7, "ImageNet"] - curve.loc[0.5, "ImageNet"], 1) == 0.9
 
 
@@ -210,7 +259,9 @@ def test_minutes_and_hours_in_prose_are_the_computed_ones():
     assert round(sweep / (train / 10)) == 12 and "twelve epochs" in prose
     sizes = dict(images=1_281_167 - 25_623, epochs=10, evaluated=25_623 + 148_389)
     small, large = (sum(hours(arch, **sizes)) for arch in ("ViT-B-16", "ViT-L-14-336"))
-    assert f"some {small:.0f} hours of one A100" in text("17_imagenet") and round(large / small) == 11
+    assert (
+        f"some {small:.0f} hours of one A100" in text("17_imagenet") and round(large / small) == 11
+    )
     for name in NAMES[1:]:
         rows = re.findall(r"^\| .* \| ([\d.]+) \| (\d+) \|$", text(name), re.M)
         assert len(rows) >= 3
@@ -219,9 +270,16 @@ def test_minutes_and_hours_in_prose_are_the_computed_ones():
 
 
 def test_the_clips_of_exercise_18_5_are_those_that_the_next_cell_counts():
-    rows = re.findall(r"^\| ([A-D]) \| (right|wrong) \| (\d+) (after|before): (\w+) \|(?: (\d+) (after|before): (\w+))?",
-                      text("18_wilds_and_video"), re.M)
-    source = next(source for _, source in cells("18_wilds_and_video", "code") if "list(\"AAABBCCDDD\")" in source)
+    rows = re.findall(
+        r"^\| ([A-D]) \| (right|wrong) \| (\d+) (after|before): (\w+) \|(?: (\d+) (after|before): (\w+))?",
+        text("18_wilds_and_video"),
+        re.M,
+    )
+    source = next(
+        source
+        for _, source in cells("18_wilds_and_video", "code")
+        if 'list("AAABBCCDDD")' in source
+    )
     space = {}
     exec("\n".join(re.findall(r"^right = .*|^clips = .*|^offsets = .*", source, re.M)), space)
     frames = []
@@ -230,8 +288,10 @@ def test_the_clips_of_exercise_18_5_are_those_that_the_next_cell_counts():
         for number, side, said in (others[:3], others[3:]):
             if number:
                 frames.append((clip, int(number) * (1 if side == "after" else -1), said == "right"))
-    assert frames == list(zip(space["clips"], space["offsets"], space["right"]))
-    shares = [100 * ch18.pm.solution(space["right"], space["clips"], space["offsets"], k) for k in (0, 10)]
+    assert frames == list(zip(space["clips"], space["offsets"], space["right"], strict=True))
+    shares = [
+        100 * ch18.pm.solution(space["right"], space["clips"], space["offsets"], k) for k in (0, 10)
+    ]
     assert tuple(shares) == ch18.by_hand.solution
 
 
@@ -239,5 +299,7 @@ def test_a_frame_is_cut_off_and_nothing_else(tmp_path):
     standins.objectnet(tmp_path / "objectnet-1.0")
     split = imagenet.objectnet(tmp_path)
     assert Image.open(split.images.paths[0]).getpixel((1, 1))[0] > 200  # red
-    assert split.images[0].size == (16, 12) and split.images[0].getpixel((0, 0)) == standins.COLOURS[1]
+    assert (
+        split.images[0].size == (16, 12) and split.images[0].getpixel((0, 0)) == standins.COLOURS[1]
+    )
     assert torch.equal(split.labels.unique().sort().values, split.labels.sort().values)

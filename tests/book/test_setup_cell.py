@@ -12,12 +12,17 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from wiseft_lite import UserError, colab
+from wiseft_lite import UserError
+from wiseft_lite.book import colab
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = json.loads((ROOT / "book" / "01_zero_shot_head.ipynb").read_text())
 SETUP = "".join(next(c for c in NOTEBOOK["cells"] if c["cell_type"] == "code")["source"])
-PINS = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "tests" / "colab" / "constraints.txt").read_text(), re.M))
+PINS = dict(
+    re.findall(
+        r"^([\w.-]+)==(\S+)$", (ROOT / "tests" / "colab" / "constraints.txt").read_text(), re.M
+    )
+)
 
 # Runs a cell in IPython on a machine without the package. Instead of a shell there is a list of what it was told,
 # and instead of google.colab a module that notes what is mounted.
@@ -48,7 +53,7 @@ shell = InteractiveShell.instance()
 shell.system = system
 code = cell.replace("drive=False", "drive=True") if mount else cell
 if mount:
-    code = f"import pathlib; from wiseft_lite import colab; colab.MOUNT = pathlib.Path({mount!r})\\n" + code
+    code = f"import pathlib; from wiseft_lite.book import colab; colab.MOUNT = pathlib.Path({mount!r})\\n" + code
 result = shell.run_cell(code)
 print(json.dumps([told, mounted, os.environ.get("WISEFT_CACHE"), repr(result.error_in_exec)]))
 """
@@ -57,9 +62,18 @@ print(json.dumps([told, mounted, os.environ.get("WISEFT_CACHE"), repr(result.err
 def in_colab(tmp_path, here=False, pip_finds_it=True, mount=None, **environment):
     """What the shell was told, what was mounted, the cache folder afterwards, and the error."""
     keep = {k: v for k, v in os.environ.items() if k not in ("WISEFT_SOURCE", "WISEFT_CACHE")}
-    run = subprocess.run([sys.executable, "-c", COLAB, json.dumps([SETUP, here, pip_finds_it, mount])],
-                         capture_output=True, text=True, cwd=tmp_path,
-                         env={**keep, "PYTHONPATH": str(ROOT), "IPYTHONDIR": str(tmp_path / "ipython"), **environment})
+    run = subprocess.run(
+        [sys.executable, "-c", COLAB, json.dumps([SETUP, here, pip_finds_it, mount])],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={
+            **keep,
+            "PYTHONPATH": str(ROOT),
+            "IPYTHONDIR": str(tmp_path / "ipython"),
+            **environment,
+        },
+    )
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout.splitlines()[-1])
 
@@ -83,14 +97,19 @@ def test_before_a_release_the_repository_is_the_source(tmp_path):
 def test_where_pip_finds_nothing_a_line_says_what_to_do(tmp_path):
     told, _, _, error = in_colab(tmp_path, pip_finds_it=False)
     assert "No module named 'wiseft_lite'" in error
-    said = subprocess.run(f"false || {told[0].partition('||')[2]}", shell=True, capture_output=True, text=True).stdout
+    said = subprocess.run(
+        f"false || {told[0].partition('||')[2]}", shell=True, capture_output=True, text=True
+    ).stdout
     assert said == "First: %env WISEFT_SOURCE=git+https://ADDRESS-OF-THE-REPOSITORY\n"
 
 
 def test_drive_is_mounted_when_asked(tmp_path):
     _, mounted, cache, error = in_colab(tmp_path, here=True, mount=str(tmp_path / "drive"))
     assert error == "None" and mounted == [str(tmp_path / "drive")]
-    assert cache == str(tmp_path / "drive" / "MyDrive" / "wiseft" / "cache") and Path(cache).parent.is_dir()
+    assert (
+        cache == str(tmp_path / "drive" / "MyDrive" / "wiseft" / "cache")
+        and Path(cache).parent.is_dir()
+    )
 
 
 def test_drive_elsewhere_and_a_refusal_get_one_line(monkeypatch, tmp_path):
@@ -113,15 +132,28 @@ def test_drive_elsewhere_and_a_refusal_get_one_line(monkeypatch, tmp_path):
 def demands(lines):
     """The requirements that hold for everybody, by their names; extras are left out."""
     parsed = [Requirement(line) for line in lines]
-    return {canonicalize_name(r.name): r for r in parsed if r.marker is None or r.marker.evaluate({"extra": ""})}
+    return {
+        canonicalize_name(r.name): r
+        for r in parsed
+        if r.marker is None or r.marker.evaluate({"extra": ""})
+    }
 
 
 def test_colabs_versions_satisfy_what_the_package_and_open_clip_ask_for():
     """So pip has no reason to touch one of them."""
-    own = re.search(r"^dependencies = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S)[1]
+    own = re.search(
+        r"^dependencies = \[(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S
+    )[1]
     pins = {canonicalize_name(name): version for name, version in PINS.items()}
-    asked = [*demands(re.findall(r'"([^"]+)"', own)).items(), *demands(requires("open_clip_torch")).items()]
+    asked = [
+        *demands(re.findall(r'"([^"]+)"', own)).items(),
+        *demands(requires("open_clip_torch")).items(),
+    ]
     met = {name for name, requirement in asked if name in pins}
     assert {"torch", "torchvision", "numpy", "pandas", "scipy", "matplotlib", "timm"} <= met
-    too_old = [str(r) for name, r in asked if name in pins and not r.specifier.contains(pins[name].partition("+")[0])]
+    too_old = [
+        str(r)
+        for name, r in asked
+        if name in pins and not r.specifier.contains(pins[name].partition("+")[0])
+    ]
     assert not too_old, too_old

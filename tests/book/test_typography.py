@@ -32,9 +32,20 @@ def test_a_number_keeps_its_sign_on_its_line():
     assert tied("16 × 16, a % sign") == "16\u00a0×\u00a016, a % sign"
 
 
-@pytest.mark.parametrize("text, expected", [
-    ("81.6 %", True), ("−10.0 ± 1.5", True), ("0.3 to 1.8", True), ("1.5 ± 1.2 (colour)", True), ("–", True), ("", True),
-    ("always 1/2", False), ("rate 5e-5", False), ("2 pictures that nobody can tell apart", False)])
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("81.6 %", True),
+        ("−10.0 ± 1.5", True),
+        ("0.3 to 1.8", True),
+        ("1.5 ± 1.2 (colour)", True),
+        ("–", True),
+        ("", True),
+        ("always 1/2", False),
+        ("rate 5e-5", False),
+        ("2 pictures that nobody can tell apart", False),
+    ],
+)
 def test_what_counts_as_a_number(text, expected):
     assert is_number(text) == expected
 
@@ -43,7 +54,10 @@ def test_only_columns_of_numbers_move_to_the_right():
     document = docutils_core.publish_doctree(PAGE)
     for table in document.findall(nodes.table):
         mark_numbers(table)
-    rows = [[("number" in cell["classes"]) for cell in row.findall(nodes.entry)] for row in document.findall(nodes.row)]
+    rows = [
+        [("number" in cell["classes"]) for cell in row.findall(nodes.entry)]
+        for row in document.findall(nodes.row)
+    ]
     assert rows == 4 * [[False, True, True, False]]
 
 

@@ -4,7 +4,9 @@ import pytest
 from test_site import PAGES, Axe, address, browser, opened, tab  # noqa: F401  (fixtures)
 
 NAME = "book/12_claims.html"
-pytestmark = pytest.mark.skipif(NAME not in PAGES, reason=f"no {NAME} in _build/html; run 'make book' first")
+pytestmark = pytest.mark.skipif(
+    NAME not in PAGES, reason=f"no {NAME} in _build/html; run 'make book' first"
+)
 
 
 @pytest.fixture
@@ -14,13 +16,18 @@ def page(tab, address):  # noqa: F811
 
 
 def test_the_buttons_show_one_verdict_at_a_time(page):
-    rows, buttons = page.locator(".wf-page:not(.changes) tbody tr"), page.locator(".wf-page fieldset").first.locator("input")
+    rows, buttons = (
+        page.locator(".wf-page:not(.changes) tbody tr"),
+        page.locator(".wf-page fieldset").first.locator("input"),
+    )
     assert rows.count() >= 30
     seen = 0
     for k in range(1, buttons.count()):
         buttons.nth(k).check()
         shown = page.locator(".wf-page:not(.changes) tbody tr:visible")
-        assert {row.get_attribute("data-verdict") for row in shown.all()} <= {buttons.nth(k).get_attribute("value")}
+        assert {row.get_attribute("data-verdict") for row in shown.all()} <= {
+            buttons.nth(k).get_attribute("value")
+        }
         seen += shown.count()
     buttons.first.check()
     assert seen == rows.count() == page.locator(".wf-page:not(.changes) tbody tr:visible").count()
@@ -33,11 +40,20 @@ def test_every_column_of_a_claim_can_be_read_at_any_width(browser, address, widt
     page.goto(f"{address}/{NAME}", wait_until="load")
     row = page.locator(".wf-page:not(.changes) tbody tr").first
     labels = row.locator("td[data-label]")
-    assert [cell.get_attribute("data-label") for cell in labels.all()] == ["Paper", "Rule", "Here", "Could have seen"]
-    assert all(cell.is_visible() for cell in labels.all()) and row.locator("td.verdict").is_visible()
+    assert [cell.get_attribute("data-label") for cell in labels.all()] == [
+        "Paper",
+        "Rule",
+        "Here",
+        "Could have seen",
+    ]
+    assert (
+        all(cell.is_visible() for cell in labels.all()) and row.locator("td.verdict").is_visible()
+    )
     named = labels.first.evaluate("cell => getComputedStyle(cell, '::before').content")
     assert ("Paper" in named) == (width == 390)
-    wide = page.locator(".wf-page table").evaluate_all("tables => tables.map(t => t.scrollWidth - t.clientWidth)")
+    wide = page.locator(".wf-page table").evaluate_all(
+        "tables => tables.map(t => t.scrollWidth - t.clientWidth)"
+    )
     assert len(wide) == 2 and max(wide) <= 1
     page.close()
 
@@ -59,9 +75,14 @@ def test_the_slider_and_the_selects_work_by_keyboard(page):
     start = text.inner_text()
     assert start.startswith("α = 0.0. Paper, ViT-L/14@336px, end-to-end: 76.6 % (+0.0) on ImageNet")
     page.keyboard.press("End")
-    assert text.inner_text().startswith("α = 1.0. Paper, ViT-L/14@336px, end-to-end: 86.2 % (+9.6) on ImageNet")
+    assert text.inner_text().startswith(
+        "α = 1.0. Paper, ViT-L/14@336px, end-to-end: 86.2 % (+9.6) on ImageNet"
+    )
     page.locator("select[name=paper]").select_option(label="Paper, ALIGN, end-to-end")
-    assert "Paper, ALIGN" in text.inner_text() and page.locator("select[name=paper-shift] option").count() == 1
+    assert (
+        "Paper, ALIGN" in text.inner_text()
+        and page.locator("select[name=paper-shift] option").count() == 1
+    )
     page.locator("select[name=our-shift]").select_option("emoji")
     assert "on emoji" in text.inner_text()
     page.locator("select[name=paper]").select_option(label="Paper, ViT-B/16, probe")
@@ -81,7 +102,10 @@ def test_accessibility_has_no_serious_finding(browser, address, scheme, width): 
     page = opened(browser, color_scheme=scheme, viewport={"width": width, "height": 900})
     page.goto(f"{address}/{NAME}", wait_until="load")
     results = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
-    serious = [f"{v['id']}: {v['nodes'][0]['target']}" for v in results.response["violations"]
-               if v["impact"] in ("serious", "critical")]
+    serious = [
+        f"{v['id']}: {v['nodes'][0]['target']}"
+        for v in results.response["violations"]
+        if v["impact"] in ("serious", "critical")
+    ]
     page.close()
     assert not serious, serious

@@ -1,7 +1,7 @@
 """The built site in a real browser: ``make test-site`` (after ``make book``)."""
 
-import http.server
 import functools
+import http.server
 import shutil
 import threading
 from pathlib import Path
@@ -14,7 +14,11 @@ from axe_playwright_python.sync_playwright import Axe  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
 SITE = Path(__file__).resolve().parents[2] / "_build" / "html"
-PAGES = sorted(p.relative_to(SITE).as_posix() for p in SITE.glob("book/**/*.html")) if SITE.exists() else []
+PAGES = (
+    sorted(p.relative_to(SITE).as_posix() for p in SITE.glob("book/**/*.html"))
+    if SITE.exists()
+    else []
+)
 CHAPTERS = [page for page in PAGES if page.split("/")[-1][:2].isdigit()]
 pytestmark = pytest.mark.skipif(not PAGES, reason="no site in _build/html; run 'make book' first")
 WIDTHS = (1280, 390)
@@ -27,7 +31,9 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def address():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(SITE)))
+    server = http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(SITE))
+    )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
@@ -36,11 +42,17 @@ def address():
 @pytest.fixture(scope="module")
 def browser():
     with sync_playwright() as tools:
-        installed = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+        installed = next(
+            filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+        )
         try:
-            chromium = tools.chromium.launch(executable_path=installed, args=["--no-sandbox"], timeout=patience.PAGE)
+            chromium = tools.chromium.launch(
+                executable_path=installed, args=["--no-sandbox"], timeout=patience.PAGE
+            )
         except Exception as error:
-            pytest.skip(f"no Chromium ({str(error).splitlines()[0]}); run 'python -m playwright install chromium'")
+            pytest.skip(
+                f"no Chromium ({str(error).splitlines()[0]}); run 'python -m playwright install chromium'"
+            )
         yield chromium
         chromium.close()
 
@@ -57,11 +69,20 @@ def tab(browser, address):
     """A page that remembers what went wrong while it was open."""
     page = opened(browser, viewport={"width": 1280, "height": 900})
     page.wrong, page.outside = [], []
-    page.on("console", lambda message: page.wrong.append(message.text) if message.type == "error" else None)
+    page.on(
+        "console",
+        lambda message: page.wrong.append(message.text) if message.type == "error" else None,
+    )
     page.on("pageerror", lambda error: page.wrong.append(str(error)))
     page.on("response", lambda reply: page.wrong.append(reply.url) if reply.status >= 400 else None)
-    page.on("request", lambda ask: None if ask.url.startswith((address, "data:", "blob:"))
-            else page.outside.append(ask.url))
+    page.on(
+        "request",
+        lambda ask: (
+            None
+            if ask.url.startswith((address, "data:", "blob:"))
+            else page.outside.append(ask.url)
+        ),
+    )
     yield page
     page.close()
 
@@ -71,10 +92,15 @@ def test_every_page_opens_clean_and_fits(tab, address, name):
     tab.goto(f"{address}/{name}", wait_until="load")
     for width in WIDTHS:
         tab.set_viewport_size({"width": width, "height": 900})
-        over = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        over = tab.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
         assert over <= 1, f"{name} is {over} px too wide at {width}"
-    pushed = tab.eval_on_selector_all("article div[class*='highlight-'] pre", """all => all.filter(
-        e => !e.closest('.cell_output') && e.scrollWidth > e.clientWidth + 1).map(e => e.innerText.slice(0, 60))""")
+    pushed = tab.eval_on_selector_all(
+        "article div[class*='highlight-'] pre",
+        """all => all.filter(
+        e => !e.closest('.cell_output') && e.scrollWidth > e.clientWidth + 1).map(e => e.innerText.slice(0, 60))""",
+    )
     assert not pushed, f"{name} has code that must be pushed at {WIDTHS[-1]}: {pushed}"
     assert not tab.wrong and not tab.outside, (tab.wrong, tab.outside)
 
@@ -115,7 +141,7 @@ def test_the_slider_moves_by_keyboard(tab, address):
     for _ in range(10):
         tab.keyboard.press("ArrowRight")
     assert "α = 1.0" in text.inner_text() and text.inner_text() != at_zero
-    assert sum(a != b for a, b in zip(guesses, cards.all_inner_texts())) >= 12
+    assert sum(a != b for a, b in zip(guesses, cards.all_inner_texts(), strict=True)) >= 12
 
 
 def test_the_slider_works_from_a_file(browser):
@@ -125,27 +151,58 @@ def test_the_slider_works_from_a_file(browser):
     page.close()
 
 
-@pytest.mark.parametrize("word, chapter", [
-    ("rationed", "00"), ("temperature", "01"), ("Clopper", "02"), ("probe", "03"), ("forgetting", "04"), ("augmentation", "05"),
-    ("interpolate", "06"), ("bootstrap", "07"), ("permutation", "08"),
-    ("jvp", "09"), ("CoOp", "10"), ("gauges", "11"), ("Holm", "12"), ("greedy", "13"), ("ArcFace", "14"),
-    ("Fisher", "15"), ("QuickGELU", "16"), ("ObjectNet", "17"), ("satellites", "18"), ("screws", "19")])
+@pytest.mark.parametrize(
+    "word, chapter",
+    [
+        ("rationed", "00"),
+        ("temperature", "01"),
+        ("Clopper", "02"),
+        ("probe", "03"),
+        ("forgetting", "04"),
+        ("augmentation", "05"),
+        ("interpolate", "06"),
+        ("bootstrap", "07"),
+        ("permutation", "08"),
+        ("jvp", "09"),
+        ("CoOp", "10"),
+        ("gauges", "11"),
+        ("Holm", "12"),
+        ("greedy", "13"),
+        ("ArcFace", "14"),
+        ("Fisher", "15"),
+        ("QuickGELU", "16"),
+        ("ObjectNet", "17"),
+        ("satellites", "18"),
+        ("screws", "19"),
+    ],
+)
 def test_search_finds_a_word_of_each_chapter(tab, address, word, chapter):
     tab.goto(f"{address}/search.html?q={word}", wait_until="load")
-    tab.wait_for_selector("p.search-summary:has-text('finished')")  # it lists one page after the other
-    found = tab.eval_on_selector_all(".search li a", "links => links.map(a => a.getAttribute('href'))")
+    tab.wait_for_selector(
+        "p.search-summary:has-text('finished')"
+    )  # it lists one page after the other
+    found = tab.eval_on_selector_all(
+        ".search li a", "links => links.map(a => a.getAttribute('href'))"
+    )
     assert any(f"book/{chapter}_" in link for link in found), found
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", [p for p in PAGES if p in ("book/index.html", "book/06_interpolate.html")])
+@pytest.mark.parametrize(
+    "name", [p for p in PAGES if p in ("book/index.html", "book/06_interpolate.html")]
+)
 def test_accessibility_has_no_serious_finding(browser, address, name, scheme):
     page = opened(browser, color_scheme=scheme)
     page.goto(f"{address}/{name}", wait_until="load")
     page.wait_for_selector(f"html[data-theme={scheme}]")
-    page.wait_for_function("!document.getAnimations().some(a => a instanceof CSSTransition)")  # colours fade into a theme
+    page.wait_for_function(
+        "!document.getAnimations().some(a => a instanceof CSSTransition)"
+    )  # colours fade into a theme
     results = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
-    serious = [f"{v['id']}: {v['nodes'][0]['target']}" for v in results.response["violations"]
-               if v["impact"] in ("serious", "critical")]
+    serious = [
+        f"{v['id']}: {v['nodes'][0]['target']}"
+        for v in results.response["violations"]
+        if v["impact"] in ("serious", "critical")
+    ]
     page.close()
     assert not serious, serious

@@ -35,7 +35,10 @@ WIDE = {
     "16-bit": (Image.fromarray(RAMP.astype(np.uint16) * 257), "png"),
     "16-bit, upper byte": (Image.fromarray(RAMP.astype(np.uint16) * 256 + 255 - RAMP), "png"),
     "16-bit TIFF": (Image.fromarray(RAMP.astype(np.uint16) * 257), "tiff"),
-    "16-bit TIFF, big-endian": (Image.frombytes("I;16B", (16, 16), (RAMP.astype(">u2") * 257).tobytes()), "tiff"),
+    "16-bit TIFF, big-endian": (
+        Image.frombytes("I;16B", (16, 16), (RAMP.astype(">u2") * 257).tobytes()),
+        "tiff",
+    ),
     "16-bit PGM": (Image.fromarray(RAMP.astype(np.int32) * 257), "pgm"),
     "float TIFF": (Image.fromarray(RAMP.astype(np.float32) / 255), "tiff"),
 }
@@ -56,19 +59,26 @@ def test_wide_greys_in_memory_keep_theirs_too(mode):
     image = Image.frombytes(mode, (16, 16), values.astype(dtype).tobytes())
     split = Split("a", [image], torch.tensor([0]))
     assert np.array_equal(np.asarray(split[0][0]), GREY)
-    assert np.array_equal(features.Decoded(lambda i: torch.from_numpy(np.array(i)), split)[torch.tensor([0])][0], GREY)
+    assert np.array_equal(
+        features.Decoded(lambda i: torch.from_numpy(np.array(i)), split)[torch.tensor([0])][0], GREY
+    )
 
 
-@pytest.mark.parametrize("values, ending, message", [
-    (np.full((4, 4), 100, np.float32), "tiff", "floats lie in 100..100, not in 0..1"),
-    (np.full((4, 4), -0.5, np.float32), "tiff", "floats lie in -0.5"),
-    (np.full((4, 4), np.nan, np.float32), "tiff", "floats lie in nan"),
-    (np.full((4, 4), 200, np.int32), "tiff", "32 bits .here 200..200"),
-])
+@pytest.mark.parametrize(
+    "values, ending, message",
+    [
+        (np.full((4, 4), 100, np.float32), "tiff", "floats lie in 100..100, not in 0..1"),
+        (np.full((4, 4), -0.5, np.float32), "tiff", "floats lie in -0.5"),
+        (np.full((4, 4), np.nan, np.float32), "tiff", "floats lie in nan"),
+        (np.full((4, 4), 200, np.int32), "tiff", "32 bits .here 200..200"),
+    ],
+)
 def test_values_without_a_known_white_are_refused(values, ending, message, tmp_path):
     path = saved(Image.fromarray(values), tmp_path / f"odd.{ending}")
     for read in (load_image, check_header):
-        with pytest.raises(UserError, match=f"odd.{ending} is no image that can be decoded .its .*{message}"):
+        with pytest.raises(
+            UserError, match=f"odd.{ending} is no image that can be decoded .its .*{message}"
+        ):
             read(path)
 
 
@@ -90,13 +100,24 @@ def palette(transparency):
 
 def png(mode, values, key):
     """A grey PNG of 1, 8 or 16 bits with a transparent value (tRNS), written by hand: Pillow writes not all of them."""
-    def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    rows = {1: lambda: np.packbits(values).tobytes(), 8: lambda: bytes(values),
-            16: lambda: np.array(values, ">u2").tobytes()}[mode]()
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", len(values), 1, mode, 0, 0, 0, 0))
-            + chunk(b"tRNS", struct.pack(">H", key)) + chunk(b"IDAT", zlib.compress(b"\0" + rows)) + chunk(b"IEND", b""))
+    def chunk(name, data):
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    rows = {
+        1: lambda: np.packbits(values).tobytes(),
+        8: lambda: bytes(values),
+        16: lambda: np.array(values, ">u2").tobytes(),
+    }[mode]()
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", len(values), 1, mode, 0, 0, 0, 0))
+        + chunk(b"tRNS", struct.pack(">H", key))
+        + chunk(b"IDAT", zlib.compress(b"\0" + rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 def encoded(image, kind, **options):
@@ -113,13 +134,21 @@ CLEAR = {
     "LA.png": (encoded(with_alpha("LA"), "PNG"), [(76,) * 3, HALF, WHITE, WHITE]),
     "PA.tiff": (encoded(with_alpha("PA"), "TIFF"), [RED, HALF, WHITE, WHITE]),
     "P, one index.png": (encoded(palette(1), "PNG", transparency=1), [RED, WHITE, WHITE, WHITE]),
-    "P, alpha of each index.png": (encoded(palette(b"\xff\x80"), "PNG", transparency=b"\xff\x80"), [RED, *[HALF] * 3]),
+    "P, alpha of each index.png": (
+        encoded(palette(b"\xff\x80"), "PNG", transparency=b"\xff\x80"),
+        [RED, *[HALF] * 3],
+    ),
     "P.gif": (encoded(palette(1), "GIF", transparency=1), [RED, WHITE, WHITE, WHITE]),
-    "RGB, one colour.png": (encoded(with_alpha("RGBA").convert("RGB"), "PNG", transparency=(0, 0, 0)),
-                            [RED, WHITE, WHITE, WHITE]),
+    "RGB, one colour.png": (
+        encoded(with_alpha("RGBA").convert("RGB"), "PNG", transparency=(0, 0, 0)),
+        [RED, WHITE, WHITE, WHITE],
+    ),
     "1 bit.png": (png(1, [1, 0, 1, 0], 0), [WHITE] * 4),
     "8 bits.png": (png(8, [7, 0, 255, 9], 9), [(7,) * 3, (0,) * 3, WHITE, WHITE]),
-    "16 bits.png": (png(16, [0x0700, 0x0701, 0, 0xFFFF], 0x0701), [(7,) * 3, WHITE, (0,) * 3, WHITE]),
+    "16 bits.png": (
+        png(16, [0x0700, 0x0701, 0, 0xFFFF], 0x0701),
+        [(7,) * 3, WHITE, (0,) * 3, WHITE],
+    ),
 }
 
 
@@ -139,16 +168,33 @@ def test_alpha_that_few_files_hold(mode):
 
 
 def test_a_gallery_shows_what_the_model_sees():
-    rows = {"a": Split("a", [Image.new("RGBA", (4, 4)), Image.fromarray(RAMP.astype(np.uint16) * 257)], torch.zeros(2))}
+    rows = {
+        "a": Split(
+            "a",
+            [Image.new("RGBA", (4, 4)), Image.fromarray(RAMP.astype(np.uint16) * 257)],
+            torch.zeros(2),
+        )
+    }
     shown = [ax.images[0].get_array() for ax in gallery(rows, ["x"], "x").axes if ax.images]
     assert (shown[0] == 255).all() and np.array_equal(shown[1], GREY)
 
 
 SAME = {
-    "RGB.jpg": NOISE, "L.jpg": NOISE.convert("L"), "CMYK.jpg": NOISE.convert("CMYK"), "RGB.png": NOISE,
-    "L.png": NOISE.convert("L"), "1.png": NOISE.convert("1"), "P.png": NOISE.quantize(16), "P.gif": NOISE.quantize(16),
-    "RGB.webp": NOISE, "RGB.bmp": NOISE, "YCbCr.tiff": NOISE.convert("YCbCr"), "CMYK.tiff": NOISE.convert("CMYK"),
-    "opaque.png": NOISE.convert("RGBA"), "LAB.tiff": Image.merge("LAB", NOISE.split()), "P.bmp": NOISE.quantize(16),
+    "RGB.jpg": NOISE,
+    "L.jpg": NOISE.convert("L"),
+    "CMYK.jpg": NOISE.convert("CMYK"),
+    "RGB.png": NOISE,
+    "L.png": NOISE.convert("L"),
+    "1.png": NOISE.convert("1"),
+    "P.png": NOISE.quantize(16),
+    "P.gif": NOISE.quantize(16),
+    "RGB.webp": NOISE,
+    "RGB.bmp": NOISE,
+    "YCbCr.tiff": NOISE.convert("YCbCr"),
+    "CMYK.tiff": NOISE.convert("CMYK"),
+    "opaque.png": NOISE.convert("RGBA"),
+    "LAB.tiff": Image.merge("LAB", NOISE.split()),
+    "P.bmp": NOISE.quantize(16),
 }
 
 
@@ -156,7 +202,9 @@ SAME = {
 def test_other_files_give_the_bits_that_pillow_gives(name, tmp_path):
     path = saved(SAME[name], tmp_path / name)
     for upright in (False, True):
-        assert Files([path], upright=upright)[0].tobytes() == Image.open(path).convert("RGB").tobytes()
+        assert (
+            Files([path], upright=upright)[0].tobytes() == Image.open(path).convert("RGB").tobytes()
+        )
 
 
 def exif(orientation):
@@ -180,15 +228,24 @@ def test_photographs_are_turned_as_pillow_turns_them(orientation, ending, tmp_pa
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "I;16"])
 def test_a_tiff_that_pillow_maps_into_memory_is_turned_rightly(mode, tmp_path):
-    image = Image.fromarray(RNG.integers(0, 65536, (40, 60), dtype=np.uint16)) if mode == "I;16" else NOISE.convert(mode)
+    image = (
+        Image.fromarray(RNG.integers(0, 65536, (40, 60), dtype=np.uint16))
+        if mode == "I;16"
+        else NOISE.convert(mode)
+    )
     path = saved(image, tmp_path / "a.tiff", exif=exif(6))
     for upright in (False, True):  # Pillow turns every TIFF
         found = Files([path], upright=upright)[0]
         assert np.array_equal(np.asarray(found), np.rot90(np.asarray(rgb(image)), -1))
 
 
-BROKEN = {"no block": b"no block at all", "cut": exif(6)[:11], "header only": b"Exif\0\0", "wrong offset":
-          b"Exif\0\0MM\0*\xff\xff\xff\xff", "entry cut": exif(6)[:19]}
+BROKEN = {
+    "no block": b"no block at all",
+    "cut": exif(6)[:11],
+    "header only": b"Exif\0\0",
+    "wrong offset": b"Exif\0\0MM\0*\xff\xff\xff\xff",
+    "entry cut": exif(6)[:19],
+}
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
@@ -206,7 +263,7 @@ def test_a_cut_file_is_found_by_a_quick_check(ending, kept, tmp_path):
     path = saved(NOISE, tmp_path / f"cut.{ending}")
     assert check_header(path) == Image.open(path).mode
     data = path.read_bytes()
-    path.write_bytes(data[:int(kept * len(data))])
+    path.write_bytes(data[: int(kept * len(data))])
     try:
         load_image(path)
     except UserError:
@@ -227,7 +284,9 @@ def test_bytes_after_the_end_are_no_damage(ending, tail, tmp_path):
 
 
 def test_the_quick_check_decodes_no_sound_file(tmp_path, monkeypatch):
-    paths = [saved(NOISE, tmp_path / f"a.{ending}") for ending in ("jpg", "png", "gif", "webp", "tiff")]
+    paths = [
+        saved(NOISE, tmp_path / f"a.{ending}") for ending in ("jpg", "png", "gif", "webp", "tiff")
+    ]
     paths.append(saved(NOISE, tmp_path / "lzw.tiff", compression="tiff_lzw"))
     paths.append(saved(NOISE, tmp_path / "padded.jpg"))
     paths[-1].write_bytes(paths[-1].read_bytes() + bytes(20))
@@ -236,9 +295,17 @@ def test_the_quick_check_decodes_no_sound_file(tmp_path, monkeypatch):
         check_header(path)
 
 
-@pytest.mark.parametrize("data, message", [
-    (None, "does not exist"), (b"", "no image"), (b"<html>", "no image"), (b"\x89PNG\r\n\x1a\n", "no image"),
-    (b"GIF89a", "no image"), (b"version https://git-lfs.github.com/spec/v1\n", "no image")])
+@pytest.mark.parametrize(
+    "data, message",
+    [
+        (None, "does not exist"),
+        (b"", "no image"),
+        (b"<html>", "no image"),
+        (b"\x89PNG\r\n\x1a\n", "no image"),
+        (b"GIF89a", "no image"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "no image"),
+    ],
+)
 def test_what_is_no_image_is_named(data, message, tmp_path):
     if data is not None:
         (tmp_path / "odd.png").write_bytes(data)
@@ -251,7 +318,9 @@ def test_an_image_too_large_to_be_one_is_refused(tmp_path, monkeypatch):
     path = saved(NOISE, tmp_path / "bomb.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     for read in (load_image, check_header):
-        with pytest.raises(UserError, match="bomb.png is no image that can be decoded .Image size .2400 pixels"):
+        with pytest.raises(
+            UserError, match="bomb.png is no image that can be decoded .Image size .2400 pixels"
+        ):
             read(path)
 
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from wiseft_lite import UserError
-from wiseft_lite.cli import main
-from wiseft_lite.inspection import inspect
+from wiseft_lite.cli.main import main
+from wiseft_lite.tasks.inspection import inspect
 
 RNG = np.random.default_rng(0)
 NAMES = ("disc", "ring")
@@ -31,8 +31,10 @@ def folder(tmp_path):
 
 @pytest.fixture
 def table(folder):
-    lines = [f"{path.relative_to(folder.parent)},{path.parent.name},{path.parent.parent.name}"
-             for path in sorted(folder.glob("*/*/*.png"))]
+    lines = [
+        f"{path.relative_to(folder.parent)},{path.parent.name},{path.parent.parent.name}"
+        for path in sorted(folder.glob("*/*/*.png"))
+    ]
     (folder.parent / "own.csv").write_text("\n".join(["path,class,split", *lines]))
     return folder.parent / "own.csv"
 
@@ -47,7 +49,9 @@ def test_sound_data(kind, request, capsys):
     path = request.getfixturevalue(kind)
     assert main(["doctor", "--task", str(path)]) == 0
     text = capsys.readouterr().out
-    assert "2 classes, 3 splits, 18 images" in text and "nothing found that would stop a run" in text
+    assert (
+        "2 classes, 3 splits, 18 images" in text and "nothing found that would stop a run" in text
+    )
     for split in ("train", "test", "night"):
         assert row(text, split) == [split, "6", "0", "2"]
 
@@ -55,7 +59,7 @@ def test_sound_data(kind, request, capsys):
 def damage_body(path):
     """Bytes in the middle are wrong; header and end are as they were."""
     data = bytearray(path.read_bytes())
-    data[len(data) // 2:len(data) // 2 + 40] = bytes(40)
+    data[len(data) // 2 : len(data) // 2 + 40] = bytes(40)
     path.write_bytes(data)
 
 
@@ -71,7 +75,9 @@ def test_every_unreadable_file_is_listed_those_with_a_bad_body_too(folder, capsy
     for name in ("test/disc/0.png", "night/ring/1.png", "test/ring/2.png", "train/disc/1.png"):
         assert printed.out.count(f"{folder}/{name} is no image") == 1
     assert [row(printed.out, split)[2] for split in ("train", "test", "night")] == ["1", "2", "1"]
-    assert printed.err.count("\n") == 1 and "would stop a run: 4 problems, listed above" in printed.err
+    assert (
+        printed.err.count("\n") == 1 and "would stop a run: 4 problems, listed above" in printed.err
+    )
 
 
 def test_every_problem_of_names_is_listed_with_those_of_images(folder, capsys):
@@ -80,8 +86,12 @@ def test_every_problem_of_names_is_listed_with_those_of_images(folder, capsys):
     (folder / "test" / "disc" / "0.png").write_bytes(b"")
     assert main(["doctor", "--task", str(folder)]) == 2
     printed = capsys.readouterr()
-    for text in ("line 3: folder 'disc' is listed twice", "no name for class 'ring'", "class 'square' of split 'night'",
-                 "disc/0.png is no image"):
+    for text in (
+        "line 3: folder 'disc' is listed twice",
+        "no name for class 'ring'",
+        "class 'square' of split 'night'",
+        "disc/0.png is no image",
+    ):
         assert text in printed.out
     assert "Traceback" not in printed.err
 
@@ -94,10 +104,13 @@ def test_missing_files_of_a_table_are_listed_with_their_lines(table, capsys):
     assert printed.out.count("b.png does not exist") == 1 and "2 problems" in printed.err
 
 
-@pytest.mark.parametrize("file, text, message", [
-    ("classes.csv", "folder,name\ndisc,a\nring,a\n", "class names stand twice: a"),
-    ("prompts.txt", "no braces", "'no braces' has no {}"),
-])
+@pytest.mark.parametrize(
+    "file, text, message",
+    [
+        ("classes.csv", "folder,name\ndisc,a\nring,a\n", "class names stand twice: a"),
+        ("prompts.txt", "no braces", "'no braces' has no {}"),
+    ],
+)
 def test_names_and_prompts_that_would_stop_a_run(file, text, message, folder, capsys):
     (folder / file).write_text(text)
     assert main(["doctor", "--task", str(folder)]) == 2
@@ -115,7 +128,9 @@ def test_one_image_per_class_and_no_val_would_stop_a_run(folder, capsys):
 def test_modes_and_classes_without_images_are_shown(folder, capsys):
     shutil.rmtree(folder / "night" / "ring")
     noise("RGBA").save(folder / "train" / "disc" / "0.png")
-    Image.fromarray(RNG.integers(0, 65536, (8, 8), dtype=np.uint16)).save(folder / "train" / "disc" / "1.png")
+    Image.fromarray(RNG.integers(0, 65536, (8, 8), dtype=np.uint16)).save(
+        folder / "train" / "disc" / "1.png"
+    )
     assert main(["doctor", "--task", str(folder)]) == 0
     text = capsys.readouterr().out
     assert "1 of mode RGBA" in row(text, "train")[4] and "1 of mode I;16" in row(text, "train")[4]
@@ -124,24 +139,34 @@ def test_modes_and_classes_without_images_are_shown(folder, capsys):
 
 def test_an_image_in_train_and_test_or_in_two_classes_is_shown(folder, capsys):
     with Image.open(folder / "train" / "disc" / "0.png") as image:
-        image.save(folder / "test" / "disc" / "0.webp", lossless=True)  # other bytes, the same pixels
+        image.save(
+            folder / "test" / "disc" / "0.webp", lossless=True
+        )  # other bytes, the same pixels
         image.save(folder / "train" / "ring" / "9.png")
     assert main(["doctor", "--task", str(folder)]) == 0
     text = capsys.readouterr().out
-    assert f"images of test that are in train too: 1, such as {folder}/test/disc/0.webp and {folder}/train/disc/0.png" in text
-    assert f"images that occur under two classes: 1, such as {folder}/train/ring/9.png (ring)" in text
+    assert (
+        f"images of test that are in train too: 1, such as {folder}/test/disc/0.webp and {folder}/train/disc/0.png"
+        in text
+    )
+    assert (
+        f"images that occur under two classes: 1, such as {folder}/train/ring/9.png (ring)" in text
+    )
 
 
 def test_what_cannot_be_found_is_one_line(tmp_path, capsys):
-    for name, message in ((str(tmp_path), "has no folder 'train'"), ("none.csv", "none.csv does not exist"),
-                          ("iconshif", "unknown task 'iconshif'")):
+    for name, message in (
+        (str(tmp_path), "has no folder 'train'"),
+        ("none.csv", "none.csv does not exist"),
+        ("iconshif", "unknown task 'iconshif'"),
+    ):
         assert main(["doctor", "--task", name]) == 2
         printed = capsys.readouterr()
         assert message in printed.err and printed.err.count("\n") == 1 and not printed.out
 
 
 def test_shipped_tasks_and_published_data_sets_can_be_checked(tmp_path, capsys):
-    from wiseft_lite.tasks.standins import iwildcam
+    from wiseft_lite.tasks.published.standins import iwildcam
 
     assert main(["doctor", "--task", "weather"]) == 0
     assert "nothing found" in capsys.readouterr().out
@@ -166,10 +191,18 @@ def test_a_run_on_damaged_data_stops_before_any_work(folder, clip_folder, tmp_pa
     cut.write_bytes(cut.read_bytes()[:-60])
     whole = cut.read_bytes()
     common = ["--model", f"local-dir:{clip_folder}", "--out", str(tmp_path / "out")]
-    for command, task in (("run", "--task"), ("finetune", "--task"), ("probe", "--task"), ("embed", "--tasks")):
+    for command, task in (
+        ("run", "--task"),
+        ("finetune", "--task"),
+        ("probe", "--task"),
+        ("embed", "--tasks"),
+    ):
         assert main([command, *common, task, str(folder)]) == 2
         printed = capsys.readouterr()
-        assert "ring/2.png is no image that can be decoded" in printed.err and printed.err.count("\n") == 1
+        assert (
+            "ring/2.png is no image that can be decoded" in printed.err
+            and printed.err.count("\n") == 1
+        )
     assert not (tmp_path / "out").exists() and cut.read_bytes() == whole
 
 
@@ -177,6 +210,17 @@ def test_names_of_classes_may_be_read_in_other_encodings(tmp_path, capsys):
     """``import --classes`` reads as the other side files are read; here only as far as the names."""
     (tmp_path / "card.json").write_text(json.dumps({}))
     (tmp_path / "names.txt").write_bytes("café\ndog\n".encode("latin-1"))
-    assert main(["import", str(tmp_path / "none.pt"), "--classes", str(tmp_path / "names.txt"),
-                 "--out", str(tmp_path / "x")]) == 2
+    assert (
+        main(
+            [
+                "import",
+                str(tmp_path / "none.pt"),
+                "--classes",
+                str(tmp_path / "names.txt"),
+                "--out",
+                str(tmp_path / "x"),
+            ]
+        )
+        == 2
+    )
     assert "names.txt, line 1, is not UTF-8 text" in capsys.readouterr().err

@@ -10,9 +10,19 @@ import torch
 from conftest import picture
 from PIL import Image
 
-from wiseft_lite import (Recipe, UserError, csv_task, features, finetune, folder_task, load_task, predict, sweep,
-                         zero_shot_classifier)
-from wiseft_lite.cli import main
+from wiseft_lite import (
+    Recipe,
+    UserError,
+    csv_task,
+    features,
+    finetune,
+    folder_task,
+    load_task,
+    predict,
+    sweep,
+    zero_shot_classifier,
+)
+from wiseft_lite.cli.main import main
 from wiseft_lite.tasks import own
 from wiseft_lite.tasks.images import Files
 
@@ -32,17 +42,27 @@ def folder(tmp_path):
 def test_a_folder_becomes_a_task_with_a_seeded_validation_split(folder):
     task = folder_task(folder, val_share=0.2)
     assert task.class_names == ("bar shape", "disc", "square") and list(task.shifts) == ["night"]
-    assert [len(s) for s in (task.train, task.val, task.test, task.shifts["night"])] == [24, 6, 9, 6]
+    assert [len(s) for s in (task.train, task.val, task.test, task.shifts["night"])] == [
+        24,
+        6,
+        9,
+        6,
+    ]
     assert task.val.labels.bincount().tolist() == [2, 2, 2]
     files = lambda t: [t.images.images.paths[i] for i in t.images.rows]  # noqa: E731
     assert not set(files(task.train)) & set(files(task.val))
     assert files(folder_task(folder, val_share=0.2).val) == files(task.val)
     assert files(folder_task(folder, val_share=0.2, seed=1).val) != files(task.val)
-    assert all(task.class_names[label].split()[0] in path for path, label in zip(files(task.train), task.train.labels))
+    assert all(
+        task.class_names[label].split()[0] in path
+        for path, label in zip(files(task.train), task.train.labels, strict=True)
+    )
 
 
 def test_names_order_and_prompts_may_be_given(folder):
-    (folder / "classes.csv").write_text("folder,name\nsquare,a box\nbar_shape,a beam\ndisc,a ball\n")
+    (folder / "classes.csv").write_text(
+        "folder,name\nsquare,a box\nbar_shape,a beam\ndisc,a ball\n"
+    )
     (folder / "prompts.txt").write_text("this is {}.\n\n")
     task = folder_task(folder)
     assert task.class_names == ("a box", "a beam", "a ball") and task.templates == ("this is {}.",)
@@ -55,15 +75,29 @@ COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"
 
 def hide(folder):
     """Folders that systems and editors add, at every depth, with images in them."""
-    for name in (".ipynb_checkpoints", "@eaDir", "__MACOSX", ".thumbnails", "__pycache__", "#recycle"):
-        for place in (folder, folder / "train", folder / "train" / "disc", folder / "night" / "square"):
+    for name in (
+        ".ipynb_checkpoints",
+        "@eaDir",
+        "__MACOSX",
+        ".thumbnails",
+        "__pycache__",
+        "#recycle",
+    ):
+        for place in (
+            folder,
+            folder / "train",
+            folder / "train" / "disc",
+            folder / "night" / "square",
+        ):
             shutil.copytree(folder / "test" / "disc", place / name / "deep")
     shutil.copy(folder / "test" / "disc" / "0.png", folder / "test" / "disc" / "._0.png")
 
 
 def nest(folder):
     (folder / "test" / "disc" / "camera 1" / "may").mkdir(parents=True)
-    (folder / "test" / "disc" / "0.png").rename(folder / "test" / "disc" / "camera 1" / "may" / "0.png")
+    (folder / "test" / "disc" / "0.png").rename(
+        folder / "test" / "disc" / "camera 1" / "may" / "0.png"
+    )
 
 
 def link(folder):
@@ -73,8 +107,11 @@ def link(folder):
     for name in ("0.png", "1.png"):
         (folder / "test" / "disc" / name).rename(out / "disc" / name)
     (folder / "test" / "disc" / "more").symlink_to(out / "disc")
-    for path, goes in ((folder / "train" / "square", "square"), (folder / "night", "night"),
-                       (folder / "test" / "disc" / "2.png", "2.png")):
+    for path, goes in (
+        (folder / "train" / "square", "square"),
+        (folder / "night", "night"),
+        (folder / "test" / "disc" / "2.png", "2.png"),
+    ):
         path.rename(out / goes)
         path.symlink_to(out / goes)
 
@@ -96,27 +133,43 @@ def rename(*pairs):
     def change(folder):
         for old, new in pairs:
             (folder / old).rename(folder / new)
+
     return change
 
 
 def write(name, data):
-    return lambda folder: (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+    return lambda folder: (folder / name).write_bytes(
+        data if isinstance(data, bytes) else data.encode()
+    )
 
 
 SIDE = "folder,name\nsquare,café\nbar_shape,b\ndisc,c\n"
 SAME_TASK = {
-    "hidden folders": hide, "folders in a class": nest, "links": link, "two links to one folder": link_twice,
+    "hidden folders": hide,
+    "folders in a class": nest,
+    "links": link,
+    "two links to one folder": link_twice,
     "blanks around a class": rename(("test/disc", "test/disc "), ("night/disc", "night/ disc")),
     "blanks around a split": rename(("train", "train "), ("night", " night")),
     "case of splits": rename(("train", "Train"), ("test", "TEST")),
     "endings in capitals": rename(("test/disc/0.png", "test/disc/0.PNG")),
     "odd file names": rename(("test/disc/0.png", "test/disc/ a $x$ é,;.b.png")),
-    "prompts with a mark": write("prompts.txt", "\ufeffa photo of a {}.\r\na photo of the {}.\r\n\r\na picture of a {}.\r\n"
-                                 "an image of a {}. "),
+    "prompts with a mark": write(
+        "prompts.txt",
+        "\ufeffa photo of a {}.\r\na photo of the {}.\r\n\r\na picture of a {}.\r\n"
+        "an image of a {}. ",
+    ),
     "prompts in UTF-16": write("prompts.txt", "\n".join(own.TEMPLATES).encode("utf-16")),
-    "classes with a mark": write("classes.csv", "\ufefffolder,name\nbar_shape,bar shape\ndisc,disc\nsquare,square"),
-    "classes for Excel": write("classes.csv", "folder;name\r\nbar_shape;bar shape\r\ndisc;disc\r\nsquare;square\r\n"),
-    "classes with blanks": write("classes.csv", " Folder , NAME ,note\n\n bar_shape , bar shape,\ndisc ,disc,,\n,,\nsquare,square"),
+    "classes with a mark": write(
+        "classes.csv", "\ufefffolder,name\nbar_shape,bar shape\ndisc,disc\nsquare,square"
+    ),
+    "classes for Excel": write(
+        "classes.csv", "folder;name\r\nbar_shape;bar shape\r\ndisc;disc\r\nsquare;square\r\n"
+    ),
+    "classes with blanks": write(
+        "classes.csv",
+        " Folder , NAME ,note\n\n bar_shape , bar shape,\ndisc ,disc,,\n,,\nsquare,square",
+    ),
     "a file beside the splits": write("readme.txt", "mine"),
 }
 
@@ -124,7 +177,10 @@ SAME_TASK = {
 @pytest.mark.parametrize("name", SAME_TASK)
 def test_folders_as_they_are_found_give_the_same_task(name, folder):
     before = folder_task(folder)
-    contents = {split: sorted(image.tobytes() for image, _ in before.split(split)) for split in ("train", "test", "night")}
+    contents = {
+        split: sorted(image.tobytes() for image, _ in before.split(split))
+        for split in ("train", "test", "night")
+    }
     SAME_TASK[name](folder)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -133,14 +189,23 @@ def test_folders_as_they_are_found_give_the_same_task(name, folder):
     assert list(task.shifts) == ["night"] and len(task.val) == len(before.val)
     for split, images in contents.items():
         assert sorted(image.tobytes() for image, _ in task.split(split)) == images
-        assert task.split(split).labels.bincount().tolist() == before.split(split).labels.bincount().tolist()
+        assert (
+            task.split(split).labels.bincount().tolist()
+            == before.split(split).labels.bincount().tolist()
+        )
 
 
 def test_an_accent_in_two_forms_is_one_class(folder):
     accents(folder)
     task = folder_task(folder)
-    assert task.class_names == ("bar shape", COMPOSED, "square") and len(task.test) == 9 and len(task.shifts["night"]) == 6
-    (folder / "classes.csv").write_text(f"folder,name\n{DECOMPOSED},{DECOMPOSED} au lait\nsquare,s\nbar_shape,b\n")
+    assert (
+        task.class_names == ("bar shape", COMPOSED, "square")
+        and len(task.test) == 9
+        and len(task.shifts["night"]) == 6
+    )
+    (folder / "classes.csv").write_text(
+        f"folder,name\n{DECOMPOSED},{DECOMPOSED} au lait\nsquare,s\nbar_shape,b\n"
+    )
     assert folder_task(folder).class_names[0] == f"{COMPOSED} au lait"
 
 
@@ -154,7 +219,9 @@ def test_a_validation_split_is_one_in_any_case(name, folder):
 @pytest.mark.parametrize("name, meant", [("validation", "val"), ("Valid", "val"), ("dev", "val")])
 def test_a_shift_that_sounds_like_a_validation_split_is_mentioned(name, meant, folder):
     shutil.copytree(folder / "test", folder / name)
-    with pytest.warns(UserWarning, match=f"{name!r} is reported as a shift; name it {meant!r} if it is no shift"):
+    with pytest.warns(
+        UserWarning, match=f"{name!r} is reported as a shift; name it {meant!r} if it is no shift"
+    ):
         assert set(folder_task(folder).shifts) == {name, "night"}
 
 
@@ -175,7 +242,10 @@ def here(folder, monkeypatch):
 def test_a_folder_with_the_name_of_a_shipped_task_is_mentioned_and_can_be_had(here, capsys):
     from pathlib import Path
 
-    with pytest.warns(UserWarning, match="--task flags is the data set of that name, not the folder flags.*write ./flags"):
+    with pytest.warns(
+        UserWarning,
+        match="--task flags is the data set of that name, not the folder flags.*write ./flags",
+    ):
         assert len(load_task("flags").class_names) == 61
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -188,8 +258,12 @@ def test_a_folder_with_the_name_of_a_shipped_task_is_mentioned_and_can_be_had(he
 
 
 def test_a_table_gives_the_same_task(folder):
-    rows = [f"own/{split}/{name}/{k}.png,{name.replace('_', ' ')},{split}" for split, n in
-            (("train", 10), ("test", 3), ("night", 2)) for name in sorted(NAMES) for k in range(n)]
+    rows = [
+        f"own/{split}/{name}/{k}.png,{name.replace('_', ' ')},{split}"
+        for split, n in (("train", 10), ("test", 3), ("night", 2))
+        for name in sorted(NAMES)
+        for k in range(n)
+    ]
     table = folder.parent / "own.csv"
     table.write_text("path,class,split\n" + "\n".join(rows) + "\n")
     one, other = csv_task(table), folder_task(folder)
@@ -203,7 +277,10 @@ def test_images_are_decoded_when_asked_for_and_memory_is_bounded(folder, clip, m
     task = folder_task(folder)
     theta_0 = zero_shot_classifier(clip, task)
     theta_1 = theta_0.with_weights({k: v * 1.1 for k, v in theta_0.state_dict().items()})
-    logits, table = predict(theta_0, task.train), sweep(theta_0, theta_1, {"train": task.train}, [0, 1], passes=3)
+    logits, table = (
+        predict(theta_0, task.train),
+        sweep(theta_0, theta_1, {"train": task.train}, [0, 1], passes=3),
+    )
     monkeypatch.setattr(features, "HELD", 4 * 4 * 3 * 24 * 24)  # four images
     decoded = features.pixels(theta_0, task.train)
     assert isinstance(decoded, features.Decoded) and decoded.shape == (27, 3, 24, 24)
@@ -214,11 +291,17 @@ def test_images_are_decoded_when_asked_for_and_memory_is_bounded(folder, clip, m
     recipe = Recipe(epochs=1, batch_size=8)
     bounded = finetune(theta_0, task, recipe).state_dict()
     monkeypatch.setattr(features, "HELD", 2**30)
-    assert all(torch.equal(v, bounded[k]) for k, v in finetune(theta_0, task, recipe).state_dict().items())
+    assert all(
+        torch.equal(v, bounded[k]) for k, v in finetune(theta_0, task, recipe).state_dict().items()
+    )
 
 
 def test_a_large_photograph_is_decoded_small_and_others_whole(tmp_path):
-    for size, seen in (((2688, 1400), (1344, 700)), ((1300, 2600), (1300, 2600)), ((500, 375), (500, 375))):
+    for size, seen in (
+        ((2688, 1400), (1344, 700)),
+        ((1300, 2600), (1300, 2600)),
+        ((500, 375), (500, 375)),
+    ):
         Image.new("RGB", size, "red").save(tmp_path / "a.jpg")
         assert Files([tmp_path / "a.jpg"])[0].size == seen
     Image.new("RGB", (2688, 1400)).save(tmp_path / "a.png")
@@ -236,7 +319,10 @@ def test_a_photograph_that_lies_on_its_side_is_set_upright(folder):
 
 def test_files_that_are_no_pictures_are_left_out_with_a_word(folder):
     (folder / "test" / "disc" / "9.HEIC").write_bytes(b"")
-    with pytest.warns(UserWarning, match="1 file in .*test is left out, such as .*9.HEIC: no type that Pillow reads"):
+    with pytest.warns(
+        UserWarning,
+        match="1 file in .*test is left out, such as .*9.HEIC: no type that Pillow reads",
+    ):
         assert len(folder_task(folder).test) == 9
     (folder / "test" / "disc" / "9.HEIC").unlink()
     (folder / "test" / "disc" / ".hidden").write_bytes(b"")
@@ -301,20 +387,42 @@ def test_workers_decode_in_order_leave_the_dice_alone_and_name_the_bad_file(tmp_
         Image.new("RGB", (4, 4), (k, 0, 0)).save(tmp_path / f"{k}.png")
     (tmp_path / "5.png").write_bytes(b"no image")
     files = [str(tmp_path / f"{k}.png") for k in range(6)]
-    run = subprocess.run([sys.executable, "-c", WORKER, *files], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", WORKER, *files], capture_output=True, text=True, check=True
+    )
     lines = run.stdout.splitlines()
     assert lines[:2] == ["[[0, 0, 0], [1, 0, 0]]", "[[2, 0, 0], [3, 0, 0]]"]
-    assert lines[2].startswith(files[5]) and "is no image that can be decoded" in lines[2] and len(lines) == 3
+    assert (
+        lines[2].startswith(files[5])
+        and "is no image that can be decoded" in lines[2]
+        and len(lines) == 3
+    )
 
 
 def test_the_command_line_takes_a_folder(folder, clip_folder, tmp_path, capsys):
     arguments = ["--model", f"local-dir:{clip_folder}", "--task", str(folder)]
     assert main(["zeroshot", *arguments, "--out", str(tmp_path / "zs")]) == 0
     assert main(["probe", *arguments, "--out", str(tmp_path / "lp"), "--epochs", "1"]) == 0
-    assert main(["sweep", str(tmp_path / "zs"), str(tmp_path / "lp"), "--task", str(folder), "--alphas", "0,1",
-                 "--out", str(tmp_path / "s.jsonl")]) == 0
+    assert (
+        main(
+            [
+                "sweep",
+                str(tmp_path / "zs"),
+                str(tmp_path / "lp"),
+                "--task",
+                str(folder),
+                "--alphas",
+                "0,1",
+                "--out",
+                str(tmp_path / "s.jsonl"),
+            ]
+        )
+        == 0
+    )
     assert "night" in capsys.readouterr().out
-    assert main(["zeroshot", "--task", str(tmp_path / "none.csv"), "--out", str(tmp_path / "x")]) == 2
+    assert (
+        main(["zeroshot", "--task", str(tmp_path / "none.csv"), "--out", str(tmp_path / "x")]) == 2
+    )
     assert "none.csv does not exist; give a table" in capsys.readouterr().err
 
 
@@ -333,37 +441,88 @@ def one_class(folder):
             shutil.rmtree(folder / split / name)
 
 
-@pytest.mark.parametrize("spoil, message", [
-    (empty, "class 'disc' in .*train has no images; fill its folder"),
-    (strange, "class 'ring' of split 'night' is not among the classes of train"),
-    (one_class, "has 1 class; a classifier needs at least two"),
-    (lambda f: shutil.rmtree(f / "test"), "has no folder 'test' .it holds night, train"),
-    (lambda f: shutil.rmtree(f), "is no folder"),
-    (lambda f: (f / "classes.csv").write_text("folder,name\ndisc,x\nsquare,x\nbar_shape,y\n"), "names stand twice: x"),
-    (lambda f: (f / "classes.csv").write_text("folder,name\ndisc,x\nsquare,z\n"), "has no name for class 'bar_shape'"),
-    (lambda f: (f / "classes.csv").write_text("a,b\n"), "no column 'folder'.*first line must name the columns folder,name"),
-    (lambda f: (f / "classes.csv").write_text("folder,name\ndisc,x\nsquare,z\nbar_shape,y\nring,r\n"),
-     "class 'ring' has no training images"),
-    (lambda f: (f / "prompts.txt").write_text("no braces"), "'no braces' has no {}"),
-    (lambda f: (f / "prompts.txt").write_text("\n \n"), "prompts.txt holds no prompt"),
-    (write("prompts.txt", "café {}".encode("latin-1")), "prompts.txt, line 1, is not UTF-8 text"),
-    (write("classes.csv", SIDE.encode("latin-1")), "classes.csv, line 2, is not UTF-8 text"),
-    (write("classes.csv", SIDE + "disc,d\n"), "classes.csv, line 5: folder 'disc' is listed twice"),
-    (write("classes.csv", "folder,name\n\ndisc,\n"), "classes.csv, line 3: name is empty"),
-    (write("classes.csv", "folder,name\ndisc,a,b\n"), "classes.csv, line 2, has 3 cells"),
-    (lambda f: shutil.copytree(f / "test" / "disc", f / "test" / "disc "), "has two folders for 'disc', 'disc' and 'disc '"),
-    (lambda f: shutil.copytree(f / "test", f / "Test"), "has two folders for 'test', 'Test' and 'test'"),
-    (lambda f: (accents(f), shutil.copytree(f / "train" / COMPOSED, f / "train" / DECOMPOSED)),
-     f"has two folders for {COMPOSED!r}"),
-    (lambda f: (f / "test" / "disc" / "again").symlink_to(f / "test"), "disc/again is a link to .*own/test, a folder that holds the link"),
-    (lambda f: (f / "test" / "disc" / "0.png").unlink() or (f / "test" / "disc" / "0.png").symlink_to("no.png"),
-     "disc/0.png does not exist"),
-    (rename(("night/disc", "night/Disc")), "class 'Disc' of split 'night' is not among .* .it has 'disc'."),
-    (lambda f: (f / "docs").mkdir(), "docs holds no class folders"),
-    (lambda f: (f / "test" / "disc" / "0.png").write_bytes(b""), "disc/0.png is no image that can be decoded"),
-    (lambda f: [p.write_bytes(p.read_bytes()[:60]) for p in (f / "test" / "disc").iterdir()],
-     "disc/0.png is no image.* .2 more; wiseft-lite doctor --task .*own lists all"),
-])
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (empty, "class 'disc' in .*train has no images; fill its folder"),
+        (strange, "class 'ring' of split 'night' is not among the classes of train"),
+        (one_class, "has 1 class; a classifier needs at least two"),
+        (lambda f: shutil.rmtree(f / "test"), "has no folder 'test' .it holds night, train"),
+        (lambda f: shutil.rmtree(f), "is no folder"),
+        (
+            lambda f: (f / "classes.csv").write_text(
+                "folder,name\ndisc,x\nsquare,x\nbar_shape,y\n"
+            ),
+            "names stand twice: x",
+        ),
+        (
+            lambda f: (f / "classes.csv").write_text("folder,name\ndisc,x\nsquare,z\n"),
+            "has no name for class 'bar_shape'",
+        ),
+        (
+            lambda f: (f / "classes.csv").write_text("a,b\n"),
+            "no column 'folder'.*first line must name the columns folder,name",
+        ),
+        (
+            lambda f: (f / "classes.csv").write_text(
+                "folder,name\ndisc,x\nsquare,z\nbar_shape,y\nring,r\n"
+            ),
+            "class 'ring' has no training images",
+        ),
+        (lambda f: (f / "prompts.txt").write_text("no braces"), "'no braces' has no {}"),
+        (lambda f: (f / "prompts.txt").write_text("\n \n"), "prompts.txt holds no prompt"),
+        (
+            write("prompts.txt", "café {}".encode("latin-1")),
+            "prompts.txt, line 1, is not UTF-8 text",
+        ),
+        (write("classes.csv", SIDE.encode("latin-1")), "classes.csv, line 2, is not UTF-8 text"),
+        (
+            write("classes.csv", SIDE + "disc,d\n"),
+            "classes.csv, line 5: folder 'disc' is listed twice",
+        ),
+        (write("classes.csv", "folder,name\n\ndisc,\n"), "classes.csv, line 3: name is empty"),
+        (write("classes.csv", "folder,name\ndisc,a,b\n"), "classes.csv, line 2, has 3 cells"),
+        (
+            lambda f: shutil.copytree(f / "test" / "disc", f / "test" / "disc "),
+            "has two folders for 'disc', 'disc' and 'disc '",
+        ),
+        (
+            lambda f: shutil.copytree(f / "test", f / "Test"),
+            "has two folders for 'test', 'Test' and 'test'",
+        ),
+        (
+            lambda f: (
+                accents(f),
+                shutil.copytree(f / "train" / COMPOSED, f / "train" / DECOMPOSED),
+            ),
+            f"has two folders for {COMPOSED!r}",
+        ),
+        (
+            lambda f: (f / "test" / "disc" / "again").symlink_to(f / "test"),
+            "disc/again is a link to .*own/test, a folder that holds the link",
+        ),
+        (
+            lambda f: (
+                (f / "test" / "disc" / "0.png").unlink()
+                or (f / "test" / "disc" / "0.png").symlink_to("no.png")
+            ),
+            "disc/0.png does not exist",
+        ),
+        (
+            rename(("night/disc", "night/Disc")),
+            "class 'Disc' of split 'night' is not among .* .it has 'disc'.",
+        ),
+        (lambda f: (f / "docs").mkdir(), "docs holds no class folders"),
+        (
+            lambda f: (f / "test" / "disc" / "0.png").write_bytes(b""),
+            "disc/0.png is no image that can be decoded",
+        ),
+        (
+            lambda f: [p.write_bytes(p.read_bytes()[:60]) for p in (f / "test" / "disc").iterdir()],
+            "disc/0.png is no image.* .2 more; wiseft-lite doctor --task .*own lists all",
+        ),
+    ],
+)
 def test_mistakes_in_a_folder(folder, spoil, message):
     spoil(folder)
     with pytest.raises(UserError, match=message) as error:
@@ -372,23 +531,40 @@ def test_mistakes_in_a_folder(folder, spoil, message):
 
 
 TABLE = "path,class,split\n" + "".join(
-    f"own/{split}/{name}/{k}.png,{name},{split}\n" for split, n in (("train", 10), ("test", 3), ("night", 2))
-    for name in NAMES for k in range(n))
+    f"own/{split}/{name}/{k}.png,{name},{split}\n"
+    for split, n in (("train", 10), ("test", 3), ("night", 2))
+    for name in NAMES
+    for k in range(n)
+)
 
 
-@pytest.mark.parametrize("name, text", [
-    ("a.CSV", TABLE), ("a.tsv", TABLE.replace(",", "\t")), ("a.csv", TABLE.replace(",", ";")),
-    ("a.csv", TABLE.replace("\n", ",\n")), ("a.csv", TABLE.replace(",", " , ")), ("a.csv", "\n" + TABLE.replace("\n", "\n\n")),
-    ("a.csv", TABLE.replace(",train", ",Train").replace(",test", ",TEST ")), ("a.csv", "\ufeff" + TABLE.replace("\n", "\r\n")),
-    ("a.csv", TABLE.encode("utf-16")), ("a.csv", TABLE.replace("path,class,split", "PATH,Class,Split")),
-    ("a.csv", TABLE.replace("own/", "./own/../own/")),
-])
+@pytest.mark.parametrize(
+    "name, text",
+    [
+        ("a.CSV", TABLE),
+        ("a.tsv", TABLE.replace(",", "\t")),
+        ("a.csv", TABLE.replace(",", ";")),
+        ("a.csv", TABLE.replace("\n", ",\n")),
+        ("a.csv", TABLE.replace(",", " , ")),
+        ("a.csv", "\n" + TABLE.replace("\n", "\n\n")),
+        ("a.csv", TABLE.replace(",train", ",Train").replace(",test", ",TEST ")),
+        ("a.csv", "\ufeff" + TABLE.replace("\n", "\r\n")),
+        ("a.csv", TABLE.encode("utf-16")),
+        ("a.csv", TABLE.replace("path,class,split", "PATH,Class,Split")),
+        ("a.csv", TABLE.replace("own/", "./own/../own/")),
+    ],
+)
 def test_tables_as_spreadsheets_write_them_give_the_same_task(name, text, folder):
     table = folder.parent / name
     table.write_bytes(text if isinstance(text, bytes) else text.encode())
     task = load_task(str(table))
     assert task.class_names == tuple(sorted(NAMES)) and list(task.shifts) == ["night"]
-    assert [len(split) for split in (task.train, task.val, task.test, task.shifts["night"])] == [27, 3, 9, 6]
+    assert [len(split) for split in (task.train, task.val, task.test, task.shifts["night"])] == [
+        27,
+        3,
+        9,
+        6,
+    ]
     assert task.name == "a"
 
 
@@ -399,14 +575,22 @@ def test_accents_of_a_table_need_not_have_the_form_of_the_disk(on_disk, in_table
     text = text.replace("train/disc/0.png,disc", f"train/disc/0.png,{DECOMPOSED}")
     (folder.parent / "t.csv").write_text(text, encoding="utf-8")
     task = csv_task(folder.parent / "t.csv", val_share=0.5)
-    assert COMPOSED in task.class_names and task.test.labels.tolist().count(task.class_names.index(COMPOSED)) == 1
+    assert (
+        COMPOSED in task.class_names
+        and task.test.labels.tolist().count(task.class_names.index(COMPOSED)) == 1
+    )
 
 
-@pytest.mark.parametrize("name, message", [
-    ("own/none.csv", "none.csv does not exist; give a table"), ("own/none", "none is no folder"),
-    ("own/train/disc/0.png", "0.png is neither a folder nor a table"), ("notes.txt", "notes.txt is neither"),
-    ("nowhere", "unknown task 'nowhere'"),
-])
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("own/none.csv", "none.csv does not exist; give a table"),
+        ("own/none", "none is no folder"),
+        ("own/train/disc/0.png", "0.png is neither a folder nor a table"),
+        ("notes.txt", "notes.txt is neither"),
+        ("nowhere", "unknown task 'nowhere'"),
+    ],
+)
 def test_paths_that_are_no_task(name, message, folder, monkeypatch):
     monkeypatch.chdir(folder.parent)
     (folder.parent / "notes.txt").write_text("")
@@ -419,19 +603,40 @@ def test_a_folder_may_be_called_like_a_table(folder):
     assert load_task(str(folder.parent / "own.csv")).name == "own.csv"
 
 
-@pytest.mark.parametrize("text, message", [
-    ("path,label,split\na,b,c\n", "has no column 'class'"),
-    ("path,class,split\nown/train/disc/0.png,,train\n", "line 2: class is empty"),
-    ("path,class,split\nown/train/disc/0.png,a,train\nown/x.png,b,train\n", "line 3: .*x.png does not exist"),
-    ("path,class,split\nown/train/disc/0.png,a,train\nown/train/bar_shape/0.png,b,train\n", "has no test images"),
-    ("", "is no table"),
-    ("path,class,split\n\n\nown/train/disc/0.png,,train\n", "line 4: class is empty"),
-    ("path,class,split\n\nown/train/disc/0.png,a,train\n\nown/x.png,b,train\n", "line 5: .*x.png does not exist"),
-    ("path,class,split\nown/train/disc,a,train\n", "line 2: .*own/train/disc is a folder"),
-    ("path,class,split\nown\\train\\disc\\0.png,a,train\n", "relative to the table, with / between folders"),
-    ("path,class,split\nown/train/disc/0.png,a,train\nown/train/disc/1.png,b,train,x\n", "line 3, has 4 cells"),
-    ("path,class,split\nown/train/disc/0.png,a,train\nown/train/disc/1.png,b,train\nown/train/disc/2.png,A,test\n", "class 'A' of .* .it has 'a'."),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("path,label,split\na,b,c\n", "has no column 'class'"),
+        ("path,class,split\nown/train/disc/0.png,,train\n", "line 2: class is empty"),
+        (
+            "path,class,split\nown/train/disc/0.png,a,train\nown/x.png,b,train\n",
+            "line 3: .*x.png does not exist",
+        ),
+        (
+            "path,class,split\nown/train/disc/0.png,a,train\nown/train/bar_shape/0.png,b,train\n",
+            "has no test images",
+        ),
+        ("", "is no table"),
+        ("path,class,split\n\n\nown/train/disc/0.png,,train\n", "line 4: class is empty"),
+        (
+            "path,class,split\n\nown/train/disc/0.png,a,train\n\nown/x.png,b,train\n",
+            "line 5: .*x.png does not exist",
+        ),
+        ("path,class,split\nown/train/disc,a,train\n", "line 2: .*own/train/disc is a folder"),
+        (
+            "path,class,split\nown\\train\\disc\\0.png,a,train\n",
+            "relative to the table, with / between folders",
+        ),
+        (
+            "path,class,split\nown/train/disc/0.png,a,train\nown/train/disc/1.png,b,train,x\n",
+            "line 3, has 4 cells",
+        ),
+        (
+            "path,class,split\nown/train/disc/0.png,a,train\nown/train/disc/1.png,b,train\nown/train/disc/2.png,A,test\n",
+            "class 'A' of .* .it has 'a'.",
+        ),
+    ],
+)
 def test_mistakes_in_a_table(folder, text, message):
     table = folder.parent / "t.csv"
     table.write_text(text)
@@ -467,7 +672,9 @@ def test_a_link_that_leads_in_a_circle_is_no_folder(tmp_path):
     assert task.class_names == ("cat", "dog") and not task.shifts
 
 
-@pytest.mark.parametrize("name", ["a" * 300, "x/" + "a" * 300, "a" * 300 + ".csv", "~nobody-of-this-name/x"])
+@pytest.mark.parametrize(
+    "name", ["a" * 300, "x/" + "a" * 300, "a" * 300 + ".csv", "~nobody-of-this-name/x"]
+)
 def test_a_name_that_no_disk_can_hold_is_an_unknown_task(name):
     with pytest.raises(UserError):
         load_task(name)

@@ -28,6 +28,7 @@ def archive(name="set/a.txt"):
 @pytest.fixture
 def server():
     """Serves ``server.body``, from a byte on if asked; stops after ``server.stop`` bytes of it."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             first = int(self.headers.get("Range", "bytes=0-")[6:-1])
@@ -36,7 +37,7 @@ def server():
             self.send_response(206 if first else 200)
             self.send_header("Content-Length", str(len(left)))
             self.end_headers()
-            self.wfile.write(left[:http.stop])
+            self.wfile.write(left[: http.stop])
 
         def log_message(self, *_):
             pass
@@ -52,7 +53,9 @@ def server():
 
 def remote(server, digest=None):
     known = hashlib.md5(server.body).hexdigest() if digest is None else digest
-    return fetching.Remote(server.url, f"md5:{known}" if known else "", "set.tar.gz", "here/set", "set")
+    return fetching.Remote(
+        server.url, f"md5:{known}" if known else "", "set.tar.gz", "here/set", "set"
+    )
 
 
 def test_a_stopped_download_goes_on_and_a_second_run_does_nothing(server, tmp_path):
@@ -75,13 +78,18 @@ def test_a_wrong_checksum_is_refused_and_removed(server, tmp_path):
 
 def test_the_name_that_git_gives_a_file(tmp_path):
     (tmp_path / "a").write_bytes(b"hello\n")
-    assert fetching.digest(tmp_path / "a", "git") == "ce013625030ba8dba906f756967f9e9ca394464a"  # git hash-object
+    assert (
+        fetching.digest(tmp_path / "a", "git") == "ce013625030ba8dba906f756967f9e9ca394464a"
+    )  # git hash-object
 
 
 def test_cut_strange_and_hostile_archives(server, tmp_path):
     whole = server.body
-    for body, message in ((whole[:len(whole) // 2], "cannot be unpacked"), (archive("other/a"), "holds no 'set'"),
-                          (archive("../outside"), "cannot be unpacked")):
+    for body, message in (
+        (whole[: len(whole) // 2], "cannot be unpacked"),
+        (archive("other/a"), "holds no 'set'"),
+        (archive("../outside"), "cannot be unpacked"),
+    ):
         server.body = body
         with pytest.raises(UserError, match=message):
             fetching.get(remote(server, ""), tmp_path / "data")
@@ -92,23 +100,32 @@ def test_cut_strange_and_hostile_archives(server, tmp_path):
 def test_counts_are_compared_with_the_published_ones(monkeypatch, tmp_path, task):
     monkeypatch.setattr(fetching, "load_task", lambda name, root: task)
     fetching.verify("shapes", tmp_path, {"train+val": 72, "test": 30, "two": 20})
-    with pytest.raises(UserError, match="shapes: two has 20 images, published are 21; download it again"):
+    with pytest.raises(
+        UserError, match="shapes: two has 20 images, published are 21; download it again"
+    ):
         fetching.verify("shapes", tmp_path, {"test": 30, "two": 21, "absent": 3})
 
 
 def test_every_listed_file_is_looked_for(monkeypatch, tmp_path):
-    from wiseft_lite.tasks.standins import iwildcam
+    from wiseft_lite.tasks.published.standins import iwildcam
 
     iwildcam(tmp_path)
     fetching.verify("iwildcam", tmp_path, {"train": 4})
     (tmp_path / "iwildcam_v2.0" / "train" / "train2.jpg").unlink()  # neither the first nor the last
-    with pytest.raises(UserError, match="iwildcam: .*train2.jpg is listed but does not exist, and 0 more"):
+    with pytest.raises(
+        UserError, match="iwildcam: .*train2.jpg is listed but does not exist, and 0 more"
+    ):
         fetching.verify("iwildcam", tmp_path, {})
 
 
-@pytest.mark.parametrize("script, only, got", [
-    ("get_cifar", ["--only", "cifar10"], ["cifar10"]), ("get_wilds", ["--only", "iwildcam"], ["iwildcam"]),
-    ("get_cifar", [], ["cifar10", "cifar100", "cifar10-c"])])
+@pytest.mark.parametrize(
+    "script, only, got",
+    [
+        ("get_cifar", ["--only", "cifar10"], ["cifar10"]),
+        ("get_wilds", ["--only", "iwildcam"], ["iwildcam"]),
+        ("get_cifar", [], ["cifar10", "cifar100", "cifar10-c"]),
+    ],
+)
 def test_a_script_gets_what_it_is_asked_for(script, only, got, monkeypatch, tmp_path):
     module, fetched, seen = importlib.import_module(script), [], []
     monkeypatch.setattr(module, "get", lambda remote, root: fetched.append((remote.goes_to, root)))
@@ -122,24 +139,36 @@ def test_a_script_gets_what_it_is_asked_for(script, only, got, monkeypatch, tmp_
         fetching.main("", module.run, list(module.SETS))
 
 
-def test_the_doctor_finds_data_sets_and_names_the_script_for_the_others(tmp_path, capsys, monkeypatch):
-    from wiseft_lite.cli import main
+def test_the_doctor_finds_data_sets_and_names_the_script_for_the_others(
+    tmp_path, capsys, monkeypatch
+):
+    from wiseft_lite.cli.main import main
 
     monkeypatch.chdir(tmp_path)
-    for name in ("cifar-10-batches-bin", "CIFAR-10.1", "CIFAR-10.2", "imagenet/train", "imagenet/val",
-                 "imagenet-vid-robust"):
+    for name in (
+        "cifar-10-batches-bin",
+        "CIFAR-10.1",
+        "CIFAR-10.2",
+        "imagenet/train",
+        "imagenet/val",
+        "imagenet-vid-robust",
+    ):
         (tmp_path / name).mkdir(parents=True)
     assert main(["doctor", "--data", str(tmp_path)]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert lines["cifar10"].endswith("there") and lines["vid-robust"].split()[1:] == ["there"]
     assert "get_cifar.py" in lines["cifar10-c"] and "(not there: CIFAR-10-C)" in lines["cifar10-c"]
-    assert "sketch" in lines["imagenet"] and "GB free" in lines["data"] and "torch 2" in lines["packages"]
+    assert (
+        "sketch" in lines["imagenet"]
+        and "GB free" in lines["data"]
+        and "torch 2" in lines["packages"]
+    )
     script = Path(lines["cifar10-c"].split()[2])  # it can be typed as it stands, from any folder
     assert script.is_file()
 
 
 def test_the_doctor_says_where_the_scripts_are_if_only_the_package_is_here(tmp_path, monkeypatch):
-    from wiseft_lite import doctor
+    from wiseft_lite.cli import doctor
 
     monkeypatch.setattr(doctor, "SCRIPTS", tmp_path / "no_clone")
     lines = doctor.report(tmp_path)

@@ -16,17 +16,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from conftest import make_split  # noqa: E402
 
 from wiseft_lite import (  # noqa: E402
-    Recipe, Task, UserError, distributed, encode, features, finetune, linear_probe, load_clip, predict, sweep,
+    Recipe,
+    Task,
+    UserError,
+    encode,
+    features,
+    finetune,
+    linear_probe,
+    load_clip,
+    predict,
+    sweep,
     zero_shot_classifier,
 )
-from wiseft_lite import resume, runs as kept  # noqa: E402
-from wiseft_lite.averaging import MovingAverages  # noqa: E402
-from wiseft_lite.digest import digest  # noqa: E402
-from wiseft_lite.flyp import flyp  # noqa: E402
-from wiseft_lite.losses import cross_entropy, l2_to  # noqa: E402
-from wiseft_lite.memory import checkpointed, in_pieces  # noqa: E402
+from wiseft_lite._runtime import distributed, resume
+from wiseft_lite._runtime.digest import digest  # noqa: E402
+from wiseft_lite.book import runs as kept  # noqa: E402
+from wiseft_lite.book.runs import trained  # noqa: E402
+from wiseft_lite.finetuning.flyp import flyp  # noqa: E402
+from wiseft_lite.losses import checkpointed, cross_entropy, in_pieces, l2_to  # noqa: E402  # noqa: E402
+from wiseft_lite.merging.moving_averages import MovingAverages  # noqa: E402
 from wiseft_lite.models import Head, ImageClassifier  # noqa: E402
-from wiseft_lite.runs import trained  # noqa: E402
 from wiseft_lite.tasks import Split  # noqa: E402
 from wiseft_lite.tasks.images import Arrays  # noqa: E402
 from wiseft_lite.training import fit  # noqa: E402
@@ -49,8 +58,15 @@ class Counted:
 
 
 def task_of(train: int, test: int) -> Task:
-    return Task("shapes", ("disc", "square", "bar"), ("a {}.", "a drawing of a {}."), make_split("train", train),
-                make_split("val", 12), make_split("test", test), {"two": make_split("two", 20, labels=(0, 2))})
+    return Task(
+        "shapes",
+        ("disc", "square", "bar"),
+        ("a {}.", "a drawing of a {}."),
+        make_split("train", train),
+        make_split("val", 12),
+        make_split("test", test),
+        {"two": make_split("two", 20, labels=(0, 2))},
+    )
 
 
 class Cut(Exception):
@@ -62,16 +78,24 @@ def train_all(clip, out: Path) -> dict:
 
     Returns the weights by name of the run.
     """
-    exact = replace(clip, model=clip.model.double(), preprocess=lambda picture: clip.preprocess(picture).double())
+    exact = replace(
+        clip,
+        model=clip.model.double(),
+        preprocess=lambda picture: clip.preprocess(picture).double(),
+    )
     task = task_of(61, 30)  # batches of 16, 16, 16 and 13
     zero_shot, runs = zero_shot_classifier(exact, task).double(), {}
     for kind in ("none", "crop", "strong"):
         runs[kind] = finetune(zero_shot, task, replace(RECIPE, augment=kind))
     runs["last batch of one"] = finetune(zero_shot, task_of(33, 3), RECIPE)
-    start = {key: value + 0.01 for key, value in zero_shot.state_dict().items()}  # no spring at rest
+    start = {
+        key: value + 0.01 for key, value in zero_shot.state_dict().items()
+    }  # no spring at rest
     averages = MovingAverages([0.9])
     runs["l2"] = finetune(zero_shot, task, RECIPE, objective=l2_to(start, 0.1), after_step=averages)
-    runs["pieces"] = finetune(zero_shot, task, RECIPE, objective=in_pieces(checkpointed(cross_entropy), 3))
+    runs["pieces"] = finetune(
+        zero_shot, task, RECIPE, objective=in_pieces(checkpointed(cross_entropy), 3)
+    )
     runs["flyp"] = flyp(exact, task, RECIPE).model
     resume.SECONDS = 0  # a state before every step
 
@@ -87,7 +111,11 @@ def train_all(clip, out: Path) -> dict:
     kept.save = None  # it is not trained again
     runs["found"] = trained(zero_shot, task, RECIPE, progress=False)
     clip.model.float()
-    weights = {f"{name}/{key}": value for name, model in runs.items() for key, value in model.state_dict().items()}
+    weights = {
+        f"{name}/{key}": value
+        for name, model in runs.items()
+        for key, value in model.state_dict().items()
+    }
     return weights | {f"averages/{key}": value for key, value in averages.debiased(0.9).items()}
 
 
@@ -110,8 +138,17 @@ def measure_all(zero_shot, tuned) -> dict:
     said["tensors"] |= {f"probe/{key}": value for key, value in probe.state_dict().items()}
     images = Counted(split.images)
     both = {"odd": Split("odd", images, split.labels), "one": make_split("one", 1)}
-    table = sweep(zero_shot, {"end": tuned, "probe": probe}, both, (0, 0.3, 1), batch_size=4, passes=3,
-                  measures={"mean": lambda logits, split: float((logits * torch.arange(len(logits))[:, None]).sum())})
+    table = sweep(
+        zero_shot,
+        {"end": tuned, "probe": probe},
+        both,
+        (0, 0.3, 1),
+        batch_size=4,
+        passes=3,
+        measures={
+            "mean": lambda logits, split: float((logits * torch.arange(len(logits))[:, None]).sum())
+        },
+    )
     said["table"] = table.to_dict("records")
     return said
 
@@ -139,25 +176,44 @@ def from_random_weights() -> tuple[dict, str]:
         torch.manual_seed(distributed.rank())
         encoder = nn.Sequential(nn.Flatten(), nn.Linear(48, 5))
         model = ImageClassifier(encoder, Head(torch.randn(2, 5)), None, ("a", "b"), "x").double()
-        if name == "divided":  # a layer that is frozen does not look at the other images of its batch
+        if (
+            name == "divided"
+        ):  # a layer that is frozen does not look at the other images of its batch
             encoder.append(nn.BatchNorm1d(5).double().requires_grad_(False))
-        runs[f"from random, {name}"] = fit(model, images, labels, Recipe(epochs=1, batch_size=4), shared=shared)
+        runs[f"from random, {name}"] = fit(
+            model, images, labels, Recipe(epochs=1, batch_size=4), shared=shared
+        )
     torch.manual_seed(distributed.rank())
     made = digest(load_clip("ViT-S-32-alt/none").model.state_dict())
-    return {f"{run}/{key}": value for run, model in runs.items() for key, value in model.state_dict().items()}, made
+    return {
+        f"{run}/{key}": value
+        for run, model in runs.items()
+        for key, value in model.state_dict().items()
+    }, made
 
 
 def memory(n: int) -> int:
     """Peak MiB after predictions and a sweep of n large pictures."""
     held, features.HELD = features.HELD, 2**24
-    first, last = (ImageClassifier(nn.Sequential(nn.AvgPool2d(112), nn.Flatten(), nn.Linear(12, 12)),
-                                   Head(torch.ones(2, 12)), lambda picture: torch.ones(3, 224, 224), "ab", "x")
-                   for _ in range(2))
-    split = Split("a", Arrays(np.broadcast_to(np.zeros((), np.uint8), (n, 8, 8, 3))), torch.arange(n) % 2)
+    first, last = (
+        ImageClassifier(
+            nn.Sequential(nn.AvgPool2d(112), nn.Flatten(), nn.Linear(12, 12)),
+            Head(torch.ones(2, 12)),
+            lambda picture: torch.ones(3, 224, 224),
+            "ab",
+            "x",
+        )
+        for _ in range(2)
+    )
+    split = Split(
+        "a", Arrays(np.broadcast_to(np.zeros((), np.uint8), (n, 8, 8, 3))), torch.arange(n) % 2
+    )
     predict(first, split, 16)
     sweep(first, last, {"a": split}, [0, 1], 16)
     features.HELD = held
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (2**20 if sys.platform == "darwin" else 2**10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
 
 
 def work(clip_folder: str, out: Path) -> None:
@@ -167,7 +223,9 @@ def work(clip_folder: str, out: Path) -> None:
     clip = load_clip(f"local-dir:{clip_folder}")
     tensors = train_all(clip, out)
     zero_shot = zero_shot_classifier(clip, task_of(61, 30))
-    turned = zero_shot.with_weights({key: value.roll(1) for key, value in zero_shot.state_dict().items()}).eval()
+    turned = zero_shot.with_weights(
+        {key: value.roll(1) for key, value in zero_shot.state_dict().items()}
+    ).eval()
     said = measure_all(zero_shot, turned)
     tensors |= said.pop("tensors")
     random, made = from_random_weights()

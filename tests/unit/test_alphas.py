@@ -5,14 +5,19 @@ import pandas as pd
 import pytest
 
 from wiseft_lite import UserError
-from wiseft_lite.alphas import best_alpha
-from wiseft_lite.experiments import ch07, ch10, ch11
-from wiseft_lite.experiments.family import Sheet
+from wiseft_lite.book.experiments import ch07, ch10, ch11
+from wiseft_lite.book.experiments.family import Sheet
 from wiseft_lite.pipeline import choices
-from wiseft_lite.results import show_table
-from wiseft_lite.universal import ALL, chosen
+from wiseft_lite.results import best_alpha, show_table
+from wiseft_lite.retrieval.universal import ALL, chosen
 
-VAL = {0.0: 0.7, 0.3: 0.9, 0.5: 0.8, 0.6: 0.9, 1.0: 0.9}  # 0.3, 0.6 and 1.0 are equal; 0.6 is the nearest to 0.5
+VAL = {
+    0.0: 0.7,
+    0.3: 0.9,
+    0.5: 0.8,
+    0.6: 0.9,
+    1.0: 0.9,
+}  # 0.3, 0.6 and 1.0 are equal; 0.6 is the nearest to 0.5
 
 
 def test_of_equally_good_alphas_the_smallest_is_chosen_in_whatever_order_they_come():
@@ -36,13 +41,17 @@ def test_nothing_to_choose_from_is_refused(curve):
 
 
 def by_pipeline():
-    rows = [("probe", alpha, split, value) for alpha, value in VAL.items() for split in ("val", "test", "shift")]
+    rows = [
+        ("probe", alpha, split, value)
+        for alpha, value in VAL.items()
+        for split in ("val", "test", "shift")
+    ]
     table = choices(pd.DataFrame(rows, columns=["kind", "alpha", "split", "accuracy"]))
     return table.set_index("rule").loc["val", "alpha"]
 
 
 def by_chapter_7():
-    table = pd.DataFrame({name: VAL for name in ("val", "test", "shifts", "both")})
+    table = pd.DataFrame(dict.fromkeys(("val", "test", "shifts", "both"), VAL))
     assert ch07.rules(table).loc["one oracle", "alpha"] == 0.3
     right = np.tile(np.array([alpha in (0.3, 0.6, 1.0) for alpha in VAL])[:, None], 5)
     assert set(ch07.choices(right, list(VAL), resamples=3)) == {0.3}
@@ -60,20 +69,28 @@ def by_chapter_11():
 
 
 def by_chapter_14():
-    return chosen(pd.DataFrame({"alpha": VAL.keys(), "mp_5": VAL.values(), "split": "val", "task": ALL}))
+    return chosen(
+        pd.DataFrame({"alpha": VAL.keys(), "mp_5": VAL.values(), "split": "val", "task": ALL})
+    )
 
 
 def by_chapter_15():
     return Sheet(None)._choose("LiNeS", list(VAL), VAL.get)
 
 
-@pytest.mark.parametrize("choose", [by_pipeline, by_chapter_7, by_chapter_10, by_chapter_11, by_chapter_14, by_chapter_15])
+@pytest.mark.parametrize(
+    "choose",
+    [by_pipeline, by_chapter_7, by_chapter_10, by_chapter_11, by_chapter_14, by_chapter_15],
+)
 def test_every_place_that_chooses_an_alpha_takes_the_same_of_equal_ones(choose):
     assert choose() == 0.3
 
 
 def test_the_star_of_a_printed_table_is_at_the_same_alpha(capsys):
-    rows = [{"alpha": a, "split": "test", "accuracy": v, "n": 10, "low": 0, "high": 1} for a, v in VAL.items()]
+    rows = [
+        {"alpha": a, "split": "test", "accuracy": v, "n": 10, "low": 0, "high": 1}
+        for a, v in VAL.items()
+    ]
     show_table(pd.DataFrame(rows))
     starred = [line for line in capsys.readouterr().out.splitlines() if line.endswith("*")]
     assert [line.split()[0] for line in starred] == ["0.3"]

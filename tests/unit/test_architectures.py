@@ -17,17 +17,32 @@ from build_architectures import TARGET, page, status
 from conftest import picture
 from safetensors.torch import load_file
 
-from wiseft_lite import (Recipe, Split, Task, UserError, distance, finetune, interpolate, load, load_clip, predict,
-                         save, zero_shot_classifier)
-from wiseft_lite.architectures import Architecture, architecture
+from wiseft_lite import (
+    Recipe,
+    Split,
+    Task,
+    UserError,
+    distance,
+    finetune,
+    interpolate,
+    load,
+    load_clip,
+    predict,
+    save,
+    zero_shot_classifier,
+)
 from wiseft_lite.encoders import architectures_of, blank, image_encoder, open_clip_config, refusal
 from wiseft_lite.features import pixels
-from wiseft_lite.interchange import _write, export_open_clip
+from wiseft_lite.finetuning.prompts import learn_prompt
+from wiseft_lite.interop.architectures import Architecture, architecture
+from wiseft_lite.interop.interchange import _write, export_open_clip
 from wiseft_lite.models import freeze, last_blocks
-from wiseft_lite.prompts import learn_prompt
 
-TABLE = [[cell.strip() for cell in line.strip().strip("|").split("|")]
-         for line in TARGET.read_text().splitlines() if line.startswith("| ")]
+TABLE = [
+    [cell.strip() for cell in line.strip().strip("|").split("|")]
+    for line in TARGET.read_text().splitlines()
+    if line.startswith("| ")
+]
 FAMILIES = {row[0]: row for row in TABLE if len(row) == 4 and row[0] != "family"}
 ROWS = {row[0]: row for row in TABLE if len(row) == 9 and row[0] != "name"}
 WORKING = [row[2] for row in FAMILIES.values() if row[3] == "works"]
@@ -42,22 +57,38 @@ def of_row(row):
     """The architecture that a row tells of, its parameters rounded."""
     *texts, pixels, image, text, pretrained, works = row
     image, text = (round(float(millions.replace("–", "0")) * 1e6) for millions in (image, text))
-    return Architecture(*texts, int(pixels), image, text, int(pretrained), "transformers" if "needs" in works else "",
-                        works.partition("refused: ")[2])
+    return Architecture(
+        *texts,
+        int(pixels),
+        image,
+        text,
+        int(pretrained),
+        "transformers" if "needs" in works else "",
+        works.partition("refused: ")[2],
+    )
 
 
 def test_the_page_lists_every_architecture_once_and_each_works_or_says_why_not():
     if not same_version():
         pytest.skip("the page is of another version of open_clip or timm")
     package = Path(open_clip.__file__).parent / "model_configs"
-    assert list(ROWS) == [name for name in open_clip.list_models() if (package / f"{name}.json").exists()]
+    assert list(ROWS) == [
+        name for name in open_clip.list_models() if (package / f"{name}.json").exists()
+    ]
     for name, row in ROWS.items():
         assert re.fullmatch(r"works|needs `transformers`|refused: .+", row[-1]), name
     assert page([of_row(row) for row in ROWS.values()]) == TARGET.read_text()
-    assert {row[1] for row in ROWS.values()} == set(FAMILIES) and len(WORKING) > 5 and len(OF_HUGGING_FACE) > 2
+    assert (
+        {row[1] for row in ROWS.values()} == set(FAMILIES)
+        and len(WORKING) > 5
+        and len(OF_HUGGING_FACE) > 2
+    )
     for family, (_, count, smallest, _) in FAMILIES.items():
-        sizes = {name: float(row[5]) + float(row[6].replace("–", "0"))
-                 for name, row in ROWS.items() if row[1] == family}
+        sizes = {
+            name: float(row[5]) + float(row[6].replace("–", "0"))
+            for name, row in ROWS.items()
+            if row[1] == family
+        }
         assert int(count) == len(sizes) and sizes[smallest] == min(sizes.values()), family
 
 
@@ -85,7 +116,9 @@ def test_random_weights_owe_nothing_to_what_the_memory_held(name, monkeypatch):
 def pair():
     """A task of two classes with two images of each."""
     split = lambda name: Split(name, [picture(k % 2, k) for k in range(4)], torch.arange(4) % 2)  # noqa: E731
-    return Task("pair", ("disc", "square"), ("a {}.",), split("train"), split("val"), split("test"), {})
+    return Task(
+        "pair", ("disc", "square"), ("a {}.",), split("train"), split("val"), split("test"), {}
+    )
 
 
 @pytest.fixture
@@ -98,9 +131,13 @@ def folder(tmp_path):
 def walked(clip, pair, folder: Path):
     """From a CLIP to an export, and what every step must not change."""
     theta_0 = zero_shot_classifier(clip, pair)
-    theta_1 = finetune(theta_0, pair, Recipe(epochs=1, lr=1e-3, warmup=0, batch_size=4, augment="none"))
+    theta_1 = finetune(
+        theta_0, pair, Recipe(epochs=1, lr=1e-3, warmup=0, batch_size=4, augment="none")
+    )
     assert distance(theta_0.state_dict(), theta_1.state_dict()) > 0
-    middle = theta_0.with_weights(interpolate(theta_0.state_dict(), theta_1.state_dict(), 0.5)).eval()
+    middle = theta_0.with_weights(
+        interpolate(theta_0.state_dict(), theta_1.state_dict(), 0.5)
+    ).eval()
     loaded = load(save(middle, folder / "saved"), class_names=pair.class_names)
     logits = predict(middle, pair.test)
     assert logits.shape == (4, 2) and torch.isfinite(logits).all()
@@ -138,8 +175,13 @@ class Words:
         (Path(folder) / "tokenizer.json").write_text("{}")
 
     def __call__(self, texts, max_length, **_):
-        rows = [[3 + sum(map(ord, word)) % 90 for word in text.split()] + [self.sep_token_id, 2, 1] for text in texts]
-        return SimpleNamespace(input_ids=torch.tensor([row + [0] * (max_length - len(row)) for row in rows]))
+        rows = [
+            [3 + sum(map(ord, word)) % 90 for word in text.split()] + [self.sep_token_id, 2, 1]
+            for text in texts
+        ]
+        return SimpleNamespace(
+            input_ids=torch.tensor([row + [0] * (max_length - len(row)) for row in rows])
+        )
 
 
 @pytest.fixture
@@ -149,20 +191,38 @@ def transformers(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", module)
 
 
-@pytest.mark.parametrize("name", ["ViT-L-14-CLIPA", "ViT-L-14-worldwide", "ViT-B-32-SigLIP2-256",
-                                  "ViT-SO400M-16-SigLIP-i18n-256"])
-def test_a_tokenizer_of_hugging_face_goes_all_the_way_and_along_with_the_export(name, pair, folder, transformers):
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ViT-L-14-CLIPA",
+        "ViT-L-14-worldwide",
+        "ViT-B-32-SigLIP2-256",
+        "ViT-SO400M-16-SigLIP-i18n-256",
+    ],
+)
+def test_a_tokenizer_of_hugging_face_goes_all_the_way_and_along_with_the_export(
+    name, pair, folder, transformers
+):
     config = open_clip_config(f"{name}/none")
-    small, vision, text = config["model_cfg"], config["model_cfg"]["vision_cfg"], config["model_cfg"]["text_cfg"]
+    small, vision, text = (
+        config["model_cfg"],
+        config["model_cfg"]["vision_cfg"],
+        config["model_cfg"]["text_cfg"],
+    )
     small["embed_dim"] = 64
-    vision |= ({"timm_model_name": "test_vit", "image_size": 160} if "timm_model_name" in vision else
-               {"layers": 1, "width": 64, "head_width": 32})
+    vision |= (
+        {"timm_model_name": "test_vit", "image_size": 160}
+        if "timm_model_name" in vision
+        else {"layers": 1, "width": 64, "head_width": 32}
+    )
     text |= {"layers": 1, "vocab_size": 128, "width": 64, "heads": 4}
     (folder / "clip").mkdir()
     (folder / "clip" / "open_clip_config.json").write_text(json.dumps(config))
     source = f"local-dir:{folder / 'clip'}"
     _write(folder / "clip", config, blank(source).state_dict(), overwrite=True)
-    with pytest.raises(UserError, match="clip holds no tokenizer.json: copy the files of the tokenizer"):
+    with pytest.raises(
+        UserError, match="clip holds no tokenizer.json: copy the files of the tokenizer"
+    ):
         load_clip(source)
     Words().save_pretrained(folder / "clip")
     clip = load_clip(source)
@@ -186,20 +246,36 @@ def test_what_needs_transformers_is_refused_at_once_and_says_so(name, monkeypatc
 def test_an_encoder_that_the_installed_timm_does_not_have_is_refused_with_the_way_out():
     config = open_clip_config("PE-Core-T-16-384/none")["model_cfg"]
     config["vision_cfg"]["timm_model_name"] = "vit_of_next_year"
-    assert re.fullmatch(r"timm [\d.]+ has no vit_of_next_year; pip install --upgrade timm", refusal(config))
+    assert re.fullmatch(
+        r"timm [\d.]+ has no vit_of_next_year; pip install --upgrade timm", refusal(config)
+    )
 
 
 def test_an_image_encoder_is_not_given_the_name_of_a_model_with_another_text_encoder():
     for name in ("ViT-B-32-quickgelu", "nllb-clip-base-siglip"):
         config = open_clip.get_model_config(name)
-        shapes = {f"visual.{key}": tensor.shape for key, tensor in image_encoder(config).state_dict().items()}
+        shapes = {
+            f"visual.{key}": tensor.shape
+            for key, tensor in image_encoder(config).state_dict().items()
+        }
         found = architectures_of(shapes, embed_dim=config["embed_dim"])
-        assert found and not any("hf_model_name" in config["text_cfg"] for config in found.values()), name
+        assert found and not any(
+            "hf_model_name" in config["text_cfg"] for config in found.values()
+        ), name
     assert list(architectures_of(shapes, names=[name])) == [name]  # unless it is asked for
 
 
 def test_the_last_blocks_of_coca_are_followed_by_its_pooling(pair):
     classifier = zero_shot_classifier(load_clip("coca_ViT-B-32/none"), pair)
-    free = {name for name, p in freeze(classifier, last_blocks(classifier, 0)).named_parameters() if p.requires_grad}
-    assert {"encoder.attn_pool.query", "encoder.ln_post.weight", "encoder.proj", "head.weight"} <= free
+    free = {
+        name
+        for name, p in freeze(classifier, last_blocks(classifier, 0)).named_parameters()
+        if p.requires_grad
+    }
+    assert {
+        "encoder.attn_pool.query",
+        "encoder.ln_post.weight",
+        "encoder.proj",
+        "head.weight",
+    } <= free
     assert not any(".resblocks." in name or name.startswith("encoder.conv1") for name in free)

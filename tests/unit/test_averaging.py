@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from wiseft_lite import Recipe, UserError, finetune, interpolate, predict
-from wiseft_lite.averaging import MovingAverages
-from wiseft_lite.calibration import calibrated, fit_temperature
+from wiseft_lite.analysis.calibration import calibrated, fit_temperature
+from wiseft_lite.merging.moving_averages import MovingAverages
 
 DECAYS = (0.0, 0.9, 0.999, 1 - 1e-6)
 RECIPE = Recipe(epochs=2, lr=1e-2, batch_size=16)
@@ -39,7 +39,9 @@ def path(theta_0, task):
 
 
 def near(a, b, atol=2e-6):
-    return a.keys() == b.keys() and all(torch.allclose(a[k].double(), b[k].double(), atol=atol) for k in a)
+    return a.keys() == b.keys() and all(
+        torch.allclose(a[k].double(), b[k].double(), atol=atol) for k in a
+    )
 
 
 @pytest.mark.parametrize("decay", DECAYS)
@@ -49,13 +51,16 @@ def test_both_variants_are_the_recursion_written_out(path, theta_0, decay):
     debiased = {k: v / share for k, v in path.recursion(zeros, decay).items()}
     assert path.averages.steps == len(path.thetas) == 8
     assert near(path.averages.debiased(decay), debiased)
-    assert near(path.averages.started_at(theta_0.state_dict(), decay), path.recursion(theta_0.state_dict(), decay))
+    assert near(
+        path.averages.started_at(theta_0.state_dict(), decay),
+        path.recursion(theta_0.state_dict(), decay),
+    )
 
 
 @pytest.mark.parametrize("decay", DECAYS)
 def test_an_average_started_at_zero_shot_is_wise_ft_on_the_debiased_one(path, theta_0, decay):
     start = theta_0.state_dict()
-    on_the_line = interpolate(start, path.averages.debiased(decay), 1 - decay ** path.averages.steps)
+    on_the_line = interpolate(start, path.averages.debiased(decay), 1 - decay**path.averages.steps)
     assert near(path.recursion(start, decay), on_the_line)
 
 
@@ -86,14 +91,24 @@ def test_half_precision_is_summed_in_float32_and_integers_are_the_last():
         model.seen.fill_(step)
         averages(model)
     mean = averages.debiased(0.9999)
-    assert mean["weight"].dtype == torch.float16 and mean["weight"].item() == pytest.approx(1, abs=1e-3)
+    assert mean["weight"].dtype == torch.float16 and mean["weight"].item() == pytest.approx(
+        1, abs=1e-3
+    )
     assert mean["seen"].item() == 2000
 
 
-@pytest.mark.parametrize("use, words", [
-    (lambda: MovingAverages([]), "at least one"), (lambda: MovingAverages([0.9, 1.0]), "decay 1.0 makes no average"),
-    (lambda: MovingAverages([0.9]).debiased(0.9), "no step to average"),
-    (lambda: MovingAverages([0.9, 0.99]).debiased(0.5), "unknown decay 0.5; choose one of: 0.9, 0.99")])
+@pytest.mark.parametrize(
+    "use, words",
+    [
+        (lambda: MovingAverages([]), "at least one"),
+        (lambda: MovingAverages([0.9, 1.0]), "decay 1.0 makes no average"),
+        (lambda: MovingAverages([0.9]).debiased(0.9), "no step to average"),
+        (
+            lambda: MovingAverages([0.9, 0.99]).debiased(0.5),
+            "unknown decay 0.5; choose one of: 0.9, 0.99",
+        ),
+    ],
+)
 def test_averages_that_cannot_be_had_say_why(use, words):
     with pytest.raises(UserError, match=words):
         use()
@@ -104,7 +119,9 @@ def test_a_temperature_finds_the_odds_again():
     honest = 3 * torch.randn(20_000, 5, generator=generator)
     labels = torch.multinomial(honest.softmax(-1), 1, generator=generator).flatten()
     assert fit_temperature(honest, labels) == pytest.approx(1, abs=0.05)
-    assert fit_temperature(4 * honest, labels) == pytest.approx(4 * fit_temperature(honest, labels), rel=1e-3)
+    assert fit_temperature(4 * honest, labels) == pytest.approx(
+        4 * fit_temperature(honest, labels), rel=1e-3
+    )
 
 
 def test_a_fitted_temperature_is_a_minimum():
@@ -127,11 +144,19 @@ def test_a_calibrated_classifier_gives_divided_logits_and_leaves_the_old_one_alo
     assert torch.equal(predict(tuned, task.test), before)
 
 
-@pytest.mark.parametrize("use, words", [
-    (lambda c: fit_temperature(torch.eye(3), torch.arange(3)), "the answers are all right"),
-    (lambda c: fit_temperature(torch.eye(3), torch.arange(3).flip(0).roll(1)), "no better than guesses"),
-    (lambda c: fit_temperature(torch.eye(3), torch.arange(2)), "3 rows of logits but 2 labels"),
-    (lambda c: calibrated(c, 0.0), "temperature of 0.0"), (lambda c: calibrated(c, math.nan), "temperature of nan")])
+@pytest.mark.parametrize(
+    "use, words",
+    [
+        (lambda c: fit_temperature(torch.eye(3), torch.arange(3)), "the answers are all right"),
+        (
+            lambda c: fit_temperature(torch.eye(3), torch.arange(3).flip(0).roll(1)),
+            "no better than guesses",
+        ),
+        (lambda c: fit_temperature(torch.eye(3), torch.arange(2)), "3 rows of logits but 2 labels"),
+        (lambda c: calibrated(c, 0.0), "temperature of 0.0"),
+        (lambda c: calibrated(c, math.nan), "temperature of nan"),
+    ],
+)
 def test_a_temperature_that_makes_no_sense_says_why(tuned, use, words):
     with pytest.raises(UserError, match=words):
         use(tuned)

@@ -8,15 +8,25 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from wiseft_lite import (Recipe, UserError, export_open_clip, finetune, load, load_clip, predict, save, sweep,
-                         zero_shot_classifier)
-from wiseft_lite.arcface import Embedder
-from wiseft_lite.baselines import scratch_classifier
+from wiseft_lite import (
+    Recipe,
+    UserError,
+    export_open_clip,
+    finetune,
+    load,
+    load_clip,
+    predict,
+    save,
+    sweep,
+    zero_shot_classifier,
+)
+from wiseft_lite._runtime.digest import file_sha256
+from wiseft_lite.book.baselines import scratch_classifier
+from wiseft_lite.book.runs import trained
 from wiseft_lite.checkpoints import check_same_start, read_card, read_origin, read_weights
-from wiseft_lite.cli import main
-from wiseft_lite.digest import file_sha256
-from wiseft_lite.embedders import load_embedder, save_embedder
-from wiseft_lite.runs import trained
+from wiseft_lite.cli.main import main
+from wiseft_lite.retrieval.arcface import Embedder
+from wiseft_lite.retrieval.embedders import load_embedder, save_embedder
 from wiseft_lite.weights import check_finite
 
 
@@ -58,16 +68,23 @@ def flip(folder):
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("harm, message", [
-    (truncate, "missing or damaged"),
-    (flip, "missing or damaged"),
-    (lambda f: (f / "model.safetensors").unlink(), "missing or damaged"),
-    (lambda f: (f / "card.json").unlink(), "no card.json"),
-    (lambda f: (f / "card.json").write_text("{\"schema\": 1"), "card.json is damaged"),
-    (lambda f: (f / "card.json").write_text("{\"schema\": 1}"), "lacks encoder"),
-    (lambda f: (f / "card.json").write_text(
-        (f / "card.json").read_text().replace('"schema": 2', '"schema": 9')), "upgrade"),
-])
+@pytest.mark.parametrize(
+    "harm, message",
+    [
+        (truncate, "missing or damaged"),
+        (flip, "missing or damaged"),
+        (lambda f: (f / "model.safetensors").unlink(), "missing or damaged"),
+        (lambda f: (f / "card.json").unlink(), "no card.json"),
+        (lambda f: (f / "card.json").write_text('{"schema": 1'), "card.json is damaged"),
+        (lambda f: (f / "card.json").write_text('{"schema": 1}'), "lacks encoder"),
+        (
+            lambda f: (f / "card.json").write_text(
+                (f / "card.json").read_text().replace('"schema": 2', '"schema": 9')
+            ),
+            "upgrade",
+        ),
+    ],
+)
 def test_damage_is_noticed(theta_0, tmp_path, harm, message):
     folder = save(theta_0, tmp_path / "a")
     harm(folder)
@@ -90,6 +107,7 @@ def test_a_failed_save_keeps_the_old_checkpoint(theta_0, tuned, tmp_path, monkey
 
 # An encoder is known by its content, wherever its model lies
 
+
 @pytest.fixture
 def model(clip_folder, tmp_path, monkeypatch):
     """A model of the user's own in the working folder, known by a relative path."""
@@ -101,12 +119,16 @@ def model(clip_folder, tmp_path, monkeypatch):
 def other_model(folder, change):
     """Put another model's weights into a folder: those keys of it that ``change`` accepts."""
     path = folder / "open_clip_model.safetensors"
-    save_file({key: tensor + 1 if change(key) else tensor for key, tensor in load_file(path).items()}, path,
-              metadata={"format": "pt"})
+    save_file(
+        {key: tensor + 1 if change(key) else tensor for key, tensor in load_file(path).items()},
+        path,
+        metadata={"format": "pt"},
+    )
 
 
 def test_a_checkpoint_can_be_moved_and_read_from_anywhere_without_the_model_that_it_came_from(
-        model, task, tmp_path, monkeypatch):
+    model, task, tmp_path, monkeypatch
+):
     classifier = zero_shot_classifier(load_clip(model), task)
     expected = predict(classifier, task.test)
     save(classifier, "checkpoint")
@@ -119,27 +141,42 @@ def test_a_checkpoint_can_be_moved_and_read_from_anywhere_without_the_model_that
     assert read_card("again")["config"] == read_card("moved")["config"]
 
 
-def test_an_export_takes_the_text_encoder_that_belongs_to_the_model_or_none(model, task, clip, tmp_path, monkeypatch,
-                                                                            capsys):
+def test_an_export_takes_the_text_encoder_that_belongs_to_the_model_or_none(
+    model, task, clip, tmp_path, monkeypatch, capsys
+):
     save(zero_shot_classifier(load_clip(model), task), "checkpoint")
     monkeypatch.chdir(tmp_path)
     assert main(["export", "work/checkpoint", "--out", "a"]) == 0  # from another folder
     texts = clip.tokenizer(["a disc"])
-    assert torch.equal(load_clip("local-dir:a").model.encode_text(texts), clip.model.encode_text(texts))
+    assert torch.equal(
+        load_clip("local-dir:a").model.encode_text(texts), clip.model.encode_text(texts)
+    )
 
     shutil.move("work/model", "elsewhere")
     assert main(["export", "work/checkpoint", "--out", "b"]) == 2
     error = capsys.readouterr().err
     assert "the text encoder is not found" in error and "--text-encoder local-dir:PATH" in error
-    assert main(["export", "work/checkpoint", "--text-encoder", "local-dir:elsewhere", "--out", "b"]) == 0
-    assert torch.equal(load_clip("local-dir:b").model.encode_text(texts), clip.model.encode_text(texts))
+    assert (
+        main(["export", "work/checkpoint", "--text-encoder", "local-dir:elsewhere", "--out", "b"])
+        == 0
+    )
+    assert torch.equal(
+        load_clip("local-dir:b").model.encode_text(texts), clip.model.encode_text(texts)
+    )
 
     shutil.copytree("elsewhere", "work/model")
-    other_model(tmp_path / "work" / "model", lambda key: key == "token_embedding.weight")  # another model at its path
+    other_model(
+        tmp_path / "work" / "model", lambda key: key == "token_embedding.weight"
+    )  # another model at its path
     assert main(["export", "work/checkpoint", "--out", "c"]) == 2
     assert "holds another text encoder than the one" in capsys.readouterr().err
-    other_model(tmp_path / "elsewhere", lambda key: key.startswith("visual."))  # the image encoder may have been tuned
-    assert main(["export", "work/checkpoint", "--text-encoder", "local-dir:elsewhere", "--out", "c"]) == 0
+    other_model(
+        tmp_path / "elsewhere", lambda key: key.startswith("visual.")
+    )  # the image encoder may have been tuned
+    assert (
+        main(["export", "work/checkpoint", "--text-encoder", "local-dir:elsewhere", "--out", "c"])
+        == 0
+    )
     assert main(["export", "work/checkpoint", "--text-encoder", "iconclip", "--out", "d"]) == 2
     assert "differs from the classifier's encoder in its architecture" in capsys.readouterr().err
 
@@ -151,7 +188,9 @@ def older(folder, name):
     (folder / "card.json").write_text(json.dumps({**card, "schema": 1, "encoder": name}))
 
 
-def test_cards_of_the_first_version_are_read_as_long_as_the_name_leads_to_the_model(model, task, tmp_path, monkeypatch):
+def test_cards_of_the_first_version_are_read_as_long_as_the_name_leads_to_the_model(
+    model, task, tmp_path, monkeypatch
+):
     classifier = zero_shot_classifier(load_clip(model), task)
     folder = save(classifier, tmp_path / "old")
     older(folder, model)
@@ -160,13 +199,17 @@ def test_cards_of_the_first_version_are_read_as_long_as_the_name_leads_to_the_mo
         export_open_clip(load(folder), tmp_path / "out")
     assert export_open_clip(load(folder), tmp_path / "out", text_encoder=model).is_dir()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="older version, which kept only the name of its encoder, 'local-dir:model'"):
+    with pytest.raises(
+        UserError, match="older version, which kept only the name of its encoder, 'local-dir:model'"
+    ):
         load(folder)
     icons = save(zero_shot_classifier(load_clip(), task), tmp_path / "icons")
     new = read_origin(icons)
     older(icons, "iconclip")
     assert not read_origin(icons).differences(new)
-    assert (export_open_clip(load(icons), tmp_path / "out2") / "open_clip_model.safetensors").exists()
+    assert (
+        export_open_clip(load(icons), tmp_path / "out2") / "open_clip_model.safetensors"
+    ).exists()
 
 
 def test_a_model_that_is_none_of_open_clips_is_saved_and_says_so_when_it_is_loaded(task, tmp_path):
@@ -189,23 +232,39 @@ def with_origin(classifier, **changes):
     return other
 
 
-@pytest.mark.parametrize("change, what", [
-    ({"name": "another", "text_encoder": "another"}, None),
-    ({"model_cfg": {"quick_gelu": False}}, None),  # the same as if it is not there
-    ({"model_cfg": {"text_cfg": {}}}, None),
-    ({"model_cfg": {"quick_gelu": True}}, "architecture"),
-    ({"preprocess_cfg": {"mean": [0.1, 0.2, 0.3]}}, "preprocessing"),
-    ({"preprocess_cfg": {"resize_mode": "squash"}}, "preprocessing")])
-def test_every_way_to_one_pair_compares_it_by_content(theta_0, tuned, task, change, what, tmp_path, capsys,
-                                                      monkeypatch):
+@pytest.mark.parametrize(
+    "change, what",
+    [
+        ({"name": "another", "text_encoder": "another"}, None),
+        ({"model_cfg": {"quick_gelu": False}}, None),  # the same as if it is not there
+        ({"model_cfg": {"text_cfg": {}}}, None),
+        ({"model_cfg": {"quick_gelu": True}}, "architecture"),
+        ({"preprocess_cfg": {"mean": [0.1, 0.2, 0.3]}}, "preprocessing"),
+        ({"preprocess_cfg": {"resize_mode": "squash"}}, "preprocessing"),
+    ],
+)
+def test_every_way_to_one_pair_compares_it_by_content(
+    theta_0, tuned, task, change, what, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda *_: task)
     a, b = save(theta_0, tmp_path / "a"), save(with_origin(tuned, **change), tmp_path / "b")
-    codes = [main([name, str(a), str(b), *more, "--out", str(tmp_path / f"{name}{len(more)}")]) for name, *more in (
-        ("interpolate",), ("soup",), ("soup", "--greedy"), ("sweep", "--alphas", "0,1"))]
+    codes = [
+        main([name, str(a), str(b), *more, "--out", str(tmp_path / f"{name}{len(more)}")])
+        for name, *more in (
+            ("interpolate",),
+            ("soup",),
+            ("soup", "--greedy"),
+            ("sweep", "--alphas", "0,1"),
+        )
+    ]
     errors = capsys.readouterr().err
     assert codes == 4 * [0 if what is None else 2]
     assert errors.count(f"differ in their {what};") == (0 if what is None else 4)
-    with warnings.catch_warnings() if what is None else pytest.raises(UserError, match=f"differ in their {what}"):
+    with (
+        warnings.catch_warnings()
+        if what is None
+        else pytest.raises(UserError, match=f"differ in their {what}")
+    ):
         sweep(theta_0, with_origin(tuned, **change), {"test": task.test}, [0, 1])
 
 
@@ -218,7 +277,9 @@ def test_weights_of_other_shapes_are_named(theta_0, tmp_path):
         check_same_start({"a": a, "b": b})
 
 
-def test_an_embedder_is_read_without_its_model_too_and_its_weights_are_looked_at(model, tmp_path, monkeypatch):
+def test_an_embedder_is_read_without_its_model_too_and_its_weights_are_looked_at(
+    model, tmp_path, monkeypatch
+):
     clip = load_clip(model)
     embedder = Embedder(clip.image_encoder(), torch.eye(4, 16)).eval()
     save_embedder(embedder, clip, tmp_path / "e", {})
@@ -234,6 +295,7 @@ def test_an_embedder_is_read_without_its_model_too_and_its_weights_are_looked_at
 
 # Weights that are not finite come in nowhere, and go out nowhere
 
+
 def spoiled(folder, value=torch.nan, key="encoder.proj"):
     """The checkpoint with one weight that is not finite, and a hash that says that it is whole."""
     path = folder / "model.safetensors"
@@ -246,14 +308,21 @@ def spoiled(folder, value=torch.nan, key="encoder.proj"):
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-@pytest.mark.parametrize("command", ["evaluate", "export", "interpolate", "sweep", "soup", "soup --greedy"])
-def test_no_command_uses_weights_that_are_not_finite(command, value, theta_0, task, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(
+    "command", ["evaluate", "export", "interpolate", "sweep", "soup", "soup --greedy"]
+)
+def test_no_command_uses_weights_that_are_not_finite(
+    command, value, theta_0, task, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda *_: task)
     good, bad = save(theta_0, tmp_path / "good"), spoiled(save(theta_0, tmp_path / "bad"), value)
     pair = [str(bad)] if command in ("evaluate", "export") else [str(good), str(bad)]
     name, *more = command.split()
     assert main([name, *pair, *more, "--out", str(tmp_path / "out")]) == 2
-    assert f"{bad / 'model.safetensors'} has weights that are not finite: encoder.proj" in capsys.readouterr().err
+    assert (
+        f"{bad / 'model.safetensors'} has weights that are not finite: encoder.proj"
+        in capsys.readouterr().err
+    )
     assert not (tmp_path / "out").exists()
 
 
@@ -281,19 +350,28 @@ def test_a_model_whose_weights_are_not_finite_is_not_saved(theta_0, clip_folder,
         load_clip(f"local-dir:{tmp_path / 'clip'}")
 
 
-def test_a_soup_is_warned_of_models_that_are_not_connected(theta_0, task, tmp_path, capsys, monkeypatch):
+def test_a_soup_is_warned_of_models_that_are_not_connected(
+    theta_0, task, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda *_: task)
     better = finetune(theta_0, task, Recipe(epochs=3, lr=1e-2, batch_size=16))
     weights = better.state_dict()
     a, b = save(better, tmp_path / "a"), save(better, tmp_path / "b")
-    mirrored = {key: -tensor if key in ("encoder.proj", "head.weight") else tensor for key, tensor in weights.items()}
-    c = save(better.with_weights(mirrored), tmp_path / "c")  # the same function, and the mean with it is none
+    mirrored = {
+        key: -tensor if key in ("encoder.proj", "head.weight") else tensor
+        for key, tensor in weights.items()
+    }
+    c = save(
+        better.with_weights(mirrored), tmp_path / "c"
+    )  # the same function, and the mean with it is none
     assert main(["soup", str(a), str(b), str(c), "--out", str(tmp_path / "soup")]) == 0
     error = capsys.readouterr().err
     assert error.count("are not connected") == 1 and f"{a} and {c} are not connected" in error
 
 
-def test_a_run_in_the_cache_with_a_card_that_cannot_be_read_is_done_again(theta_0, task, tmp_path, monkeypatch, capsys):
+def test_a_run_in_the_cache_with_a_card_that_cannot_be_read_is_done_again(
+    theta_0, task, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setenv("WISEFT_CACHE", str(tmp_path))
     recipe = Recipe(epochs=1, lr=1e-2, batch_size=16)
     first = trained(theta_0, task, recipe)
@@ -306,7 +384,10 @@ def test_a_run_in_the_cache_with_a_card_that_cannot_be_read_is_done_again(theta_
 
 
 def test_weights_of_half_precision_are_computed_with_in_float32(theta_0, task, tmp_path):
-    half = {name: value.half().float() if value.is_floating_point() else value for name, value in theta_0.state_dict().items()}
+    half = {
+        name: value.half().float() if value.is_floating_point() else value
+        for name, value in theta_0.state_dict().items()
+    }
     folder = save(copy.deepcopy(theta_0).half(), tmp_path / "half")
     model = load(folder)
     assert {value.dtype for value in model.parameters()} == {torch.float32}

@@ -1,19 +1,36 @@
 """How claims are judged, and the paper's numbers that they are laid beside."""
 
 import json
-import math
 import re
 
 import pytest
 from scipy import stats
 
-from wiseft_lite import UserError, ledger, paper
-from wiseft_lite.claims import history
-from wiseft_lite.claims.page import claims_table, measured, verdicts
-from wiseft_lite.claims.rules import (
-    CANNOT, FAILS, HOLDS, LEVEL, POWER, SCALE, UNDECIDED, Claim, Derived, Estimate, Evidence, EveryFit, Values, could_see,
-    holm, interval, judge, p_value)
-from wiseft_lite.ledger import Record
+from wiseft_lite import UserError
+from wiseft_lite.book import ledger, paper
+from wiseft_lite.book.claims import history
+from wiseft_lite.book.claims.page import claims_table, measured, verdicts
+from wiseft_lite.book.claims.rules import (
+    CANNOT,
+    FAILS,
+    HOLDS,
+    LEVEL,
+    POWER,
+    SCALE,
+    UNDECIDED,
+    Claim,
+    Derived,
+    Estimate,
+    EveryFit,
+    Evidence,
+    Values,
+    could_see,
+    holm,
+    interval,
+    judge,
+    p_value,
+)
+from wiseft_lite.book.ledger import Record
 
 
 @pytest.fixture
@@ -37,7 +54,9 @@ def test_the_interval_is_students_and_its_ends_are_those_of_the_tests():
     known = stats.t.interval(0.95, 4, loc=3.0, scale=stats.sem(values))
     assert (low, high) == pytest.approx(known)
     low, high = interval(values)
-    assert p_value(values, low) == pytest.approx(LEVEL) and Values(tuple(values), "", 1).p_below(high) == pytest.approx(LEVEL)
+    assert p_value(values, low) == pytest.approx(LEVEL) and Values(tuple(values), "", 1).p_below(
+        high
+    ) == pytest.approx(LEVEL)
     assert interval([1.5]) == (1.5, 1.5)
     with pytest.raises(UserError, match="no values"):
         interval([])
@@ -56,7 +75,9 @@ def test_values_without_spread_are_certain():
 
 
 def normal(mean, error):
-    return Estimate(mean, lambda level: tuple(stats.norm.interval(level, mean, error)), "points", 10, 5)
+    return Estimate(
+        mean, lambda level: tuple(stats.norm.interval(level, mean, error)), "points", 10, 5
+    )
 
 
 @pytest.mark.parametrize("bound", [0.0, 1.5, 2.0, 2.5, 9.0])
@@ -69,7 +90,10 @@ def test_an_estimate_has_the_p_value_at_which_its_interval_touches_the_bound(bou
 def test_of_several_fits_only_what_all_of_them_say_counts():
     below, above = normal(-3.0, 1.0), normal(2.0, 0.5)
     both = EveryFit({"one": below, "other": above})
-    assert both.estimates == (-3.0, 2.0) and both.interval() == (below.interval()[0], above.interval()[1])
+    assert both.estimates == (-3.0, 2.0) and both.interval() == (
+        below.interval()[0],
+        above.interval()[1],
+    )
     assert both.p_above(0) == below.p_above(0) > 0.99 and both.p_below(0) == above.p_below(0) > 0.99
     piece = Evidence("sign", Derived(lambda: both), above=0).judged()
     assert piece.verdict == UNDECIDED
@@ -85,7 +109,10 @@ def test_what_could_be_seen_is_seen_in_four_of_five_experiments():
     seen = sum(normal(x, 1.0).p_above(0) <= LEVEL for x in generator.normal(distance, 1.0, 400))
     assert abs(seen / 400 - POWER) < 0.06
     found = Values(tuple(generator.normal(0, 1, 5)), "points", 10)
-    half = {level: found.interval(level)[1] - found.estimates[0] for level in (1 - 2 * LEVEL, 1 - 2 * (1 - POWER))}
+    half = {
+        level: found.interval(level)[1] - found.estimates[0]
+        for level in (1 - 2 * LEVEL, 1 - 2 * (1 - POWER))
+    }
     assert could_see(found, above=False) == pytest.approx(sum(half.values()))
 
 
@@ -95,11 +122,20 @@ def test_holm_stops_at_the_first_that_fails_and_keeps_the_order():
     assert holm([]) == []
 
 
-@pytest.mark.parametrize("key, bounds, verdict", [
-    ("ch00.clear", {"above": 0}, HOLDS), ("ch00.clear", {"below": 0}, FAILS), ("ch00.clear", {"above": 2.8}, UNDECIDED),
-    ("ch00.negative", {"above": 0}, FAILS), ("ch00.doubtful", {"above": 0}, UNDECIDED),
-    ("ch00.clear", {"above": 1, "below": 5}, HOLDS), ("ch00.clear", {"above": -1, "below": 1}, FAILS),
-    ("ch00.clear", {"above": 1, "below": 3}, UNDECIDED), ("ch00.doubtful", {"above": -9}, HOLDS)])
+@pytest.mark.parametrize(
+    "key, bounds, verdict",
+    [
+        ("ch00.clear", {"above": 0}, HOLDS),
+        ("ch00.clear", {"below": 0}, FAILS),
+        ("ch00.clear", {"above": 2.8}, UNDECIDED),
+        ("ch00.negative", {"above": 0}, FAILS),
+        ("ch00.doubtful", {"above": 0}, UNDECIDED),
+        ("ch00.clear", {"above": 1, "below": 5}, HOLDS),
+        ("ch00.clear", {"above": -1, "below": 1}, FAILS),
+        ("ch00.clear", {"above": 1, "below": 3}, UNDECIDED),
+        ("ch00.doubtful", {"above": -9}, HOLDS),
+    ],
+)
 def test_a_verdict_needs_the_whole_interval(entries, key, bounds, verdict):
     assert Evidence("gain", key, **bounds).verdict() == verdict
 
@@ -117,7 +153,10 @@ def test_a_bound_may_be_a_fraction_of_a_gain_measured_on_the_same_seeds(entries)
     piece = Evidence("gain", "ch00.clear", above=1 / 3, below=2 / 3, gain=double).judged()
     assert [side.limit for side in piece.sides] == pytest.approx([5.6 / 3, 2 * 5.6 / 3])
     assert piece.sides[0].p_holds == pytest.approx(p_value([v / 3 for v in (2, 3, 4, 3, 2)]))
-    assert piece.verdict == HOLDS and Evidence("gain", "ch00.clear", above=0.6, gain=double).verdict() == FAILS
+    assert (
+        piece.verdict == HOLDS
+        and Evidence("gain", "ch00.clear", above=0.6, gain=double).verdict() == FAILS
+    )
     with pytest.raises(UserError, match="not the same seeds"):
         Evidence("odd", "ch00.three", above=-1, gain=double).verdict()
 
@@ -128,7 +167,9 @@ def test_two_keys_are_subtracted_seed_by_seed(entries):
     assert Evidence("nothing", "ch00.after", "ch00.after").measured().values == (0.0,) * 5
     with pytest.raises(UserError, match="not the same seeds"):
         Evidence("odd", "ch00.clear", "ch00.three").measured()
-    with pytest.raises(UserError, match="no entry 'ch00.x'; 'wiseft-lite ledger ch00 --run' makes it"):
+    with pytest.raises(
+        UserError, match="no entry 'ch00.x'; 'wiseft-lite ledger ch00 --run' makes it"
+    ):
         Evidence("odd", "ch00.x").measured()
 
 
@@ -140,11 +181,15 @@ def test_one_value_is_judged_as_it_is(entries):
 
 @pytest.fixture
 def four(entries):
-    clear, doubtful, negative = (Evidence(k, f"ch00.{k}", above=0) for k in ("clear", "doubtful", "negative"))
-    return (Claim(1, "One <b> & one", "Table 1", "1 to 2 %", (clear, clear), "06_interpolate"),
-            Claim(2, "Two", "Table 1", "2", (clear, doubtful), "06_interpolate"),
-            Claim(3, "Three", "Table 1", "3", (doubtful, negative, clear), "06_interpolate"),
-            Claim(4, "Four", "Table 1", "4", needs="photographs"))
+    clear, doubtful, negative = (
+        Evidence(k, f"ch00.{k}", above=0) for k in ("clear", "doubtful", "negative")
+    )
+    return (
+        Claim(1, "One <b> & one", "Table 1", "1 to 2 %", (clear, clear), "06_interpolate"),
+        Claim(2, "Two", "Table 1", "2", (clear, doubtful), "06_interpolate"),
+        Claim(3, "Three", "Table 1", "3", (doubtful, negative, clear), "06_interpolate"),
+        Claim(4, "Four", "Table 1", "4", needs="photographs"),
+    )
 
 
 def test_a_claim_holds_only_if_all_its_evidence_does(four):
@@ -161,8 +206,18 @@ def test_a_claim_fails_by_its_worst_piece_times_the_number_of_pieces(four):
 
 
 def from_values(*rows):
-    return [Claim(k, f"{k}", "Table 1", "1", tuple(Evidence("gain", Derived(lambda v=v: Values(v, "points", 10)), above=0)
-                                                   for v in row)) for k, row in enumerate(rows, 1)]
+    return [
+        Claim(
+            k,
+            f"{k}",
+            "Table 1",
+            "1",
+            tuple(
+                Evidence("gain", Derived(lambda v=v: Values(v, "points", 10)), above=0) for v in row
+            ),
+        )
+        for k, row in enumerate(rows, 1)
+    ]
 
 
 def test_both_directions_are_corrected_over_all_claims():
@@ -172,7 +227,9 @@ def test_both_directions_are_corrected_over_all_claims():
     alone = judge(from_values([middling]))[0]
     assert alone.verdict == HOLDS and LEVEL / 20 < alone.p_holds < LEVEL
     found = judge(from_values([middling], [tuple(-v for v in middling)], *open_ones))
-    assert [j.before for j in found[:2]] == [HOLDS, FAILS] and {j.verdict for j in found} == {UNDECIDED}
+    assert [j.before for j in found[:2]] == [HOLDS, FAILS] and {j.verdict for j in found} == {
+        UNDECIDED
+    }
     sure = tuple(10 + v / 100 for v in middling)
     found = judge(from_values([sure], [tuple(-v for v in sure)], *open_ones))
     assert [j.verdict for j in found[:2]] == [HOLDS, FAILS]
@@ -183,8 +240,13 @@ def test_noise_alone_gives_hardly_a_verdict():
     import numpy as np
 
     generator = np.random.default_rng(3)
-    wrong = sum(any(j.verdict in (HOLDS, FAILS) for j in judge(from_values(
-        *[[tuple(generator.normal(0, 1, 5))] for _ in range(30)]))) for _ in range(40))
+    wrong = sum(
+        any(
+            j.verdict in (HOLDS, FAILS)
+            for j in judge(from_values(*[[tuple(generator.normal(0, 1, 5))] for _ in range(30)]))
+        )
+        for _ in range(40)
+    )
     assert wrong <= 9
 
 
@@ -192,18 +254,24 @@ def test_a_margin_below_what_the_seeds_could_see_cannot_be_tested():
     noisy = (0.3, -0.4, 0.2, -0.1, 0.05)
 
     def verdict(margin):
-        evidence = Evidence("gain", Derived(lambda: Values(noisy, "points", 10)), above=-margin, below=margin)
+        evidence = Evidence(
+            "gain", Derived(lambda: Values(noisy, "points", 10)), above=-margin, below=margin
+        )
         return judge([Claim(1, "1.", "Table 1", "1", (evidence,))])[0].verdict
 
     assert [verdict(m) for m in (0.01, 0.2, 2.0)] == [CANNOT, CANNOT, HOLDS]
-    assert judge(from_values([noisy]))[0].verdict == UNDECIDED  # a bound at 0 allows no difference: no margin
+    assert (
+        judge(from_values([noisy]))[0].verdict == UNDECIDED
+    )  # a bound at 0 allows no difference: no margin
 
 
 def test_the_table_says_what_was_measured_on_how_much(four):
     found = judge(four)
     clear = found[0].pieces[0]
-    assert measured(clear) == \
-        "clear: +2.8 points [+2.0, +3.6], p\u00a0=\u00a09e-4, 5\u00a0seeds, n\u00a0=\u00a0100"
+    assert (
+        measured(clear)
+        == "clear: +2.8 points [+2.0, +3.6], p\u00a0=\u00a09e-4, 5\u00a0seeds, n\u00a0=\u00a0100"
+    )
     html = claims_table(found)
     assert html.count("<tr data-verdict=") == 4 and 'data-verdict="does not hold here"' in html
     assert "One &lt;b&gt; &amp; one" in html and "<b>" not in html
@@ -212,9 +280,15 @@ def test_the_table_says_what_was_measured_on_how_much(four):
     assert "<details" not in html and html.count("<ul>") == 3
     for label in ("Paper", "Rule", "Here", "Could have seen"):
         assert html.count(f'data-label="{label}"') == 4, label
-    assert html.count("before correction: ") == 3 and "above 0, each of 2" in html and "of 2026-11-2" in html
+    assert (
+        html.count("before correction: ") == 3
+        and "above 0, each of 2" in html
+        and "of 2026-11-2" in html
+    )
     clear, doubtful, negative = four[0].evidence[0], *four[2].evidence[:2]
-    many = claims_table(judge([Claim(5, "Five", "Table 1", "5", (clear, doubtful, negative, clear))]))
+    many = claims_table(
+        judge([Claim(5, "Five", "Table 1", "5", (clear, doubtful, negative, clear))])
+    )
     assert "<summary>holds for 2, not for 1, undecided for 1 of 4</summary>" in many
     assert "✗ negative: −2.8 points" in many
     assert not re.search(r"(?:src|href)=\"(?:https?:)?//|@import|url\(", html)
@@ -222,11 +296,15 @@ def test_the_table_says_what_was_measured_on_how_much(four):
 
 # The history of rules.
 
+
 @pytest.fixture
 def listed(tmp_path, monkeypatch):
     """A list of changes that a test may write; it returns the writer."""
+
     def write(*changes):
-        (tmp_path / "history.json").write_text(json.dumps({"first_rules": "2026-11-25", "changes": changes}))
+        (tmp_path / "history.json").write_text(
+            json.dumps({"first_rules": "2026-11-25", "changes": changes})
+        )
 
     monkeypatch.setattr(history, "HISTORY", tmp_path / "history.json")
     write()
@@ -234,12 +312,27 @@ def listed(tmp_path, monkeypatch):
 
 
 def change(claim, date, hashes=()):
-    return {"claims": [claim.number], "date": date, "commit": "", "was": "a", "now": "b", "reason": "c",
-            "numbers_known": True, "hashes": dict(hashes)}
+    return {
+        "claims": [claim.number],
+        "date": date,
+        "commit": "",
+        "was": "a",
+        "now": "b",
+        "reason": "c",
+        "numbers_known": True,
+        "hashes": dict(hashes),
+    }
 
 
 def claim(**bounds):
-    return Claim(7, "Seven.", "Table 1", "7", (Evidence("gain", "ch06.gain", "ch04.gain", **bounds),), "06_interpolate")
+    return Claim(
+        7,
+        "Seven.",
+        "Table 1",
+        "7",
+        (Evidence("gain", "ch06.gain", "ch04.gain", **bounds),),
+        "06_interpolate",
+    )
 
 
 def test_a_changed_rule_that_is_not_listed_is_named(tmp_path, listed):
@@ -248,7 +341,10 @@ def test_a_changed_rule_that_is_not_listed_is_named(tmp_path, listed):
     for experiment in ("ch04", "ch06"):
         history.stamp(experiment, history.in_force([before], experiment), record)
     assert history.unlisted([before], record) == []
-    assert len(history.unlisted([after], record)) == 2 and "claim 7" in history.unlisted([after], record)[0]
+    assert (
+        len(history.unlisted([after], record)) == 2
+        and "claim 7" in history.unlisted([after], record)[0]
+    )
     listed(change(after, "2026-12-01"))  # a date alone lists no rule
     assert len(history.unlisted([after], record)) == 2
     listed(change(after, "2026-12-01", {"7": history.rule_hash(after)}))
@@ -264,18 +360,31 @@ def test_a_rule_without_a_recorded_hash_is_named(tmp_path, listed):
 
 def test_words_do_not_change_a_rule_and_what_a_machine_reads_does():
     rule = history.rule_hash(claim(above=0))
-    reworded = Claim(7, "Otherwise said.", "Table 2", "8", (Evidence("other", "ch06.gain", "ch04.gain", above=0),), "07_x")
+    reworded = Claim(
+        7,
+        "Otherwise said.",
+        "Table 2",
+        "8",
+        (Evidence("other", "ch06.gain", "ch04.gain", above=0),),
+        "07_x",
+    )
     assert history.rule_hash(reworded) == rule
     source = Derived(lambda: None, ("emoji",))
-    others = [claim(below=0), claim(above=0, exact=True), claim(above=0, gain="ch06.gain"),
-              Claim(7, "Seven.", "Table 1", "7", (Evidence("gain", source, above=0),))]
+    others = [
+        claim(below=0),
+        claim(above=0, exact=True),
+        claim(above=0, gain="ch06.gain"),
+        Claim(7, "Seven.", "Table 1", "7", (Evidence("gain", source, above=0),)),
+    ]
     assert len({rule, *map(history.rule_hash, others)}) == 5
 
 
-def test_the_ledger_command_records_the_rules_in_force_before_it_runs(tmp_path, monkeypatch, capsys):
-    from wiseft_lite import experiments
-    from wiseft_lite.claims import CLAIMS
-    from wiseft_lite.cli import main
+def test_the_ledger_command_records_the_rules_in_force_before_it_runs(
+    tmp_path, monkeypatch, capsys
+):
+    from wiseft_lite.book import experiments
+    from wiseft_lite.book.claims import CLAIMS
+    from wiseft_lite.cli.main import main
 
     record = Record("a test")
     record.number("ch06.gain", 1.0, "points", 10)
@@ -290,9 +399,17 @@ def test_the_ledger_command_records_the_rules_in_force_before_it_runs(tmp_path, 
 
 # The paper's numbers: typed once, so they must agree with each other.
 
+
 def test_each_curve_has_eleven_points_and_its_mean_is_the_mean():
     table = ledger.table("paper_curves")
-    assert set(table["model"]) == {"ViT-L/14@336px", "ViT-B/16", "ALIGN", "JFT ViT-H/14", "BASIC-M", "BASIC-L"}
+    assert set(table["model"]) == {
+        "ViT-L/14@336px",
+        "ViT-B/16",
+        "ALIGN",
+        "JFT ViT-H/14",
+        "BASIC-M",
+        "BASIC-L",
+    }
     for (model, kind), rows in table.groupby(["model", "kind"]):
         curve = paper.curve(model, kind)
         assert curve.index.tolist() == [k / 10 for k in range(11)]
@@ -300,18 +417,36 @@ def test_each_curve_has_eleven_points_and_its_mean_is_the_mean():
             assert (curve[list(paper.SHIFTS)].mean(axis=1) - curve["shifts"]).abs().max() < 0.11
 
 
-@pytest.mark.parametrize("model, number", [
-    ("ViT-L/14@336px", 1), ("ViT-B/16", 8), ("ALIGN", 8), ("JFT ViT-H/14", 8), ("BASIC-M", 8), ("BASIC-L", 8)])
+@pytest.mark.parametrize(
+    "model, number",
+    [
+        ("ViT-L/14@336px", 1),
+        ("ViT-B/16", 8),
+        ("ALIGN", 8),
+        ("JFT ViT-H/14", 8),
+        ("BASIC-M", 8),
+        ("BASIC-L", 8),
+    ],
+)
 def test_curves_and_tables_of_the_paper_agree(model, number):
     curve, rows = paper.curve(model), paper.table(number, model)
     for alpha, row in ((0.5, "end-to-end, alpha 0.5"), (1.0, "fine-tuned"), (0.0, "zero-shot")):
         for column in curve:
             # table 1's zero-shot row is that of the probes; table 4's curve starts a little elsewhere
-            assert abs(curve.loc[alpha, column] - rows.loc[row, column]) < (0.7 if (alpha, number) == (0.0, 1) else 0.06)
+            assert abs(curve.loc[alpha, column] - rows.loc[row, column]) < (
+                0.7 if (alpha, number) == (0.0, 1) else 0.06
+            )
 
 
 def test_the_means_in_the_papers_tables_are_means():
-    for number, model in ((1, None), (8, "ViT-B/16"), (8, "ALIGN"), (8, "JFT ViT-H/14"), (8, "BASIC-M"), (8, "BASIC-L")):
+    for number, model in (
+        (1, None),
+        (8, "ViT-B/16"),
+        (8, "ALIGN"),
+        (8, "JFT ViT-H/14"),
+        (8, "BASIC-M"),
+        (8, "BASIC-L"),
+    ):
         rows = paper.table(number, model)
         fixed = rows[~rows.index.str.contains("best")]  # a best alpha is another one in each column
         assert (fixed[list(paper.SHIFTS)].mean(axis=1) - fixed["shifts"]).abs().max() < 0.11
@@ -320,9 +455,14 @@ def test_the_means_in_the_papers_tables_are_means():
 
 
 def test_what_the_paper_does_not_have_is_refused():
-    with pytest.raises(UserError, match="unknown curve of the paper 'ALIGN, probe'; choose one of: ViT-L/14@336px, end"):
+    with pytest.raises(
+        UserError,
+        match="unknown curve of the paper 'ALIGN, probe'; choose one of: ViT-L/14@336px, end",
+    ):
         paper.curve("ALIGN", "probe")
     with pytest.raises(UserError, match="unknown table of the paper 5"):
         paper.table(5)
-    with pytest.raises(UserError, match="unknown model of table 8 None; choose one of: ViT-B/16, ALIGN"):
+    with pytest.raises(
+        UserError, match="unknown model of table 8 None; choose one of: ViT-B/16, ALIGN"
+    ):
         paper.table(8)

@@ -13,9 +13,9 @@ import torch
 
 from wiseft_lite import Head, ImageClassifier, UserError, average, interpolate, load, save
 from wiseft_lite.checkpoints import read_card
-from wiseft_lite.cli import main
+from wiseft_lite.cli.main import main
+from wiseft_lite.merging.soups import greedy_soup, held_out_accuracy
 from wiseft_lite.results import read_results
-from wiseft_lite.soups import greedy_soup, held_out_accuracy
 from wiseft_lite.weights import interpolate_
 
 
@@ -27,11 +27,27 @@ def shapes(monkeypatch, task):
 def test_zeroshot_finetune_sweep_plot(shapes, clip_folder, tmp_path, capsys):
     model = ["--model", f"local-dir:{clip_folder}"]
     assert main(["zeroshot", *model, "--out", str(tmp_path / "zs")]) == 0
-    assert main(["finetune", *model, "--out", str(tmp_path / "ft"), "--epochs", "2", "--lr", "0.01"]) == 0
+    assert (
+        main(["finetune", *model, "--out", str(tmp_path / "ft"), "--epochs", "2", "--lr", "0.01"])
+        == 0
+    )
     card = json.loads((tmp_path / "ft" / "card.json").read_text())
     assert card["recipe"]["epochs"] == 2 and card["recipe"]["lr"] == 0.01
     out = tmp_path / "sweep.jsonl"
-    assert main(["sweep", str(tmp_path / "zs"), str(tmp_path / "ft"), "--out", str(out), "--alphas", "0,0.5,1"]) == 0
+    assert (
+        main(
+            [
+                "sweep",
+                str(tmp_path / "zs"),
+                str(tmp_path / "ft"),
+                "--out",
+                str(out),
+                "--alphas",
+                "0,0.5,1",
+            ]
+        )
+        == 0
+    )
     table = read_results(out)
     assert sorted(set(table.alpha)) == [0, 0.5, 1] and set(table.split) == {"test", "two"}
     assert set(table.task) == {"shapes"} and set(table.model) == {str(tmp_path / "ft")}
@@ -40,9 +56,13 @@ def test_zeroshot_finetune_sweep_plot(shapes, clip_folder, tmp_path, capsys):
     assert (tmp_path / "f.svg").read_text().lstrip().startswith("<?xml")
 
 
-def test_results_record_what_predictions_are_restricted_to(monkeypatch, task, clip_folder, tmp_path, capsys):
+def test_results_record_what_predictions_are_restricted_to(
+    monkeypatch, task, clip_folder, tmp_path, capsys
+):
     two = replace(task.shifts["two"], classes=(0, 2))
-    monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda name, data=None: replace(task, shifts={"two": two}))
+    monkeypatch.setattr(
+        "wiseft_lite.tasks.load_task", lambda name, data=None: replace(task, shifts={"two": two})
+    )
     folder, wanted = str(tmp_path / "zs"), {"test": 3, "two": 2}
     assert main(["zeroshot", "--model", f"local-dir:{clip_folder}", "--out", folder]) == 0
     assert main(["evaluate", folder, "--out", str(tmp_path / "evaluate.jsonl")]) == 0
@@ -51,14 +71,29 @@ def test_results_record_what_predictions_are_restricted_to(monkeypatch, task, cl
     out = tmp_path / "sweep.jsonl"
     assert main(["sweep", folder, folder, "--out", str(out), "--alphas", "0,1"]) == 0
     assert dict(read_results(out).groupby("split")["classes"].first()) == wanted
-    old = [{k: v for k, v in json.loads(line).items() if k != "classes"} for line in out.read_text().splitlines()]
+    old = [
+        {k: v for k, v in json.loads(line).items() if k != "classes"}
+        for line in out.read_text().splitlines()
+    ]
     out.write_text("".join(json.dumps(row) + "\n" for row in old))
-    assert main(["plot", str(out), "--out", str(tmp_path / "old.svg")]) == 0  # a file from before can still be read
+    assert (
+        main(["plot", str(out), "--out", str(tmp_path / "old.svg")]) == 0
+    )  # a file from before can still be read
 
 
 def test_finetune_that_was_cut_short_goes_on(shapes, clip_folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("wiseft_lite.resume.SECONDS", 0)
-    command = ["finetune", "--model", f"local-dir:{clip_folder}", "--epochs", "2", "--batch-size", "16", "--lr", "0.01"]
+    monkeypatch.setattr("wiseft_lite._runtime.resume.SECONDS", 0)
+    command = [
+        "finetune",
+        "--model",
+        f"local-dir:{clip_folder}",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "16",
+        "--lr",
+        "0.01",
+    ]
     assert main([*command, "--out", str(tmp_path / "whole")]) == 0
     step = torch.optim.AdamW.step
 
@@ -82,7 +117,9 @@ def test_finetune_that_was_cut_short_goes_on(shapes, clip_folder, tmp_path, caps
 
 def test_sweep_warns_of_models_that_are_not_connected(shapes, tuned, tmp_path, capsys):
     theta = tuned.state_dict()
-    other = tuned.with_weights({**theta, **{key: -theta[key] for key in ("encoder.proj", "head.weight")}})
+    other = tuned.with_weights(
+        {**theta, **{key: -theta[key] for key in ("encoder.proj", "head.weight")}}
+    )
     save(tuned, tmp_path / "a")
     save(other, tmp_path / "b")
     out = ["--alphas", "0,1", "--out", str(tmp_path / "sweep.jsonl"), "--overwrite"]
@@ -97,49 +134,65 @@ def test_demo_writes_what_it_promises(shapes, clip_folder, tmp_path):
     assert main(["demo", "--model", f"local-dir:{clip_folder}", "--out", str(out)]) == 0
     rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     assert len(rows) == 2 * 11 * 3
-    assert set(rows[0]) == {"kind", "alpha", "split", "accuracy", "n", "low", "high", "classes", "model",
-                            "task"}
+    assert set(rows[0]) == {
+        "kind",
+        "alpha",
+        "split",
+        "accuracy",
+        "n",
+        "low",
+        "high",
+        "classes",
+        "model",
+        "task",
+    }
     assert {r["kind"] for r in rows} == {"probe", "end-to-end"}
     assert all(0 <= r["low"] <= r["accuracy"] <= r["high"] <= 1 for r in rows)
     assert (out / "frontier.png").stat().st_size > 5000 and (out / "frontier.svg").exists()
     assert main(["demo", "--out", str(out)]) == 2  # refused before any work
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["zeroshot", "--task", "icons"], "unknown task 'icons'"),
-    (["zeroshot", "--model", "ViT-B/32"], "unknown model 'ViT-B/32'; did you mean ViT-B-32/openai?"),
-    (["zeroshot", "--model", "ViT-L/14@336px"], "did you mean ViT-L-14-336/openai?"),
-    (["interpolate", "nowhere", "nowhere"], "nowhere is no checkpoint"),
-    (["zeroshot", "--model", "iconklip"], "unknown model 'iconklip'; did you mean iconclip"),
-    (["sweep", "nowhere", "nowhere"], "nowhere is no checkpoint"),
-    (["sweep", "a", "b", "--splits", "night"], "no split 'night'"),
-    (["sweep", "a", "b", "--alphas", "0,half"], "no list of numbers"),
-    (["sweep", "a", "b", "--alphas", "0,nan"], "no list of numbers"),
-    (["sweep", "a", "b", "--alphas", "0,inf"], "no list of numbers"),
-    (["sweep", "a", "b", "--alphas", "0,,1"], "no list of numbers"),
-    (["sweep", "a", "b", "--alphas", ""], "no list of numbers"),
-    (["sweep", "a", "b", "--splits", ""], "--splits '' has an empty name"),
-    (["sweep", "a", "b", "--splits", "test,"], "--splits 'test,' has an empty name"),
-    (["sweep", "a", "b", "--passes", "4"], "passes is 4"),
-    (["sweep", "a", "b", "--passes", "5", "--alphas", "0,2"], "alpha 2 lies outside"),
-    (["sweep", "a", "b", "--passes", "x"], "invalid int value: 'x'"),
-    (["run", "--kinds", "prob"], "no kind of training"),
-    (["run", "--kinds", ""], "--kinds '' has an empty name"),
-    (["run", "--epochs", "0"], "epochs is 0"),
-    (["run", "--lr", "nan"], "lr is nan"),
-    (["finetune", "--batch-size", "0"], "batch_size is 0"),
-    (["finetune", "--lr", "inf"], "lr is inf"),
-    (["finetune", "--weight-decay", "nan"], "weight_decay is nan"),
-    (["finetune", "--warmup", "nan"], "warmup is nan"),
-    (["finetune", "--seed", "-1"], "seed is -1"),
-    (["finetune", "--seed", "1" + 30 * "0"], "seed is 1"),
-    (["plot", "nowhere.jsonl", "--out", "figure.docx"], "must end in .png, .svg, .pdf"),
-    (["paint"], "invalid choice: 'paint'"),
-    ([], "required: COMMAND"),
-    (["plot", "nowhere.jsonl"], "does not exist"),
-    (["finetune", "--lr", "-1"], "lr is -1"),
-    (["soup", "nowhere"], "nowhere is no checkpoint"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["zeroshot", "--task", "icons"], "unknown task 'icons'"),
+        (
+            ["zeroshot", "--model", "ViT-B/32"],
+            "unknown model 'ViT-B/32'; did you mean ViT-B-32/openai?",
+        ),
+        (["zeroshot", "--model", "ViT-L/14@336px"], "did you mean ViT-L-14-336/openai?"),
+        (["interpolate", "nowhere", "nowhere"], "nowhere is no checkpoint"),
+        (["zeroshot", "--model", "iconklip"], "unknown model 'iconklip'; did you mean iconclip"),
+        (["sweep", "nowhere", "nowhere"], "nowhere is no checkpoint"),
+        (["sweep", "a", "b", "--splits", "night"], "no split 'night'"),
+        (["sweep", "a", "b", "--alphas", "0,half"], "no list of numbers"),
+        (["sweep", "a", "b", "--alphas", "0,nan"], "no list of numbers"),
+        (["sweep", "a", "b", "--alphas", "0,inf"], "no list of numbers"),
+        (["sweep", "a", "b", "--alphas", "0,,1"], "no list of numbers"),
+        (["sweep", "a", "b", "--alphas", ""], "no list of numbers"),
+        (["sweep", "a", "b", "--splits", ""], "--splits '' has an empty name"),
+        (["sweep", "a", "b", "--splits", "test,"], "--splits 'test,' has an empty name"),
+        (["sweep", "a", "b", "--passes", "4"], "passes is 4"),
+        (["sweep", "a", "b", "--passes", "5", "--alphas", "0,2"], "alpha 2 lies outside"),
+        (["sweep", "a", "b", "--passes", "x"], "invalid int value: 'x'"),
+        (["run", "--kinds", "prob"], "no kind of training"),
+        (["run", "--kinds", ""], "--kinds '' has an empty name"),
+        (["run", "--epochs", "0"], "epochs is 0"),
+        (["run", "--lr", "nan"], "lr is nan"),
+        (["finetune", "--batch-size", "0"], "batch_size is 0"),
+        (["finetune", "--lr", "inf"], "lr is inf"),
+        (["finetune", "--weight-decay", "nan"], "weight_decay is nan"),
+        (["finetune", "--warmup", "nan"], "warmup is nan"),
+        (["finetune", "--seed", "-1"], "seed is -1"),
+        (["finetune", "--seed", "1" + 30 * "0"], "seed is 1"),
+        (["plot", "nowhere.jsonl", "--out", "figure.docx"], "must end in .png, .svg, .pdf"),
+        (["paint"], "invalid choice: 'paint'"),
+        ([], "required: COMMAND"),
+        (["plot", "nowhere.jsonl"], "does not exist"),
+        (["finetune", "--lr", "-1"], "lr is -1"),
+        (["soup", "nowhere"], "nowhere is no checkpoint"),
+    ],
+)
 def test_mistakes_get_one_line_and_code_2(arguments, message, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
@@ -165,11 +218,18 @@ def test_the_model_at_one_alpha_becomes_a_checkpoint(runs, theta_0, tmp_path, ca
     assert all(torch.equal(value, expected[name]) for name, value in load(out).state_dict().items())
     assert read_card(out)["recipe"] == {"zero_shot": zero, "fine_tuned": one, "alpha": 0.5}
     assert main(["interpolate", zero, one, "--alpha", "1", "--out", str(out), "--overwrite"]) == 0
-    assert all(torch.equal(value, load(one).state_dict()[name]) for name, value in load(out).state_dict().items())
-    other = ImageClassifier(theta_0.encoder, theta_0.head, theta_0.preprocess, ["x", "y", "z"], theta_0.encoder_name)
+    assert all(
+        torch.equal(value, load(one).state_dict()[name])
+        for name, value in load(out).state_dict().items()
+    )
+    other = ImageClassifier(
+        theta_0.encoder, theta_0.head, theta_0.preprocess, ["x", "y", "z"], theta_0.encoder_name
+    )
     save(other, tmp_path / "other")
     assert main(["interpolate", zero, str(tmp_path / "other"), "--out", str(tmp_path / "no")]) == 2
-    assert "differ in their class names" in capsys.readouterr().err and not (tmp_path / "no").exists()
+    assert (
+        "differ in their class names" in capsys.readouterr().err and not (tmp_path / "no").exists()
+    )
 
 
 def test_help_names_a_default_only_where_there_is_one(capsys):
@@ -187,17 +247,25 @@ def test_a_uniform_soup_is_the_average(shapes, runs, tmp_path, capsys):
     expected = average([load(folder).state_dict() for folder in runs])
     assert all(torch.allclose(v, expected[k], atol=1e-6) for k, v in load(out).state_dict().items())
     card = read_card(out)
-    assert card["recipe"] == {"ingredients": runs, "chosen_on": None} and set(card["metrics"]) == {"test", "two"}
+    assert card["recipe"] == {"ingredients": runs, "chosen_on": None} and set(card["metrics"]) == {
+        "test",
+        "two",
+    }
     assert "soup of 3 models" in capsys.readouterr().out
     assert main(["soup", *runs, "--out", str(out)]) == 2
-    assert main(["sweep", runs[0], str(out), "--alphas", "0,1", "--out", str(tmp_path / "s.jsonl")]) == 0
+    assert (
+        main(["sweep", runs[0], str(out), "--alphas", "0,1", "--out", str(tmp_path / "s.jsonl")])
+        == 0
+    )
 
 
 def test_a_greedy_soup_says_what_it_kept(shapes, runs, tmp_path, capsys, theta_0, task):
     out = tmp_path / "soup"
     assert main(["soup", *runs, "--greedy", "--out", str(out)]) == 0
     printed, card = capsys.readouterr().out, read_card(out)
-    theta, trace = greedy_soup([load(folder).state_dict() for folder in runs], held_out_accuracy(theta_0, task.val))
+    theta, trace = greedy_soup(
+        [load(folder).state_dict() for folder in runs], held_out_accuracy(theta_0, task.val)
+    )
     kept = [runs[i] for i in trace["model"][trace["kept"]]]
     assert card["recipe"] == {"ingredients": kept, "chosen_on": "val"}
     assert all(torch.equal(v, theta[k]) for k, v in load(out).state_dict().items())
@@ -207,7 +275,9 @@ def test_a_greedy_soup_says_what_it_kept(shapes, runs, tmp_path, capsys, theta_0
 
 
 def test_strangers_do_not_go_into_a_soup(shapes, runs, theta_0, tmp_path, capsys):
-    other = ImageClassifier(theta_0.encoder, Head(torch.zeros(1, 16)), theta_0.preprocess, ["x"], theta_0.encoder_name)
+    other = ImageClassifier(
+        theta_0.encoder, Head(torch.zeros(1, 16)), theta_0.preprocess, ["x"], theta_0.encoder_name
+    )
     save(other, tmp_path / "other")
     assert main(["soup", runs[0], str(tmp_path / "other"), "--out", str(tmp_path / "s")]) == 2
     assert f"{tmp_path / 'other'} differ in their class names" in capsys.readouterr().err
@@ -224,14 +294,23 @@ def sweep_of(runs, tmp_path, *more):
     return read_results(out)
 
 
-def test_alphas_and_splits_in_any_order_and_twice_are_measured_once_in_order(shapes, runs, tmp_path):
+def test_alphas_and_splits_in_any_order_and_twice_are_measured_once_in_order(
+    shapes, runs, tmp_path
+):
     table = sweep_of(runs, tmp_path, "--alphas", " 1, 0.5,0 ,0.5,-0", "--splits", "two, test,two")
-    assert table["alpha"].tolist() == 2 * [0, 0.5, 1] and table["split"].tolist() == 3 * ["two"] + 3 * ["test"]
+    assert table["alpha"].tolist() == 2 * [0, 0.5, 1] and table["split"].tolist() == 3 * [
+        "two"
+    ] + 3 * ["test"]
 
 
-def test_the_connectivity_check_reuses_passes_that_the_curve_takes_anyway(shapes, runs, tmp_path, monkeypatch):
+def test_the_connectivity_check_reuses_passes_that_the_curve_takes_anyway(
+    shapes, runs, tmp_path, monkeypatch
+):
     seen = []
-    monkeypatch.setattr("wiseft_lite.sweeps.interpolate_", lambda *a: seen.append(round(a[3], 3)) or interpolate_(*a))
+    monkeypatch.setattr(
+        "wiseft_lite.sweeps.interpolate_",
+        lambda *a: seen.append(round(a[3], 3)) or interpolate_(*a),
+    )
     exact = sweep_of(runs, tmp_path, "--splits", "test", "--alphas", "0,0.5,1")
     assert seen == [0, 0.5, 1]
     seen.clear()
@@ -244,10 +323,16 @@ def test_the_connectivity_check_reuses_passes_that_the_curve_takes_anyway(shapes
     assert seen == [0, 0.5, 1, 0.25]  # nothing to reuse
 
 
-@pytest.mark.parametrize("how", [["--alphas", "0,0.5,1"], ["--alphas", "0.2", "--passes", "5"], ["--alphas", "0.2"]])
-def test_models_that_are_not_connected_are_warned_of_however_the_check_is_made(shapes, runs, tuned, tmp_path, capsys, how):
+@pytest.mark.parametrize(
+    "how", [["--alphas", "0,0.5,1"], ["--alphas", "0.2", "--passes", "5"], ["--alphas", "0.2"]]
+)
+def test_models_that_are_not_connected_are_warned_of_however_the_check_is_made(
+    shapes, runs, tuned, tmp_path, capsys, how
+):
     theta = tuned.state_dict()
-    other = tuned.with_weights({**theta, **{key: -theta[key] for key in ("encoder.proj", "head.weight")}})
+    other = tuned.with_weights(
+        {**theta, **{key: -theta[key] for key in ("encoder.proj", "head.weight")}}
+    )
     save(other, tmp_path / "other")
     sweep_of([runs[2], None, str(tmp_path / "other")], tmp_path, *how)
     assert capsys.readouterr().err.count("wiseft-lite: the two models are not connected") == 1
@@ -267,9 +352,13 @@ class Torn(list):
 @pytest.fixture
 def torn(monkeypatch, task):
     """The task with a torn image in its shift; calling it repairs the image."""
+
     def of(images):
         shift = replace(task.shifts["two"], images=images(task.shifts["two"].images))
-        monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda name, data=None: replace(task, shifts={"two": shift}))
+        monkeypatch.setattr(
+            "wiseft_lite.tasks.load_task",
+            lambda name, data=None: replace(task, shifts={"two": shift}),
+        )
 
     of(Torn)
     return lambda: of(list)
@@ -282,7 +371,8 @@ def typed_again(error):
 
 @pytest.mark.parametrize("command", ["finetune", "probe", "zeroshot"])
 def test_an_image_that_cannot_be_decoded_costs_the_measurement_and_not_the_training(
-        torn, clip_folder, tmp_path, capsys, command, monkeypatch):
+    torn, clip_folder, tmp_path, capsys, command, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "the model"
     few = [] if command == "zeroshot" else ["--epochs", "1"]
@@ -300,12 +390,18 @@ def read_results_of(path):
     return pd.read_json(path, lines=True)
 
 
-def test_after_run_the_models_are_there_whatever_happens_then(torn, clip_folder, tmp_path, capsys, monkeypatch):
+def test_after_run_the_models_are_there_whatever_happens_then(
+    torn, clip_folder, tmp_path, capsys, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     command = ["run", "--model", f"local-dir:{clip_folder}", "--epochs", "1", "--out", "a $run"]
     assert main(command) == 2
     error = capsys.readouterr().err
-    assert "night/4.png" in error and sorted(p.name for p in Path("a $run").iterdir()) == ["end-to-end", "probe", "zero-shot"]
+    assert "night/4.png" in error and sorted(p.name for p in Path("a $run").iterdir()) == [
+        "end-to-end",
+        "probe",
+        "zero-shot",
+    ]
     torn()
     assert main(typed_again(error)) == 0
     assert len(read_results(Path("results/sweep.jsonl"))) == 11 * 2
@@ -320,17 +416,24 @@ def test_a_soup_is_saved_before_it_is_measured(torn, runs, tmp_path, capsys):
     assert load(tmp_path / "soup").class_names == ("disc", "square", "bar")
 
 
-def test_a_figure_that_cannot_be_drawn_costs_the_figure(shapes, clip_folder, tmp_path, capsys, monkeypatch):
+def test_a_figure_that_cannot_be_drawn_costs_the_figure(
+    shapes, clip_folder, tmp_path, capsys, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     with monkeypatch.context() as broken:
         broken.setattr("wiseft_lite.figures.frontier", lambda *_, **__: 1 / 0)
         broken.setattr("wiseft_lite.pipeline.frontier", lambda *_, **__: 1 / 0)
-        assert main(["run", "--model", f"local-dir:{clip_folder}", "--epochs", "1", "--out", "run"]) == 2
+        assert (
+            main(["run", "--model", f"local-dir:{clip_folder}", "--epochs", "1", "--out", "run"])
+            == 2
+        )
     printed = capsys.readouterr()
     assert "alpha chosen without a test image" in printed.out  # the tables come first
     assert printed.err.count("wiseft-lite:") == 1 and "figure cannot be drawn" in printed.err
     assert len(read_results(Path("run/results.jsonl"))) == 2 * 11 * 3 and load("run/end-to-end")
-    assert main(typed_again(printed.err)) == 0 and Path("results/frontier.png").stat().st_size > 5000
+    assert (
+        main(typed_again(printed.err)) == 0 and Path("results/frontier.png").stat().st_size > 5000
+    )
 
 
 def test_results_are_on_disk_before_the_table_is_printed(shapes, runs, tmp_path, monkeypatch):
@@ -345,21 +448,35 @@ def test_results_are_on_disk_before_the_table_is_printed(shapes, runs, tmp_path,
 
 
 @pytest.mark.parametrize("encoding, shown", [("ascii", "\\xe9t\\xe9"), ("utf-8", "été")])
-def test_a_terminal_without_the_letters_of_a_name_costs_nothing(runs, task, tmp_path, monkeypatch, encoding, shown):
+def test_a_terminal_without_the_letters_of_a_name_costs_nothing(
+    runs, task, tmp_path, monkeypatch, encoding, shown
+):
     named = replace(task, shifts={"été": replace(task.shifts["two"], name="été")})
     monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda name, data=None: named)
     terminal = io.TextIOWrapper(io.BytesIO(), encoding)
     monkeypatch.setattr("sys.stdout", terminal)
     out = tmp_path / "sweep.jsonl"
     assert main(["sweep", runs[0], runs[2], "--alphas", "0,0.5,1", "--out", str(out)]) == 0
-    assert shown in terminal.buffer.getvalue().decode(encoding) and "été" in set(read_results(out)["split"])
+    assert shown in terminal.buffer.getvalue().decode(encoding) and "été" in set(
+        read_results(out)["split"]
+    )
 
 
 def test_a_closed_pipe_costs_what_could_not_be_printed_and_nothing_else(theta_0, tmp_path):
     from wiseft_lite import load_clip, load_task, zero_shot_classifier
 
     save(zero_shot_classifier(load_clip("iconclip"), load_task("arrows")), tmp_path / "a")
-    command = [sys.executable, "-m", "wiseft_lite", "evaluate", "a", "--task", "arrows", "--out", "results.jsonl"]
+    command = [
+        sys.executable,
+        "-m",
+        "wiseft_lite",
+        "evaluate",
+        "a",
+        "--task",
+        "arrows",
+        "--out",
+        "results.jsonl",
+    ]
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
@@ -373,32 +490,66 @@ def test_states_that_another_put_beside_the_result_stay(shapes, clip_folder, tmp
     states.mkdir()
     (states / "notes.txt").write_text("mine")
     (states / f"abc-000000001-{16 * '0'}.safetensors").write_text("of a run")
-    assert main(["finetune", "--model", f"local-dir:{clip_folder}", "--epochs", "1", "--out", str(tmp_path / "ft")]) == 0
+    assert (
+        main(
+            [
+                "finetune",
+                "--model",
+                f"local-dir:{clip_folder}",
+                "--epochs",
+                "1",
+                "--out",
+                str(tmp_path / "ft"),
+            ]
+        )
+        == 0
+    )
     assert [path.name for path in states.iterdir()] == ["notes.txt"]
     (tmp_path / "x.states").write_text("mine")
-    assert main(["finetune", "--model", f"local-dir:{clip_folder}", "--out", str(tmp_path / "x")]) == 2
+    assert (
+        main(["finetune", "--model", f"local-dir:{clip_folder}", "--out", str(tmp_path / "x")]) == 2
+    )
 
 
 def test_class_names_from_an_editor_that_marks_its_files(tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr("wiseft_lite.interchange.import_checkpoint", lambda file, names, **how: seen.extend(names) or 1 / 0)
-    for data in ("\ufeffcat\r\n\r\n dog \r\n".encode(), "cat\ndog".encode()):
+    monkeypatch.setattr(
+        "wiseft_lite.interop.interchange.import_checkpoint",
+        lambda file, names, **how: seen.extend(names) or 1 / 0,
+    )
+    for data in ("\ufeffcat\r\n\r\n dog \r\n".encode(), b"cat\ndog"):
         (tmp_path / "names.txt").write_bytes(data)
         with pytest.raises(ZeroDivisionError):
-            main(["import", "x.pt", "--classes", str(tmp_path / "names.txt"), "--out", str(tmp_path / "out")])
+            main(
+                [
+                    "import",
+                    "x.pt",
+                    "--classes",
+                    str(tmp_path / "names.txt"),
+                    "--out",
+                    str(tmp_path / "out"),
+                ]
+            )
     assert seen == ["cat", "dog"] * 2
 
 
 def test_help_waits_for_no_heavy_library():
-    code = ("import sys; from wiseft_lite.cli import parser; parser(); "
-            "print([m for m in ('pandas', 'numpy', 'torch', 'scipy', 'matplotlib') if m in sys.modules])")
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+    code = (
+        "import sys; from wiseft_lite.cli.main import parser; parser(); "
+        "print([m for m in ('pandas', 'numpy', 'torch', 'scipy', 'matplotlib') if m in sys.modules])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()
+        == "[]"
+    )
 
 
 def test_a_sweep_waits_for_nothing_that_it_does_not_use(runs, task, tmp_path):
-    code = ("import sys; from wiseft_lite import sweep, load_task, load_clip, zero_shot_classifier; "
-            "task = load_task('arrows'); zero = zero_shot_classifier(load_clip('iconclip'), task); "
-            "sweep(zero, zero, {'test': task.test}, [0, 1]); "
-            "print([m for m in ('scipy.stats', 'matplotlib', 'sklearn') if m in sys.modules])")
+    code = (
+        "import sys; from wiseft_lite import sweep, load_task, load_clip, zero_shot_classifier; "
+        "task = load_task('arrows'); zero = zero_shot_classifier(load_clip('iconclip'), task); "
+        "sweep(zero, zero, {'test': task.test}, [0, 1]); "
+        "print([m for m in ('scipy.stats', 'matplotlib', 'sklearn') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr

@@ -4,16 +4,24 @@ import pandas as pd
 import pytest
 
 from wiseft_lite import UserError, compatible, connected, interpolate
-from wiseft_lite.connectivity import barrier, chord, observation_1, observation_2
+from wiseft_lite.analysis.connectivity import barrier, chord, observation_1, observation_2
 
 # Along a path: 'high' lies above the straight line everywhere, 'low' falls through it at 0.75 most.
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
-CURVES = {"high": (0.6, 0.75, 0.82, 0.84, 0.8), "low": (0.5, 0.55, 0.5, 0.4, 0.7), "flat": (0.3, 0.4, 0.5, 0.6, 0.7)}
+CURVES = {
+    "high": (0.6, 0.75, 0.82, 0.84, 0.8),
+    "low": (0.5, 0.55, 0.5, 0.4, 0.7),
+    "flat": (0.3, 0.4, 0.5, 0.6, 0.7),
+}
 
 
 @pytest.fixture
 def path():
-    rows = [(alpha, split, accuracy) for split, curve in CURVES.items() for alpha, accuracy in zip(ALPHAS, curve)]
+    rows = [
+        (alpha, split, accuracy)
+        for split, curve in CURVES.items()
+        for alpha, accuracy in zip(ALPHAS, curve, strict=True)
+    ]
     return pd.DataFrame(rows, columns=["alpha", "split", "accuracy"])
 
 
@@ -29,7 +37,10 @@ def test_the_barrier_is_the_largest_shortfall_below_the_straight_line(path):
 def test_observation_1_names_the_smallest_slack_and_where(path):
     found = observation_1(path)
     assert found["holds"].tolist() == [True, False, True]  # on the line is not below it
-    assert found.loc["high", "slack"] == pytest.approx(0.84 - 0.75) and found.loc["high", "alpha"] == 0.75
+    assert (
+        found.loc["high", "slack"] == pytest.approx(0.84 - 0.75)
+        and found.loc["high", "alpha"] == 0.75
+    )
     assert found.loc["low", "slack"] == pytest.approx(-0.25) and found.loc["low", "alpha"] == 0.75
 
 
@@ -63,7 +74,9 @@ def test_a_path_without_its_ends_or_its_inside_is_refused(path):
 def mirrored(model):
     """The same answers from other weights: features and head change their sign together, as in another training."""
     theta = model.state_dict()
-    return model.with_weights({**theta, "encoder.proj": -theta["encoder.proj"], "head.weight": -theta["head.weight"]})
+    return model.with_weights(
+        {**theta, "encoder.proj": -theta["encoder.proj"], "head.weight": -theta["head.weight"]}
+    )
 
 
 def test_models_on_one_line_are_connected_and_others_warn_with_the_figure(theta_0, tuned, task):
@@ -71,11 +84,17 @@ def test_models_on_one_line_are_connected_and_others_warn_with_the_figure(theta_
         warnings.simplefilter("error")
         assert connected(theta_0, tuned, task.test) < 0.05
     other = mirrored(tuned)
-    with pytest.warns(UserWarning, match=r"not connected: (\d+) % and \1 % of 30 images of 'test' .* points below"):
+    with pytest.warns(
+        UserWarning, match=r"not connected: (\d+) % and \1 % of 30 images of 'test' .* points below"
+    ):
         height = connected(tuned, other, task.test)
     assert height > 0.3
     with pytest.warns(UserWarning, match="of 15 images"):
-        assert connected(tuned, other, task.test, most=15) == connected(tuned, other, task.test, most=15) > 0.26
+        assert (
+            connected(tuned, other, task.test, most=15)
+            == connected(tuned, other, task.test, most=15)
+            > 0.26
+        )
 
 
 def test_the_distance_between_models_is_a_share_of_their_length(theta_0, tuned):

@@ -51,17 +51,26 @@ def hidden(name):
         elif inside == "# BEGIN SOLUTION" and cell["cell_type"] == "markdown":
             yield from (line[:60] for line in source.splitlines() if len(line) > 30)
         elif inside == "# BEGIN SOLUTION":
-            yield from source.split("# BEGIN SOLUTION")[1].split("# END SOLUTION")[0].split("\n")[1:-1]
+            yield from (
+                source.split("# BEGIN SOLUTION")[1].split("# END SOLUTION")[0].split("\n")[1:-1]
+            )
 
 
 @each
 def test_students_get_no_answer_and_no_hidden_test(built, name):
     with zipfile.ZipFile(built / "student" / f"{name}.zip") as archive:
         files = {n: archive.read(n).decode() for n in archive.namelist()}
-    assert sorted(files) == sorted([f"{name}/{name}.ipynb", *(f"{name}/tests/{name}_q{k}.py" for k in (1, 2, 3, 4))])
+    assert sorted(files) == sorted(
+        [f"{name}/{name}.ipynb", *(f"{name}/tests/{name}_q{k}.py" for k in (1, 2, 3, 4))]
+    )
     notebook = student(built, name)
-    text = "\n".join([*(c["source"] for c in notebook["cells"]), json.dumps(notebook["metadata"]),
-                      *(t for n, t in files.items() if n.endswith(".py"))])
+    text = "\n".join(
+        [
+            *(c["source"] for c in notebook["cells"]),
+            json.dumps(notebook["metadata"]),
+            *(t for n, t in files.items() if n.endswith(".py")),
+        ]
+    )
     pieces = [piece for piece in hidden(name) if len(piece.strip()) > 12]
     assert len(pieces) > 30
     assert not [piece for piece in pieces if piece in text]
@@ -83,7 +92,9 @@ def test_masters_are_clean_and_add_up(name):
     said = notebook["cells"][1]["source"]
     assert f"{machine + hand}: {machine} by tests, {hand} for the" in said
     visible = [c["source"] for c in notebook["cells"] if "hidden: false" in c["source"]]
-    assert len(visible) >= 4 and all("points: 0" in source for source in visible)  # what can be seen can be hard-coded
+    assert len(visible) >= 4 and all(
+        "points: 0" in source for source in visible
+    )  # what can be seen can be hard-coded
 
 
 def test_gradescope_gets_the_hidden_tests(built):
@@ -92,8 +103,12 @@ def test_gradescope_gets_the_hidden_tests(built):
             assert {"run_autograder", "setup.sh", f"tests/{name}_q1.py"} <= set(archive.namelist())
             tests = archive.read(f"tests/{name}_q1.py")
         assert b"hidden=True" in tests
-        assert (built / "solutions" / "tests" / f"{name}_q1.py").read_bytes() == tests  # or the solved one cannot run
-        assert len(solutions(nbformat.read(built / "solutions" / f"{name}.ipynb", as_version=4))) == 4
+        assert (
+            built / "solutions" / "tests" / f"{name}_q1.py"
+        ).read_bytes() == tests  # or the solved one cannot run
+        assert (
+            len(solutions(nbformat.read(built / "solutions" / f"{name}.ipynb", as_version=4))) == 4
+        )
 
 
 def test_an_open_file_may_be_cut_short_and_a_path_elsewhere_may_not(tmp_path):
@@ -124,20 +139,33 @@ def test_every_submission_gets_what_it_deserves(built, name, tmp_path):
     other = NAMES[NAMES.index(name) - 1]
     (light / "other.ipynb").write_text(nbformat.writes(student(built, other)))
     assert len(deserved) >= 11
-    tight = Limits(cell=10, call=10, total=200, memory=1_500_000_000)  # of CPU time: three times what the slowest needs
+    tight = Limits(
+        cell=10, call=10, total=200, memory=1_500_000_000
+    )  # of CPU time: three times what the slowest needs
     results = grade.grade(full, desk / "full.csv", None, built)
     results += grade.grade(light, desk / "grades.csv", name, built, tight)
-    got = {r.file: (r.status, tuple(r.points.get(f"{name}_q{k}", 0) for k in (1, 2, 3, 4))) for r in results}
-    for file, status in (("scan.pdf", "not a notebook"), ("torn.ipynb", "not a notebook"),
-                         ("other.ipynb", "another assignment")):
+    got = {
+        r.file: (r.status, tuple(r.points.get(f"{name}_q{k}", 0) for k in (1, 2, 3, 4)))
+        for r in results
+    }
+    for file, status in (
+        ("scan.pdf", "not a notebook"),
+        ("torn.ipynb", "not a notebook"),
+        ("other.ipynb", "another assignment"),
+    ):
         deserved[file] = (status, (0, 0, 0, 0))
     assert got == deserved
     assert {p: p.read_bytes() for p in built.rglob("*") if p.is_file()} == before
     blank = next(r for r in results if r.file == "blank.ipynb")
     assert not blank.errors, "the student's notebook must run from top to bottom unanswered"
-    rows = {row["file"]: row for row in csv.DictReader((desk / "grades.csv").open(encoding="utf-8"))}
+    rows = {
+        row["file"]: row for row in csv.DictReader((desk / "grades.csv").open(encoding="utf-8"))
+    }
     assert set(rows) == {p.name for p in light.iterdir()}
-    assert rows["half.ipynb"]["points"] == str(sum(points[:2])) and rows["half.ipynb"]["student"] == "1"
+    assert (
+        rows["half.ipynb"]["points"] == str(sum(points[:2]))
+        and rows["half.ipynb"]["student"] == "1"
+    )
     assert "submissions have this student number" in rows["wrong_0.ipynb"]["note"]
     page = (desk / "feedback" / "wrong_0.ipynb.html").read_text(encoding="utf-8")
     assert page.count("✗") > 3 and "Traceback" not in page
@@ -147,7 +175,11 @@ def test_every_submission_gets_what_it_deserves(built, name, tmp_path):
 
 
 def test_values_come_back_as_they_were():
-    value = {"t": torch.tensor([[1.5, float("nan")]]).half(), "n": [1, None, True, "x", (2.0, float("-inf"))], 3: {}}
+    value = {
+        "t": torch.tensor([[1.5, float("nan")]]).half(),
+        "n": [1, None, True, "x", (2.0, float("-inf"))],
+        3: {},
+    }
     back = wire.decode(wire.encode(value))
     assert torch.equal(back["t"].isnan(), value["t"].isnan()) and back["t"].dtype == torch.float16
     assert back["n"] == value["n"] and isinstance(back["n"][-1], tuple) and back[3] == {}
@@ -155,21 +187,36 @@ def test_values_come_back_as_they_were():
     pd.testing.assert_frame_equal(wire.decode(wire.encode(table)), table)
 
 
-@pytest.mark.parametrize("data", [
-    b"", b"{", b"[" * 100_000, b"{}", b'{"dict": [1]}', b'{"tensor": {"type": "int64", "shape": [9], "data": ""}}',
-    b'{"tensor": {"type": "object", "shape": [1], "data": ""}}'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"[" * 100_000,
+        b"{}",
+        b'{"dict": [1]}',
+        b'{"tensor": {"type": "int64", "shape": [9], "data": ""}}',
+        b'{"tensor": {"type": "object", "shape": [1], "data": ""}}',
+    ],
+)
 def test_bytes_that_are_no_answer_are_refused(data):
     with pytest.raises(ValueError):
         wire.decode(data)
 
 
 def test_a_lying_or_silent_process_harms_nobody():
-    cells = ["def f(x):\n    x.add_(1)\n    return x\ndef g():\n    import os\n    os._exit(1)", "y = 2", "z = open",
-             "import time\ndef slow():\n    time.sleep(36_000)"]
+    cells = [
+        "def f(x):\n    x.add_(1)\n    return x\ndef g():\n    import os\n    os._exit(1)",
+        "y = 2",
+        "z = open",
+        "import time\ndef slow():\n    time.sleep(36_000)",
+    ]
     submission = Submission(cells, Limits(cell=20, call=2, total=200))
     try:
         given = torch.zeros(2)
-        assert torch.equal(submission["f"](given), torch.ones(2)) and torch.equal(given, torch.ones(2))
+        assert torch.equal(submission["f"](given), torch.ones(2)) and torch.equal(
+            given, torch.ones(2)
+        )
         with pytest.raises(KeyError):
             submission["nothing"]
         with pytest.raises(Failed, match="raised"):
@@ -189,8 +236,12 @@ def test_a_lying_or_silent_process_harms_nobody():
 def test_the_command_says_what_is_missing(tmp_path):
     def run(*arguments):
         where = {**os.environ, "PYTHONPATH": f"{build.ROOT}:{build.ROOT / 'data_scripts'}"}
-        done = subprocess.run([sys.executable, "-m", "coursework.grade", *map(str, arguments)], capture_output=True,
-                              text=True, env=where)
+        done = subprocess.run(
+            [sys.executable, "-m", "coursework.grade", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env=where,
+        )
         return done.returncode, done.stderr.strip().splitlines()[-1]
 
     assert run(tmp_path / "none", tmp_path / "g.csv") == (1, f"{tmp_path / 'none'} is no folder")
@@ -211,7 +262,17 @@ def test_the_coursework_is_built_below_the_build_folder():
 
 def test_a_number_that_comes_twice_is_named_in_both_rows():
     assignment = marks.Assignment("a1", {}, {"q1": {"points": 2, "manual": False, "title": "One"}})
-    rows = marks.table([marks.Result(f"{file}.ipynb", "graded", student=number) for file, number in
-                        (("b", 7), ("a", 7), ("c", 8), ("d", ""))], assignment)
+    rows = marks.table(
+        [
+            marks.Result(f"{file}.ipynb", "graded", student=number)
+            for file, number in (("b", 7), ("a", 7), ("c", 8), ("d", ""))
+        ],
+        assignment,
+    )
     assert [row["file"][0] for row in rows] == ["a", "b", "c", "d"]
-    assert ["2 submissions have this student number" in row["note"] for row in rows] == [True, True, False, False]
+    assert ["2 submissions have this student number" in row["note"] for row in rows] == [
+        True,
+        True,
+        False,
+        False,
+    ]

@@ -36,7 +36,11 @@ def table():
 def test_iconshift_has_its_splits_and_enough_images(iconshift):
     assert list(iconshift.shifts) == rules.SHIFTS
     assert len(iconshift.class_names) == 122
-    assert set(iconshift.test.labels.tolist()) == set(iconshift.train.labels.tolist()) == set(range(122))
+    assert (
+        set(iconshift.test.labels.tolist())
+        == set(iconshift.train.labels.tolist())
+        == set(range(122))
+    )
     assert all(len(s) >= 200 for s in iconshift.evaluation.values())
     assert len(iconshift.train) >= 1000
 
@@ -87,7 +91,7 @@ def test_every_picture_has_author_and_permitted_licence(name):
 
 
 def test_labels_of_shipped_icons_follow_the_rule(table):
-    again = [rules.class_of(s, i) for s, i in zip(table["set"], table["icon"])]
+    again = [rules.class_of(s, i) for s, i in zip(table["set"], table["icon"], strict=True)]
     assert again == table["class"].tolist()
 
 

@@ -13,24 +13,38 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from wiseft_lite import UserError, distributed, doctor
+from wiseft_lite import UserError
+from wiseft_lite._runtime import distributed
+from wiseft_lite._runtime.distributed import Turns, share
 from wiseft_lite.augmentation import AUGMENTS, augmentation, skip, transformed
-from wiseft_lite.cli import main
-from wiseft_lite.distributed import Turns, share
+from wiseft_lite.cli import doctor
+from wiseft_lite.cli.main import main
 
 HERE = Path(__file__).resolve().parent
 LAUNCH = {
-    "accelerate": ["accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--num_machines=1",
-                   "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"],
+    "accelerate": [
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes=2",
+        "--num_machines=1",
+        "--mixed_precision=no",
+        "--dynamo_backend=no",
+        "--main_process_port=0",
+    ],
     "torchrun": ["torch.distributed.run", "--standalone", "--nproc-per-node=2"],
 }
 
 
 def launch(launcher, *program, processes=2):
-    command = [sys.executable, "-m", *LAUNCH[launcher], *map(str, program)] if processes == 2 else [
-        sys.executable, *map(str, program)]
+    command = (
+        [sys.executable, "-m", *LAUNCH[launcher], *map(str, program)]
+        if processes == 2
+        else [sys.executable, *map(str, program)]
+    )
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
 
 
 def ended(process):
@@ -46,16 +60,24 @@ def ended(process):
 def worked(clip_folder, tmp_path_factory):
     """What processes.py wrote: by one process, and by each of two."""
     out = tmp_path_factory.mktemp("worked")
-    runs = [launch("torchrun", HERE / "processes.py", clip_folder, out / str(n), processes=n) for n in (1, 2)]
+    runs = [
+        launch("torchrun", HERE / "processes.py", clip_folder, out / str(n), processes=n)
+        for n in (1, 2)
+    ]
     for run in runs:
         code, _, err = ended(run)
         assert code == 0, err[-3000:]
     places = [out / "1" / "0", out / "2" / "0", out / "2" / "1"]
-    return [(load_file(f"{place}.safetensors"), json.loads(Path(f"{place}.json").read_text())) for place in places]
+    return [
+        (load_file(f"{place}.safetensors"), json.loads(Path(f"{place}.json").read_text()))
+        for place in places
+    ]
 
 
 def of(weights, run):
-    return {key.partition("/")[2]: value for key, value in weights.items() if key.startswith(f"{run}/")}
+    return {
+        key.partition("/")[2]: value for key, value in weights.items() if key.startswith(f"{run}/")
+    }
 
 
 def test_both_processes_end_with_the_same_bits(worked):
@@ -65,13 +87,19 @@ def test_both_processes_end_with_the_same_bits(worked):
     assert one["table"] == other["table"]
 
 
-@pytest.mark.parametrize("run", ["none", "crop", "strong", "last batch of one", "l2", "pieces", "averages"])
+@pytest.mark.parametrize(
+    "run", ["none", "crop", "strong", "last batch of one", "l2", "pieces", "averages"]
+)
 def test_weights_agree_within_rounding(worked, run):
     alone, together = of(worked[0][0], run), of(worked[1][0], run)
     assert alone and alone.keys() == together.keys()
     for key, value in alone.items():
-        torch.testing.assert_close(value, together[key], rtol=1e-9, atol=1e-10, msg=lambda text, key=key: f"{key}: {text}")
-    assert any(not torch.equal(value, together[key]) for key, value in alone.items())  # the batch was divided
+        torch.testing.assert_close(
+            value, together[key], rtol=1e-9, atol=1e-10, msg=lambda text, key=key: f"{key}: {text}"
+        )
+    assert any(
+        not torch.equal(value, together[key]) for key, value in alone.items()
+    )  # the batch was divided
 
 
 @pytest.mark.parametrize("run", ["flyp", "probe"])
@@ -83,7 +111,9 @@ def test_what_is_not_divided_is_the_same_bits(worked, run):
 def test_a_run_that_was_cut_or_kept_ends_with_the_same_bits(worked):
     for weights, _ in worked:
         for run in ("resumed", "kept", "found"):
-            assert of(weights, run) and all(torch.equal(v, of(weights, "crop")[k]) for k, v in of(weights, run).items())
+            assert of(weights, run) and all(
+                torch.equal(v, of(weights, "crop")[k]) for k, v in of(weights, run).items()
+            )
 
 
 def test_logits_features_and_tables_are_the_same_bits(worked):
@@ -91,7 +121,10 @@ def test_logits_features_and_tables_are_the_same_bits(worked):
     names = [key for key in alone if key.startswith(("predict", "encode"))]
     assert len(names) == 10 and all(torch.equal(alone[key], together[key]) for key in names)
     assert torch.equal(alone["encode"], together["encode again"])
-    assert one["table"] == two["table"] and {row["model"] for row in one["table"]} == {"end", "probe"}
+    assert one["table"] == two["table"] and {row["model"] for row in one["table"]} == {
+        "end",
+        "probe",
+    }
 
 
 @pytest.mark.parametrize("how", ["divided", "not divided"])
@@ -143,7 +176,18 @@ def pictures(tmp_path_factory):
     return folder
 
 
-RUN = ["--kinds", "end-to-end", "--epochs", "1", "--batch-size", "7", "--lr", "0.001", "--augment", "strong"]
+RUN = [
+    "--kinds",
+    "end-to-end",
+    "--epochs",
+    "1",
+    "--batch-size",
+    "7",
+    "--lr",
+    "0.001",
+    "--augment",
+    "strong",
+]
 
 
 @pytest.fixture(scope="module")
@@ -155,17 +199,37 @@ def launched(pictures, clip_folder, tmp_path_factory):
     assert main(["run", *common, *RUN, "--out", str(out / "one")]) == 0
     code, said, err = ended(two)
     assert code == 0, err[-3000:]
-    rest = [["zeroshot", *common, "--out", str(out / "zs")],
-            ["probe", *common, "--epochs", "1", "--out", str(out / "lp")],
-            ["finetune", *common, "--epochs", "1", "--out", str(out / "ft"), "--checkpointing", "--pieces", "2"],
-            ["evaluate", str(out / "ft"), "--task", str(pictures), "--out", str(out / "e.jsonl")],
-            ["sweep", str(out / "zs"), str(out / "ft"), "--task", str(pictures), "--out", str(out / "s.jsonl")],
-            ["plot", str(out / "s.jsonl"), "--out", str(out / "f.svg")],
-            ["finetune", *common, "--out", str(out / "ft")]]
+    rest = [
+        ["zeroshot", *common, "--out", str(out / "zs")],
+        ["probe", *common, "--epochs", "1", "--out", str(out / "lp")],
+        [
+            "finetune",
+            *common,
+            "--epochs",
+            "1",
+            "--out",
+            str(out / "ft"),
+            "--checkpointing",
+            "--pieces",
+            "2",
+        ],
+        ["evaluate", str(out / "ft"), "--task", str(pictures), "--out", str(out / "e.jsonl")],
+        [
+            "sweep",
+            str(out / "zs"),
+            str(out / "ft"),
+            "--task",
+            str(pictures),
+            "--out",
+            str(out / "s.jsonl"),
+        ],
+        ["plot", str(out / "s.jsonl"), "--out", str(out / "f.svg")],
+        ["finetune", *common, "--out", str(out / "ft")],
+    ]
     (out / "rest.py").write_text(f"""if True:
         import os, sys
-        from wiseft_lite import distributed
-        from wiseft_lite.cli import main
+        from wiseft_lite._runtime import distributed
+        from wiseft_lite.cli.main import main
 
         sys.stderr = open({str(out)!r} + "/err" + os.environ["RANK"], "w")
         distributed.start()
@@ -180,8 +244,13 @@ def test_run_by_two_processes_measures_the_same(launched):
     assert one.equals(two)
     ends = [load_file(out / name / "end-to-end" / "model.safetensors") for name in ("one", "two")]
     for key, value in ends[0].items():
-        torch.testing.assert_close(value, ends[1][key], rtol=0, atol=1e-3)  # one epoch of AdamW in float32
-    assert sorted(p.name for p in out.iterdir() if p.name.startswith(("one", "two"))) == ["one", "two"]
+        torch.testing.assert_close(
+            value, ends[1][key], rtol=0, atol=1e-3
+        )  # one epoch of AdamW in float32
+    assert sorted(p.name for p in out.iterdir() if p.name.startswith(("one", "two"))) == [
+        "one",
+        "two",
+    ]
 
 
 def test_only_the_main_process_prints_and_draws_bars(launched):
@@ -189,16 +258,23 @@ def test_only_the_main_process_prints_and_draws_bars(launched):
     assert said.count("end-to-end: accuracy in %") == said.count("; written to") == 1
     main_one, other = ((out / name).read_text() for name in ("err0", "err1"))
     assert "training: 100%" in main_one and "sweep: 100%" in main_one
-    assert other.startswith(f"wiseft-lite, process 1: {out / 'ft'} exists") and other.count("\n") == 1
+    assert (
+        other.startswith(f"wiseft-lite, process 1: {out / 'ft'} exists") and other.count("\n") == 1
+    )
 
 
 def test_every_command_works_with_two_processes_and_a_mistake_is_said(launched):
     out, _, _, (code, said, _) = launched
     assert code == 1  # torchrun's, for our 2
-    assert said.count("written: ") == 6 and all((out / name).exists() for name in ("zs", "lp", "ft", "f.svg"))
+    assert said.count("written: ") == 6 and all(
+        (out / name).exists() for name in ("zs", "lp", "ft", "f.svg")
+    )
     table = pd.read_json(out / "s.jsonl", lines=True)
     end = table[table["alpha"] == 1].set_index("split")["accuracy"]
-    assert end.to_dict() == pd.read_json(out / "e.jsonl", lines=True).set_index("split")["accuracy"].to_dict()
+    assert (
+        end.to_dict()
+        == pd.read_json(out / "e.jsonl", lines=True).set_index("split")["accuracy"].to_dict()
+    )
     assert f"wiseft-lite: {out / 'ft'} exists" in (out / "err0").read_text()
 
 
@@ -252,7 +328,9 @@ def test_the_doctor_says_what_a_launch_would_use(monkeypatch):
         monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
         return next(line for line in doctor.report() if line.startswith("processes"))
 
-    assert said(4).endswith("uses 4 GPUs, one process each") and "accelerate launch -m wiseft_lite" in said(4)
+    assert said(4).endswith(
+        "uses 4 GPUs, one process each"
+    ) and "accelerate launch -m wiseft_lite" in said(4)
     assert "there is one GPU" in said(1) and "torchrun --nproc-per-node 2" in said(0)
 
     def missing(name):
@@ -263,7 +341,9 @@ def test_the_doctor_says_what_a_launch_would_use(monkeypatch):
 
 
 def test_one_process_alone_imports_nothing_new():
-    code = ("import sys; from wiseft_lite.cli import main; import wiseft_lite.training, wiseft_lite.sweeps; "
-            "print([m for m in ('accelerate', 'open_clip', 'matplotlib') if m in sys.modules])")
+    code = (
+        "import sys; from wiseft_lite.cli.main import main; import wiseft_lite.training, wiseft_lite.sweeps; "
+        "print([m for m in ('accelerate', 'open_clip', 'matplotlib') if m in sys.modules])"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -4,8 +4,15 @@ import pytest
 import torch
 
 from wiseft_lite import UserError
-from wiseft_lite.diversity import (
-    Overrides, cka_complement, kappa_complement, kl_divergence, margins, overrides, prediction_diversity)
+from wiseft_lite.analysis.diversity import (
+    Overrides,
+    cka_complement,
+    kappa_complement,
+    kl_divergence,
+    margins,
+    overrides,
+    prediction_diversity,
+)
 
 # Ten images of three classes. f is right on the first seven, g on 0-3, 7 and 8; on image 9 both are wrong.
 LABELS = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2, 2])
@@ -45,7 +52,9 @@ def test_kappa_complement_by_hand():
 def test_kappa_complement_is_one_minus_sklearns_kappa():
     metrics = pytest.importorskip("sklearn.metrics")
     for first, second in ((F, G), random_predictions()):
-        assert kappa_complement(first, second) == pytest.approx(1 - metrics.cohen_kappa_score(first, second))
+        assert kappa_complement(first, second) == pytest.approx(
+            1 - metrics.cohen_kappa_score(first, second)
+        )
 
 
 def test_kappa_of_two_constant_classifiers_is_refused():
@@ -71,8 +80,9 @@ def test_kl_is_scipys():
 
 
 def test_kl_of_a_sure_and_wrong_classifier_stays_finite():
-    assert kl_divergence(torch.tensor([[0.0, 0.0]]), torch.tensor([[1000.0, 0.0]])) == pytest.approx(
-        500 - math.log(2), rel=1e-6)
+    assert kl_divergence(
+        torch.tensor([[0.0, 0.0]]), torch.tensor([[1000.0, 0.0]])
+    ) == pytest.approx(500 - math.log(2), rel=1e-6)
 
 
 def test_cka_by_hand():
@@ -90,7 +100,9 @@ def test_cka_compares_the_geometry_of_images():
     kernels = [centre @ s.double() @ s.double().T @ centre for s in (first, second)]
     by_kernels = (kernels[0] * kernels[1]).sum() / (kernels[0].norm() * kernels[1].norm())
     assert cka_complement(first, second) == pytest.approx(1 - by_kernels.item())
-    turned = first @ torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(3)))[0]
+    turned = (
+        first @ torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(3)))[0]
+    )
     assert cka_complement(first, -2 * turned + 5) == pytest.approx(0, abs=1e-6)
     assert cka_complement(first, second) == pytest.approx(cka_complement(second, first))
 
@@ -103,9 +115,15 @@ def test_cka_of_a_constant_is_refused():
 def test_overrides_count_only_where_the_two_differ():
     zero_shot = torch.tensor([0, 1, 1, 1, 2, 2])
     fine_tuned = torch.tensor([0, 0, 0, 2, 1, 2])
-    ensemble = torch.tensor([0, 1, 1, 2, 0, 1])  # both say 0; then 1 twice as zero-shot, once as fine-tuned
-    assert overrides(zero_shot, fine_tuned, ensemble) == Overrides(zero_shot=2, fine_tuned=1, neither=1, n=6)
-    assert overrides(fine_tuned, zero_shot, ensemble) == Overrides(zero_shot=1, fine_tuned=2, neither=1, n=6)
+    ensemble = torch.tensor(
+        [0, 1, 1, 2, 0, 1]
+    )  # both say 0; then 1 twice as zero-shot, once as fine-tuned
+    assert overrides(zero_shot, fine_tuned, ensemble) == Overrides(
+        zero_shot=2, fine_tuned=1, neither=1, n=6
+    )
+    assert overrides(fine_tuned, zero_shot, ensemble) == Overrides(
+        zero_shot=1, fine_tuned=2, neither=1, n=6
+    )
 
 
 def test_margins_are_between_the_two_largest_logits_of_each_image():
@@ -116,11 +134,18 @@ def test_margins_are_between_the_two_largest_logits_of_each_image():
         margins(torch.ones(3, 1))
 
 
-@pytest.mark.parametrize("measure", [
-    lambda: prediction_diversity(F, G[:9], LABELS), lambda: prediction_diversity(F, G, LABELS[:9]),
-    lambda: kappa_complement(F, G[:9]), lambda: kl_divergence(torch.ones(2, 3), torch.ones(1, 3)),
-    lambda: cka_complement(torch.ones(2, 3), torch.ones(1, 3)), lambda: overrides(F, G, G[:9]),
-    lambda: kappa_complement(F[:0], G[:0])])
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda: prediction_diversity(F, G[:9], LABELS),
+        lambda: prediction_diversity(F, G, LABELS[:9]),
+        lambda: kappa_complement(F, G[:9]),
+        lambda: kl_divergence(torch.ones(2, 3), torch.ones(1, 3)),
+        lambda: cka_complement(torch.ones(2, 3), torch.ones(1, 3)),
+        lambda: overrides(F, G, G[:9]),
+        lambda: kappa_complement(F[:0], G[:0]),
+    ],
+)
 def test_answers_about_other_images_are_refused(measure):
     with pytest.raises(UserError, match="the same images"):
         measure()

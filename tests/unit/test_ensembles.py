@@ -8,9 +8,9 @@ import torch
 from scipy.interpolate import BarycentricInterpolator
 
 from wiseft_lite import Split, UserError, interpolate, linear_probe, predict, sweep
-from wiseft_lite.chebyshev import interpolated, interpolation_matrix, lobatto_nodes
-from wiseft_lite.cli import main
-from wiseft_lite.ensembles import output_ensemble, random_ensemble, softmax_ensemble
+from wiseft_lite._runtime.chebyshev import interpolated, interpolation_matrix, lobatto_nodes
+from wiseft_lite.analysis.ensembles import output_ensemble, random_ensemble, softmax_ensemble
+from wiseft_lite.cli.main import main
 from wiseft_lite.features import pixels
 from wiseft_lite.metrics import predictions
 from wiseft_lite.results import read_results
@@ -63,7 +63,9 @@ def test_a_random_ensemble_asks_one_model_for_each_image():
     zero, one = torch.zeros(4000, 3), torch.ones(4000, 3)
     for alpha in (0.0, 0.3, 1.0):
         taken = random_ensemble(zero, one, alpha)
-        assert (taken == taken[:, :1]).all() and taken.mean().item() == pytest.approx(alpha, abs=0.03)
+        assert (taken == taken[:, :1]).all() and taken.mean().item() == pytest.approx(
+            alpha, abs=0.03
+        )
     small, large = random_ensemble(zero, one, 0.3), random_ensemble(zero, one, 0.6)
     assert (small <= large).all()  # the same dice: images only move over
     assert torch.equal(small, random_ensemble(zero, one, 0.3, seed=0))
@@ -112,7 +114,9 @@ def test_the_matrix_is_scipys_on_any_nodes():
 def test_at_a_node_its_own_logits_come_back_bit_for_bit():
     nodes = lobatto_nodes(6)
     values = torch.randn(6, 7, 3, generator=torch.Generator().manual_seed(0))
-    assert all(torch.equal(a, b) for a, b in zip(interpolated(values, nodes, nodes), values, strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(interpolated(values, nodes, nodes), values, strict=True)
+    )
     with pytest.raises(UserError, match="6 values for 5 nodes"):
         next(interpolated(values, nodes[:5], nodes))
 
@@ -130,17 +134,27 @@ def test_more_passes_come_closer_to_the_exact_logits(theta_0, near, task):
     for k in (2, 3, 5, 9):
         nodes = lobatto_nodes(k)
         measured = torch.stack(list(logits_along(theta_0, near, images, nodes)))
-        errors.append((torch.stack(list(interpolated(measured, nodes, ALPHAS))) - exact).abs().max().item())
+        errors.append(
+            (torch.stack(list(interpolated(measured, nodes, ALPHAS))) - exact).abs().max().item()
+        )
     assert errors == sorted(errors, reverse=True) and errors[-1] < errors[0] / 100
 
 
 def test_a_sweep_of_nine_passes_is_the_exact_one_and_says_how_sure_it_is(theta_0, near, task):
-    exact, few = (sweep(theta_0, near, task.evaluation, ALPHAS, passes=passes) for passes in (None, 9))
+    exact, few = (
+        sweep(theta_0, near, task.evaluation, ALPHAS, passes=passes) for passes in (None, 9)
+    )
     assert list(few.columns) == [*exact.columns, "changed"]
     assert (few[["alpha", "split", "n"]] == exact[["alpha", "split", "n"]]).all(axis=None)
     assert ((few.accuracy - exact.accuracy).abs() * few.n <= 1 + 1e-9).all()
-    assert (few.loc[few.alpha.isin([0, 1]), "accuracy"] == exact.loc[exact.alpha.isin([0, 1]), "accuracy"]).all()
-    assert few.changed.between(0, 1).all() and (few.loc[few.alpha.isin([0, 0.5, 1]), "changed"] == 0).all()
+    assert (
+        few.loc[few.alpha.isin([0, 1]), "accuracy"]
+        == exact.loc[exact.alpha.isin([0, 1]), "accuracy"]
+    ).all()
+    assert (
+        few.changed.between(0, 1).all()
+        and (few.loc[few.alpha.isin([0, 0.5, 1]), "changed"] == 0).all()
+    )
 
 
 @pytest.mark.filterwarnings("ignore:3 passes")
@@ -150,25 +164,37 @@ def test_changed_is_the_share_that_hangs_on_every_second_pass(theta_0, tuned, ta
     measured = torch.stack(list(logits_along(theta_0, tuned, pixels(theta_0, task.test), nodes)))
     fine = next(interpolated(measured, nodes, [0.25]))
     chord = output_ensemble(*ends, 0.25)
-    assert few.changed == pytest.approx((predictions(fine) != predictions(chord)).double().mean().item())
-    assert few.accuracy == pytest.approx((predictions(fine) == task.test.labels).double().mean().item())
+    assert few.changed == pytest.approx(
+        (predictions(fine) != predictions(chord)).double().mean().item()
+    )
+    assert few.accuracy == pytest.approx(
+        (predictions(fine) == task.test.labels).double().mean().item()
+    )
 
 
 def test_few_passes_take_few_passes(theta_0, near, task, monkeypatch):
     seen = []
-    monkeypatch.setattr("wiseft_lite.sweeps.interpolate_", lambda *a: seen.append(a[3]) or interpolate_(*a))
+    monkeypatch.setattr(
+        "wiseft_lite.sweeps.interpolate_", lambda *a: seen.append(a[3]) or interpolate_(*a)
+    )
     sweep(theta_0, near, {"test": task.test}, ALPHAS, passes=5)
     assert seen == lobatto_nodes(5)
 
 
 def test_a_line_of_heads_is_exact_with_any_number_of_passes(theta_0, probe, task):
-    exact, few = (sweep(theta_0, probe, task.evaluation, ALPHAS, passes=passes) for passes in (None, 3))
-    assert ((exact.accuracy - few.accuracy).abs() * exact.n <= 1.01).all()  # two roads: a near tie may fall either way
+    exact, few = (
+        sweep(theta_0, probe, task.evaluation, ALPHAS, passes=passes) for passes in (None, 3)
+    )
+    assert (
+        (exact.accuracy - few.accuracy).abs() * exact.n <= 1.01
+    ).all()  # two roads: a near tie may fall either way
     assert (few.changed * few.n <= 1.01).all()
 
 
 def test_a_curve_in_doubt_warns_and_a_good_one_does_not(theta_0, tuned, near, probe, task):
-    with pytest.warns(UserWarning, match=r"3 passes may be too few.*take 5, or measure every alpha"):
+    with pytest.warns(
+        UserWarning, match=r"3 passes may be too few.*take 5, or measure every alpha"
+    ):
         sweep(theta_0, tuned, task.evaluation, passes=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -190,7 +216,9 @@ def test_few_passes_hold_no_curve_outside_the_line(theta_0, tuned, task):
 
 def test_the_command_sweeps_with_few_passes(theta_0, tuned, task, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda name, data=None: task)
-    monkeypatch.setattr("wiseft_lite.checkpoints.load", lambda path, *_: {"a": theta_0, "b": tuned}[str(path)])
+    monkeypatch.setattr(
+        "wiseft_lite.checkpoints.load", lambda path, *_: {"a": theta_0, "b": tuned}[str(path)]
+    )
     out = tmp_path / "few.jsonl"
     assert main(["sweep", "a", "b", "--out", str(out), "--passes", "3"]) == 0
     assert "changed" in read_results(out)
@@ -203,5 +231,7 @@ def test_the_command_sweeps_with_few_passes(theta_0, tuned, task, monkeypatch, t
 
 def test_a_split_with_fewer_classes_is_judged_on_its_own(theta_0, near, task):
     two = Split("two", task.shifts["two"].images, task.shifts["two"].labels)
-    few, exact = (sweep(theta_0, near, {"two": two}, [0.0, 1.0], passes=passes) for passes in (3, None))
+    few, exact = (
+        sweep(theta_0, near, {"two": two}, [0.0, 1.0], passes=passes) for passes in (3, None)
+    )
     assert few.accuracy.tolist() == exact.accuracy.tolist()

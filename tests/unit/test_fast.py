@@ -10,12 +10,22 @@ import torch
 from conftest import make_split
 from torch import nn
 
-from wiseft_lite import Recipe, Split, UserError, encode, finetune, interpolate, linear_probe, predict, sweep
-from wiseft_lite.cache import cache_folder
+from wiseft_lite import (
+    Recipe,
+    Split,
+    UserError,
+    encode,
+    finetune,
+    interpolate,
+    linear_probe,
+    predict,
+    sweep,
+)
+from wiseft_lite._runtime.cache import cache_folder
 from wiseft_lite.losses import cross_entropy, half
-from wiseft_lite.training import fit
 from wiseft_lite.metrics import accuracy, calibration_error
 from wiseft_lite.sweeps import logits_along
+from wiseft_lite.training import fit
 from wiseft_lite.weights import interpolate_
 
 
@@ -58,30 +68,58 @@ def probe(theta_0, task):
 @pytest.mark.parametrize("name", [None, "known"])
 @pytest.mark.parametrize("kinds", ["end-to-end", "probe", "both"])
 def test_a_sweep_decodes_each_picture_once(theta_0, tuned, probe, counting, kinds, name):
-    models = {"end-to-end": {"a": tuned, "b": theta_0.with_weights(tuned.state_dict())},
-              "probe": {"a": probe, "b": theta_0}, "both": {"a": tuned, "b": probe}}[kinds]
+    models = {
+        "end-to-end": {"a": tuned, "b": theta_0.with_weights(tuned.state_dict())},
+        "probe": {"a": probe, "b": theta_0},
+        "both": {"a": tuned, "b": probe},
+    }[kinds]
     split = counting(name)
-    sweep(theta_0, models, {"counted": split}, [0, 0.25, 0.5, 1], measures={
-        "calibration": lambda logits, split: calibration_error(logits, split.labels, split.classes)})
+    sweep(
+        theta_0,
+        models,
+        {"counted": split},
+        [0, 0.25, 0.5, 1],
+        measures={
+            "calibration": lambda logits, split: calibration_error(
+                logits, split.labels, split.classes
+            )
+        },
+    )
     assert split.images.decoded == len(split)
 
 
 def test_several_models_and_measures_are_those_of_each_alone(theta_0, tuned, probe, task):
-    ece = {"calibration": lambda logits, split: calibration_error(logits, split.labels, split.classes)}
+    ece = {
+        "calibration": lambda logits, split: calibration_error(logits, split.labels, split.classes)
+    }
     alphas = [0.5, 0, 0, 1]  # in any order, and twice
     both = sweep(theta_0, {"tuned": tuned, "probe": probe}, task.evaluation, alphas, measures=ece)
-    assert list(both.columns) == ["model", "alpha", "split", "accuracy", "n", "low", "high", "classes", "calibration"]
+    assert list(both.columns) == [
+        "model",
+        "alpha",
+        "split",
+        "accuracy",
+        "n",
+        "low",
+        "high",
+        "classes",
+        "calibration",
+    ]
     for name, model in (("tuned", tuned), ("probe", probe)):
         own = both[both.model == name].drop(columns="model").reset_index(drop=True)
         assert own.equals(sweep(theta_0, model, task.evaluation, alphas, measures=ece))
     logits = predict(tuned, task.test)
     row = both[(both.model == "tuned") & (both.alpha == 1) & (both.split == "test")].iloc[0]
-    assert row.calibration == pytest.approx(calibration_error(logits, task.test.labels, task.test.classes))
+    assert row.calibration == pytest.approx(
+        calibration_error(logits, task.test.labels, task.test.classes)
+    )
 
 
 def test_theta_0_runs_once_for_all_models(theta_0, tuned, task, monkeypatch):
     seen = []
-    monkeypatch.setattr("wiseft_lite.sweeps.interpolate_", lambda *a: seen.append(a[3]) or interpolate_(*a))
+    monkeypatch.setattr(
+        "wiseft_lite.sweeps.interpolate_", lambda *a: seen.append(a[3]) or interpolate_(*a)
+    )
     sweep(theta_0, {"a": tuned, "b": tuned}, {"test": task.test}, [0, 0.5, 1])
     assert seen == [0, 0.5, 1, 0.5, 1]
 
@@ -91,24 +129,37 @@ def test_no_models_are_refused(theta_0, task):
         sweep(theta_0, {}, task.evaluation)
 
 
-def test_a_frozen_curve_needs_no_forward_pass_once_features_are_there(theta_0, probe, task, counting, monkeypatch):
+def test_a_frozen_curve_needs_no_forward_pass_once_features_are_there(
+    theta_0, probe, task, counting, monkeypatch
+):
     alphas = [k / 1000 for k in range(-100, 1101, 50)]
-    expected = [theta_0.with_weights(interpolate(theta_0.state_dict(), probe.state_dict(), a)) for a in alphas]
-    expected = [accuracy(predict(m, task.test), task.test.labels, task.test.classes).accuracy for m in expected]
+    expected = [
+        theta_0.with_weights(interpolate(theta_0.state_dict(), probe.state_dict(), a))
+        for a in alphas
+    ]
+    expected = [
+        accuracy(predict(m, task.test), task.test.labels, task.test.classes).accuracy
+        for m in expected
+    ]
     encode(theta_0, task.test)
     known = counting("known")
     encode(theta_0, known)
     monkeypatch.setattr(type(theta_0.encoder), "forward", None)
     curve = sweep(theta_0, probe, {"test": task.test, "known": known}, alphas)
     found = curve.loc[curve["split"] == "test", "accuracy"].tolist()
-    assert found == pytest.approx(expected, abs=1.01 / len(task.test))  # two roads: a near tie may fall either way
+    assert found == pytest.approx(
+        expected, abs=1.01 / len(task.test)
+    )  # two roads: a near tie may fall either way
     assert known.images.decoded == len(known)
 
 
 def test_mixing_in_place_is_mixing(theta_0, tuned):
     zero, one = theta_0.state_dict(), tuned.state_dict()
     for dtype in (torch.float32, torch.float16, torch.float64):
-        ends = [{k: v.to(dtype) if v.is_floating_point() else v for k, v in end.items()} for end in (zero, one)]
+        ends = [
+            {k: v.to(dtype) if v.is_floating_point() else v for k, v in end.items()}
+            for end in (zero, one)
+        ]
         target = {k: torch.full_like(v, 7) for k, v in ends[0].items()}
         for alpha in (0, 0.3, 1, 1.5):
             interpolate_(target, *ends, alpha)
@@ -127,14 +178,20 @@ def test_mixing_in_place_never_eats_an_end():
 
 
 def test_a_line_holds_three_models_in_memory():
-    from wiseft_lite.experiments.clocks import peak_bytes
+    from wiseft_lite.book.experiments.clocks import peak_bytes
 
-    ends = [nn.Sequential(nn.Linear(400, 400), nn.Linear(400, 400)) for _ in range(2)]  # weights far above activations
+    ends = [
+        nn.Sequential(nn.Linear(400, 400), nn.Linear(400, 400)) for _ in range(2)
+    ]  # weights far above activations
     model = sum(p.nbytes for p in ends[0].parameters())
     inputs = torch.randn(8, 400)
-    more = peak_bytes(lambda: list(logits_along(*ends, inputs, [k / 20 for k in range(21)], batch_size=4)))
+    more = peak_bytes(
+        lambda: list(logits_along(*ends, inputs, [k / 20 for k in range(21)], batch_size=4))
+    )
     logits = 21 * 8 * 400 * 4
-    assert model <= more <= model + logits + 0.05 * model  # one copy beside the two ends: three models
+    assert (
+        model <= more <= model + logits + 0.05 * model
+    )  # one copy beside the two ends: three models
 
 
 def test_a_second_encoding_runs_nothing_and_has_the_same_bits(theta_0, counting, monkeypatch):
@@ -142,7 +199,11 @@ def test_a_second_encoding_runs_nothing_and_has_the_same_bits(theta_0, counting,
     first, _ = encode(theta_0, split)
     monkeypatch.setattr(type(theta_0.encoder), "forward", None)
     second, labels = encode(theta_0, split)
-    assert split.images.decoded == len(split) and torch.equal(first, second) and torch.equal(labels, split.labels)
+    assert (
+        split.images.decoded == len(split)
+        and torch.equal(first, second)
+        and torch.equal(labels, split.labels)
+    )
     second += 1  # mapped privately: what a caller does to it is not written back
     assert torch.equal(encode(theta_0, split)[0], first)
 
@@ -162,7 +223,9 @@ def test_what_changes_is_noticed(theta_0, counting):
     before, _ = encode(theta_0, bare)
     bare.images[2] = bare.images[3]
     after, _ = encode(theta_0, bare)
-    assert files() == 5 and not torch.equal(before[2], after[2]) and torch.equal(before[3], after[3])
+    assert (
+        files() == 5 and not torch.equal(before[2], after[2]) and torch.equal(before[3], after[3])
+    )
     other = theta_0.with_weights(theta_0.state_dict())
     other.preprocess = lambda image: theta_0.preprocess(image) / 2
     encode(other, split)
@@ -172,8 +235,10 @@ def test_what_changes_is_noticed(theta_0, counting):
     assert files() == 6  # the head plays no part
 
 
-@pytest.mark.parametrize("harm", [lambda b: b[:-1], lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b"",
-                                  lambda b: b[:20]])
+@pytest.mark.parametrize(
+    "harm",
+    [lambda b: b[:-1], lambda b: b[:-1] + bytes([b[-1] ^ 1]), lambda b: b"", lambda b: b[:20]],
+)
 def test_damaged_features_are_made_again(theta_0, counting, harm):
     split = counting("known")
     first, _ = encode(theta_0, split)
@@ -226,8 +291,13 @@ def test_shipped_tasks_name_their_content_without_decoding(monkeypatch):
 
 def test_each_gpu_gets_the_16_bits_that_it_has_units_for(monkeypatch):
     assert half(torch.device("cpu")) is None
-    for capability, expected in (((6, 1), None), ((7, 0), torch.float16), ((7, 5), torch.float16),
-                                 ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)):
+    for capability, expected in (
+        ((6, 1), None),
+        ((7, 0), torch.float16),
+        ((7, 5), torch.float16),
+        ((8, 0), torch.bfloat16),
+        ((9, 0), torch.bfloat16),
+    ):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)
         assert half(torch.device("cuda")) is expected
 
@@ -240,7 +310,9 @@ def test_training_in_16_bits_learns_and_keeps_float32_weights(theta_0, task, mon
     watched = lambda m, x, y: seen.append(m(x).dtype) or cross_entropy(m, x, y)  # noqa: E731
     model = finetune(theta_0, task, Recipe(epochs=6, lr=1e-2, batch_size=16), objective=watched)
     assert set(seen) == {kind} and {p.dtype for p in model.parameters()} == {torch.float32}
-    assert accuracy(predict(model, task.test), task.test.labels).accuracy > 0.6  # chance is 1/3; float16 skips steps
+    assert (
+        accuracy(predict(model, task.test), task.test.labels).accuracy > 0.6
+    )  # chance is 1/3; float16 skips steps
 
 
 def test_in_float16_the_loss_is_scaled_so_that_small_gradients_are_not_lost():
@@ -250,7 +322,13 @@ def test_in_float16_the_loss_is_scaled_so_that_small_gradients_are_not_lost():
     for kind in (None, torch.float16):
         torch.manual_seed(0)
         model = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))
-        fit(model, inputs, labels, Recipe(epochs=20, lr=1e-2, batch_size=8, weight_decay=0, augment="none"),
-            objective=tiny, precision=kind)
+        fit(
+            model,
+            inputs,
+            labels,
+            Recipe(epochs=20, lr=1e-2, batch_size=8, weight_decay=0, augment="none"),
+            objective=tiny,
+            precision=kind,
+        )
         ends.append(cross_entropy(model, inputs, labels).item())
     assert ends[1] < 0.8 and abs(ends[1] - ends[0]) < 0.1, ends

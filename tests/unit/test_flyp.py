@@ -9,12 +9,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from wiseft_lite import Recipe, UserError, accuracy, finetune, interpolate, predict, zero_shot_classifier
+from wiseft_lite import (
+    Recipe,
+    UserError,
+    accuracy,
+    finetune,
+    interpolate,
+    predict,
+    zero_shot_classifier,
+)
 from wiseft_lite.features import pixels
-from wiseft_lite.flyp import UNCLIPPED, class_contrastive_loss, flyp, published_loss
+from wiseft_lite.finetuning.flyp import UNCLIPPED, class_contrastive_loss, flyp, published_loss
+from wiseft_lite.finetuning.layer_rates import layerwise_rates
 from wiseft_lite.losses import contrastive_loss
 from wiseft_lite.models import freeze
-from wiseft_lite.rates import layerwise_rates
 from wiseft_lite.training import fit, learning_rate
 
 RECIPE = Recipe(epochs=8, lr=3e-3, batch_size=16)
@@ -52,7 +60,11 @@ def test_flyp_is_by_default_the_published_loop(clip, task):
     recipe = Recipe(epochs=2, lr=3e-3, batch_size=16, augment="none", clip_norm=UNCLIPPED, seed=3)
     ours = flyp(clip, task, recipe).model
     torch.manual_seed(3)
-    model, images, labels = copy.deepcopy(clip.model).requires_grad_(True), pixels(clip, task.train), task.train.labels
+    model, images, labels = (
+        copy.deepcopy(clip.model).requires_grad_(True),
+        pixels(clip, task.train),
+        task.train.labels,
+    )
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=recipe.weight_decay)
     steps, norms = 2 * -(-len(images) // 16), []
     for step in range(steps):
@@ -60,9 +72,14 @@ def test_flyp_is_by_default_the_published_loop(clip, task):
             batches = torch.randperm(len(images)).split(16)
         rows = batches[step % (steps // 2)]
         drawn = torch.randint(len(task.templates), (len(rows),))
-        captions = [task.templates[t].replace("{}", task.class_names[y]) for t, y in zip(drawn, labels[rows])]
-        image, text = (F.normalize(x, dim=-1) for x in (model.encode_image(images[rows]),
-                                                         model.encode_text(clip.tokenizer(captions))))
+        captions = [
+            task.templates[t].replace("{}", task.class_names[y])
+            for t, y in zip(drawn, labels[rows], strict=True)
+        ]
+        image, text = (
+            F.normalize(x, dim=-1)
+            for x in (model.encode_image(images[rows]), model.encode_text(clip.tokenizer(captions)))
+        )
         logits = model.logit_scale.exp() * image @ text.T
         loss = sum(F.cross_entropy(x, torch.arange(len(rows))) for x in (logits, logits.T)) / 2
         optimizer.param_groups[0]["lr"] = learning_rate(step, steps, recipe)
@@ -70,26 +87,40 @@ def test_flyp_is_by_default_the_published_loop(clip, task):
         loss.backward()
         norms.append(torch.stack([p.grad.norm() for p in model.parameters()]).norm().item())
         optimizer.step()
-    for (name, a), b in zip(ours.named_parameters(), model.parameters()):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+    for (name, a), b in zip(ours.named_parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(
+            a, b, rtol=1e-3, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
+        )
     assert max(norms) > 1  # so clipping at 1, as Recipe() has it, would have been seen
-    for other in (flyp(clip, task, replace(recipe, clip_norm=1.0)), flyp(clip, task, recipe, loss=class_contrastive_loss)):
-        assert any(not torch.allclose(a, b, rtol=1e-3, atol=1e-4) for a, b in zip(ours.parameters(), other.model.parameters()))
+    for other in (
+        flyp(clip, task, replace(recipe, clip_norm=1.0)),
+        flyp(clip, task, recipe, loss=class_contrastive_loss),
+    ):
+        assert any(
+            not torch.allclose(a, b, rtol=1e-3, atol=1e-4)
+            for a, b in zip(ours.parameters(), other.model.parameters(), strict=True)
+        )
 
 
 def test_a_caption_of_the_same_class_is_no_wrong_answer():
-    images = torch.eye(3)[[0, 0, 1]]  # two images of class 4, with their captions, and one of class 9
+    images = torch.eye(3)[
+        [0, 0, 1]
+    ]  # two images of class 4, with their captions, and one of class 9
     labels = torch.tensor([4, 4, 9])
     loss = class_contrastive_loss(images, images, labels, 100.0).item()
-    assert loss == pytest.approx(2 / 3 * torch.tensor(2.0).log().item(), abs=1e-5)  # the split between the two
+    assert loss == pytest.approx(
+        2 / 3 * torch.tensor(2.0).log().item(), abs=1e-5
+    )  # the split between the two
     swapped = class_contrastive_loss(images, images[[1, 0, 2]], labels, 100.0).item()
     assert loss == pytest.approx(swapped)
     by_hand = 0.0
     logits = 10 * unit(0) @ unit(1).T
-    target = torch.tensor([[1, 0, 0, 0], [0, .5, .5, 0], [0, .5, .5, 0], [0, 0, 0, 1]])
+    target = torch.tensor([[1, 0, 0, 0], [0, 0.5, 0.5, 0], [0, 0.5, 0.5, 0], [0, 0, 0, 1]])
     for side in (logits, logits.T):
         by_hand = by_hand - (target * side.log_softmax(1)).sum(1).mean() / 2
-    torch.testing.assert_close(class_contrastive_loss(unit(0), unit(1), torch.tensor([0, 1, 1, 2]), 10.0), by_hand)
+    torch.testing.assert_close(
+        class_contrastive_loss(unit(0), unit(1), torch.tensor([0, 1, 1, 2]), 10.0), by_hand
+    )
     with pytest.raises(UserError, match="3 labels"):
         class_contrastive_loss(unit(0), unit(1), labels, 10.0)
 
@@ -114,20 +145,27 @@ def test_layerwise_rates_are_those_of_adamw_with_a_group_for_each_layer():
         torch.manual_seed(0)
         return nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2))
 
-    inputs, labels = torch.randn(40, 3, generator=torch.Generator().manual_seed(1)), torch.arange(40) % 2
+    inputs, labels = (
+        torch.randn(40, 3, generator=torch.Generator().manual_seed(1)),
+        torch.arange(40) % 2,
+    )
     recipe = Recipe(epochs=3, lr=0.05, weight_decay=0.3, batch_size=40, clip_norm=1e9)
     share = {"0.weight": 0.1, "0.bias": 0.1, "2.weight": 1.0, "2.bias": 0.5}
-    ours = fit(net(), inputs, labels, recipe, after_step=layerwise_rates(net().state_dict(), share.get))
+    ours = fit(
+        net(), inputs, labels, recipe, after_step=layerwise_rates(net().state_dict(), share.get)
+    )
     theirs = net()
-    optimizer = torch.optim.AdamW([{"params": [p], "share": share[name]} for name, p in theirs.named_parameters()],
-                                  weight_decay=0.3)
+    optimizer = torch.optim.AdamW(
+        [{"params": [p], "share": share[name]} for name, p in theirs.named_parameters()],
+        weight_decay=0.3,
+    )
     for step in range(3):
         for group in optimizer.param_groups:
             group["lr"] = group["share"] * learning_rate(step, 3, recipe)
         optimizer.zero_grad()
         F.cross_entropy(theirs(inputs), labels).backward()
         optimizer.step()
-    for a, b in zip(ours.parameters(), theirs.parameters()):
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(a, b)
 
 
@@ -135,13 +173,20 @@ def test_a_share_of_nothing_holds_a_layer_and_of_all_changes_nothing(theta_0, ta
     recipe = Recipe(epochs=1, lr=1e-2, batch_size=32)
     start = theta_0.state_dict()
     plain = finetune(theta_0, task, recipe).state_dict()
-    full = finetune(theta_0, task, recipe, after_step=layerwise_rates(start, lambda name: 1.0)).state_dict()
+    full = finetune(
+        theta_0, task, recipe, after_step=layerwise_rates(start, lambda name: 1.0)
+    ).state_dict()
     assert all(torch.allclose(plain[k], full[k], atol=1e-6) for k in plain)
-    held = finetune(theta_0, task, recipe,
-                    after_step=layerwise_rates(start, lambda name: float(name.startswith("head.")))).state_dict()
+    held = finetune(
+        theta_0,
+        task,
+        recipe,
+        after_step=layerwise_rates(start, lambda name: float(name.startswith("head."))),
+    ).state_dict()
     frozen = freeze(theta_0, lambda name: name.startswith("head."))
-    assert {k for k in held if not torch.equal(held[k], start[k])} == \
-        {name for name, p in frozen.named_parameters() if p.requires_grad}
+    assert {k for k in held if not torch.equal(held[k], start[k])} == {
+        name for name, p in frozen.named_parameters() if p.requires_grad
+    }
 
 
 def test_an_export_after_flyp_asks_for_the_text_encoder_that_made_the_head(clip, task, tmp_path):

@@ -22,7 +22,9 @@ def by_open_clip():
     with torch.no_grad():
         rows = []
         for label in task.class_names:
-            texts = model.encode_text(tokenizer([t.format(label) for t in task.templates]), normalize=True)
+            texts = model.encode_text(
+                tokenizer([t.format(label) for t in task.templates]), normalize=True
+            )
             rows.append(F.normalize(texts.mean(0), dim=-1))
         head = torch.stack(rows)
         for split_name, split in task.evaluation.items():
@@ -36,8 +38,10 @@ def by_open_clip():
 @pytest.fixture(scope="module")
 def score(by_open_clip):
     task = load_task("iconshift")
-    return {name: 100 * float((by_open_clip[name] == split.labels).float().mean())
-            for name, split in task.evaluation.items()}
+    return {
+        name: 100 * float((by_open_clip[name] == split.labels).float().mean())
+        for name, split in task.evaluation.items()
+    }
 
 
 def test_the_target_on_the_reference_holds(score):
@@ -49,7 +53,9 @@ def test_the_target_on_emoji_holds(score):
 
 
 def test_the_target_on_the_mean_of_the_shifts_holds(score):
-    assert np.mean([score[s] for s in load_task("iconshift").shifts]) >= 63.5, score  # near ties may fall either way
+    assert np.mean([score[s] for s in load_task("iconshift").shifts]) >= 63.5, (
+        score
+    )  # near ties may fall either way
 
 
 def test_the_library_agrees_to_the_image(by_open_clip):
@@ -58,4 +64,6 @@ def test_the_library_agrees_to_the_image(by_open_clip):
     for name, split in task.evaluation.items():
         classes = torch.tensor(split.classes or range(len(task.class_names)))
         ours = classes[predict(classifier, split)[:, classes].argmax(-1)]
-        assert int((ours != by_open_clip[name]).sum()) <= 1, name  # two roads round in another order: a tie may fall
+        assert int((ours != by_open_clip[name]).sum()) <= 1, (
+            name
+        )  # two roads round in another order: a tie may fall

@@ -6,12 +6,16 @@ from pathlib import Path
 import pytest
 
 import wiseft_lite
-from wiseft_lite.ledger import code_version
+from wiseft_lite.book.ledger import code_version
 
 
 @pytest.fixture
 def package(tmp_path):
-    for name, text in (("ledger.py", "a = 1\n"), ("experiments/ch15.py", "b = 1\n"), ("tasks/real/iwildcam.py", "c = 1\n")):
+    for name, text in (
+        ("ledger.py", "a = 1\n"),
+        ("experiments/ch15.py", "b = 1\n"),
+        ("tasks/real/iwildcam.py", "c = 1\n"),
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     return tmp_path
@@ -35,7 +39,11 @@ def test_a_moved_module_is_another_version_and_what_is_no_source_does_not_count(
 
 def test_by_default_it_is_the_library_itself(tmp_path):
     copy = tmp_path / "wiseft_lite"
-    shutil.copytree(Path(wiseft_lite.__file__).parent, copy, ignore=shutil.ignore_patterns("record", "*.safetensors"))
+    shutil.copytree(
+        Path(wiseft_lite.__file__).parent,
+        copy,
+        ignore=shutil.ignore_patterns("record", "*.safetensors"),
+    )
     assert code_version(copy) == code_version()
     (copy / "experiments" / "family.py").write_text("")
     assert code_version(copy) != code_version()

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from wiseft_lite import UserError, load_clip
-from wiseft_lite.architectures import VisionShape
-from wiseft_lite.losses import cross_entropy
-from wiseft_lite.memory import PER_TOKEN, checkpointed, in_pieces, need, parameters, table
+from wiseft_lite.book.memory import PER_TOKEN, need, parameters, table
+from wiseft_lite.interop.architectures import VisionShape
+from wiseft_lite.losses import checkpointed, cross_entropy, in_pieces
 from wiseft_lite.models import Head, ImageClassifier
 
 SHAPE = VisionShape(layers=4, width=64, patch=8, picture=64, embedding=32)
@@ -15,8 +15,13 @@ SHAPE = VisionShape(layers=4, width=64, patch=8, picture=64, embedding=32)
 def tower():
     from open_clip.model import CLIP
 
-    vision = {"image_size": SHAPE.picture, "patch_size": SHAPE.patch, "width": SHAPE.width, "layers": SHAPE.layers,
-              "head_width": 16}
+    vision = {
+        "image_size": SHAPE.picture,
+        "patch_size": SHAPE.patch,
+        "width": SHAPE.width,
+        "layers": SHAPE.layers,
+        "head_width": 16,
+    }
     text = {"context_length": 4, "vocab_size": 8, "width": 16, "heads": 2, "layers": 1}
     return CLIP(SHAPE.embedding, vision, text, quick_gelu=True).visual
 
@@ -35,7 +40,9 @@ def test_what_autograd_keeps_is_what_the_table_says():
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         model(torch.zeros(3, 3, 64, 64))
-    bytes_kept = sum(t.untyped_storage().nbytes() for place, t in kept.items() if place not in weights)
+    bytes_kept = sum(
+        t.untyped_storage().nbytes() for place, t in kept.items() if place not in weights
+    )
     expected = 3 * 4 * SHAPE.tokens * SHAPE.layers * PER_TOKEN * SHAPE.width
     assert bytes_kept == pytest.approx(expected, rel=0.15)
 
@@ -44,9 +51,16 @@ def test_checkpointing_gives_the_same_gradient_and_keeps_what_need_says():
     head = Head(torch.randn(5, SHAPE.embedding, generator=torch.Generator().manual_seed(0)))
     classifier = ImageClassifier(tower(), head, None, tuple("abcde"), "x")
     weights = {p.untyped_storage().data_ptr() for p in classifier.parameters()}
-    images, labels = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1)), torch.arange(3)
+    images, labels = (
+        torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1)),
+        torch.arange(3),
+    )
     grads, sizes = [], []
-    for objective in (cross_entropy, checkpointed(cross_entropy), in_pieces(checkpointed(cross_entropy), 2)):
+    for objective in (
+        cross_entropy,
+        checkpointed(cross_entropy),
+        in_pieces(checkpointed(cross_entropy), 2),
+    ):
         kept = {}
 
         def keep(tensor, kept=kept):
@@ -56,7 +70,9 @@ def test_checkpointing_gives_the_same_gradient_and_keeps_what_need_says():
         classifier.zero_grad()
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             loss = objective(classifier, images, labels)
-        sizes.append(sum(t.untyped_storage().nbytes() for place, t in kept.items() if place not in weights))
+        sizes.append(
+            sum(t.untyped_storage().nbytes() for place, t in kept.items() if place not in weights)
+        )
         loss.backward()
         grads.append({name: p.grad.clone() for name, p in classifier.named_parameters()})
     for name, gradient in grads[0].items():
@@ -72,17 +88,30 @@ def test_checkpointing_gives_the_same_gradient_and_keeps_what_need_says():
 
 def test_the_table_grows_with_the_model_and_refuses_what_it_does_not_know():
     rows = table(memory=16)
-    assert rows["MiB an image"].is_monotonic_increasing and rows["largest batch"].is_monotonic_decreasing
+    assert (
+        rows["MiB an image"].is_monotonic_increasing
+        and rows["largest batch"].is_monotonic_decreasing
+    )
     assert need("ViT-L-14").training(8) > need("ViT-L-14").state
-    for arch, message in (("ViT-Z-1", "unknown architecture"), ("RN50", "no plain vision transformer")):
+    for arch, message in (
+        ("ViT-Z-1", "unknown architecture"),
+        ("RN50", "no plain vision transformer"),
+    ):
         with pytest.raises(UserError, match=message):
             need(arch)
     with pytest.raises(UserError, match="does not exist"):
         table(memory=0)
 
 
-@pytest.mark.parametrize("name, quick", [("ViT-B-32/openai", True), ("ViT-B-32/metaclip_400m", True),
-                                         ("ViT-L-14-336/openai", True), ("ViT-B-32/laion2b_s34b_b79k", False)])
+@pytest.mark.parametrize(
+    "name, quick",
+    [
+        ("ViT-B-32/openai", True),
+        ("ViT-B-32/metaclip_400m", True),
+        ("ViT-L-14-336/openai", True),
+        ("ViT-B-32/laion2b_s34b_b79k", False),
+    ],
+)
 def test_weights_get_the_gelu_that_they_were_trained_with(name, quick, monkeypatch):
     import open_clip
 

@@ -7,19 +7,32 @@ import torch
 import torch.nn.functional as F
 
 from wiseft_lite import Recipe, UserError, average, difference, finetune, interpolate, predict
-from wiseft_lite.ensembles import output_ensemble, softmax_ensemble
+from wiseft_lite.analysis.ensembles import output_ensemble, softmax_ensemble
+from wiseft_lite.analysis.samplewise import entropy_shares, failure_shares
 from wiseft_lite.features import pixels
-from wiseft_lite.fisher import diagonal_fisher, fisher_average
-from wiseft_lite.merging import dare, layerwise, lines, model_stock, stock_ratios, task_arithmetic, ties
+from wiseft_lite.merging.arithmetic import (
+    dare,
+    layerwise,
+    lines,
+    model_stock,
+    stock_ratios,
+    task_arithmetic,
+    ties,
+)
+from wiseft_lite.merging.fisher import diagonal_fisher, fisher_average
 from wiseft_lite.models import freeze
-from wiseft_lite.samplewise import entropy_shares, failure_shares
 
 
 def model(seed, dtype=torch.float32):
     dice = torch.Generator().manual_seed(seed)
     make = lambda *shape: torch.randn(*shape, generator=dice).to(dtype)  # noqa: E731
-    return {"encoder.conv1": make(4, 3), **{f"encoder.transformer.resblocks.{i}.w": make(5) for i in range(4)},
-            "encoder.proj": make(3), "head.weight": make(2, 3), "seen": torch.tensor(7)}
+    return {
+        "encoder.conv1": make(4, 3),
+        **{f"encoder.transformer.resblocks.{i}.w": make(5) for i in range(4)},
+        "encoder.proj": make(3),
+        "head.weight": make(2, 3),
+        "seen": torch.tensor(7),
+    }
 
 
 ZERO, ONE, TWO = model(0), model(1), model(2)
@@ -65,8 +78,13 @@ def test_with_one_number_the_family_is_the_line(alpha):
 def test_lines_grows_with_depth_and_stays_first_outside_the_blocks():
     merged = lines(ZERO, ONE, 0.1, 0.7)
     alphas = {"encoder.conv1": 0.1, "encoder.proj": 0.1, "head.weight": 0.7}
-    alphas |= {f"encoder.transformer.resblocks.{i}.w": a for i, a in enumerate((0.1, 0.3, 0.5, 0.7))}
-    close(merged, {**{k: (1 - a) * ZERO[k] + a * ONE[k] for k, a in alphas.items()}, "seen": ZERO["seen"]})
+    alphas |= {
+        f"encoder.transformer.resblocks.{i}.w": a for i, a in enumerate((0.1, 0.3, 0.5, 0.7))
+    }
+    close(
+        merged,
+        {**{k: (1 - a) * ZERO[k] + a * ONE[k] for k, a in alphas.items()}, "seen": ZERO["seen"]},
+    )
     with pytest.raises(UserError, match="two blocks or more"):
         lines({"w": torch.zeros(1)}, {"w": torch.ones(1)}, 0, 1)
 
@@ -89,8 +107,14 @@ def test_paint_with_a_frozen_head_keeps_the_head_on_the_whole_line(theta_0, task
 
 def test_ties_by_hand_trims_over_the_whole_model_elects_and_averages_those_that_agree():
     zero = {"a": torch.tensor([10.0, 10.0, 10.0]), "b": torch.tensor([10.0, 10.0])}
-    one = {"a": torch.tensor([18.0, 7.0, 11.0]), "b": torch.tensor([16.0, 14.0])}  # tau 8 -3 1 | 6 4
-    two = {"a": torch.tensor([12.0, 5.0, 10.5]), "b": torch.tensor([3.0, 6.0])}    # tau 2 -5 0.5 | -7 -4
+    one = {
+        "a": torch.tensor([18.0, 7.0, 11.0]),
+        "b": torch.tensor([16.0, 14.0]),
+    }  # tau 8 -3 1 | 6 4
+    two = {
+        "a": torch.tensor([12.0, 5.0, 10.5]),
+        "b": torch.tensor([3.0, 6.0]),
+    }  # tau 2 -5 0.5 | -7 -4
     # three of five entries are kept: 8 . . | 6 4 and . -5 . | -7 -4; sums 8 -5 0 | -1 0
     merged = ties(zero, [one, two], density=0.6, scale=0.5)
     close(merged, {"a": torch.tensor([14.0, 7.5, 10.0]), "b": torch.tensor([6.5, 10.0])})
@@ -101,20 +125,26 @@ def test_ties_by_hand_trims_over_the_whole_model_elects_and_averages_those_that_
 
 def ties_by_definition(theta_0, thetas, density, scale=1.0):
     """Entry by entry, in Python: whatever is at least as large as the k-th largest is kept."""
-    taus = [[(theta[key].flatten()[i] - theta_0[key].flatten()[i]).item() for key in theta_0
-             for i in range(theta_0[key].numel())] for theta in thetas]
+    taus = [
+        [
+            (theta[key].flatten()[i] - theta_0[key].flatten()[i]).item()
+            for key in theta_0
+            for i in range(theta_0[key].numel())
+        ]
+        for theta in thetas
+    ]
     kept = []
     for tau in taus:
         k = max(1, round(density * len(tau)))
         least = sorted((abs(x) for x in tau), reverse=True)[k - 1]
         kept.append([x if abs(x) >= least else 0.0 for x in tau])
     merged = []
-    for column in zip(*kept):
+    for column in zip(*kept, strict=True):
         total = sum(column)
         agree = [x for x in column if x * total > 0]
         merged.append(scale * sum(agree) / len(agree) if agree else 0.0)
     parts = torch.tensor(merged).split([t.numel() for t in theta_0.values()])
-    return {key: t + part.view(t.shape) for (key, t), part in zip(theta_0.items(), parts)}
+    return {key: t + part.view(t.shape) for (key, t), part in zip(theta_0.items(), parts, strict=True)}
 
 
 @pytest.mark.parametrize("density", [0.05, 0.2, 0.35, 0.5, 1.0])
@@ -125,15 +155,28 @@ def test_ties_keeps_every_entry_that_ties_at_the_threshold(seed, density):
     zero, one, two, three = ({"a": steps(5, 4), "b": steps(7)} for _ in range(4))
     merged = ties(zero, [one, two, three], density, 0.5)
     close(merged, ties_by_definition(zero, [one, two, three], density, 0.5), rtol=0, atol=1e-6)
-    order = torch.randperm(20, generator=generator)  # which of equal entries come first must not decide
+    order = torch.randperm(
+        20, generator=generator
+    )  # which of equal entries come first must not decide
     turned = [{**t, "a": t["a"].flatten()[order].view(5, 4)} for t in (zero, one, two, three)]
-    close(ties(turned[0], turned[1:], density, 0.5), {**merged, "a": merged["a"].flatten()[order].view(5, 4)},
-          rtol=0, atol=0)
+    close(
+        ties(turned[0], turned[1:], density, 0.5),
+        {**merged, "a": merged["a"].flatten()[order].view(5, 4)},
+        rtol=0,
+        atol=0,
+    )
 
 
 def test_all_entries_of_one_size_are_kept_or_none():
     zero, one = {"w": torch.zeros(6)}, {"w": torch.tensor([2.0, -2.0, 2.0, 1.0, 1.0, 0.0])}
-    assert ties(zero, [one], density=1 / 6)["w"].tolist() == [2, -2, 2, 0, 0, 0]  # one was asked for
+    assert ties(zero, [one], density=1 / 6)["w"].tolist() == [
+        2,
+        -2,
+        2,
+        0,
+        0,
+        0,
+    ]  # one was asked for
     assert ties(zero, [one], density=4 / 6)["w"].tolist() == [2, -2, 2, 1, 1, 0]
 
 
@@ -162,7 +205,11 @@ def test_model_stock_of_equal_runs_is_the_run_and_of_unrelated_ones_the_start():
 
 
 def test_model_stock_by_hand_for_three_runs():
-    directions = [(1.0, 0.0, 0.0), (0.5, math.sqrt(0.75), 0.0), (0.0, 0.0, 2.0)]  # cosines 1/2, 0, 0: mean 1/6
+    directions = [
+        (1.0, 0.0, 0.0),
+        (0.5, math.sqrt(0.75), 0.0),
+        (0.0, 0.0, 2.0),
+    ]  # cosines 1/2, 0, 0: mean 1/6
     runs = [{"w": torch.tensor(d)} for d in directions]
     zero = {"w": torch.zeros(3)}
     t = 3 / 6 / (1 + 2 / 6)
@@ -176,13 +223,15 @@ def test_a_fisher_is_the_mean_square_of_gradients_taken_one_by_one(theta_0, task
     fisher = diagonal_fisher(theta_0, images, batch_size=2)
     assert theta_0.training
     theta_0.eval()
-    generator, by_hand = torch.Generator().manual_seed(0), {k: 0.0 for k in fisher}
+    generator, by_hand = torch.Generator().manual_seed(0), dict.fromkeys(fisher, 0.0)
     for rows in torch.arange(5).split(2):
-        labels = torch.multinomial(theta_0(images[rows]).softmax(-1), 1, generator=generator).flatten()
-        for row, label in zip(rows, labels):
+        labels = torch.multinomial(
+            theta_0(images[rows]).softmax(-1), 1, generator=generator
+        ).flatten()
+        for row, label in zip(rows, labels, strict=True):
             loss = F.cross_entropy(theta_0(images[row][None]), label[None])
             gradients = torch.autograd.grad(loss, list(theta_0.parameters()))
-            for (name, _), g in zip(theta_0.named_parameters(), gradients):
+            for (name, _), g in zip(theta_0.named_parameters(), gradients, strict=True):
                 by_hand[name] = by_hand[name] + g.square() / 5
     close(fisher, by_hand, rtol=1e-3, atol=1e-6)
     with pytest.raises(UserError, match="no images"):
@@ -197,7 +246,10 @@ def test_equal_fishers_give_the_average_and_unequal_ones_the_weighted_mean():
     nothing = {"w": torch.zeros(1)}
     a, b = {"w": torch.tensor([1.0])}, {"w": torch.tensor([3.0])}
     close(fisher_average([a, b], [nothing, nothing]), {"w": torch.tensor([2.0])})
-    close(fisher_average([a, b], [nothing, {"w": torch.ones(1)}], floor=1 / 3), {"w": torch.tensor([2.5])})
+    close(
+        fisher_average([a, b], [nothing, {"w": torch.ones(1)}], floor=1 / 3),
+        {"w": torch.tensor([2.5])},
+    )
 
 
 def merged_as_in_wise_ft(alpha, theta_0, theta_1, fisher_0, fisher_1, floor=1e-8):
@@ -205,9 +257,14 @@ def merged_as_in_wise_ft(alpha, theta_0, theta_1, fisher_0, fisher_1, floor=1e-8
     mixed = {}
     for key, zero in theta_0.items():
         entries = []
-        for i, (a, b) in enumerate(zip(zero.flatten().tolist(), theta_1[key].flatten().tolist())):
-            f_0, f_1 = (max(f[key].flatten()[i].item() if key in f else 1.0, floor) for f in (fisher_0, fisher_1))
-            entries.append(((1 - alpha) * f_0 * a + alpha * f_1 * b) / ((1 - alpha) * f_0 + alpha * f_1))
+        for i, (a, b) in enumerate(zip(zero.flatten().tolist(), theta_1[key].flatten().tolist(), strict=True)):
+            f_0, f_1 = (
+                max(f[key].flatten()[i].item() if key in f else 1.0, floor)
+                for f in (fisher_0, fisher_1)
+            )
+            entries.append(
+                ((1 - alpha) * f_0 * a + alpha * f_1 * b) / ((1 - alpha) * f_0 + alpha * f_1)
+            )
         mixed[key] = torch.tensor(entries).view(zero.shape)
     return mixed
 
@@ -215,9 +272,17 @@ def merged_as_in_wise_ft(alpha, theta_0, theta_1, fisher_0, fisher_1, floor=1e-8
 @pytest.mark.parametrize("alpha", [0.0, 0.1, 0.5, 0.9, 1.0])
 def test_a_fisher_path_is_that_of_wise_ft_with_its_floor_and_its_ends(alpha):
     generator = torch.Generator().manual_seed(0)
-    theta_0, theta_1 = ({k: v for k, v in model(seed).items() if v.is_floating_point()} for seed in (0, 1))
-    fisher_0, fisher_1 = ({k: 10 ** (-12 * torch.rand(v.shape, generator=generator)) for k, v in theta_0.items()
-                           if k != "encoder.conv1"} for _ in range(2))  # from 1 down to 1e-12, and one without
+    theta_0, theta_1 = (
+        {k: v for k, v in model(seed).items() if v.is_floating_point()} for seed in (0, 1)
+    )
+    fisher_0, fisher_1 = (
+        {
+            k: 10 ** (-12 * torch.rand(v.shape, generator=generator))
+            for k, v in theta_0.items()
+            if k != "encoder.conv1"
+        }
+        for _ in range(2)
+    )  # from 1 down to 1e-12, and one without
     ours = fisher_average([theta_0, theta_1], [fisher_0, fisher_1], [1 - alpha, alpha])
     close(ours, merged_as_in_wise_ft(alpha, theta_0, theta_1, fisher_0, fisher_1))
     if alpha in (0, 1):
@@ -230,16 +295,26 @@ def test_a_fisher_path_is_that_of_wise_ft_with_its_floor_and_its_ends(alpha):
         assert any(not torch.allclose(ours[k], other[k]) for k in ours)
 
 
-@pytest.mark.parametrize("use, words", [
-    (lambda: fisher_average([ZERO, ONE], [{}]), "2 state dicts, 1 Fishers"),
-    (lambda: fisher_average([ZERO, ONE], [{}, {}], [0.0, 0.0]), "weights"),
-    (lambda: fisher_average([ZERO, ONE], [{}, {}], [1.5, -0.5]), "weights"),
-    (lambda: fisher_average([ZERO, ONE], [{}, {}], [1.0, math.nan]), "weights"),
-    (lambda: fisher_average([ZERO, ONE], [{}, {"head.weight": torch.ones(2, 3)}]), "head.weight has a Fisher in some"),
-    (lambda: fisher_average([ZERO, ONE], [{}, {}], floor=0.0), "above 0"),
-    (lambda: entropy_shares(torch.zeros(1, 2), torch.zeros(2, 2)), r"\(1, 2\) and \(2, 2\)"),
-    (lambda: failure_shares(torch.zeros(1, 2), torch.zeros(2, 2), k=3), "neighbour 3 of 2 failures"),
-    (lambda: failure_shares(torch.zeros(1, 2), torch.zeros(2, 2), width=0.0), "width of 0.0")])
+@pytest.mark.parametrize(
+    "use, words",
+    [
+        (lambda: fisher_average([ZERO, ONE], [{}]), "2 state dicts, 1 Fishers"),
+        (lambda: fisher_average([ZERO, ONE], [{}, {}], [0.0, 0.0]), "weights"),
+        (lambda: fisher_average([ZERO, ONE], [{}, {}], [1.5, -0.5]), "weights"),
+        (lambda: fisher_average([ZERO, ONE], [{}, {}], [1.0, math.nan]), "weights"),
+        (
+            lambda: fisher_average([ZERO, ONE], [{}, {"head.weight": torch.ones(2, 3)}]),
+            "head.weight has a Fisher in some",
+        ),
+        (lambda: fisher_average([ZERO, ONE], [{}, {}], floor=0.0), "above 0"),
+        (lambda: entropy_shares(torch.zeros(1, 2), torch.zeros(2, 2)), r"\(1, 2\) and \(2, 2\)"),
+        (
+            lambda: failure_shares(torch.zeros(1, 2), torch.zeros(2, 2), k=3),
+            "neighbour 3 of 2 failures",
+        ),
+        (lambda: failure_shares(torch.zeros(1, 2), torch.zeros(2, 2), width=0.0), "width of 0.0"),
+    ],
+)
 def test_what_makes_no_sense_is_refused(use, words):
     with pytest.raises(UserError, match=words):
         use()
@@ -254,14 +329,19 @@ def test_the_surer_model_counts_more(theta_0, tuned, task):
     torch.testing.assert_close(shares + entropy_shares(one, zero), torch.ones(len(zero), 1))
     for ensemble in (output_ensemble, softmax_ensemble):
         mixed = ensemble(zero, one, shares)
-        alone = [ensemble(zero[i:i + 1], one[i:i + 1], shares[i].item())[0] for i in range(len(zero))]
+        alone = [
+            ensemble(zero[i : i + 1], one[i : i + 1], shares[i].item())[0] for i in range(len(zero))
+        ]
         torch.testing.assert_close(mixed, torch.stack(alone))
 
 
 def test_near_a_failure_the_fine_tuned_model_counts_more():
     failures = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
     images = torch.tensor([[1.0, 0.0], [0.0, -1.0]])  # distances 0, sqrt 2, 2 and sqrt 2, sqrt 2, 2
-    first, third = failure_shares(images, failures), failure_shares(images, failures, k=3, centre=2.0)
+    first, third = (
+        failure_shares(images, failures),
+        failure_shares(images, failures, k=3, centre=2.0),
+    )
     by_hand = [1 / (1 + math.exp((d - 1.5) / 0.6)) for d in (0, math.sqrt(2))]
     assert first.flatten().tolist() == pytest.approx(by_hand, rel=1e-4)
     assert third.flatten().tolist() == pytest.approx([0.5, 0.5], rel=1e-4)

@@ -7,9 +7,15 @@ import pytest
 import torch
 
 from wiseft_lite import Accuracy, UserError, accuracy
+from wiseft_lite.analysis.robustness import (
+    Baseline,
+    effective_robustness,
+    fit_baseline,
+    logit,
+    promise_interval,
+    robustness_interval,
+)
 from wiseft_lite.metrics import calibration_error, clopper_pearson, macro_f1, pm_k, worst_group
-from wiseft_lite.robustness import (
-    Baseline, effective_robustness, fit_baseline, logit, promise_interval, robustness_interval)
 
 
 def drawn(seed, n=200, classes=6):
@@ -59,7 +65,9 @@ def test_the_worst_group_agrees_with_scikit_learn(seed):
     groups = torch.randint(5, (200,), generator=torch.Generator().manual_seed(seed + 10))
     scores = {g: accuracy_score(labels[groups == g], predicted[groups == g]) for g in range(5)}
     name, worst = worst_group(predicted, labels, groups)
-    assert worst.accuracy == pytest.approx(min(scores.values())) and scores[name] == pytest.approx(worst.accuracy)
+    assert worst.accuracy == pytest.approx(min(scores.values())) and scores[name] == pytest.approx(
+        worst.accuracy
+    )
 
 
 # Two clips of five frames. In "a" the frame 2 after the anchor is wrong, in "b" the one 1 before it.
@@ -79,14 +87,22 @@ def test_pm_0_is_the_accuracy_of_the_anchors_and_the_order_of_frames_is_free():
     offsets = torch.tensor([-2, -1, 0, 1, 2]).repeat(10)
     right = torch.rand(50, generator=torch.Generator().manual_seed(0)) < 0.7
     mixed = torch.randperm(50, generator=torch.Generator().manual_seed(1))
-    assert pm_k(right, groups, offsets, 0).accuracy == pytest.approx(right[offsets == 0].float().mean().item())
+    assert pm_k(right, groups, offsets, 0).accuracy == pytest.approx(
+        right[offsets == 0].float().mean().item()
+    )
     by_hand = right.view(10, 5)[:, 1:4].all(1).float().mean().item()
     assert pm_k(right[mixed], groups[mixed], offsets[mixed], 1).accuracy == pytest.approx(by_hand)
 
 
-@pytest.mark.parametrize("groups, offsets, k, words", [
-    (["a", "a"], [0, 0], 1, "'a' has 2 anchors"), (["a", "b"], [0, 1], 1, "'b' has 0 anchors"),
-    (["a", "b"], [0, 0], -1, "cannot be negative"), (["a"], [0, 0], 1, "2 right, 1 groups, 2 offsets")])
+@pytest.mark.parametrize(
+    "groups, offsets, k, words",
+    [
+        (["a", "a"], [0, 0], 1, "'a' has 2 anchors"),
+        (["a", "b"], [0, 1], 1, "'b' has 0 anchors"),
+        (["a", "b"], [0, 0], -1, "cannot be negative"),
+        (["a"], [0, 0], 1, "2 right, 1 groups, 2 offsets"),
+    ],
+)
 def test_groups_of_frames_that_cannot_be_scored_say_why(groups, offsets, k, words):
     with pytest.raises(UserError, match=words):
         pm_k(torch.tensor([True, True]), groups, torch.tensor(offsets), k)
@@ -124,22 +140,34 @@ def test_bins_are_open_to_the_left():
 def test_calibration_agrees_with_scikit_learn_bin_by_bin():
     calibration_curve = pytest.importorskip("sklearn.calibration").calibration_curve
     dice = torch.Generator().manual_seed(0)
-    logits, labels = 2 * torch.randn(400, 5, generator=dice), torch.randint(5, (400,), generator=dice)
+    logits, labels = (
+        2 * torch.randn(400, 5, generator=dice),
+        torch.randint(5, (400,), generator=dice),
+    )
     confidence, predicted = logits.double().softmax(-1).max(-1)
     right = (predicted == labels).double()
     accuracies, confidences = calibration_curve(right, confidence, n_bins=15)
     counts = torch.histc(confidence, 15, 0, 1)
     weights = (counts[counts > 0] / 400).numpy()
-    assert calibration_error(logits, labels) == pytest.approx((weights * abs(accuracies - confidences)).sum())
+    assert calibration_error(logits, labels) == pytest.approx(
+        (weights * abs(accuracies - confidences)).sum()
+    )
 
 
-@pytest.mark.parametrize("call", [
-    lambda: accuracy(torch.eye(3), torch.tensor([0])), lambda: accuracy(torch.zeros(0, 3), torch.tensor([])),
-    lambda: macro_f1(torch.tensor([0, 1]), torch.tensor([0])),
-    lambda: worst_group(torch.tensor([0]), torch.tensor([0]), ["a", "b"]),
-    lambda: calibration_error(torch.zeros(0, 2), torch.zeros(0))])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: accuracy(torch.eye(3), torch.tensor([0])),
+        lambda: accuracy(torch.zeros(0, 3), torch.tensor([])),
+        lambda: macro_f1(torch.tensor([0, 1]), torch.tensor([0])),
+        lambda: worst_group(torch.tensor([0]), torch.tensor([0]), ["a", "b"]),
+        lambda: calibration_error(torch.zeros(0, 2), torch.zeros(0)),
+    ],
+)
 def test_columns_that_do_not_fit_are_named(call):
-    with pytest.raises(UserError, match=r"\d (logits|predicted), \d labels.*give one of each for every image"):
+    with pytest.raises(
+        UserError, match=r"\d (logits|predicted), \d labels.*give one of each for every image"
+    ):
         call()
 
 
@@ -160,7 +188,9 @@ def test_the_promise_at_one_half_has_the_interval_of_the_intercept():
     line = linregress([logit(x) for x in REFERENCE], [logit(y) for y in SHIFT])
     low, high = promise_interval(0.5, fit_baseline(REFERENCE, SHIFT), level=0.9)
     half = t.ppf(0.95, 3) * line.intercept_stderr
-    assert logit(low) == pytest.approx(line.intercept - half) and logit(high) == pytest.approx(line.intercept + half)
+    assert logit(low) == pytest.approx(line.intercept - half) and logit(high) == pytest.approx(
+        line.intercept + half
+    )
 
 
 def test_the_interval_holds_the_promise_and_widens_away_from_the_models():
@@ -183,14 +213,17 @@ def test_the_interval_covers_the_true_line_in_95_of_100_experiments():
     dice, truth, covered = random.Random(0), Baseline(0.9, -1.2), 0
     for _ in range(600):
         reference = [dice.uniform(0.2, 0.8) for _ in range(6)]
-        shift = [1 / (1 + math.exp(-(0.9 * logit(x) - 1.2 + dice.gauss(0, 0.2)))) for x in reference]
+        shift = [
+            1 / (1 + math.exp(-(0.9 * logit(x) - 1.2 + dice.gauss(0, 0.2)))) for x in reference
+        ]
         low, high = promise_interval(0.85, fit_baseline(reference, shift))
         covered += low <= truth(0.85) <= high
     assert 0.93 <= covered / 600 <= 0.97
 
 
-@pytest.mark.parametrize("line", [Baseline(0.8, -1.0), fit_baseline([0.5, 0.8], [0.3, 0.6])],
-                         ids=["typed", "two models"])
+@pytest.mark.parametrize(
+    "line", [Baseline(0.8, -1.0), fit_baseline([0.5, 0.8], [0.3, 0.6])], ids=["typed", "two models"]
+)
 def test_a_line_without_scatter_has_no_interval(line):
     assert 0 < line(0.7) < 1
     with pytest.raises(UserError, match="at least three models"):
@@ -211,7 +244,9 @@ def test_a_sure_promise_leaves_the_doubt_of_the_shift_alone():
     shift = [1 / (1 + math.exp(-(0.8 * logit(x) - 1))) for x in REFERENCE]
     line = fit_baseline(REFERENCE, shift)
     low, high = robustness_interval(0.8, Accuracy(0.7, 200, 0.63, 0.76), line)
-    assert low == pytest.approx(0.63 - line(0.8), abs=1e-6) and high == pytest.approx(0.76 - line(0.8), abs=1e-6)
+    assert low == pytest.approx(0.63 - line(0.8), abs=1e-6) and high == pytest.approx(
+        0.76 - line(0.8), abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("level", [0.9, 0.95])
@@ -221,4 +256,6 @@ def test_the_interval_is_that_of_the_exact_binomial_test(level):
     for n in (1, 2, 30, 4094):
         for right in {0, 1, n // 3, n - 1, n}:
             exact = binomtest(right, n).proportion_ci(level, method="exact")
-            assert clopper_pearson(right, n, level) == pytest.approx((exact.low, exact.high), abs=1e-9)
+            assert clopper_pearson(right, n, level) == pytest.approx(
+                (exact.low, exact.high), abs=1e-9
+            )

@@ -12,11 +12,28 @@ from open_clip import CLIP, add_model_config
 from safetensors.torch import load_file, save_file
 from scipy.stats import beta
 
-from wiseft_lite import (Head, ImageClassifier, Recipe, Split, Task, UserError, accuracy, distance, encode, finetune,
-                         interpolate, linear_probe, load_clip, predict, save, sweep, zero_shot_head)
+from wiseft_lite import (
+    Head,
+    ImageClassifier,
+    Recipe,
+    Split,
+    Task,
+    UserError,
+    accuracy,
+    distance,
+    encode,
+    finetune,
+    interpolate,
+    linear_probe,
+    load_clip,
+    predict,
+    save,
+    sweep,
+    zero_shot_head,
+)
 from wiseft_lite.augmentation import AUGMENTS
 from wiseft_lite.checkpoints import read_weights
-from wiseft_lite.cli import main
+from wiseft_lite.cli.main import main
 from wiseft_lite.features import pixels
 from wiseft_lite.losses import cross_entropy, distillation, l1, l2_to, smoothed
 from wiseft_lite.metrics import clopper_pearson
@@ -29,7 +46,7 @@ def test_zero_shot_head_normalises_averages_normalises_scales(clip):
     names, templates = ["cat", "dog"], ["a {}.", "one {}", "{}"]
     head = zero_shot_head(clip, names, templates)
     with torch.no_grad():
-        for row, name in zip(head.weight, names):
+        for row, name in zip(head.weight, names, strict=True):
             texts = clip.model.encode_text(clip.tokenizer([t.format(name) for t in templates]))
             mean = F.normalize(F.normalize(texts, dim=-1).mean(0), dim=-1)
             torch.testing.assert_close(row, clip.model.logit_scale.exp() * mean)
@@ -81,10 +98,14 @@ def test_finetune_learns_leaves_its_input_alone_and_repeats(theta_0, task, tuned
 
 
 def test_each_augmentation_is_another_run(theta_0, task):
-    heads = [finetune(theta_0, task, Recipe(epochs=1, lr=1e-2, batch_size=16, augment=kind)).head.weight
-             for kind in AUGMENTS]
+    heads = [
+        finetune(theta_0, task, Recipe(epochs=1, lr=1e-2, batch_size=16, augment=kind)).head.weight
+        for kind in AUGMENTS
+    ]
     assert not any(torch.equal(heads[i], heads[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
-    with pytest.raises(UserError, match="unknown augmentation 'flip'; choose one of: none, crop, strong"):
+    with pytest.raises(
+        UserError, match="unknown augmentation 'flip'; choose one of: none, crop, strong"
+    ):
         Recipe(augment="flip")
 
 
@@ -92,7 +113,13 @@ def test_what_is_frozen_stays(theta_0, task):
     recipe = Recipe(epochs=1, lr=1e-2, batch_size=16)
     frozen = finetune(freeze(theta_0, last_blocks(theta_0, 0)), task, recipe).state_dict()
     moved = {k for k, v in theta_0.state_dict().items() if not torch.equal(v, frozen[k])}
-    assert moved == {"head.weight", "head.bias", "encoder.proj", "encoder.ln_post.weight", "encoder.ln_post.bias"}
+    assert moved == {
+        "head.weight",
+        "head.bias",
+        "encoder.proj",
+        "encoder.ln_post.weight",
+        "encoder.ln_post.bias",
+    }
     assert last_blocks(theta_0, 1)("encoder.transformer.resblocks.0.ln_1.weight")
     assert all(p.requires_grad for p in theta_0.parameters())
     with pytest.raises(UserError, match="2 blocks, but the encoder has 1"):
@@ -109,8 +136,11 @@ def resnet(task):
     torch.manual_seed(0)
     encoder = ModifiedResNet(layers=(1, 1, 1, 1), output_dim=16, heads=2, image_size=32, width=8)
     preprocess = lambda image: F.interpolate(  # noqa: E731
-        torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 255, size=32)[0]
-    return ImageClassifier(encoder, Head(torch.randn(3, 16)), preprocess, task.class_names, "tiny ResNet").eval()
+        torch.from_numpy(np.array(image)).permute(2, 0, 1)[None] / 255, size=32
+    )[0]
+    return ImageClassifier(
+        encoder, Head(torch.randn(3, 16)), preprocess, task.class_names, "tiny ResNet"
+    ).eval()
 
 
 def moved(before, after):
@@ -119,7 +149,9 @@ def moved(before, after):
 
 FROZEN = {
     "encoder": lambda name: name.startswith("head."),
-    "stem and first stages": lambda name: name.startswith(("head.", "encoder.attnpool.", "encoder.layer4.")),
+    "stem and first stages": lambda name: name.startswith(
+        ("head.", "encoder.attnpool.", "encoder.layer4.")
+    ),
     "last stages": lambda name: not name.startswith(("encoder.layer3.", "encoder.layer4.")),
     "weights but no batch norm": lambda name: ".bn" in name or name.startswith("head."),
 }
@@ -130,12 +162,21 @@ def test_no_parameter_and_no_buffer_of_a_frozen_layer_moves(resnet, task, trains
     frozen = freeze(resnet, trains)
     tuned = finetune(frozen, task, Recipe(epochs=1, lr=1e-2, batch_size=16))
     free = {name for name, p in resnet.named_parameters() if trains(name)}
-    norms = {name for name, module in resnet.named_modules() if isinstance(module, torch.nn.BatchNorm2d)
-             and trains(f"{name}.weight")}
-    buffers = {f"{name}.{what}" for name in norms for what in ("running_mean", "running_var", "num_batches_tracked")}
+    norms = {
+        name
+        for name, module in resnet.named_modules()
+        if isinstance(module, torch.nn.BatchNorm2d) and trains(f"{name}.weight")
+    }
+    buffers = {
+        f"{name}.{what}"
+        for name in norms
+        for what in ("running_mean", "running_var", "num_batches_tracked")
+    }
     assert moved(resnet, tuned) <= free | buffers and buffers <= moved(resnet, tuned)
     assert "head.weight" in moved(resnet, tuned)
-    again = finetune(tuned.with_weights(tuned.state_dict()), task, Recipe(epochs=1, lr=1e-2, batch_size=16))
+    again = finetune(
+        tuned.with_weights(tuned.state_dict()), task, Recipe(epochs=1, lr=1e-2, batch_size=16)
+    )
     assert moved(tuned, again) <= free | buffers  # a copy, and a second training, are frozen too
 
 
@@ -151,7 +192,10 @@ def test_frozen_layers_stay_in_eval_mode_whoever_sets_the_mode(resnet):
 def test_a_checkpoint_of_a_frozen_model_holds_the_buffers_that_stayed(resnet, task, tmp_path):
     tuned = finetune(freeze(resnet, FROZEN["encoder"]), task, Recipe(epochs=1, batch_size=16))
     weights = read_weights(save(tuned, tmp_path / "saved"))
-    assert {k for k, v in weights.items() if not torch.equal(v, resnet.state_dict()[k])} <= {"head.weight", "head.bias"}
+    assert {k for k, v in weights.items() if not torch.equal(v, resnet.state_dict()[k])} <= {
+        "head.weight",
+        "head.bias",
+    }
 
 
 def test_the_last_blocks_of_another_encoder_are_not_guessed(resnet):
@@ -162,12 +206,21 @@ def test_the_last_blocks_of_another_encoder_are_not_guessed(resnet):
 def test_a_spring_holds_and_a_teacher_pulls(theta_0, task):
     recipe = Recipe(epochs=3, lr=1e-2, batch_size=16, weight_decay=0.0)
     start = dict(theta_0.named_parameters())
-    runs = [finetune(theta_0, task, recipe, objective=objective) for objective in
-            (cross_entropy, l2_to({k: v.detach() for k, v in start.items()}, 1.0), distillation(theta_0, 1.0))]
+    runs = [
+        finetune(theta_0, task, recipe, objective=objective)
+        for objective in (
+            cross_entropy,
+            l2_to({k: v.detach() for k, v in start.items()}, 1.0),
+            distillation(theta_0, 1.0),
+        )
+    ]
     lengths = [distance(theta_0.state_dict(), run.state_dict()) for run in runs]
     assert lengths[1] < 0.5 * lengths[0]
     wanted = predict(theta_0, task.test).softmax(-1)
-    apart = [F.kl_div(predict(run, task.test).log_softmax(-1), wanted, reduction="batchmean") for run in runs]
+    apart = [
+        F.kl_div(predict(run, task.test).log_softmax(-1), wanted, reduction="batchmean")
+        for run in runs
+    ]
     assert apart[2] < 0.5 * apart[0]
     for make in (lambda: distillation(theta_0, 1.5), lambda: smoothed(1.0)):
         with pytest.raises(UserError, match="makes no sense"):
@@ -177,7 +230,12 @@ def test_a_spring_holds_and_a_teacher_pulls(theta_0, task):
 def test_objectives_at_their_ends_are_cross_entropy(theta_0, task):
     inputs, labels = pixels(theta_0, task.test), task.test.labels
     plain = cross_entropy(theta_0, inputs, labels)
-    for objective in (smoothed(0.0), l2_to(dict(theta_0.named_parameters()), 5.0), l1(0.0), distillation(theta_0, 0.0)):
+    for objective in (
+        smoothed(0.0),
+        l2_to(dict(theta_0.named_parameters()), 5.0),
+        l1(0.0),
+        distillation(theta_0, 0.0),
+    ):
         assert torch.allclose(objective(theta_0, inputs, labels), plain)
     head = theta_0.head
     assert l1(2.0)(head, torch.zeros(1, 16), torch.tensor([0])) > 2 * head.weight.abs().sum()
@@ -185,7 +243,12 @@ def test_objectives_at_their_ends_are_cross_entropy(theta_0, task):
 
 def test_after_step_sees_every_step(theta_0, task):
     seen = []
-    finetune(theta_0, task, Recipe(epochs=2, batch_size=16), after_step=lambda model: seen.append(model.training))
+    finetune(
+        theta_0,
+        task,
+        Recipe(epochs=2, batch_size=16),
+        after_step=lambda model: seen.append(model.training),
+    )
     assert seen == [True] * 8
 
 
@@ -217,14 +280,23 @@ def test_sweep_agrees_with_separate_models(theta_0, tuned, task, kind):
     table = sweep(theta_0, theta_1, task.evaluation, [0, 0.5, 1])
     assert len(table) == 6
     for row in table.itertuples():
-        model = theta_0.with_weights(interpolate(theta_0.state_dict(), theta_1.state_dict(), row.alpha))
+        model = theta_0.with_weights(
+            interpolate(theta_0.state_dict(), theta_1.state_dict(), row.alpha)
+        )
         split = task.evaluation[row.split]
         alone = accuracy(predict(model, split), split.labels, split.classes)
-        assert (row.accuracy, row.n, row.low, row.high) == (alone.accuracy, alone.n, alone.low, alone.high)
+        assert (row.accuracy, row.n, row.low, row.high) == (
+            alone.accuracy,
+            alone.n,
+            alone.low,
+            alone.high,
+        )
 
 
 def test_sweep_refuses_other_classes_and_no_alpha(theta_0, clip, task):
-    other = ImageClassifier(theta_0.encoder, Head(torch.zeros(1, 16)), theta_0.preprocess, ["x"], "x")
+    other = ImageClassifier(
+        theta_0.encoder, Head(torch.zeros(1, 16)), theta_0.preprocess, ["x"], "x"
+    )
     with pytest.raises(UserError, match="differ in their class names"):
         sweep(theta_0, other, task.evaluation)
     with pytest.raises(UserError, match="not finite"):
@@ -283,8 +355,11 @@ def folder(clip_folder, tmp_path):
 def without(keys, more=()):
     def change(folder):
         weights = load_file(folder / "open_clip_model.safetensors")
-        kept = {k: v for k, v in weights.items() if k not in keys} | {k: torch.ones(2) for k in more}
+        kept = {k: v for k, v in weights.items() if k not in keys} | {
+            k: torch.ones(2) for k in more
+        }
         save_file(kept, folder / "open_clip_model.safetensors")
+
     return change
 
 
@@ -295,20 +370,44 @@ def as_pickle(folder):
 
 
 SPOILED = {
-    "no weights": (lambda folder: (folder / "open_clip_model.safetensors").unlink(),
-                   "no weights in .*/model: put open_clip_model.safetensors there"),
-    "an image encoder alone": (lambda folder: (folder / "open_clip_model.safetensors").rename(
-        folder / "image_tower.safetensors"), "no weights in .*/model but image_tower.safetensors"),
-    "a pickle": (as_pickle, "a pickle, open_clip_pytorch_model.bin, .* wiseft-lite import .*/open_clip_pytorch_model.bin"),
-    "half a file": (lambda folder: (folder / "open_clip_model.safetensors").write_bytes(
-        (folder / "open_clip_model.safetensors").read_bytes()[:1000]), "open_clip_model.safetensors is damaged"),
-    "a missing key": (without(["visual.proj"]), "open_clip_model.safetensors does not fit .*it lacks visual.proj"),
+    "no weights": (
+        lambda folder: (folder / "open_clip_model.safetensors").unlink(),
+        "no weights in .*/model: put open_clip_model.safetensors there",
+    ),
+    "an image encoder alone": (
+        lambda folder: (folder / "open_clip_model.safetensors").rename(
+            folder / "image_tower.safetensors"
+        ),
+        "no weights in .*/model but image_tower.safetensors",
+    ),
+    "a pickle": (
+        as_pickle,
+        "a pickle, open_clip_pytorch_model.bin, .* wiseft-lite import .*/open_clip_pytorch_model.bin",
+    ),
+    "half a file": (
+        lambda folder: (folder / "open_clip_model.safetensors").write_bytes(
+            (folder / "open_clip_model.safetensors").read_bytes()[:1000]
+        ),
+        "open_clip_model.safetensors is damaged",
+    ),
+    "a missing key": (
+        without(["visual.proj"]),
+        "open_clip_model.safetensors does not fit .*it lacks visual.proj",
+    ),
     "another key": (without([], ["visual.more"]), "the model has no visual.more"),
     "another shape": (without([], ["visual.proj"]), "does not fit .*size mismatch for visual.proj"),
-    "no configuration": (lambda folder: (folder / "open_clip_config.json").unlink(), "open_clip_config.json"),
-    "half a configuration": (lambda folder: (folder / "open_clip_config.json").write_text("{"), "open_clip_config.json"),
-    "another configuration": (lambda folder: (folder / "open_clip_config.json").write_text('{"model_cfg": {"a": 1}}'),
-                              "open_clip_config.json"),
+    "no configuration": (
+        lambda folder: (folder / "open_clip_config.json").unlink(),
+        "open_clip_config.json",
+    ),
+    "half a configuration": (
+        lambda folder: (folder / "open_clip_config.json").write_text("{"),
+        "open_clip_config.json",
+    ),
+    "another configuration": (
+        lambda folder: (folder / "open_clip_config.json").write_text('{"model_cfg": {"a": 1}}'),
+        "open_clip_config.json",
+    ),
 }
 
 
@@ -321,7 +420,10 @@ def test_a_model_folder_that_is_not_whole_is_refused(spoil, message, folder):
 
 
 def test_the_way_that_the_message_about_a_pickle_names_is_open(folder, tmp_path):
-    config = {**json.loads((folder / "open_clip_config.json").read_text())["model_cfg"], "embed_dim": 24}
+    config = {
+        **json.loads((folder / "open_clip_config.json").read_text())["model_cfg"],
+        "embed_dim": 24,
+    }
     (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
     (tmp_path / "of-this-test-alone.json").write_text(json.dumps(config))
     add_model_config(tmp_path / "of-this-test-alone.json")  # import knows architectures by name
@@ -330,8 +432,19 @@ def test_the_way_that_the_message_about_a_pickle_names_is_open(folder, tmp_path)
     torch.save(weights, folder / "open_clip_pytorch_model.bin")
     with pytest.raises(UserError, match="wiseft-lite import"):
         load_clip(f"local-dir:{folder}")
-    assert main(["import", str(folder / "open_clip_pytorch_model.bin"), "--out", str(tmp_path / "new"),
-                 "--architecture", "of-this-test-alone"]) == 0
+    assert (
+        main(
+            [
+                "import",
+                str(folder / "open_clip_pytorch_model.bin"),
+                "--out",
+                str(tmp_path / "new"),
+                "--architecture",
+                "of-this-test-alone",
+            ]
+        )
+        == 0
+    )
     again = load_clip(f"local-dir:{tmp_path / 'new'}").model.state_dict()
     assert all(torch.equal(value, again[key]) for key, value in weights.items())
 
@@ -346,4 +459,6 @@ def test_random_weights_are_the_same_whatever_was_drawn_and_leave_the_generator_
         second = load_clip("RN50/none").model.state_dict()
     assert all(torch.equal(value, second[key]) for key, value in first.items())
     assert len(first["visual.layer1.0.conv1.weight"].unique()) > 1000
-    assert not caplog.records and not logging.root.manager.disable  # nothing to learn to ignore, and nothing hidden
+    assert (
+        not caplog.records and not logging.root.manager.disable
+    )  # nothing to learn to ignore, and nothing hidden

@@ -6,15 +6,28 @@ from pathlib import Path
 import pytest
 
 from wiseft_lite import UserError
-from wiseft_lite.cli import main
-from wiseft_lite.console import Forgiving
-from wiseft_lite.outputs import check_file, check_folder, new_file, new_folder
+from wiseft_lite._runtime.console import Forgiving
+from wiseft_lite._runtime.outputs import check_file, check_folder, new_file, new_folder
+from wiseft_lite.cli.main import main
 
-BAD = {".": "folder that you are in", "..": "folder that you are in", "/": "folder that you are in",
-       "": "folder that you are in", "a/..": "folder that you are in", "x" * 252: "File name too long",
-       "å" * 126: "File name too long", "file/x": "cannot be written", "file/x/y": "cannot be written",
-       "full": "full", "dangling": "a link to nothing", "dangling/x": "dangling is a link to nothing", "a\0b": "cannot be written",
-       "/proc/x": "cannot be written", "circle": "a link to nothing", "\udcff": "cannot be written"}
+BAD = {
+    ".": "folder that you are in",
+    "..": "folder that you are in",
+    "/": "folder that you are in",
+    "": "folder that you are in",
+    "a/..": "folder that you are in",
+    "x" * 252: "File name too long",
+    "å" * 126: "File name too long",
+    "file/x": "cannot be written",
+    "file/x/y": "cannot be written",
+    "full": "full",
+    "dangling": "a link to nothing",
+    "dangling/x": "dangling is a link to nothing",
+    "a\0b": "cannot be written",
+    "/proc/x": "cannot be written",
+    "circle": "a link to nothing",
+    "\udcff": "cannot be written",
+}
 
 
 @pytest.fixture
@@ -38,7 +51,9 @@ def places(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", BAD, ids=range(len(BAD)))
 @pytest.mark.parametrize("check, new", [(check_folder, new_folder), (check_file, new_file)])
-def test_a_place_that_cannot_be_written_is_refused_by_the_check_and_by_the_write_alike(places, name, check, new):
+def test_a_place_that_cannot_be_written_is_refused_by_the_check_and_by_the_write_alike(
+    places, name, check, new
+):
     before, messages = places(), []
     for attempt in (lambda: check(name), lambda: new(name).__enter__()):
         with pytest.raises(UserError, match=BAD[name]) as caught:
@@ -47,7 +62,9 @@ def test_a_place_that_cannot_be_written_is_refused_by_the_check_and_by_the_write
     assert len(set(messages)) == 1 and places() == before
 
 
-@pytest.mark.parametrize("name", ["new", "deep/er/new", "empty", "link", "with blank", "$a$", "x" * 240])
+@pytest.mark.parametrize(
+    "name", ["new", "deep/er/new", "empty", "link", "with blank", "$a$", "x" * 240]
+)
 @pytest.mark.parametrize("check, new", [(check_folder, new_folder), (check_file, new_file)])
 def test_what_the_check_accepts_is_written_whole_or_not_at_all(places, name, check, new):
     if name == "empty" and check is check_file:
@@ -68,9 +85,11 @@ def test_what_the_check_accepts_is_written_whole_or_not_at_all(places, name, che
         part.write_text("all") if check is check_file else (part / "all").write_text("all")
     written = Path(name) if check is check_file else Path(name) / "all"
     assert written.read_text() == "all" and (name != "link" or Path("link").is_symlink())
-    assert [p for p in Path(".").rglob(".*")] == []
+    assert list(Path(".").rglob(".*")) == []
     Path("plain").write_text("") if check is check_file else Path("plain").mkdir()
-    assert os.stat(name).st_mode == os.stat("plain").st_mode  # a group may read it, if it may read other files
+    assert (
+        os.stat(name).st_mode == os.stat("plain").st_mode
+    )  # a group may read it, if it may read other files
 
 
 def test_only_a_result_is_replaced_and_only_if_asked(places):
@@ -100,21 +119,42 @@ def test_a_neighbour_with_the_ending_part_is_left_alone(places):
     assert Path("table.part").read_text() == "mine" and Path("table.jsonl").read_text() == "all"
 
 
-COMMANDS = {"demo": (), "run": (), "zeroshot": (), "probe": (), "finetune": (), "evaluate": ("nowhere",),
-            "sweep": ("nowhere", "nowhere"), "interpolate": ("nowhere", "nowhere"), "import": ("nowhere",),
-            "export": ("nowhere",), "soup": ("nowhere",), "embed": (), "plot": ("nowhere",)}
+COMMANDS = {
+    "demo": (),
+    "run": (),
+    "zeroshot": (),
+    "probe": (),
+    "finetune": (),
+    "evaluate": ("nowhere",),
+    "sweep": ("nowhere", "nowhere"),
+    "interpolate": ("nowhere", "nowhere"),
+    "import": ("nowhere",),
+    "export": ("nowhere",),
+    "soup": ("nowhere",),
+    "embed": (),
+    "plot": ("nowhere",),
+}
 
 
 @pytest.mark.parametrize("name", [".", "x" * 252 + ".png", "file/x.png", "dangling", "full"])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_refuses_its_place_first(places, command, name, capsys, monkeypatch):
-    for loads in ("wiseft_lite.tasks.load_task", "wiseft_lite.encoders.load_clip", "wiseft_lite.checkpoints.load",
-                  "wiseft_lite.checkpoints.read_card", "wiseft_lite.results.read_results"):
-        monkeypatch.setattr(loads, lambda *_, **__: pytest.fail("worked before the place of the result was checked"))
+    for loads in (
+        "wiseft_lite.tasks.load_task",
+        "wiseft_lite.encoders.load_clip",
+        "wiseft_lite.checkpoints.load",
+        "wiseft_lite.checkpoints.read_card",
+        "wiseft_lite.results.read_results",
+    ):
+        monkeypatch.setattr(
+            loads, lambda *_, **__: pytest.fail("worked before the place of the result was checked")
+        )
     before = places()
     assert main([command, *COMMANDS[command], "--out", name]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("wiseft-lite: ") and error.count("\n") == 1 and "nowhere is" not in error
+    assert (
+        error.startswith("wiseft-lite: ") and error.count("\n") == 1 and "nowhere is" not in error
+    )
     assert places() == before
 
 

@@ -10,40 +10,62 @@ import pandas as pd
 import pytest
 import torch
 
-from wiseft_lite import Recipe, UserError, commands, load, predict, save, summary
-from wiseft_lite.cli import main
+from wiseft_lite import Recipe, UserError, load, predict, save, summary
+from wiseft_lite.cli import commands
+from wiseft_lite.cli.main import main
 from wiseft_lite.features import pixels
-from wiseft_lite.losses import cross_entropy
-from wiseft_lite.memory import in_pieces
+from wiseft_lite.losses import cross_entropy, in_pieces
 from wiseft_lite.pipeline import TRAINERS, choices, draw, recipes_for, walk
 
 FAST = Recipe(epochs=1, lr=1e-2, batch_size=30)
 
 
 def test_each_kind_is_walked_to_and_the_ends_are_its_models(theta_0, task):
-    models, table = walk(theta_0, task, {"probe": replace(FAST, augment="none"), "end-to-end": FAST})
+    models, table = walk(
+        theta_0, task, {"probe": replace(FAST, augment="none"), "end-to-end": FAST}
+    )
     assert list(models) == ["probe", "end-to-end"] and len(table) == 2 * 11 * 3
     for kind, model in models.items():
-        end = table[(table["kind"] == kind) & (table["alpha"] == 1) & (table["split"] == "two")].iloc[0]
+        end = table[
+            (table["kind"] == kind) & (table["alpha"] == 1) & (table["split"] == "two")
+        ].iloc[0]
         split = task.shifts["two"]
         assert end["accuracy"] == split.score(split.predicted(predict(model, split))).accuracy
     assert list(draw(table, "shapes")) == ["frontier"]
     part = table[table["kind"] == "probe"]
-    assert summary(part)["shifts"].tolist() == part[part["split"] == "two"]["accuracy"].tolist()  # val is no shift
+    assert (
+        summary(part)["shifts"].tolist() == part[part["split"] == "two"]["accuracy"].tolist()
+    )  # val is no shift
     alone = table[table["split"] != "two"]
     assert list(draw(alone, "shapes")) == ["alpha-probe", "alpha-end-to-end"]
     assert choices(alone)["shifts"].isna().all()
-    with pytest.raises(UserError, match="no kind of training .'prob'.; choose one or more of: probe, end-to-end"):
+    with pytest.raises(
+        UserError, match="no kind of training .'prob'.; choose one or more of: probe, end-to-end"
+    ):
         walk(theta_0, task, {"prob": FAST})
 
 
 def test_val_chooses_the_smallest_of_equal_alphas_and_no_test_image_counts():
-    rows = [("probe", alpha, split, accuracy) for alpha, val, test, shift in
-            ((0, 0.6, 0.9, 0.9), (0.2, 0.7, 0.5, 0.2), (0.5, 0.6, 0.6, 0.4), (0.6, 0.7, 0.8, 0.1))
-            for split, accuracy in (("val", val), ("test", test), ("a", shift), ("b", shift / 2))]
+    rows = [
+        ("probe", alpha, split, accuracy)
+        for alpha, val, test, shift in (
+            (0, 0.6, 0.9, 0.9),
+            (0.2, 0.7, 0.5, 0.2),
+            (0.5, 0.6, 0.6, 0.4),
+            (0.6, 0.7, 0.8, 0.1),
+        )
+        for split, accuracy in (("val", val), ("test", test), ("a", shift), ("b", shift / 2))
+    ]
     table = pd.DataFrame(rows, columns=["kind", "alpha", "split", "accuracy"])
     half, best = choices(table).to_dict("records")
-    assert half == {"kind": "probe", "rule": "half", "alpha": 0.5, "val": 0.6, "test": 0.6, "shifts": pytest.approx(0.3)}
+    assert half == {
+        "kind": "probe",
+        "rule": "half",
+        "alpha": 0.5,
+        "val": 0.6,
+        "test": 0.6,
+        "shifts": pytest.approx(0.3),
+    }
     assert (best["rule"], best["alpha"], best["shifts"]) == ("val", 0.2, pytest.approx(0.15))
 
 
@@ -57,11 +79,34 @@ def shapes(monkeypatch, task):
     monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda name, data=None: task)
 
 
-def test_run_writes_checkpoints_results_and_figure_and_evaluate_measures_one(shapes, clip_folder, tmp_path, capsys):
+def test_run_writes_checkpoints_results_and_figure_and_evaluate_measures_one(
+    shapes, clip_folder, tmp_path, capsys
+):
     out, arguments = tmp_path / "run", ["--model", f"local-dir:{clip_folder}", "--device", "cpu"]
-    assert main(["run", *arguments, "--out", str(out), "--kinds", "end-to-end", "--epochs", "1", "--lr", "0.01"]) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["end-to-end", "frontier.png", "frontier.svg",
-                                                           "results.jsonl", "zero-shot"]
+    assert (
+        main(
+            [
+                "run",
+                *arguments,
+                "--out",
+                str(out),
+                "--kinds",
+                "end-to-end",
+                "--epochs",
+                "1",
+                "--lr",
+                "0.01",
+            ]
+        )
+        == 0
+    )
+    assert sorted(path.name for path in out.iterdir()) == [
+        "end-to-end",
+        "frontier.png",
+        "frontier.svg",
+        "results.jsonl",
+        "zero-shot",
+    ]
     assert not (tmp_path / "run.states").exists()
     said = capsys.readouterr().out
     assert "half" in said and "the best on val" in said
@@ -105,14 +150,26 @@ def test_pieces_give_the_gradient_of_the_whole_batch_and_hold_no_more_images(the
         in_pieces(cross_entropy, 0)
 
 
-def test_pieces_that_hold_nothing_are_refused_before_the_probe_is_trained(theta_0, task, monkeypatch):
+def test_pieces_that_hold_nothing_are_refused_before_the_probe_is_trained(
+    theta_0, task, monkeypatch
+):
     monkeypatch.setitem(TRAINERS, "probe", lambda *_, **__: pytest.fail("trained in vain"))
     with pytest.raises(UserError, match="a piece of 0 images"):
         walk(theta_0, task, {"probe": FAST, "end-to-end": FAST}, pieces=0)
 
 
 def test_finetune_in_pieces_on_the_command_line(shapes, clip_folder, tmp_path):
-    command = ["finetune", "--model", f"local-dir:{clip_folder}", "--epochs", "1", "--batch-size", "30", "--lr", "0.001"]
+    command = [
+        "finetune",
+        "--model",
+        f"local-dir:{clip_folder}",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "30",
+        "--lr",
+        "0.001",
+    ]
     assert main([*command, "--out", str(tmp_path / "whole")]) == 0
     assert main([*command, "--out", str(tmp_path / "parts"), "--pieces", "7"]) == 0
     whole, parts = (load(tmp_path / name).state_dict() for name in ("whole", "parts"))
@@ -120,8 +177,14 @@ def test_finetune_in_pieces_on_the_command_line(shapes, clip_folder, tmp_path):
     assert all(torch.allclose(value, parts[key], atol=2e-3) for key, value in whole.items())
 
 
-def test_a_full_gpu_gets_one_line_and_another_fault_its_traceback(shapes, tmp_path, capsys, monkeypatch):
-    for fault in (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"), RuntimeError("something else")):
+def test_a_full_gpu_gets_one_line_and_another_fault_its_traceback(
+    shapes, tmp_path, capsys, monkeypatch
+):
+    for fault in (
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate"),
+        RuntimeError("something else"),
+    ):
+
         def full(*_, fault=fault):
             raise fault
 
@@ -134,10 +197,28 @@ def test_a_full_gpu_gets_one_line_and_another_fault_its_traceback(shapes, tmp_pa
                 main(["run", "--out", str(tmp_path / "x")])
 
 
-def test_run_says_a_warning_of_the_check_in_one_line(shapes, clip_folder, tmp_path, capsys, monkeypatch):
+def test_run_says_a_warning_of_the_check_in_one_line(
+    shapes, clip_folder, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setitem(TRAINERS, "end-to-end", lambda classifier, *_, **__: classifier)
-    monkeypatch.setattr("wiseft_lite.connectivity.midpoint_barrier", lambda *_: warnings.warn("not connected"))
-    assert main(["run", "--model", f"local-dir:{clip_folder}", "--kinds", "end-to-end", "--out", str(tmp_path / "x")]) == 0
+    monkeypatch.setattr(
+        "wiseft_lite.analysis.connectivity.midpoint_barrier",
+        lambda *_: warnings.warn("not connected"),
+    )
+    assert (
+        main(
+            [
+                "run",
+                "--model",
+                f"local-dir:{clip_folder}",
+                "--kinds",
+                "end-to-end",
+                "--out",
+                str(tmp_path / "x"),
+            ]
+        )
+        == 0
+    )
     assert "\nwiseft-lite: not connected\n" in capsys.readouterr().err
 
 

@@ -6,23 +6,42 @@ import json
 
 import pytest
 
-from wiseft_lite import UserError, paper
+from wiseft_lite import UserError
+from wiseft_lite.book import paper
 
-SPLITS = ("ImageNet2p", "ImageNet", "ImageNetV2", "ImageNetR", "ImageNetSketch", "ObjectNet", "ImageNetA")
-RESULTS = "\n".join(json.dumps({"model_name": f"model_{i}", **{s: 0.1 * k + 0.01 * i for k, s in enumerate(SPLITS)}})
-                    for i in range(3))
-SETTINGS = json.dumps({"model_0": {"info": "start"}, "model_1": {"lr": 1e-5}, "model_2": {"lr": 1e-4}})
+SPLITS = (
+    "ImageNet2p",
+    "ImageNet",
+    "ImageNetV2",
+    "ImageNetR",
+    "ImageNetSketch",
+    "ObjectNet",
+    "ImageNetA",
+)
+RESULTS = "\n".join(
+    json.dumps(
+        {"model_name": f"model_{i}", **{s: 0.1 * k + 0.01 * i for k, s in enumerate(SPLITS)}}
+    )
+    for i in range(3)
+)
+SETTINGS = json.dumps(
+    {"model_0": {"info": "start"}, "model_1": {"lr": 1e-5}, "model_2": {"lr": 1e-4}}
+)
 FILES = {"individual_model_results.jsonl": RESULTS, "hparam_info.json": SETTINGS}
 
 
 @pytest.fixture
 def network(monkeypatch):
-    monkeypatch.setattr(paper, "urlopen", lambda url, timeout: io.BytesIO(FILES[url.rpartition("/")[2]].encode()))
+    monkeypatch.setattr(
+        paper, "urlopen", lambda url, timeout: io.BytesIO(FILES[url.rpartition("/")[2]].encode())
+    )
     return monkeypatch
 
 
 def test_published_runs_come_in_percent_without_their_common_start(network):
-    network.setattr(paper, "SOUP_FILES", {n: hashlib.sha256(t.encode()).hexdigest() for n, t in FILES.items()})
+    network.setattr(
+        paper, "SOUP_FILES", {n: hashlib.sha256(t.encode()).hexdigest() for n, t in FILES.items()}
+    )
     table = paper.soup_runs()
     assert table.index.tolist() == ["model_1", "model_2"] and table["lr"].tolist() == [1e-5, 1e-4]
     assert table.loc["model_1"].tolist()[:3] == pytest.approx([1, 11, 41])

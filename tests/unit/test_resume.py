@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from wiseft_lite import Recipe, UserError, finetune, linear_probe
-from wiseft_lite.averaging import MovingAverages
-from wiseft_lite.digest import digest
+from wiseft_lite._runtime.digest import digest
 from wiseft_lite.losses import cross_entropy, smoothed
+from wiseft_lite.merging.moving_averages import MovingAverages
 from wiseft_lite.training import fit
 
 RECIPE = Recipe(epochs=4, lr=1e-2, batch_size=8)
@@ -16,15 +16,24 @@ STEPS = 20
 
 @pytest.fixture(autouse=True)
 def a_state_before_every_step(monkeypatch):
-    monkeypatch.setattr("wiseft_lite.resume.SECONDS", 0)
+    monkeypatch.setattr("wiseft_lite._runtime.resume.SECONDS", 0)
 
 
 def noisy(x):
     return x + 0.1 * torch.randn_like(x)
 
 
-def run(folder=None, stop=None, recipe=RECIPE, resume=True, averages=None, shift=0.0, labels=None, transform=noisy,
-        **how):
+def run(
+    folder=None,
+    stop=None,
+    recipe=RECIPE,
+    resume=True,
+    averages=None,
+    shift=0.0,
+    labels=None,
+    transform=noisy,
+    **how,
+):
     """Train a small network with dropout, batch norm, noisy inputs and averages up to the ``stop``-th step.
 
     Returns all its bits as one digest, and the number of steps taken here.
@@ -33,7 +42,9 @@ def run(folder=None, stop=None, recipe=RECIPE, resume=True, averages=None, shift
     inputs = torch.randn(37, 6, generator=generator) + shift
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        model = nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3))
+        model = nn.Sequential(
+            nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3)
+        )
     averages = averages or MovingAverages([0.5, 0.9])
     step, calls = torch.optim.AdamW.step, []
 
@@ -45,8 +56,17 @@ def run(folder=None, stop=None, recipe=RECIPE, resume=True, averages=None, shift
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.optim.AdamW, "step", counted)
-        fit(model, inputs, torch.arange(37) % 3 if labels is None else labels, recipe, transform=transform,
-            after_step=averages, folder=folder, resume=resume, **how)
+        fit(
+            model,
+            inputs,
+            torch.arange(37) % 3 if labels is None else labels,
+            recipe,
+            transform=transform,
+            after_step=averages,
+            folder=folder,
+            resume=resume,
+            **how,
+        )
     return digest(model.state_dict(), averages.state_dict()), len(calls)
 
 
@@ -76,12 +96,17 @@ def test_cut_again_and_again(tmp_path, whole):
 
 def test_a_folder_changes_nothing_and_the_two_newest_states_stay(tmp_path, whole):
     assert run(tmp_path / "states")[0] == whole
-    assert [p.name.split("-")[1] for p in sorted((tmp_path / "states").iterdir())] == ["000000018", "000000019"]
+    assert [p.name.split("-")[1] for p in sorted((tmp_path / "states").iterdir())] == [
+        "000000018",
+        "000000019",
+    ]
 
 
 @pytest.mark.parametrize("damaged", [1, 2])
 @pytest.mark.parametrize("harm", ["shortened", "a bit", "empty"])
-def test_a_damaged_state_gives_way_to_the_one_before_or_to_the_start(tmp_path, whole, harm, damaged):
+def test_a_damaged_state_gives_way_to_the_one_before_or_to_the_start(
+    tmp_path, whole, harm, damaged
+):
     cut(tmp_path, 12)
     for path in sorted(tmp_path.iterdir(), reverse=True)[:damaged]:
         data = bytearray(path.read_bytes())
@@ -92,11 +117,20 @@ def test_a_damaged_state_gives_way_to_the_one_before_or_to_the_start(tmp_path, w
     assert bits == whole and calls == (STEPS - 10 if damaged == 1 else STEPS)
 
 
-@pytest.mark.parametrize("other", [
-    {"recipe": Recipe(epochs=4, lr=2e-2, batch_size=8)}, {"recipe": Recipe(epochs=5, lr=1e-2, batch_size=8)},
-    {"recipe": Recipe(epochs=4, lr=1e-2, batch_size=8, seed=1)}, {"shift": 0.5},
-    {"labels": (torch.arange(37) + 1) % 3}, {"transform": lambda x: 2 * x}])
-def test_another_run_in_the_same_folder_begins_anew_and_both_end_well(tmp_path, whole, other, capsys):
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"recipe": Recipe(epochs=4, lr=2e-2, batch_size=8)},
+        {"recipe": Recipe(epochs=5, lr=1e-2, batch_size=8)},
+        {"recipe": Recipe(epochs=4, lr=1e-2, batch_size=8, seed=1)},
+        {"shift": 0.5},
+        {"labels": (torch.arange(37) + 1) % 3},
+        {"transform": lambda x: 2 * x},
+    ],
+)
+def test_another_run_in_the_same_folder_begins_anew_and_both_end_well(
+    tmp_path, whole, other, capsys
+):
     expected = run(**other)[0]
     assert expected != whole
     cut(tmp_path, 12)
@@ -120,7 +154,10 @@ def test_a_full_disk_stops_no_training_and_costs_no_state(tmp_path, whole, monke
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as disk, pytest.warns(UserWarning, match="No space left.*the training goes on"):
+    with (
+        monkeypatch.context() as disk,
+        pytest.warns(UserWarning, match="No space left.*the training goes on"),
+    ):
         disk.setattr("safetensors.torch.save_file", full)
         assert run(tmp_path)[0] == whole
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == kept
@@ -143,7 +180,9 @@ def test_a_state_that_reads_back_otherwise_replaces_nothing(tmp_path, whole, mon
     assert run(tmp_path) == (whole, STEPS - 11)
 
 
-def test_what_is_called_after_a_step_must_have_a_state_or_no_folder_is_given(tmp_path, theta_0, task):
+def test_what_is_called_after_a_step_must_have_a_state_or_no_folder_is_given(
+    tmp_path, theta_0, task
+):
     def watch(model):
         pass
 
@@ -156,7 +195,9 @@ def test_what_is_called_after_a_step_must_have_a_state_or_no_folder_is_given(tmp
 
 def test_the_scale_of_a_float16_loss_is_kept(tmp_path):
     def steep(model, inputs, labels):
-        return 300 * cross_entropy(model, inputs, labels)  # the first gradients overflow, and the scale is halved
+        return 300 * cross_entropy(
+            model, inputs, labels
+        )  # the first gradients overflow, and the scale is halved
 
     whole, calls = run(objective=steep, precision=torch.float16)
     assert calls < STEPS
@@ -184,11 +225,26 @@ def test_finetune_and_probe_go_on_too(tmp_path, theta_0, task, monkeypatch, caps
 
 
 def test_digests_tell_apart_what_differs_and_nothing_else(tmp_path):
-    same = [1, "a", torch.zeros(2), smoothed(0.1), Recipe(), {"b": 1, "a": 2}, nn.Linear(2, 2), max, RECIPE.__init__]
+    same = [
+        1,
+        "a",
+        torch.zeros(2),
+        smoothed(0.1),
+        Recipe(),
+        {"b": 1, "a": 2},
+        nn.Linear(2, 2),
+        max,
+        RECIPE.__init__,
+    ]
     assert all(digest(x) == digest(x) for x in same) and len({digest(x) for x in same}) == len(same)
-    for a, b in [(torch.zeros(2), torch.zeros(1, 2)), (torch.zeros(2), torch.zeros(2, dtype=torch.float16)),
-                 (torch.tensor(0.0), torch.tensor(-0.0)), (smoothed(0.1), smoothed(0.2)), ([1, [2]], [[1], 2]),
-                 (lambda x: x + 1, lambda x: x + 2)]:
+    for a, b in [
+        (torch.zeros(2), torch.zeros(1, 2)),
+        (torch.zeros(2), torch.zeros(2, dtype=torch.float16)),
+        (torch.tensor(0.0), torch.tensor(-0.0)),
+        (smoothed(0.1), smoothed(0.2)),
+        ([1, [2]], [[1], 2]),
+        (lambda x: x + 1, lambda x: x + 2),
+    ]:
         assert digest(a) != digest(b)
     assert digest({"b": 1, "a": 2}) == digest({"a": 2, "b": 1})
     frozen = nn.Linear(2, 2)

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from wiseft_lite import Recipe, UserError
-from wiseft_lite.arcface import Embedder, SubCentres, adaptive_margins, arcface
 from wiseft_lite.features import pixels
-from wiseft_lite.retrieval import nearest, retrieval, text_projection
+from wiseft_lite.retrieval.arcface import Embedder, SubCentres, adaptive_margins, arcface
+from wiseft_lite.retrieval.search import nearest, retrieval, text_projection
 from wiseft_lite.sweeps import batched
 from wiseft_lite.training import fit
 
@@ -28,13 +28,17 @@ def scores(labels, query_label):
     return astuple(retrieval(points(0), torch.tensor([query_label]), INDEX, torch.tensor(labels)))
 
 
-@pytest.mark.parametrize("labels, recall_1, recall_5, mp_5, mrr_5", [
-    ([1, 1, 1, 1, 1, 1], 1, 1, 1, 1),
-    ([0, 1, 0, 1, 1, 1], 0, 1, 2 / 4, 1 / 2),    # four relevant: of the first four two are hits
-    ([1, 0, 0, 0, 1, 0], 1, 1, 1 / 2, 1),        # two relevant: the hit at place 5 does not count
-    ([0, 0, 1, 0, 0, 0], 0, 1, 0, 1 / 3),        # one relevant: only place 1 is judged
-    ([0, 0, 0, 0, 0, 1], 0, 0, 0, 0),
-    ([1, 1, 0, 1, 1, 1], 1, 1, 4 / 5, 1)])
+@pytest.mark.parametrize(
+    "labels, recall_1, recall_5, mp_5, mrr_5",
+    [
+        ([1, 1, 1, 1, 1, 1], 1, 1, 1, 1),
+        ([0, 1, 0, 1, 1, 1], 0, 1, 2 / 4, 1 / 2),  # four relevant: of the first four two are hits
+        ([1, 0, 0, 0, 1, 0], 1, 1, 1 / 2, 1),  # two relevant: the hit at place 5 does not count
+        ([0, 0, 1, 0, 0, 0], 0, 1, 0, 1 / 3),  # one relevant: only place 1 is judged
+        ([0, 0, 0, 0, 0, 1], 0, 0, 0, 0),
+        ([1, 1, 0, 1, 1, 1], 1, 1, 4 / 5, 1),
+    ],
+)
 def test_scores_of_one_query_by_hand(labels, recall_1, recall_5, mp_5, mrr_5):
     assert scores(labels, 1) == pytest.approx((recall_1, recall_5, mp_5, mrr_5, 1))
 
@@ -49,7 +53,14 @@ def test_scores_are_means_over_queries():
 def test_a_query_does_not_find_itself_even_if_another_is_equal():
     same = torch.cat([points(0), points(0), points(90), points(90), points(45), points(45)])
     assert nearest(same, k=1).flatten().tolist() == [1, 0, 3, 2, 5, 4]
-    assert nearest(same, same, k=1).flatten().tolist() == [0, 0, 2, 2, 4, 4]  # of equals the earlier
+    assert nearest(same, same, k=1).flatten().tolist() == [
+        0,
+        0,
+        2,
+        2,
+        4,
+        4,
+    ]  # of equals the earlier
     assert retrieval(same, torch.tensor([0, 0, 1, 1, 2, 2])).mp_5 == 1
 
 
@@ -57,19 +68,26 @@ def test_batches_change_nothing_and_the_order_is_that_of_distances():
     dice = torch.Generator().manual_seed(0)
     queries, index = (F.normalize(torch.randn(n, 8, generator=dice), dim=-1) for n in (20, 50))
     among_others = torch.cdist(queries, queries).fill_diagonal_(9).argsort(1)[:, :4]
-    for found_in, expected in ((None, among_others), (index, torch.cdist(queries, index).argsort(1)[:, :4])):
+    for found_in, expected in (
+        (None, among_others),
+        (index, torch.cdist(queries, index).argsort(1)[:, :4]),
+    ):
         assert torch.equal(nearest(queries, found_in, k=4, batch_size=7), expected)
 
 
-@pytest.mark.parametrize("use, words", [
-    (lambda: nearest(INDEX, k=6), "6 neighbours among 5 pictures"),
-    (lambda: scores([0] * 6, 1), "query 0 is of class 1, of which there is nothing to find"),
-    (lambda: retrieval(INDEX, torch.tensor([0, 0, 0, 0, 0, 1])), "query 5 is of class 1"),
-    (lambda: retrieval(INDEX, torch.zeros(6), INDEX), "give both"),
-    (lambda: retrieval(INDEX, torch.zeros(5)), "6 queries with 5 labels"),
-    (lambda: text_projection(torch.eye(4), 4), "4 components of 4 texts"),
-    (lambda: arcface(torch.tensor([4.0])), "0 to below pi"),
-    (lambda: adaptive_margins(torch.tensor([3, 0])), "class 1 has no training pictures")])
+@pytest.mark.parametrize(
+    "use, words",
+    [
+        (lambda: nearest(INDEX, k=6), "6 neighbours among 5 pictures"),
+        (lambda: scores([0] * 6, 1), "query 0 is of class 1, of which there is nothing to find"),
+        (lambda: retrieval(INDEX, torch.tensor([0, 0, 0, 0, 0, 1])), "query 5 is of class 1"),
+        (lambda: retrieval(INDEX, torch.zeros(6), INDEX), "give both"),
+        (lambda: retrieval(INDEX, torch.zeros(5)), "6 queries with 5 labels"),
+        (lambda: text_projection(torch.eye(4), 4), "4 components of 4 texts"),
+        (lambda: arcface(torch.tensor([4.0])), "0 to below pi"),
+        (lambda: adaptive_margins(torch.tensor([3, 0])), "class 1 has no training pictures"),
+    ],
+)
 def test_what_cannot_be_had_is_refused(use, words):
     with pytest.raises(UserError, match=words):
         use()
@@ -79,7 +97,9 @@ def test_a_text_projection_keeps_the_directions_of_largest_variance_with_a_fixed
     texts = F.normalize(torch.randn(40, 12, generator=torch.Generator().manual_seed(0)) + 1, dim=-1)
     ours = text_projection(texts, 5)
     variances, directions = torch.linalg.eigh(texts.T.cov())
-    torch.testing.assert_close(ours.weight.abs(), directions.T.flip(0)[:5].abs(), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        ours.weight.abs(), directions.T.flip(0)[:5].abs(), rtol=1e-3, atol=1e-4
+    )
     assert (ours.weight.gather(1, ours.weight.abs().argmax(1, keepdim=True)) > 0).all()
     spread = ((texts - texts.mean(0)) @ ours.weight.T).var(0)
     torch.testing.assert_close(spread, variances.flip(0)[:5], rtol=1e-3, atol=1e-5)
@@ -88,11 +108,17 @@ def test_a_text_projection_keeps_the_directions_of_largest_variance_with_a_fixed
 
 
 def test_arcface_moves_the_right_angle_only():
-    degrees, margins, scale = torch.tensor([[60.0, 80.0], [100.0, 30.0]]), torch.tensor([0.2, 0.4]), 10.0
+    degrees, margins, scale = (
+        torch.tensor([[60.0, 80.0], [100.0, 30.0]]),
+        torch.tensor([0.2, 0.4]),
+        10.0,
+    )
     theta, labels = degrees.deg2rad(), torch.tensor([0, 1])
     moved = theta + torch.tensor([[0.2, 0.0], [0.0, 0.4]])
     expected = F.cross_entropy(scale * moved.cos(), labels)
-    torch.testing.assert_close(arcface(margins, scale)(nn.Identity(), theta.cos(), labels), expected)
+    torch.testing.assert_close(
+        arcface(margins, scale)(nn.Identity(), theta.cos(), labels), expected
+    )
     plain = arcface(torch.zeros(2), scale)(nn.Identity(), theta.cos(), labels)
     torch.testing.assert_close(plain, F.cross_entropy(scale * theta.cos(), labels))
 
@@ -111,26 +137,37 @@ def test_the_nearest_centre_speaks_for_its_class():
     centres = SubCentres(2, 2, centres=2)
     with torch.no_grad():
         centres.weight.copy_(torch.stack([3 * points(0, 90), 7 * points(180, 225)]))
-    torch.testing.assert_close(centres(points(80).float()),
-                               torch.tensor([[10.0, 100.0]]).deg2rad().cos(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        centres(points(80).float()),
+        torch.tensor([[10.0, 100.0]]).deg2rad().cos(),
+        rtol=1e-4,
+        atol=1e-5,
+    )
     assert not torch.equal(SubCentres(2, 2, seed=1).weight, SubCentres(2, 2).weight)
 
 
 def test_rarer_classes_get_wider_margins():
     margins = adaptive_margins(torch.tensor([4, 50, 7]))
-    r = [n ** -0.25 for n in (4, 50, 7)]
+    r = [n**-0.25 for n in (4, 50, 7)]
     expected = [0.05 + 0.45 * (x - min(r)) / (max(r) - min(r)) for x in r]
     assert margins.tolist() == pytest.approx(expected)
     assert adaptive_margins(torch.tensor([3, 3])).tolist() == [0.5, 0.5]
 
 
 def test_an_embedder_learns_to_find(theta_0, task):
-    embedder = Embedder(theta_0.with_weights(theta_0.state_dict()).encoder, torch.eye(4, 16), dropout=0.1)
+    embedder = Embedder(
+        theta_0.with_weights(theta_0.state_dict()).encoder, torch.eye(4, 16), dropout=0.1
+    )
     images, labels = pixels(theta_0, task.test), task.test.labels
     before = batched(embedder.eval(), images, 8)
     torch.testing.assert_close(before.norm(dim=-1), torch.ones(len(images)))
     model = nn.Sequential(embedder, SubCentres(3, 4, centres=2))
-    fit(model, pixels(theta_0, task.train), task.train.labels, Recipe(epochs=6, lr=1e-2, batch_size=16),
-        objective=arcface(adaptive_margins(task.train.labels.bincount())))
+    fit(
+        model,
+        pixels(theta_0, task.train),
+        task.train.labels,
+        Recipe(epochs=6, lr=1e-2, batch_size=16),
+        objective=arcface(adaptive_margins(task.train.labels.bincount())),
+    )
     after = batched(embedder, images, 8)
     assert retrieval(after, labels).mp_5 > retrieval(before, labels).mp_5 + 0.05

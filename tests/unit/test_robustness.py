@@ -8,12 +8,20 @@ import pytest
 import torch
 
 from wiseft_lite import UserError
-from wiseft_lite.baselines import nearest_neighbour, scratch_classifier
-from wiseft_lite.experiments import ch02
-from wiseft_lite.ledger import Record
+from wiseft_lite.analysis.robustness import (
+    Baseline,
+    effective_robustness,
+    fit_baseline,
+    logit,
+    mean_accuracy,
+    promise_interval,
+    rise_interval,
+    robustness_interval,
+)
+from wiseft_lite.book.baselines import nearest_neighbour, scratch_classifier
+from wiseft_lite.book.experiments import ch02
+from wiseft_lite.book.ledger import Record
 from wiseft_lite.metrics import Accuracy
-from wiseft_lite.robustness import (
-    Baseline, effective_robustness, fit_baseline, logit, mean_accuracy, promise_interval, rise_interval, robustness_interval)
 
 
 def test_the_baseline_finds_a_line_in_logit_space():
@@ -32,13 +40,27 @@ def two_families():
     """Neighbours with slope 0.5 and networks with slope 1, three amounts of images, two seeds; neighbours have no seed."""
     rows = []
     for seed in (0, 1):
-        for shots, x in zip(ch02.SHOTS, (-0.5, 0.0, 0.5)):
-            rows.append({"kind": "neighbour", "shots": shots, "seed": seed, "test": 100 * sigmoid(x),
-                         "emoji": 100 * sigmoid(0.5 * x - 0.5)})
+        for shots, x in zip(ch02.SHOTS, (-0.5, 0.0, 0.5), strict=True):
+            rows.append(
+                {
+                    "kind": "neighbour",
+                    "shots": shots,
+                    "seed": seed,
+                    "test": 100 * sigmoid(x),
+                    "emoji": 100 * sigmoid(0.5 * x - 0.5),
+                }
+            )
             for kind in ch02.KINDS:
                 y = x - 1 - 0.01 * seed
-                rows.append({"kind": kind, "shots": shots, "seed": seed, "test": 100 * sigmoid(y + 0.2),
-                             "emoji": 100 * sigmoid(y - 0.5)})
+                rows.append(
+                    {
+                        "kind": kind,
+                        "shots": shots,
+                        "seed": seed,
+                        "test": 100 * sigmoid(y + 0.2),
+                        "emoji": 100 * sigmoid(y - 0.5),
+                    }
+                )
     return pd.DataFrame(rows).assign(shifts=lambda table: table["emoji"])
 
 
@@ -64,8 +86,13 @@ def test_robustness_is_recorded_under_each_fit_with_the_reach_of_the_line():
     for fit, key in (("all", "ch02.emoji.rho"), ("networks", "ch02.emoji.networks.rho")):
         known = 60 - 100 * ch02.line(table[table["seed"] == 0], "emoji", fit)(0.816)
         assert record.numbers[key]["values"][0] == pytest.approx(known, abs=1e-3)
-    assert record.numbers["ch02.reach.neighbours"]["value"] == pytest.approx(100 * sigmoid(0.5), abs=1e-3)
-    assert record.numbers["ch02.reach.networks"]["value"] < record.numbers["ch02.reach.neighbours"]["value"]
+    assert record.numbers["ch02.reach.neighbours"]["value"] == pytest.approx(
+        100 * sigmoid(0.5), abs=1e-3
+    )
+    assert (
+        record.numbers["ch02.reach.networks"]["value"]
+        < record.numbers["ch02.reach.neighbours"]["value"]
+    )
 
 
 def test_the_interval_of_robustness_has_the_level_that_is_asked_for():
@@ -99,7 +126,11 @@ def test_a_model_rises_over_itself_by_nothing():
 
 
 def test_a_mean_of_accuracies_is_surer_than_each_of_them():
-    parts = [Accuracy(0.4, 100, 0.3, 0.52), Accuracy(0.6, 50, 0.4, 0.75), Accuracy(0.8, 10, 0.5, 0.95)]
+    parts = [
+        Accuracy(0.4, 100, 0.3, 0.52),
+        Accuracy(0.6, 50, 0.4, 0.75),
+        Accuracy(0.8, 10, 0.5, 0.95),
+    ]
     mean = mean_accuracy(parts)
     assert (mean.accuracy, mean.n) == (pytest.approx(0.6), 160)
     assert mean.accuracy - mean.low == pytest.approx(math.sqrt(0.1**2 + 0.2**2 + 0.3**2) / 3)
@@ -107,9 +138,15 @@ def test_a_mean_of_accuracies_is_surer_than_each_of_them():
     assert mean_accuracy(parts[:1]) == parts[0]
 
 
-@pytest.mark.parametrize("reference, shift, words", [
-    ([0.5], [0.4], "at least two"), ([0.5, 0.5], [0.4, 0.3], "at least two"),
-    ([0.5, 0.6], [0.4], "one pair"), ([0.5, 1.0], [0.4, 0.5], "strictly between")])
+@pytest.mark.parametrize(
+    "reference, shift, words",
+    [
+        ([0.5], [0.4], "at least two"),
+        ([0.5, 0.5], [0.4, 0.3], "at least two"),
+        ([0.5, 0.6], [0.4], "one pair"),
+        ([0.5, 1.0], [0.4, 0.5], "strictly between"),
+    ],
+)
 def test_a_baseline_that_cannot_be_fitted_says_why(reference, shift, words):
     with pytest.raises(UserError, match=words):
         fit_baseline(reference, shift)
@@ -126,10 +163,12 @@ def test_few_shot_is_balanced_seeded_and_leaves_the_task_alone(task):
     few, same, other = task.few_shot(2, 3), task.few_shot(2, 3), task.few_shot(2, 4)
     assert few.train.labels.bincount().tolist() == [2, 2, 2] and len(task.train) == 60
     pictures = [list(t.train.images) for t in (few, same, other)]
-    assert all(a is b for a, b in zip(pictures[0], pictures[1]))
-    assert any(a is not b for a, b in zip(pictures[0], pictures[2]))
+    assert all(a is b for a, b in zip(pictures[0], pictures[1], strict=True))
+    assert any(a is not b for a, b in zip(pictures[0], pictures[2], strict=True))
     for image, label in (few.train[i] for i in range(6)):
-        at = next(i for i, known in enumerate(task.train.images) if known.tobytes() == image.tobytes())
+        at = next(
+            i for i, known in enumerate(task.train.images) if known.tobytes() == image.tobytes()
+        )
         assert int(task.train.labels[at]) == label
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from wiseft_lite import Recipe, UserError, finetune
-from wiseft_lite.cache import cache_folder
-from wiseft_lite.runs import fingerprint, trained
+from wiseft_lite._runtime.cache import cache_folder
+from wiseft_lite.book.runs import fingerprint, trained
 
 RECIPE = Recipe(epochs=1, batch_size=16)
 
@@ -40,11 +40,14 @@ def test_a_second_run_comes_from_the_cache_bit_for_bit(theta_0, task, counted):
 
 
 def test_another_recipe_start_or_training_set_is_another_run(theta_0, task):
-    names = {fingerprint(theta_0, task, RECIPE, finetune),
-             fingerprint(theta_0, task, replace(RECIPE, seed=1), finetune),
-             fingerprint(theta_0, task.few_shot(2), RECIPE, finetune)}
-    moved = theta_0.with_weights({k: v + 1e-3 if v.is_floating_point() else v
-                                  for k, v in theta_0.state_dict().items()})
+    names = {
+        fingerprint(theta_0, task, RECIPE, finetune),
+        fingerprint(theta_0, task, replace(RECIPE, seed=1), finetune),
+        fingerprint(theta_0, task.few_shot(2), RECIPE, finetune),
+    }
+    moved = theta_0.with_weights(
+        {k: v + 1e-3 if v.is_floating_point() else v for k, v in theta_0.state_dict().items()}
+    )
     names.add(fingerprint(moved, task, RECIPE, finetune))
     assert len(names) == 4
     assert fingerprint(theta_0, task, RECIPE, finetune) in names
@@ -80,10 +83,12 @@ def test_a_cache_that_cannot_be_written_says_so(theta_0, task, tmp_path, monkeyp
         trained(theta_0, task, RECIPE, progress=False)
 
 
-def test_a_run_that_was_cut_short_goes_on_and_leaves_nothing_behind(theta_0, task, monkeypatch, capsys):
+def test_a_run_that_was_cut_short_goes_on_and_leaves_nothing_behind(
+    theta_0, task, monkeypatch, capsys
+):
     whole = trained(theta_0, task, RECIPE, progress=False)
     monkeypatch.setenv("WISEFT_CACHE", str(cache_folder()) + "-2")
-    monkeypatch.setattr("wiseft_lite.resume.SECONDS", 0)
+    monkeypatch.setattr("wiseft_lite._runtime.resume.SECONDS", 0)
     step = torch.optim.AdamW.step
 
     def stop(optimizer):
@@ -111,7 +116,10 @@ def test_after_epoch_sees_every_epoch_and_changes_nothing(theta_0, task):
     watched = finetune(theta_0, task, replace(RECIPE, epochs=3), after_epoch=watch)
     plain = finetune(theta_0, task, replace(RECIPE, epochs=3))
     assert [epoch for epoch, _ in seen] == [1, 2, 3]
-    assert all(torch.equal(a, b) for a, b in zip(watched.state_dict().values(), plain.state_dict().values()))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(watched.state_dict().values(), plain.state_dict().values(), strict=True)
+    )
 
 
 def test_where_a_disk_knows_no_locks_the_lock_stays_on_the_machine(tmp_path, monkeypatch):
@@ -119,12 +127,14 @@ def test_where_a_disk_knows_no_locks_the_lock_stays_on_the_machine(tmp_path, mon
     import errno
     import fcntl
 
-    from wiseft_lite.cache import entry
+    from wiseft_lite._runtime.cache import entry
 
     real = fcntl.flock
 
     def refuse(fd, operation):
-        if stat.S_ISDIR(os.fstat(fd).st_mode):  # only the question; the lock itself is another disk's
+        if stat.S_ISDIR(
+            os.fstat(fd).st_mode
+        ):  # only the question; the lock itself is another disk's
             raise OSError(errno.ENOTSUP, "Operation not supported")
         return real(fd, operation)
 

@@ -9,17 +9,27 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from wiseft_lite import UserError, average, interpolate, predict, save
-from wiseft_lite.learned_soups import LEARNED, Mixture, learned_soup
+from wiseft_lite.merging.learned_soups import LEARNED, Mixture, learned_soup
+from wiseft_lite.merging.soups import (
+    NoAliases,
+    Stored,
+    greedy_ensemble,
+    greedy_soup,
+    held_out_accuracy,
+    uniform_soup,
+)
 from wiseft_lite.metrics import accuracy
-from wiseft_lite.soups import NoAliases, Stored, greedy_ensemble, greedy_soup, held_out_accuracy, uniform_soup
 from wiseft_lite.tasks import Split
 from wiseft_lite.tasks.scoring import WorstGroup
 
 
 def model(seed, size=5, dtype=torch.float32):
     dice = torch.Generator().manual_seed(seed)
-    return {"a": torch.randn(size, generator=dice).to(dtype), "b": torch.randn(2, 3, generator=dice).to(dtype),
-            "seen": torch.tensor(7)}
+    return {
+        "a": torch.randn(size, generator=dice).to(dtype),
+        "b": torch.randn(2, 3, generator=dice).to(dtype),
+        "seen": torch.tensor(7),
+    }
 
 
 def close(a, b):
@@ -56,7 +66,9 @@ def peak_in_models(use, n, size=100_000):
 
 def test_a_soup_of_thirty_needs_the_memory_of_two():
     assert peak_in_models(uniform_soup, 2) == peak_in_models(uniform_soup, 30) <= 2.01
-    assert peak_in_models(lambda thetas: average(list(thetas)), 30) > 30  # the measure can see the difference
+    assert (
+        peak_in_models(lambda thetas: average(list(thetas)), 30) > 30
+    )  # the measure can see the difference
 
 
 def test_one_pass_gives_the_average_and_leaves_the_ingredients_alone():
@@ -85,7 +97,10 @@ def test_a_soup_of_checkpoints_on_disk(theta_0, tuned, tmp_path):
 
 def test_a_soup_then_interpolated_is_the_soup_of_interpolated_models():
     zero, thetas = model(9), [model(i) for i in range(4)]
-    close(interpolate(zero, uniform_soup(thetas), 0.3), average([interpolate(zero, t, 0.3) for t in thetas]))
+    close(
+        interpolate(zero, uniform_soup(thetas), 0.3),
+        average([interpolate(zero, t, 0.3) for t in thetas]),
+    )
 
 
 def loaded_into_one_module():
@@ -95,14 +110,25 @@ def loaded_into_one_module():
         yield shared
 
 
-@pytest.mark.parametrize("use", [
-    uniform_soup, lambda thetas: uniform_soup(iter(thetas)), lambda thetas: greedy_soup(thetas, lambda theta: 0.0)])
+@pytest.mark.parametrize(
+    "use",
+    [
+        uniform_soup,
+        lambda thetas: uniform_soup(iter(thetas)),
+        lambda thetas: greedy_soup(thetas, lambda theta: 0.0),
+    ],
+)
 def test_models_that_share_one_memory_are_refused(use):
     aliases = [module.state_dict() for module in loaded_into_one_module()]
     assert average(aliases)["weight"].unique().item() == 3  # the trap: not 2 but the last
     with pytest.raises(UserError, match="share the memory of weight.*clone"):
         use(aliases)
-    use([{k: v.clone() for k, v in module.state_dict().items()} for module in loaded_into_one_module()])
+    use(
+        [
+            {k: v.clone() for k, v in module.state_dict().items()}
+            for module in loaded_into_one_module()
+        ]
+    )
     modules = list(loaded_into_one_module())
     with pytest.raises(UserError, match="share the memory"):
         uniform_soup(module.state_dict() for module in modules)
@@ -135,10 +161,22 @@ def test_the_code_of_the_paper_breaks_ties_the_other_way():
     thetas = [{"w": torch.tensor([x])} for x in (9.0, 9.0, 4.0)]
     paper, by_paper = greedy_soup(thetas, toy)
     code, by_code = greedy_soup(thetas, toy, rule="code")
-    assert by_paper["model"].tolist() == [0, 1, 2] and by_paper["kept"].tolist() == [True, True, False]
-    assert by_code["model"].tolist() == [1, 0, 2] and by_code["kept"].tolist() == [True, False, False]
+    assert by_paper["model"].tolist() == [0, 1, 2] and by_paper["kept"].tolist() == [
+        True,
+        True,
+        False,
+    ]
+    assert by_code["model"].tolist() == [1, 0, 2] and by_code["kept"].tolist() == [
+        True,
+        False,
+        False,
+    ]
     for trace in (by_paper, by_code):
-        assert trace["tied_alone"].tolist() == [True, True, False] and trace["tied"].tolist() == [False, True, False]
+        assert trace["tied_alone"].tolist() == [True, True, False] and trace["tied"].tolist() == [
+            False,
+            True,
+            False,
+        ]
     with pytest.raises(UserError, match="unknown rule 'first'; choose one of: paper, code"):
         greedy_soup(thetas, toy, rule="first")
 
@@ -169,16 +207,23 @@ def main_py(values, score):
 def test_both_rules_are_the_papers_text_and_its_code_where_ties_are_common():
     differ = ties = 0
     for seed in range(60):
-        values = torch.randint(0, 33, (7,), generator=torch.Generator().manual_seed(seed)).double().tolist()
+        values = (
+            torch.randint(0, 33, (7,), generator=torch.Generator().manual_seed(seed))
+            .double()
+            .tolist()
+        )
         coarse = lambda x: -float(round(abs(x - 16) / 4 + 0.013))  # noqa: E731  # few levels, no mean between two
         kept = {}
         for rule, reference in (("paper", recipe_1), ("code", main_py)):
-            _, trace = greedy_soup([{"w": torch.tensor([x], dtype=torch.float64)} for x in values],
-                                   lambda theta: coarse(theta["w"].item()), rule)
+            _, trace = greedy_soup(
+                [{"w": torch.tensor([x], dtype=torch.float64)} for x in values],
+                lambda theta: coarse(theta["w"].item()),
+                rule,
+            )
             kept[rule] = trace["model"][trace["kept"]].tolist()
             assert kept[rule] == reference(values, coarse), (seed, rule)
             before = [None, *trace["soup"][:-1]]
-            assert trace["tied"].tolist() == [a == b for a, b in zip(trace["with_it"], before)]
+            assert trace["tied"].tolist() == [a == b for a, b in zip(trace["with_it"], before, strict=True)]
             ties += trace["tied"].sum()
         differ += set(kept["paper"]) != set(kept["code"])
     assert ties > 60 and differ > 30
@@ -216,9 +261,18 @@ def test_a_greedy_soup_of_one_model_is_a_copy_of_it():
 def test_the_greedy_ensemble_is_scored_by_what_its_split_reports():
     """Class 2 counts as class 1, class 3 is not asked about, and only the worse group of images counts."""
     labels = torch.tensor([0, 1, 1])
-    split = Split("val", [None] * 3, labels, classes=(0, 1, 2), merged={2: 1}, measure=WorstGroup(("a", "b", "b")))
+    split = Split(
+        "val",
+        [None] * 3,
+        labels,
+        classes=(0, 1, 2),
+        merged={2: 1},
+        measure=WorstGroup(("a", "b", "b")),
+    )
     merged = torch.tensor([[1.0, 0, 0, 9], [0, 0, 1, 9], [0, 0, 1, 9]])  # right on all
-    worse = torch.tensor([[0.0, 3, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]])  # right on two of three, but on no image of a
+    worse = torch.tensor(
+        [[0.0, 3, 0, 0], [0, 1, 0, 0], [0, 1, 0, 0]]
+    )  # right on two of three, but on no image of a
     members, trace = greedy_ensemble([worse, merged], split)
     assert members == [1] and trace["alone"].tolist() == [1.0, 0.0]
     equal = [merged, merged.clone()]
@@ -232,7 +286,10 @@ def test_the_greedy_ensemble_counts_only_the_classes_of_the_split():
     bad = torch.tensor([[-9.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     members, trace = greedy_ensemble([bad, good], split)
     assert members == [1] and trace["alone"].tolist() == [1.0, 0.5]
-    assert greedy_ensemble([bad, good], replace(split, classes=(0, 1, 2)))[1]["alone"].tolist() == [0.5, 0.0]
+    assert greedy_ensemble([bad, good], replace(split, classes=(0, 1, 2)))[1]["alone"].tolist() == [
+        0.5,
+        0.0,
+    ]
 
 
 def test_shares_start_equal_and_a_mixture_is_its_soup(theta_0, tuned, task):
@@ -244,13 +301,19 @@ def test_shares_start_equal_and_a_mixture_is_its_soup(theta_0, tuned, task):
         torch.testing.assert_close(mixture.shares().sum(-1), torch.ones(len(mixture.shares())))
         images = torch.stack([theta_0.preprocess(task.val[i][0]) for i in range(3)])
         with torch.no_grad():
-            torch.testing.assert_close(mixture(images), theta_0.with_weights(mixture.soup())(images))
+            torch.testing.assert_close(
+                mixture(images), theta_0.with_weights(mixture.soup())(images)
+            )
             nn.init.constant_(mixture.log_beta, 1.0)
-            torch.testing.assert_close(mixture(images), torch.e * theta_0.with_weights(mixture.soup())(images))
+            torch.testing.assert_close(
+                mixture(images), torch.e * theta_0.with_weights(mixture.soup())(images)
+            )
 
 
 @pytest.mark.parametrize("per_tensor", [False, True])
-def test_a_learned_soup_finds_the_better_model_and_its_temperature(theta_0, tuned, task, per_tensor):
+def test_a_learned_soup_finds_the_better_model_and_its_temperature(
+    theta_0, tuned, task, per_tensor
+):
     good = tuned.state_dict()
     spoiled = {k: -0.5 * v if k.startswith("head.") else v.clone() for k, v in good.items()}
     thetas, recipe = [spoiled, good], replace(LEARNED, epochs=30)

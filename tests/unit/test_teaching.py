@@ -4,9 +4,10 @@ import sys
 
 import pytest
 
-from wiseft_lite import UserError, interpolate, ledger
-from wiseft_lite.ledger import Record
-from wiseft_lite.teaching import expect, guess, guessed, ready, show
+from wiseft_lite import UserError, interpolate
+from wiseft_lite.book import ledger
+from wiseft_lite.book.ledger import Record
+from wiseft_lite.book.teaching import expect, guess, guessed, ready, show
 
 
 def test_guess_is_kept_and_taken_back(capsys):
@@ -22,17 +23,23 @@ def test_show_prints_live_source_without_docstring(capsys):
 
 def test_in_a_notebook_figures_are_drawn_sharp():
     """Before the plotting backend is loaded, as in a setup cell."""
-    code = ("from IPython.core.interactiveshell import InteractiveShell as S; S.instance();"
-            "from wiseft_lite.teaching import ready; ready();"
-            "from matplotlib_inline.config import InlineBackend; print(InlineBackend.instance().figure_formats)")
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    code = (
+        "from IPython.core.interactiveshell import InteractiveShell as S; S.instance();"
+        "from wiseft_lite.book.teaching import ready; ready();"
+        "from matplotlib_inline.config import InlineBackend; print(InlineBackend.instance().figure_formats)"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert out.splitlines()[-1] == "{'retina'}"
 
 
 @pytest.fixture
 def book(tmp_path, monkeypatch):
     """A ledger with one number."""
-    monkeypatch.setattr(ledger, "read", lambda path=tmp_path / "ledger.json": json.loads(path.read_text()))
+    monkeypatch.setattr(
+        ledger, "read", lambda path=tmp_path / "ledger.json": json.loads(path.read_text())
+    )
     record = Record("a test")
     record.number("ch00.a", [10.0, 12.0], "points", n=50, seeds=[0, 1])
     ledger.write(record, tmp_path)

@@ -9,16 +9,26 @@ import torch
 from PIL import Image
 
 from wiseft_lite import Split, Task, UserError, interpolate, load_task
-from wiseft_lite import universal as embedding
-from wiseft_lite.arcface import adaptive_margins
-from wiseft_lite.cli import main
-from wiseft_lite.embedders import load_embedder, save_embedder
+from wiseft_lite.cli.main import main
 from wiseft_lite.features import Decoded
-from wiseft_lite.retrieval import retrieval
+from wiseft_lite.retrieval import universal as embedding
+from wiseft_lite.retrieval.arcface import adaptive_margins
+from wiseft_lite.retrieval.embedders import load_embedder, save_embedder
+from wiseft_lite.retrieval.search import retrieval
+from wiseft_lite.retrieval.universal import (
+    ALL,
+    EMBED,
+    chosen,
+    finetuned,
+    from_text,
+    line,
+    recipe_for,
+    scores,
+    universe,
+)
 from wiseft_lite.sweeps import batched
-from wiseft_lite.universal import ALL, EMBED, chosen, finetuned, from_text, line, recipe_for, scores, universe
 
-WORDS = "cat dog cow hen fox owl bee ant elk yak".split()
+WORDS = ["cat", "dog", "cow", "hen", "fox", "owl", "bee", "ant", "elk", "yak"]
 
 
 def stripes(label, k):
@@ -29,13 +39,22 @@ def stripes(label, k):
 
 
 def split(name, labels, start=0):
-    return Split(name, [stripes(label, start + i) for i, label in enumerate(labels)], torch.tensor(labels))
+    return Split(
+        name, [stripes(label, start + i) for i, label in enumerate(labels)], torch.tensor(labels)
+    )
 
 
 def task(name, words):
     labels = list(range(len(words))) * 3
-    return Task(name, tuple(words), ("an icon of a {}.",), split("train", labels), split("val", labels, 1),
-                split("test", labels, 2), {"shift": split("shift", labels, 3)})
+    return Task(
+        name,
+        tuple(words),
+        ("an icon of a {}.",),
+        split("train", labels),
+        split("val", labels, 1),
+        split("test", labels, 2),
+        {"shift": split("shift", labels, 3)},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -54,24 +73,39 @@ RECIPE = replace(EMBED, epochs=2, batch_size=8)
 def test_the_parts_share_no_class_and_a_name_in_two_tasks_is_one_class(world, tasks):
     parts = [set(p.labels.tolist()) for p in (world.train, world.val, world.test)]
     assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
-    assert set.union(*parts) == set(range(10)) and parts[0] == set(range(6)) and len(world.prompts) == 6
+    assert (
+        set.union(*parts) == set(range(10))
+        and parts[0] == set(range(6))
+        and len(world.prompts) == 6
+    )
     assert len(world.train.images) == 3 * 6 + 3 * ("an icon of a owl." in world.prompts)
     assert all(len(p.images) == len(p.labels) for p in (world.train, world.val, world.test))
 
 
-def test_pictures_that_memory_does_not_hold_are_decoded_when_asked_for_and_give_the_same_bits(clip, tasks, world,
-                                                                                              monkeypatch):
+def test_pictures_that_memory_does_not_hold_are_decoded_when_asked_for_and_give_the_same_bits(
+    clip, tasks, world, monkeypatch
+):
     start = from_text(clip, world.prompts, 4)
     held = finetuned(start, world.train, RECIPE)
     table = line(start, held, {"val": world.val, "test": world.test}, (0.0, 0.5, 1.0))
     monkeypatch.setattr("wiseft_lite.features.HELD", 1000)
     other = universe(clip, tasks, seed=0)
-    for part, again in ((world.train, other.train), (world.val, other.val), (world.test, other.test)):
-        assert isinstance(again.images, Decoded) and torch.equal(part.labels, again.labels) and part.tasks == again.tasks
+    for part, again in (
+        (world.train, other.train),
+        (world.val, other.val),
+        (world.test, other.test),
+    ):
+        assert (
+            isinstance(again.images, Decoded)
+            and torch.equal(part.labels, again.labels)
+            and part.tasks == again.tasks
+        )
         assert torch.equal(torch.cat(list(again.images.split(7))), part.images)
     streamed = finetuned(start, other.train, RECIPE)
     assert all(torch.equal(v, held.state_dict()[k]) for k, v in streamed.state_dict().items())
-    pd.testing.assert_frame_equal(line(start, streamed, {"val": other.val, "test": other.test}, (0.0, 0.5, 1.0)), table)
+    pd.testing.assert_frame_equal(
+        line(start, streamed, {"val": other.val, "test": other.test}, (0.0, 0.5, 1.0)), table
+    )
 
 
 def test_a_task_given_twice_is_refused(clip, tasks):
@@ -86,29 +120,46 @@ def test_each_picture_knows_its_task_and_searches_among_all(clip, tasks):
     table = scores(embeddings, world.test).set_index("task")
     assert set(world.test.tasks) == {"one", "two"} == set(table.index[1:]) and table.index[0] == ALL
     assert table.iloc[0].to_dict() == vars(retrieval(embeddings, world.test.labels))
-    owls = [i for i, label in enumerate(world.test.labels.tolist()) if label == 8]  # both tasks drew them, each its own
+    owls = [
+        i for i, label in enumerate(world.test.labels.tolist()) if label == 8
+    ]  # both tasks drew them, each its own
     for i in owls:
         source = {t.name: t for t in tasks}[world.test.tasks[i]]
-        drawn = [clip.preprocess(image) for part in source.evaluation.values() for image, label in part
-                 if source.class_names[label] == "owl"]
+        drawn = [
+            clip.preprocess(image)
+            for part in source.evaluation.values()
+            for image, label in part
+            if source.class_names[label] == "owl"
+        ]
         assert any(torch.equal(world.test.images[i], image) for image in drawn)
     assert len(owls) == 12
     for name in ("one", "two"):
         own = torch.tensor([t == name for t in world.test.tasks])
-        rest = [world.test.labels[torch.arange(len(own)) != i] for i in own.nonzero().flatten().tolist()]
-        first = [labels[(embeddings[torch.arange(len(own)) != i] @ embeddings[i]).argmax()]
-                 for i, labels in zip(own.nonzero().flatten().tolist(), rest)]
+        rest = [
+            world.test.labels[torch.arange(len(own)) != i] for i in own.nonzero().flatten().tolist()
+        ]
+        first = [
+            labels[(embeddings[torch.arange(len(own)) != i] @ embeddings[i]).argmax()]
+            for i, labels in zip(own.nonzero().flatten().tolist(), rest, strict=True)
+        ]
         expected = (torch.stack(first) == world.test.labels[own]).double().mean().item()
-        assert table.loc[name, "n"] == own.sum() and table.loc[name, "recall_1"] == pytest.approx(expected)
+        assert table.loc[name, "n"] == own.sum() and table.loc[name, "recall_1"] == pytest.approx(
+            expected
+        )
 
 
 def test_centres_and_margins_can_be_chosen(clip, world):
     start, n = from_text(clip, world.prompts, 4), len(world.prompts)
-    first, *others = (finetuned(start, world.train, RECIPE, **change).weight for change in
-                      ({}, {"centres": 1}, {"margins": torch.zeros(n)}))
+    first, *others = (
+        finetuned(start, world.train, RECIPE, **change).weight
+        for change in ({}, {"centres": 1}, {"margins": torch.zeros(n)})
+    )
     assert not any(torch.equal(first, other) for other in others)
     counts = torch.bincount(world.train.labels)
-    assert torch.equal(first, finetuned(start, world.train, RECIPE, margins=adaptive_margins(counts), centres=3).weight)
+    assert torch.equal(
+        first,
+        finetuned(start, world.train, RECIPE, margins=adaptive_margins(counts), centres=3).weight,
+    )
 
 
 def test_labels_of_training_are_those_of_the_prompts(clip, tasks, world):
@@ -117,7 +168,9 @@ def test_labels_of_training_are_those_of_the_prompts(clip, tasks, world):
         source = next(t for t in tasks if name in t.class_names)
         place = source.train.labels.tolist().index(source.class_names.index(name))
         image = clip.preprocess(source.train[place][0])
-        assert any(torch.equal(image, other) for other in world.train.images[world.train.labels == k])
+        assert any(
+            torch.equal(image, other) for other in world.train.images[world.train.labels == k]
+        )
 
 
 def test_the_start_has_seen_no_picture_and_is_left_alone(clip, world):
@@ -134,7 +187,12 @@ def test_the_start_has_seen_no_picture_and_is_left_alone(clip, world):
 
 def test_alpha_is_chosen_on_val_alone(clip, world):
     start = from_text(clip, world.prompts, 4)
-    table = line(start, finetuned(start, world.train, RECIPE), {"val": world.val, "test": world.test}, (0.0, 0.5, 1.0))
+    table = line(
+        start,
+        finetuned(start, world.train, RECIPE),
+        {"val": world.val, "test": world.test},
+        (0.0, 0.5, 1.0),
+    )
     total = table["task"] == ALL
     assert total.sum() == 6 and set(table["split"]) == {"val", "test"}
     table["mp_5"] = 0.9
@@ -148,7 +206,9 @@ def test_an_embedder_comes_back_as_it_was(clip, world, tmp_path):
     start = from_text(clip, world.prompts, 4)
     save_embedder(start, clip, tmp_path / "e", {"alpha": 0.0})
     with torch.no_grad():
-        torch.testing.assert_close(load_embedder(tmp_path / "e")(world.val.images), start(world.val.images))
+        torch.testing.assert_close(
+            load_embedder(tmp_path / "e")(world.val.images), start(world.val.images)
+        )
     with pytest.raises(UserError, match="exists"):
         save_embedder(start, clip, tmp_path / "e", {})
     (tmp_path / "e" / "model.safetensors").write_bytes(b"half")
@@ -163,15 +223,30 @@ def test_too_few_classes_are_an_error(clip, tasks):
 
 
 def test_the_command_does_it_all(clip, clip_folder, tasks, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("wiseft_lite.tasks.load_task", lambda name, data: {t.name: t for t in tasks}[name])
+    monkeypatch.setattr(
+        "wiseft_lite.tasks.load_task", lambda name, data: {t.name: t for t in tasks}[name]
+    )
     out = tmp_path / "embed"
-    command = ["embed", "--model", f"local-dir:{clip_folder}", "--tasks", "one,two", "--dimensions", "4", "--epochs", "1"]
+    command = [
+        "embed",
+        "--model",
+        f"local-dir:{clip_folder}",
+        "--tasks",
+        "one,two",
+        "--dimensions",
+        "4",
+        "--epochs",
+        "1",
+    ]
     assert main([*command, "--out", str(out)]) == 0
     printed, card = capsys.readouterr().out, json.loads((out / "card.json").read_text())
     assert "of classes never trained on" in printed and printed.count("chosen on val") == 1
     assert card["tasks"] == ["one", "two"] and card["recipe"]["epochs"] == 1
     rows = [json.loads(row) for row in (out / "retrieval.jsonl").read_text().splitlines()]
-    best = max((row for row in rows if row["split"] == "val" and row["task"] == ALL), key=lambda row: row["mp_5"])
+    best = max(
+        (row for row in rows if row["split"] == "val" and row["task"] == ALL),
+        key=lambda row: row["mp_5"],
+    )
     assert card["alpha"] == best["alpha"]
     world = universe(clip, tasks, 0)
     start = from_text(clip, world.prompts, 4)
@@ -192,29 +267,67 @@ def write(task, folder):
             image.save(path)
 
 
-def test_the_command_takes_folders_and_tables_and_more_pictures_than_memory_holds(clip, clip_folder, tasks, tmp_path,
-                                                                                  capsys, monkeypatch):
+def test_the_command_takes_folders_and_tables_and_more_pictures_than_memory_holds(
+    clip, clip_folder, tasks, tmp_path, capsys, monkeypatch
+):
     for each in tasks:
         write(each, tmp_path / each.name)
     files = sorted((tmp_path / "two").rglob("*.png"))
-    rows = [f"{path.relative_to(tmp_path)},{path.parent.name},{path.parent.parent.name}" for path in files]
+    rows = [
+        f"{path.relative_to(tmp_path)},{path.parent.name},{path.parent.parent.name}"
+        for path in files
+    ]
     (tmp_path / "second.csv").write_text("\n".join(["path,class,split", *rows]))
-    command = ["embed", "--model", f"local-dir:{clip_folder}", "--tasks", f"{tmp_path / 'one'}, {tmp_path / 'second.csv'}",
-               "--dimensions", "4", "--epochs", "1", "--batch-size", "8", "--tower", "0.5", "--lr", "0.05", "--seed", "5",
-               "--device", "cpu", "--data", str(tmp_path)]
+    command = [
+        "embed",
+        "--model",
+        f"local-dir:{clip_folder}",
+        "--tasks",
+        f"{tmp_path / 'one'}, {tmp_path / 'second.csv'}",
+        "--dimensions",
+        "4",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "8",
+        "--tower",
+        "0.5",
+        "--lr",
+        "0.05",
+        "--seed",
+        "5",
+        "--device",
+        "cpu",
+        "--data",
+        str(tmp_path),
+    ]
     assert main([*command, "--out", str(tmp_path / "held")]) == 0
     printed = capsys.readouterr().out
     assert "2 tasks; trains on" in printed and "\none " in printed and "\nsecond " in printed
     assert json.loads((tmp_path / "held" / "card.json").read_text())["tower"] == 0.5
-    world = universe(clip, [load_task(tmp_path / "one"), load_task(str(tmp_path / "second.csv"))], 5)
-    start, recipe = from_text(clip, world.prompts, 4), replace(EMBED, epochs=1, batch_size=8, lr=0.05, seed=5)
-    table = line(start, finetuned(start, world.train, recipe, tower=0.5), {"val": world.val, "test": world.test})
-    pd.testing.assert_frame_equal(pd.read_json(tmp_path / "held" / "retrieval.jsonl", lines=True), table,
-                                  check_dtype=False)
-    assert table[table["task"] == ALL].groupby("split")["mp_5"].nunique().min() > 1  # the line is no constant
+    world = universe(
+        clip, [load_task(tmp_path / "one"), load_task(str(tmp_path / "second.csv"))], 5
+    )
+    start, recipe = (
+        from_text(clip, world.prompts, 4),
+        replace(EMBED, epochs=1, batch_size=8, lr=0.05, seed=5),
+    )
+    table = line(
+        start,
+        finetuned(start, world.train, recipe, tower=0.5),
+        {"val": world.val, "test": world.test},
+    )
+    pd.testing.assert_frame_equal(
+        pd.read_json(tmp_path / "held" / "retrieval.jsonl", lines=True), table, check_dtype=False
+    )
+    assert (
+        table[table["task"] == ALL].groupby("split")["mp_5"].nunique().min() > 1
+    )  # the line is no constant
     monkeypatch.setattr("wiseft_lite.features.HELD", 10_000)
     assert main([*command, "--out", str(tmp_path / "streamed")]) == 0
-    assert capsys.readouterr().out == printed.replace(str(tmp_path / "held"), str(tmp_path / "streamed"))
+    assert capsys.readouterr().out == printed.replace(
+        str(tmp_path / "held"), str(tmp_path / "streamed")
+    )
     both = [load_embedder(tmp_path / name).state_dict() for name in ("held", "streamed")]
     assert all(torch.equal(v, both[1][k]) for k, v in both[0].items())
     (tmp_path / "one" / "train" / "cat" / "0.png").write_bytes(b"no picture")
@@ -223,9 +336,14 @@ def test_the_command_takes_folders_and_tables_and_more_pictures_than_memory_hold
 
 
 def test_an_image_for_which_no_class_is_right_is_left_out(clip, task):
-    test = replace(task.test, labels=torch.where(torch.arange(len(task.test)) < 4, -1, task.test.labels))
+    test = replace(
+        task.test, labels=torch.where(torch.arange(len(task.test)) < 4, -1, task.test.labels)
+    )
     without = replace(task, shifts={"some": replace(test, name="some")})
-    part = {name: 2 for name in task.class_names}
+    part = dict.fromkeys(task.class_names, 2)
     number = {name: k for k, name in enumerate(task.class_names)}
     found = embedding._collect(clip, [(without, without.shifts["some"])], 2, part, number)
-    assert len(found.labels) == len(task.test) - 4 and found.labels.tolist() == test.labels[4:].tolist()
+    assert (
+        len(found.labels) == len(task.test) - 4
+        and found.labels.tolist() == test.labels[4:].tolist()
+    )

@@ -7,8 +7,11 @@ from wiseft_lite.weights import interpolate_
 
 def thetas(seed=0, dtype=torch.float32):
     torch.manual_seed(seed)
-    make = lambda: {"a": torch.randn(4, 3).to(dtype), "b": torch.randn(5).to(dtype),  # noqa: E731
-                    "steps": torch.tensor([7])}
+    make = lambda: {
+        "a": torch.randn(4, 3).to(dtype),
+        "b": torch.randn(5).to(dtype),  # noqa: E731
+        "steps": torch.tensor([7]),
+    }
     return make(), make()
 
 
@@ -30,7 +33,10 @@ def test_every_tensor_lies_on_the_line_also_outside_the_segment():
 
 
 def test_half_precision_is_mixed_in_float32():
-    zero, one = {"w": torch.tensor([1.0], dtype=torch.float16)}, {"w": torch.tensor([1.001], dtype=torch.float16)}
+    zero, one = (
+        {"w": torch.tensor([1.0], dtype=torch.float16)},
+        {"w": torch.tensor([1.001], dtype=torch.float16)},
+    )
     exact = (0.7 * zero["w"].float() + 0.3 * one["w"].float()).half()
     assert torch.equal(interpolate(zero, one, 0.3)["w"], exact)
 
@@ -82,7 +88,9 @@ def test_average_of_two_is_the_middle_of_the_line():
     zero, one = thetas()
     middle, mean = interpolate(zero, one, 0.5), average([zero, one])
     assert all(torch.equal(middle[k], mean[k]) for k in mean)
-    torch.testing.assert_close(average([zero, one], [3, 1])["a"], 0.75 * zero["a"] + 0.25 * one["a"])
+    torch.testing.assert_close(
+        average([zero, one], [3, 1])["a"], 0.75 * zero["a"] + 0.25 * one["a"]
+    )
     with pytest.raises(UserError, match="2 state dicts but 1 weights"):
         average([zero, one], [1])
     with pytest.raises(UserError, match="at least one"):

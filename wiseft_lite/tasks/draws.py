@@ -32,7 +32,7 @@ def few_shot_rows(labels: Tensor, k: int, seed: int = 0) -> list[int]:
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     taken: Counter[int] = Counter()
     rows = []
-    for row, label in zip(order.tolist(), labels[order].tolist()):
+    for row, label in zip(order.tolist(), labels[order].tolist(), strict=True):
         if taken[label] < k:
             taken[label] += 1
             rows.append(row)
@@ -63,9 +63,11 @@ def hold_out(labels: Tensor, share: float = 0.1, seed: int = 0) -> tuple[list[in
     keep = [max(min(round(share * n), n - 1), 1) if n > 1 else 0 for n in sizes]
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     rest, held = [], []
-    for row, label in zip(order.tolist(), labels[order].tolist()):
+    for row, label in zip(order.tolist(), labels[order].tolist(), strict=True):
         (held if keep[label] > 0 else rest).append(row)
         keep[label] -= 1
     if not held:
-        raise UserError("no class has two training images, so none can be held out; add images or a val split")
+        raise UserError(
+            "no class has two training images, so none can be held out; add images or a val split"
+        )
     return sorted(rest), sorted(held)

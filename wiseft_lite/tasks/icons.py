@@ -11,11 +11,11 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from wiseft_lite.digest import file_sha256
+from wiseft_lite._runtime.digest import file_sha256
 from wiseft_lite.errors import UserError, unknown
-from wiseft_lite.tasks import Split, Task
+from wiseft_lite.tasks.types import Split, Task
 
-DATA = Path(__file__).resolve().parent.parent / "data"
+DATA = Path(__file__).resolve().parents[1] / "assets" / "data"
 TILE, COLUMNS = 48, 32
 
 
@@ -36,11 +36,15 @@ class Tiles(Sequence):
         try:
             sheet = Image.open(self.path).convert("RGB")
         except Exception as error:
-            raise UserError(f"{self.path} cannot be decoded ({error}); install the package again") from error
+            raise UserError(
+                f"{self.path} cannot be decoded ({error}); install the package again"
+            ) from error
         rows = -(-self.n // COLUMNS)
         if sheet.size != (COLUMNS * TILE, rows * TILE):
-            raise UserError(f"{self.path} is {sheet.size[0]} x {sheet.size[1]} pixels, but {self.n} tiles "
-                            f"need {COLUMNS * TILE} x {rows * TILE}; install the package again")
+            raise UserError(
+                f"{self.path} is {sheet.size[0]} x {sheet.size[1]} pixels, but {self.n} tiles "
+                f"need {COLUMNS * TILE} x {rows * TILE}; install the package again"
+            )
         return sheet
 
     def __getitem__(self, index: int) -> Image.Image:
@@ -69,8 +73,9 @@ def load(name: str, data: Path = DATA) -> Task:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{data / name} is damaged ({type(error).__name__}: {error}); "
-                        "install the package again") from error
+        raise UserError(
+            f"{data / name} is damaged ({type(error).__name__}: {error}); install the package again"
+        ) from error
 
 
 def _read(folder: Path) -> Task:
@@ -84,16 +89,25 @@ def _read(folder: Path) -> Task:
     number = {label: k for k, label in enumerate(card["class_names"])}
     strange = sorted(set(index["class"]) - set(number))
     if strange:
-        raise UserError(f"{folder / 'index.csv'}: class {strange[0]!r} is not among the class names "
-                        "of task.json; correct one of the two")
+        raise UserError(
+            f"{folder / 'index.csv'}: class {strange[0]!r} is not among the class names "
+            "of task.json; correct one of the two"
+        )
 
     def split(part: str) -> Split:
         labels = torch.tensor([number[c] for c in index.loc[index["split"] == part, "class"]])
         classes = tuple(labels.unique().tolist()) if part in card["own_classes_only"] else None
         return Split(part, Tiles(folder / f"{part}.webp", len(labels)), labels, classes)
 
-    return Task(card["name"], tuple(card["class_names"]), tuple(card["templates"]),
-                split("train"), split("val"), split("test"), {s: split(s) for s in card["shifts"]})
+    return Task(
+        card["name"],
+        tuple(card["class_names"]),
+        tuple(card["templates"]),
+        split("train"),
+        split("val"),
+        split("test"),
+        {s: split(s) for s in card["shifts"]},
+    )
 
 
 def provenance(name: str, data: Path = DATA) -> pd.DataFrame:

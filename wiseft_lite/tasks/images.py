@@ -15,16 +15,27 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from wiseft_lite.digest import digest, file_sha256
+from wiseft_lite._runtime.digest import digest, file_sha256
 from wiseft_lite.errors import UserError
 
 ENOUGH = 672  # pixels of the shorter edge, twice what the largest CLIP takes in
 WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
 ORIENTATION = 0x0112  # EXIF's number for it
-TURNS = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-         5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-         8: Image.Transpose.ROTATE_90}
-END = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82", "GIF": b";"}  # how a whole file ends
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+END = {
+    "JPEG": b"\xff\xd9",
+    "MPO": b"\xff\xd9",
+    "PNG": b"IEND\xaeB`\x82",
+    "GIF": b";",
+}  # how a whole file ends
 
 
 def rgb(image: Image.Image) -> Image.Image:
@@ -65,12 +76,16 @@ def _eight_bits(values: np.ndarray, image: Image.Image) -> np.ndarray:
     """Values of a mode with more than 8 bits as uint8; see ``rgb``."""
     low, high = values.min(), values.max()
     if image.mode == "F":
-        if not (0 <= low and high <= 1):  # false for NaN too
-            raise ValueError(f"its floats lie in {low:g}..{high:g}, not in 0..1; save it with 8 or 16 bits")
+        if not (low >= 0 and high <= 1):  # false for NaN too
+            raise ValueError(
+                f"its floats lie in {low:g}..{high:g}, not in 0..1; save it with 8 or 16 bits"
+            )
         return np.rint(values * 255).astype(np.uint8)
-    if image.format == "TIFF" and image.mode == "I" or not (0 <= low and high <= 65535):
-        raise ValueError(f"its integers are signed or have 32 bits (here {low}..{high}), which does not say what white "
-                         "is; save it with 8 or 16 bits")
+    if image.format == "TIFF" and image.mode == "I" or not (low >= 0 and high <= 65535):
+        raise ValueError(
+            f"its integers are signed or have 32 bits (here {low}..{high}), which does not say what white "
+            "is; save it with 8 or 16 bits"
+        )
     return (values >> 8).astype(np.uint8)
 
 
@@ -95,10 +110,16 @@ def _opened(path: str | Path) -> Iterator[tuple[Image.Image, BinaryIO]]:
         with open(path, "rb") as file, Image.open(file) as image:
             yield image, file
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; download the data again, or leave the row out") from None
+        raise UserError(
+            f"{path} does not exist; download the data again, or leave the row out"
+        ) from None
     except Exception as error:
-        reason = "Pillow does not know its type" if isinstance(error, UnidentifiedImageError) else error
-        raise UserError(f"{path} is no image that can be decoded ({reason}); replace or remove it") from error
+        reason = (
+            "Pillow does not know its type" if isinstance(error, UnidentifiedImageError) else error
+        )
+        raise UserError(
+            f"{path} is no image that can be decoded ({reason}); replace or remove it"
+        ) from error
 
 
 def load_image(path: str | Path, border: int = 0, upright: bool = False) -> Image.Image:
@@ -140,9 +161,13 @@ def _ends_well(image: Image.Image, file: BinaryIO) -> bool:
     if image.format == "WEBP":
         return True  # it is read whole when it is opened
     if image.format == "TIFF":
-        starts, lengths = (image.tag_v2.get(strips) or image.tag_v2.get(tiles) or () for strips, tiles in
-                           ((273, 324), (279, 325)))
-        return 0 < len(starts) == len(lengths) and all(s + n <= size for s, n in zip(starts, lengths))
+        starts, lengths = (
+            image.tag_v2.get(strips) or image.tag_v2.get(tiles) or ()
+            for strips, tiles in ((273, 324), (279, 325))
+        )
+        return 0 < len(starts) == len(lengths) and all(
+            s + n <= size for s, n in zip(starts, lengths, strict=True)
+        )
     if image.format not in END:
         return False
     file.seek(max(size - 64, 0))
@@ -178,8 +203,10 @@ class Files(Sequence):
         try:
             files = [file_sha256(path) for path in self.paths]
         except OSError as error:
-            raise UserError(f"{error.filename} cannot be read ({error.strerror}); download the data again, or leave "
-                            "the row out") from None
+            raise UserError(
+                f"{error.filename} cannot be read ({error.strerror}); download the data again, or leave "
+                "the row out"
+            ) from None
         return digest(files, self.border, self.upright, ENOUGH, load_image, rgb, _eight_bits)
 
 
@@ -228,4 +255,6 @@ def load_array(path: Path, key: str | None = None) -> np.ndarray:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run the data script of this data set") from None
     except Exception as error:
-        raise UserError(f"{path} is damaged or holds more than numbers ({error}); download it again") from error
+        raise UserError(
+            f"{path} is damaged or holds more than numbers ({error}); download it again"
+        ) from error

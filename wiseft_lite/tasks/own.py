@@ -18,18 +18,28 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from wiseft_lite._runtime.textfiles import clean, read_lines, read_table
 from wiseft_lite.errors import UserError
-from wiseft_lite.tasks import Split, Task
 from wiseft_lite.tasks.images import Files, check_header
-from wiseft_lite.textfiles import clean, read_lines, read_table
+from wiseft_lite.tasks.types import Split, Task
 
 TEMPLATES = ("a photo of a {}.", "a photo of the {}.", "a picture of a {}.", "an image of a {}.")
 PARTS = ("train", "val", "test")
 NEARLY = {"validation": "val", "valid": "val", "dev": "val", "training": "train", "testing": "test"}
 TABLES = (".csv", ".tsv")
 COLUMNS = ("path", "class", "split")
-SERVICE = {"@eadir", "@tmp", "@recycle", "#recycle", "#snapshot", "__macosx", "__pycache__", "$recycle.bin",
-           "system volume information", "lost+found"}  # what systems put beside files; others begin with a dot
+SERVICE = {
+    "@eadir",
+    "@tmp",
+    "@recycle",
+    "#recycle",
+    "#snapshot",
+    "__macosx",
+    "__pycache__",
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+}  # what systems put beside files; others begin with a dot
 
 
 class Row(NamedTuple):
@@ -85,7 +95,11 @@ def is_own(name: str | Path, known: Sequence[str]) -> bool:
     It does if it is a ``Path``, has a slash, ends in .csv, or is there under a name that no task has.
     """
     written_as_path = isinstance(name, Path) or "/" in name or os.sep in name
-    return written_as_path or name not in known and (Path(name).suffix.lower() in TABLES or os.path.exists(name))
+    return (
+        written_as_path
+        or name not in known
+        and (Path(name).suffix.lower() in TABLES or os.path.exists(name))
+    )
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry]:
@@ -93,9 +107,13 @@ def _entries(folder: Path | str) -> list[os.DirEntry]:
     try:
         found = list(os.scandir(folder))
     except OSError as error:
-        raise UserError(f"{folder} cannot be read ({error.strerror}); check its permissions") from error
-    return sorted((e for e in found if not e.name.startswith(".") and e.name.strip().lower() not in SERVICE),
-                  key=lambda entry: entry.name)
+        raise UserError(
+            f"{folder} cannot be read ({error.strerror}); check its permissions"
+        ) from error
+    return sorted(
+        (e for e in found if not e.name.startswith(".") and e.name.strip().lower() not in SERVICE),
+        key=lambda entry: entry.name,
+    )
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
@@ -114,9 +132,11 @@ def _folders(folder: Path, rename: Callable[[str], str], problems: list[str]) ->
             continue
         name = rename(entry.name)
         if name in found:
-            problems.append(f"{folder} has two folders for {name!r}, {found[name].name!r} and {entry.name!r}; names "
-                            "that differ only in blanks around them, in the form of an accent, or in the case of train, val "
-                            "and test are the same: move the files of one into the other")
+            problems.append(
+                f"{folder} has two folders for {name!r}, {found[name].name!r} and {entry.name!r}; names "
+                "that differ only in blanks around them, in the form of an accent, or in the case of train, val "
+                "and test are the same: move the files of one into the other"
+            )
         else:
             found[name] = Path(entry.path)
     return found
@@ -131,7 +151,9 @@ def _files(folder: Path | str, above: tuple[str, ...] = ()) -> list[str]:
     for entry in _entries(folder):
         if _is_folder(entry):
             files += _files(entry.path, (*above, here))
-        elif entry.is_symlink() or entry.is_file():  # a link to nothing is reported later; a pipe is no file
+        elif (
+            entry.is_symlink() or entry.is_file()
+        ):  # a link to nothing is reported later; a pipe is no file
             files.append(entry.path)
     return files
 
@@ -159,17 +181,26 @@ def _class_folders(folder: Path, problems: list[str]) -> dict[str, list[str]]:
         found[name] = images(files)
         others += sorted(set(files) - set(found[name]))
         if not found[name]:
-            problems.append(f"class {name!r} in {folder} has no images; fill its folder or remove it")
+            problems.append(
+                f"class {name!r} in {folder} has no images; fill its folder or remove it"
+            )
     if not found:
-        problems.append(f"{folder} holds no class folders; put each image into a folder named after its class")
+        problems.append(
+            f"{folder} holds no class folders; put each image into a folder named after its class"
+        )
     loose = images([entry.path for entry in _entries(folder) if not _is_folder(entry)])
     if loose:
-        warnings.warn(f"{_plural(loose, 'image lies', 'images lie')} in no class folder, such as {loose[0]}; what "
-                      "should count must be in the folder of its class", stacklevel=2)
+        warnings.warn(
+            f"{_plural(loose, 'image lies', 'images lie')} in no class folder, such as {loose[0]}; what "
+            "should count must be in the folder of its class",
+            stacklevel=2,
+        )
     if others:
-        warnings.warn(f"{_plural(others, 'file', 'files')} in {folder} {'is' if len(others) == 1 else 'are'} left out, "
-                      f"such as {others[0]}: no type that Pillow reads; convert to JPEG or PNG what should count",
-                      stacklevel=2)
+        warnings.warn(
+            f"{_plural(others, 'file', 'files')} in {folder} {'is' if len(others) == 1 else 'are'} left out, "
+            f"such as {others[0]}: no type that Pillow reads; convert to JPEG or PNG what should count",
+            stacklevel=2,
+        )
     return found
 
 
@@ -180,7 +211,9 @@ def class_folders(folder: Path) -> dict[str, list[str]]:
         UserError: the folder is missing, has no folders, or a class without images.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder; it should hold one folder of images for each class")
+        raise UserError(
+            f"{folder} is no folder; it should hold one folder of images for each class"
+        )
     problems: list[str] = []
     found = _class_folders(folder, problems)
     if problems:
@@ -196,10 +229,15 @@ def _names(path: Path, folders: Sequence[str], problems: list[str]) -> dict[str,
     for line, row in read_table(path, ("folder", "name")):
         folder = clean(row["folder"])
         if folder in names:
-            problems.append(f"{path}, line {line}: folder {folder!r} is listed twice; remove one of the two lines")
+            problems.append(
+                f"{path}, line {line}: folder {folder!r} is listed twice; remove one of the two lines"
+            )
         names.setdefault(folder, clean(row["name"]))
-    problems += [f"{path} has no name for class {folder!r}; add a line {folder},NAME"
-                 for folder in folders if folder not in names]
+    problems += [
+        f"{path} has no name for class {folder!r}; add a line {folder},NAME"
+        for folder in folders
+        if folder not in names
+    ]
     return names
 
 
@@ -210,7 +248,9 @@ def _templates(path: Path, given: Sequence[str] | None) -> tuple[str, ...]:
         return TEMPLATES
     templates = read_lines(path, "a text file, one prompt per line")
     if not templates:
-        raise UserError(f"{path} holds no prompt; write one per line, with {{}} for the class name, or remove the file")
+        raise UserError(
+            f"{path} holds no prompt; write one per line, with {{}} for the class name, or remove the file"
+        )
     return tuple(templates)
 
 
@@ -219,14 +259,26 @@ def _read_folder(path: Path, templates: Sequence[str] | None) -> Found:
     parts = _folders(path, split_name, problems)
     missing = [part for part in ("train", "test") if part not in parts]
     if missing:
-        raise UserError(f"{path} has no folder {missing[0]!r} (it holds {', '.join(parts) or 'none'}); "
-                        "put the images into train and test, and each shift into a folder of its own")
-    rows = tuple(Row(part, label, file) for part, folder in parts.items()
-                 for label, files in _class_folders(folder, problems).items() for file in files)
+        raise UserError(
+            f"{path} has no folder {missing[0]!r} (it holds {', '.join(parts) or 'none'}); "
+            "put the images into train and test, and each shift into a folder of its own"
+        )
+    rows = tuple(
+        Row(part, label, file)
+        for part, folder in parts.items()
+        for label, files in _class_folders(folder, problems).items()
+        for file in files
+    )
     folders = sorted({row.label for row in rows if row.split == "train"})
     names = _names(path / "classes.csv", folders, problems)
-    return Found(path, clean(path.resolve().name), rows, names, _templates(path / "prompts.txt", templates),
-                 tuple(problems))
+    return Found(
+        path,
+        clean(path.resolve().name),
+        rows,
+        names,
+        _templates(path / "prompts.txt", templates),
+        tuple(problems),
+    )
 
 
 def _existing(path: str) -> str | None:
@@ -243,30 +295,50 @@ def _read_table(path: Path, templates: Sequence[str] | None) -> Found:
         if found is None:
             slash = ", with / between folders" if "\\" in row["path"] else ""
             what = "is a folder" if os.path.isdir(file) else "does not exist"
-            problems.append(f"{path}, line {line}: {file} {what}; "
-                            f"correct the path (relative to the table{slash}) or remove the line")
+            problems.append(
+                f"{path}, line {line}: {file} {what}; "
+                f"correct the path (relative to the table{slash}) or remove the line"
+            )
         else:
             rows.append(Row(split_name(row["split"]), clean(row["class"]), found))
     names = {name: name for name in sorted({row.label for row in rows if row.split == "train"})}
-    return Found(path, clean(path.stem), tuple(rows), names, TEMPLATES if templates is None else tuple(templates),
-                 tuple(problems))
+    return Found(
+        path,
+        clean(path.stem),
+        tuple(rows),
+        names,
+        TEMPLATES if templates is None else tuple(templates),
+        tuple(problems),
+    )
 
 
 def _checked(found: Found) -> list[str]:
     """The problems of what was found that concern splits and classes."""
     problems, splits = [], found.splits()
     if len(found.names) < 2:
-        problems.append(f"task {found.name!r} has {len(found.names)} class; a classifier needs at least two")
-    problems += [f"task {found.name!r} has no {part} images; add a split named {part!r}" for part in ("train", "test")
-                 if part not in splits]
-    strange = {(row.split, row.label): row for row in reversed(found.rows) if row.label not in found.names}
+        problems.append(
+            f"task {found.name!r} has {len(found.names)} class; a classifier needs at least two"
+        )
+    problems += [
+        f"task {found.name!r} has no {part} images; add a split named {part!r}"
+        for part in ("train", "test")
+        if part not in splits
+    ]
+    strange = {
+        (row.split, row.label): row for row in reversed(found.rows) if row.label not in found.names
+    }
     for row in reversed(strange.values()):
         near = [name for name in found.names if name.casefold() == row.label.casefold()]
-        problems.append(f"{row.path}: class {row.label!r} of split {row.split!r} is not among the classes of train"
-                        f"{f' (it has {near[0]!r})' if near else ''}; rename it, remove it, or add it to train")
+        problems.append(
+            f"{row.path}: class {row.label!r} of split {row.split!r} is not among the classes of train"
+            f"{f' (it has {near[0]!r})' if near else ''}; rename it, remove it, or add it to train"
+        )
     trained = {row.label for row in splits.get("train", ())}
-    problems += [f"class {name!r} has no training images; add some, or remove the class"
-                 for name in found.names if name not in trained]
+    problems += [
+        f"class {name!r} has no training images; add some, or remove the class"
+        for name in found.names
+        if name not in trained
+    ]
     return problems
 
 
@@ -284,15 +356,20 @@ def read(path: str | Path, templates: Sequence[str] | None = None) -> Found:
     elif path.suffix.lower() in TABLES:
         found = _read_table(path, templates)
     elif os.path.exists(path):
-        raise UserError(f"{path} is neither a folder nor a table ({' or '.join(TABLES)}); give a folder that holds "
-                        f"train and test, or a table with the columns {','.join(COLUMNS)}")
+        raise UserError(
+            f"{path} is neither a folder nor a table ({' or '.join(TABLES)}); give a folder that holds "
+            f"train and test, or a table with the columns {','.join(COLUMNS)}"
+        )
     else:
         raise UserError(f"{path} is no folder; give a folder that holds train and test")
     for name in found.splits():
         meant = NEARLY.get(name.lower())
         if meant and meant not in found.splits():
-            warnings.warn(f"{found.source}: the split {name!r} is reported as a shift; name it {meant!r} if it is no "
-                          "shift", stacklevel=2)
+            warnings.warn(
+                f"{found.source}: the split {name!r} is reported as a shift; name it {meant!r} if it is no "
+                "shift",
+                stacklevel=2,
+            )
     return replace(found, problems=(*found.problems, *_checked(found)))
 
 
@@ -319,12 +396,23 @@ def assemble(found: Found, val_share: float = 0.1, seed: int = 0) -> Task:
     """
     _stop(found, found.problems)
     number = {label: k for k, label in enumerate(found.names)}
-    splits = {name: Split(name, Files([row.path for row in rows], upright=True),
-                          torch.tensor([number[row.label] for row in rows]))
-              for name, rows in found.splits().items()}
-    task = Task(found.name, tuple(found.names.values()), found.templates, splits["train"],
-                splits.get("val", splits["train"]), splits["test"],
-                {name: split for name, split in splits.items() if name not in PARTS})
+    splits = {
+        name: Split(
+            name,
+            Files([row.path for row in rows], upright=True),
+            torch.tensor([number[row.label] for row in rows]),
+        )
+        for name, rows in found.splits().items()
+    }
+    task = Task(
+        found.name,
+        tuple(found.names.values()),
+        found.templates,
+        splits["train"],
+        splits.get("val", splits["train"]),
+        splits["test"],
+        {name: split for name, split in splits.items() if name not in PARTS},
+    )
     return task if "val" in splits else task.held_out(val_share, seed)
 
 
@@ -346,8 +434,13 @@ def _stop(found: Found, problems: Sequence[str]) -> None:
         raise UserError(problems[0] + (more if len(problems) > 1 else ""))
 
 
-def folder_task(path: str | Path, *, templates: Sequence[str] | None = None, val_share: float = 0.1,
-                seed: int = 0) -> Task:
+def folder_task(
+    path: str | Path,
+    *,
+    templates: Sequence[str] | None = None,
+    val_share: float = 0.1,
+    seed: int = 0,
+) -> Task:
     """Return a task of your own images, one folder for each split and in it one for each class.
 
     ``path/train/cat/1.jpg``, ``path/test/cat/2.jpg``, and any other folder is a shift: ``path/night/cat/3.jpg``.
@@ -374,8 +467,13 @@ def folder_task(path: str | Path, *, templates: Sequence[str] | None = None, val
     return build(read(path, templates), val_share, seed)
 
 
-def csv_task(path: str | Path, *, templates: Sequence[str] | None = None, val_share: float = 0.1,
-             seed: int = 0) -> Task:
+def csv_task(
+    path: str | Path,
+    *,
+    templates: Sequence[str] | None = None,
+    val_share: float = 0.1,
+    seed: int = 0,
+) -> Task:
     """Return a task of your own images from a table with the columns ``path,class,split``.
 
     ``split`` is train, val, test or the name of a shift; paths are relative to the table. Class names are those
@@ -393,5 +491,7 @@ def csv_task(path: str | Path, *, templates: Sequence[str] | None = None, val_sh
     """
     path = Path(os.path.expanduser(path))
     if os.path.isdir(path) or path.suffix.lower() not in TABLES:
-        raise UserError(f"{path} is no table; give a {' or '.join(TABLES)} file with the columns {','.join(COLUMNS)}")
+        raise UserError(
+            f"{path} is no table; give a {' or '.join(TABLES)} file with the columns {','.join(COLUMNS)}"
+        )
     return build(read(path, templates), val_share, seed)

@@ -50,7 +50,9 @@ class MacroF1:
     def __call__(self, predicted: Tensor, labels: Tensor) -> Accuracy:
         value, n = macro_f1(predicted, labels), len(labels)
         size = int(max(predicted.max(), labels.max())) + 1
-        cells, counts = torch.unique(labels * size + predicted, return_counts=True)  # cells of the confusion matrix
+        cells, counts = torch.unique(
+            labels * size + predicted, return_counts=True
+        )  # cells of the confusion matrix
         drawn = np.random.default_rng(0).multinomial(n, counts.numpy() / n, size=self.draws)
         true, said = np.eye(size)[cells.numpy() // size], np.eye(size)[cells.numpy() % size]
         images, both, hits = drawn @ true, drawn @ (true + said), drawn @ (true * said)
@@ -97,9 +99,14 @@ class Frames:
     k: int
 
     def __call__(self, predicted: Tensor, labels: Tensor) -> Accuracy:
-        good = torch.tensor([said in right for said, right in zip(predicted.tolist(), self.right)])
+        good = torch.tensor([said in right for said, right in zip(predicted.tolist(), self.right, strict=True)])
         return pm_k(good, self.groups, torch.tensor(self.offsets), self.k)
 
     def select(self, rows: Sequence[int]) -> Frames:
-        return replace(self, **{name: tuple(getattr(self, name)[i] for i in rows)
-                                for name in ("groups", "offsets", "right")})
+        return replace(
+            self,
+            **{
+                name: tuple(getattr(self, name)[i] for i in rows)
+                for name in ("groups", "offsets", "right")
+            },
+        )

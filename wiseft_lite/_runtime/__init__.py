@@ -1,0 +1,1 @@
+"""What runs underneath: cached files, digests, several processes, resuming, output files. Not public."""

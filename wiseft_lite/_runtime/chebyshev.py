@@ -1,0 +1,95 @@
+"""A curve through few points: where to measure, and what lies between."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from wiseft_lite.errors import UserError
+
+
+def lobatto_nodes(k: int) -> list[float]:
+    """Return the ``k`` Chebyshev-Lobatto nodes of the segment from 0 to 1, in rising order.
+
+    ``x_j = (1 - cos(pi j / (k - 1))) / 2``: both ends, and closer together near them, where a polynomial
+    through evenly spaced points would swing. Every second node of an odd ``k`` is a node of ``(k + 1) / 2``.
+
+    Raises:
+        UserError: fewer than two.
+
+    Source: Trefethen 2013, "Approximation theory and approximation practice", chapter 2.
+
+    Example:
+        >>> [round(x, 3) for x in lobatto_nodes(5)]
+        [0.0, 0.146, 0.5, 0.854, 1.0]
+        >>> lobatto_nodes(3)
+        [0.0, 0.5, 1.0]
+    """
+    if k < 2:
+        raise UserError(f"{k} node(s) are too few; give at least 2, the two ends")
+    # as sines, so that both ends and the middle are exact
+    return [(1 - math.sin(math.pi * (k - 1 - 2 * j) / (2 * (k - 1)))) / 2 for j in range(k)]
+
+
+def interpolation_matrix(nodes: Sequence[float], alphas: Sequence[float]) -> Tensor:
+    """Return the matrix ``M`` that turns values at nodes into values at alphas, along the polynomial between them.
+
+    ``f(alpha_i) = sum_j M_ij f(x_j)`` with ``M_ij = (w_j / (alpha_i - x_j)) / sum_k w_k / (alpha_i - x_k)`` and
+    ``w_j = 1 / prod_{k != j} (x_j - x_k)``. A polynomial of lower degree than there are nodes is met exactly.
+
+    Args:
+        nodes: ``K`` different numbers.
+        alphas: ``A`` numbers; where one is a node, its row takes that node's value and nothing else.
+
+    Returns:
+        float64 ``[A, K]``; every row sums to 1.
+
+    Raises:
+        UserError: two nodes are equal, or there are none.
+
+    Source: Berrut and Trefethen 2004, equation 4.2 (the barycentric formula).
+
+    Example:
+        >>> interpolation_matrix([0.0, 1.0], [0.25]).tolist()
+        [[0.75, 0.25]]
+    """
+    x, at = (
+        torch.tensor(list(nodes), dtype=torch.float64),
+        torch.tensor(list(alphas), dtype=torch.float64),
+    )
+    if not len(x) or len(x.unique()) < len(x):
+        raise UserError(
+            f"nodes {list(nodes)} are no {len(x) or 1} different numbers; give each once"
+        )
+    apart = x[:, None] - x + torch.eye(len(x), dtype=torch.float64)
+    away = at[:, None] - x
+    terms = 1 / (apart.prod(1) * away)
+    rows = terms / terms.sum(1, keepdim=True)
+    met = away == 0
+    return torch.where(met.any(1, keepdim=True), met.double(), rows)
+
+
+def interpolated(
+    values: Tensor, nodes: Sequence[float], alphas: Sequence[float]
+) -> Iterator[Tensor]:
+    """Yield at each alpha in turn the polynomial through ``values`` at ``nodes``.
+
+    Args:
+        values: ``[K, ...]``, such as the logits ``[K, n, C]`` of K interpolated models.
+        nodes: ``K`` different numbers. With the two ends alone the result is the output-space ensemble.
+        alphas: where to read it off; at a node it gives back that node's values.
+
+    Raises:
+        UserError: not one value for each node.
+
+    Example:
+        >>> next(interpolated(torch.tensor([0.0, 1.0, 4.0]), [0.0, 1.0, 2.0], [1.5]))
+        tensor(2.2500)
+    """
+    if len(values) != len(nodes):
+        raise UserError(f"{len(values)} values for {len(nodes)} nodes; give one each")
+    for row in interpolation_matrix(nodes, alphas).to(values):
+        yield torch.tensordot(row, values, dims=1)

@@ -1,0 +1,40 @@
+"""The claims of the paper, each with what decides it here: chapter 12."""
+
+from wiseft_lite.book.claims import controls, data, line, scale, start, why
+from wiseft_lite.book.claims.rules import (
+    CANNOT,
+    FAILS,
+    HOLDS,
+    SCALE,
+    UNDECIDED,
+    VERDICTS,
+    Claim,
+    Derived,
+    Estimate,
+    EveryFit,
+    Evidence,
+    Judgement,
+    Piece,
+    Values,
+    judge,
+)
+
+CLAIMS = (*start.CLAIMS, *line.CLAIMS, *why.CLAIMS, *controls.CLAIMS, *data.CLAIMS, *scale.CLAIMS)
+__all__ = [
+    "CANNOT",
+    "CLAIMS",
+    "FAILS",
+    "HOLDS",
+    "SCALE",
+    "UNDECIDED",
+    "VERDICTS",
+    "Claim",
+    "Derived",
+    "Estimate",
+    "Evidence",
+    "EveryFit",
+    "Judgement",
+    "Piece",
+    "Values",
+    "judge",
+]

@@ -1,0 +1,153 @@
+"""When each rule was made and changed, and which rules were in force when a number was measured.
+
+``history.json`` lists every change of a rule with its date and reason. ``record/rules.json`` holds, for each
+experiment, the hashes of the rules that rest on it, written by ``wiseft-lite ledger chNN --run``. A rule whose hash is
+no longer the recorded one must be listed: ``unlisted`` names those that are not.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from wiseft_lite.book import ledger
+from wiseft_lite.book.claims.rules import PROCEDURE, Claim, Derived, Source
+from wiseft_lite.errors import UserError
+
+HISTORY = Path(__file__).with_name("history.json")
+RECORD = ledger.RECORD / "rules.json"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of a rule.
+
+    Args:
+        claims: their numbers.
+        date: of the change.
+        commit: that made it, as far as it had one when the list was written.
+        was: the rule before.
+        now: the rule after.
+        reason: for the change.
+        numbers_known: whether the numbers that the rule judges had been measured before.
+        hashes: of the rules after the change, by claim; needed since rules are hashed.
+    """
+
+    claims: tuple[int, ...]
+    date: str
+    commit: str
+    was: str
+    now: str
+    reason: str
+    numbers_known: bool
+    hashes: dict[str, str]
+
+
+def _load(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}); restore it from the repository"
+        ) from error
+
+
+def changes() -> tuple[Change, ...]:
+    """Return all changes of rules, the oldest first."""
+    return tuple(
+        Change(**{**entry, "claims": tuple(entry["claims"])}) for entry in _load(HISTORY)["changes"]
+    )
+
+
+def rule_date(number: int) -> str:
+    """Return when the rule of a claim, as it is now, was made: the date of its last change, or of the first list."""
+    return max([_load(HISTORY)["first_rules"], *(c.date for c in changes() if number in c.claims)])
+
+
+def _named(source: Source | None) -> object:
+    if not isinstance(source, Derived):
+        return source
+    return [source.function.__name__, list(source.args), _statements(source.function)]
+
+
+def _statements(function) -> str:
+    """The source of a function without its docstring and without blanks; the same under every version of Python."""
+    text = inspect.getsource(function)
+    return re.sub(r"\s+", "", text.replace(f'"""{function.__doc__}"""', ""))
+
+
+def rule_hash(claim: Claim) -> str:
+    """Return a hash of what a rule says to the machine: quantities, bounds, correction; words do not count.
+
+    Example:
+        >>> from wiseft_lite.book.claims import CLAIMS
+        >>> rule_hash(CLAIMS[0]) == rule_hash(CLAIMS[0]) != rule_hash(CLAIMS[1])
+        True
+    """
+    pieces = [
+        {
+            "of": _named(e.of),
+            "minus": e.minus,
+            "above": repr(e.above),
+            "below": repr(e.below),
+            "gain": _named(e.gain),
+            "exact": e.exact,
+        }
+        for e in claim.evidence
+    ]
+    return hashlib.sha256(json.dumps([pieces, PROCEDURE], sort_keys=True).encode()).hexdigest()[:12]
+
+
+def experiments(claim: Claim) -> tuple[str, ...]:
+    """Return the experiments that a claim rests on, such as ``ch06``, by its keys and by the tables that it reads."""
+    sources = [
+        source for e in claim.evidence for source in (e.of, e.minus, e.gain) if source is not None
+    ]
+    found = [
+        source.experiments if isinstance(source, Derived) else (source.partition(".")[0],)
+        for source in sources
+    ]
+    return tuple(sorted({name for names in found for name in names}))
+
+
+def in_force(claims: Sequence[Claim], experiment: str) -> dict[str, str]:
+    """Return the hashes of the rules that rest on an experiment, by the number of their claim."""
+    return {
+        str(claim.number): rule_hash(claim) for claim in claims if experiment in experiments(claim)
+    }
+
+
+def stamp(experiment: str, hashes: dict[str, str], path: Path = RECORD) -> None:
+    """Record the rules that were in force when an experiment began, with the date.
+
+    Args:
+        experiment: such as ``"ch06"``.
+        hashes: of the rules, from ``in_force`` before the run.
+        path: of the record.
+    """
+    known = _load(path) if path.exists() else {}
+    known[experiment] = {"measured": datetime.date.today().isoformat(), "rules": hashes}
+    path.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
+
+
+def unlisted(claims: Sequence[Claim], path: Path = RECORD) -> list[str]:
+    """Return the changes of rules that are not in ``history.json``, in words: empty if all is well."""
+    record = _load(path)
+    listed = {(number, known) for change in changes() for number, known in change.hashes.items()}
+    wrong = []
+    for claim in claims:
+        number, now = str(claim.number), rule_hash(claim)
+        for experiment in experiments(claim):
+            before = record.get(experiment, {}).get("rules", {}).get(number)
+            if before != now and (number, now) not in listed:
+                wrong.append(
+                    f"claim {number}: its rule on {experiment} was {before} when that was measured, now it is {now}; "
+                    f'add the change to history.json with date, reason and "hashes": {{"{number}": "{now}"}}'
+                )
+    return wrong

@@ -1,0 +1,236 @@
+"""How fast: each procedure against the one that it replaces, in turns in one run, with the floor beside it."""
+
+from __future__ import annotations
+
+import copy
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from wiseft_lite._runtime.cache import cache_folder
+from wiseft_lite.book.experiments.clocks import (
+    Seconds,
+    add,
+    as_table,
+    imports,
+    in_turns,
+    peak_bytes,
+    ratio,
+)
+from wiseft_lite.book.experiments.rivals import as_files, bare_loop, lbfgs_probe, per_alpha
+from wiseft_lite.book.ledger import Record
+from wiseft_lite.book.runs import trained
+from wiseft_lite.encoders import load_clip
+from wiseft_lite.features import encode, pixels
+from wiseft_lite.losses import cross_entropy
+from wiseft_lite.models import Head, ImageClassifier
+from wiseft_lite.sweeps import sweep
+from wiseft_lite.tasks import Split, load_task
+from wiseft_lite.training import PROBE, Recipe, finetune, fit, linear_probe
+from wiseft_lite.zeroshot import zero_shot_classifier
+
+GRID = tuple(k / 20 for k in range(21))
+BATCH = 256
+WORKERS = (0, 2)  # processes that decode for the per-alpha procedure; it gets the faster
+
+
+@torch.inference_mode()
+def one_pass(classifier: ImageClassifier, images: Mapping[str, Tensor]) -> None:
+    """One forward pass over pictures that are decoded already."""
+    for inputs in images.values():
+        for batch in inputs.split(BATCH):
+            classifier(batch)
+
+
+def curves(
+    zero_shot: ImageClassifier,
+    fine_tuned: ImageClassifier,
+    probe: ImageClassifier,
+    splits: Mapping[str, Split],
+    alphas: Sequence[float],
+    repeats: int,
+    folder: Path,
+) -> tuple[Seconds, dict[str, pd.DataFrame]]:
+    """Seconds of whole curves, from image files, by each procedure, and of the two parts of the floor; the curves."""
+    images = {name: pixels(zero_shot, split) for name, split in splits.items()}
+    one_pass(zero_shot, images)  # warms up
+    rival = partial(per_alpha, zero_shot, fine_tuned, splits, folder=folder)
+    tried = in_turns(
+        {str(workers): partial(rival, alphas=[0.5], workers=workers) for workers in WORKERS}, 1
+    )
+    workers = int(min(tried, key=tried.get))
+    sweep(zero_shot, probe, splits, alphas)  # encodes once
+    tables: dict[str, pd.DataFrame] = {}
+
+    def ours(name: str, model: ImageClassifier, passes: int | None = None) -> None:
+        tables[name] = sweep(zero_shot, model, splits, alphas, batch_size=BATCH, passes=passes)
+
+    return in_turns(
+        {
+            "per_alpha": partial(rival, alphas=alphas, workers=workers),
+            "exact": partial(ours, "exact", fine_tuned),
+            "five": partial(ours, "five", fine_tuned, 5),
+            "frozen": partial(ours, "frozen", probe),
+            "decode": lambda: [pixels(zero_shot, split) for split in splits.values()],
+            "pass": partial(one_pass, zero_shot, images),
+        },
+        repeats,
+    ), tables
+
+
+def error(exact: pd.DataFrame, five: pd.DataFrame) -> tuple[float, float]:
+    """The largest accuracy error of five passes over all alphas and splits: in points, and in images."""
+    wrong = (five["accuracy"] - exact["accuracy"]).abs()
+    return 100 * wrong.max(), round((wrong * exact["n"]).max())
+
+
+def features(zero_shot: ImageClassifier, splits: Mapping[str, Split], repeats: int) -> Seconds:
+    """Seconds to encode all splits from image files, with nothing kept, and again."""
+
+    def encode_all() -> None:
+        for split in splits.values():
+            encode(zero_shot, split)
+
+    def fresh() -> None:
+        shutil.rmtree(cache_folder(), ignore_errors=True)
+        encode_all()
+
+    fresh()
+    return in_turns({"fresh": fresh, "cached": encode_all}, repeats)
+
+
+def loops(zero_shot: ImageClassifier, task, repeats: int) -> Seconds:
+    """Seconds of an epoch of ``finetune`` and of the bare loop, on the same pictures, decoding included in both."""
+    recipe = Recipe(epochs=1)
+    bare = lambda: bare_loop(zero_shot, pixels(zero_shot, task.train), task.train.labels, recipe)  # noqa: E731
+    bare()  # warms up
+    return in_turns({"finetune": partial(finetune, zero_shot, task, recipe), "bare": bare}, repeats)
+
+
+def probes(zero_shot: ImageClassifier, task, repeats: int) -> Seconds:
+    """Seconds of our probe, and of scikit-learn's solver stopped where its training loss is not above ours."""
+    inputs, labels = (x.clone() for x in encode(zero_shot, task.train))
+    ours = lambda: fit(copy.deepcopy(zero_shot.head), inputs, labels, PROBE)  # noqa: E731
+
+    def loss(head: Head) -> float:
+        with torch.no_grad():
+            return cross_entropy(head, inputs, labels).item()
+
+    goal, iterations = loss(ours()), 1
+    while loss(lbfgs_probe(zero_shot.head, inputs, labels, iterations)) > goal:
+        iterations += 1 + iterations // 4
+    return in_turns(
+        {"ours": ours, "scikit": partial(lbfgs_probe, zero_shot.head, inputs, labels, iterations)},
+        repeats,
+    )
+
+
+def memory(
+    zero_shot: ImageClassifier, fine_tuned: ImageClassifier, split: Split, folder: Path
+) -> dict[str, float]:
+    """The most that each procedure holds, the two ends included, in sizes of the model; on 16 pictures."""
+    few = {"few": split.select(range(16))}
+    model = sum(tensor.nbytes for tensor in zero_shot.state_dict().values())
+    jobs = {
+        "per_alpha": partial(per_alpha, zero_shot, fine_tuned, few, GRID[::10], folder),
+        "exact": partial(sweep, zero_shot, fine_tuned, few, GRID),
+        "five": partial(sweep, zero_shot, fine_tuned, few, GRID, passes=5),
+    }
+    return {name: 2 + peak_bytes(job) / model for name, job in jobs.items()}
+
+
+def scaling(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, split: Split) -> pd.DataFrame:
+    """Seconds of an exact sweep of one split as images, alphas and models grow; the rest stays at its middle."""
+    rows = []
+    for axis, sizes in (
+        ("images", (len(split) // 4, len(split) // 2, len(split))),
+        ("alphas", (3, 6, 11, 21)),
+        ("models", (1, 2, 4)),
+    ):
+        for size in sizes:
+            images = split.select(range(size)) if axis == "images" else split
+            alphas = [k / (size - 1) for k in range(size)] if axis == "alphas" else [0.0, 0.5, 1.0]
+            models = {str(k): fine_tuned for k in range(size if axis == "models" else 1)}
+            started = time.perf_counter()
+            sweep(zero_shot, models, {"split": images}, alphas)
+            rows.append({"axis": axis, "size": size, "seconds": time.perf_counter() - started})
+    return pd.DataFrame(rows)
+
+
+def run(record: Record, seeds: list[int]) -> None:
+    """Measure everything; there is a repeat for each seed, three for training, and all repeats do the same."""
+    task, repeats = load_task("iconshift"), len(seeds)
+    zero_shot = zero_shot_classifier(load_clip("iconclip"), task)
+    fine_tuned, probe = trained(zero_shot, task), linear_probe(zero_shot, task)
+    n = sum(len(split) for split in task.evaluation.values())
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch.dict(os.environ, WISEFT_CACHE=f"{folder}/cache"),
+    ):
+        folder = Path(folder)
+        splits = {
+            name: as_files(split, folder / "images" / name)
+            for name, split in task.evaluation.items()
+        }
+        wide, tables = curves(
+            zero_shot, fine_tuned, probe, splits, GRID, repeats, folder / "models"
+        )
+        points, images = error(tables["exact"], tables["five"])
+        kept = features(zero_shot, splits, repeats)
+        held = memory(zero_shot, fine_tuned, splits["test"], folder / "models")
+        grows = record.tables["bench_scaling"] = scaling(zero_shot, fine_tuned, splits["test"])
+        training = loops(
+            zero_shot, replace(task, train=as_files(task.train, folder / "train")), 3 * repeats
+        )
+        heads = probes(zero_shot, task, repeats)
+    starts = imports(repeats)
+    floor = {
+        name: [d + passes * p for d, p in zip(wide["decode"], wide["pass"], strict=True)]
+        for name, passes in (("exact", len(GRID)), ("five", 5))
+    }
+    floor["per_alpha"] = [len(GRID) * (d + p) for d, p in zip(wide["decode"], wide["pass"], strict=True)]
+    for name, values in {**wide, **{f"floor.{k}": v for k, v in floor.items()}}.items():
+        add(record, f"seconds.{name}", values, "seconds", n)
+    for group, measured in (
+        ("features", kept),
+        ("training", training),
+        ("probe", heads),
+        ("import", starts),
+    ):
+        for name, values in measured.items():
+            add(record, f"seconds.{group}.{name}", values, "seconds")
+    for name, over, under in (
+        ("per_alpha_over_five", wide["per_alpha"], wide["five"]),
+        ("per_alpha_over_exact", wide["per_alpha"], wide["exact"]),
+        ("exact_over_five", wide["exact"], wide["five"]),
+        ("exact_over_frozen", wide["exact"], wide["frozen"]),
+        ("fresh_over_cached", kept["fresh"], kept["cached"]),
+        ("bare_over_finetune", training["bare"], training["finetune"]),
+        ("scikit_over_ours", heads["scikit"], heads["ours"]),
+        *((f"{name}_over_floor", wide[name], floor[name]) for name in floor),
+    ):
+        add(record, name, ratio(over, under), "times", n if over in wide.values() else None)
+    for name, value in held.items():
+        record.number(f"bench.memory.{name}", value, "models", None)
+    for row in grows.itertuples():
+        record.number(f"bench.scaling.{row.axis}.{row.size}", row.seconds, "seconds", None)
+    for name, value, unit in (
+        ("error.points", points, "points"),
+        ("error.images", images, "images"),
+        ("images", n, "images"),
+        ("repeats", repeats, "repeats"),
+        ("threads", torch.get_num_threads(), "threads"),
+    ):
+        record.number(f"bench.{name}", value, unit, None)
+    table = record.tables["bench"] = as_table(record)
+    print(table.to_string(index=False, float_format="%.3f"))

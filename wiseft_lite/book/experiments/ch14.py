@@ -1,0 +1,246 @@
+"""Chapter 14: one embedding for everything, tested on classes that were never trained on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from wiseft_lite.book.ledger import Record
+from wiseft_lite.encoders import Clip, load_clip
+from wiseft_lite.merging.soups import uniform_soup
+from wiseft_lite.retrieval.arcface import Embedder
+from wiseft_lite.retrieval.search import retrieval, text_projection
+from wiseft_lite.retrieval.universal import (
+    ALL,
+    EMBED,
+    TOWER,
+    Pictures,
+    Universe,
+    chosen,
+    finetuned,
+    from_text,
+    line,
+    scores,
+    universe,
+)
+from wiseft_lite.sweeps import batched
+from wiseft_lite.tasks import load_task, task_names
+
+ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+SHARES = {"tower 0.03": 0.03, "fine-tuned": TOWER, "tower 0.3": 0.3, "tower 1": 1.0}  # of the rate
+LEFT_OUT = ("no margin", "one centre")  # a part of the loss that a run goes without
+INGREDIENTS = ("tower 0.03", "fine-tuned", "tower 0.3")  # of the soup
+DIMENSIONS = (2, 4, 8, 16, 32, 64, 128)
+METRICS = ("mp_5", "recall_1", "recall_5", "mrr_5")
+FEW = 3  # seeds of all runs but "fine-tuned"
+
+
+def maps(
+    texts: Tensor, pictures: Tensor, dimensions: int, seed: int
+) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Ways from CLIP's features ``[n, d]`` to a few dimensions that train nothing.
+
+    Args:
+        texts: ``[C, d]``, the embedded names.
+        pictures: ``[m, d]``, features of the training pictures.
+        dimensions: how many.
+        seed: of the random directions.
+    """
+    names = text_projection(texts, dimensions)
+    dice = torch.randn(dimensions, texts.shape[1], generator=torch.Generator().manual_seed(seed))
+    return {
+        "names": lambda x: F.normalize(x @ names.weight.T, dim=1),
+        "names, centred": names,
+        "training pictures": text_projection(pictures, dimensions),
+        "random directions": lambda x: F.normalize(x @ dice.T, dim=1),
+    }
+
+
+def untrained(clip: Clip, world: Universe, tower: torch.nn.Module, seed: int) -> pd.DataFrame:
+    """How well CLIP's own features retrieve, and each map of them: a row for each kind, number of dimensions and part."""
+    parts = {"train": world.train, "val": world.val, "test": world.test}
+    features = {
+        name: F.normalize(batched(tower, part.images, 256), dim=1) for name, part in parts.items()
+    }
+    texts = clip.encode_text(world.prompts)
+    rows = []
+    for name in ("val", "test"):
+        ways = {("CLIP", texts.shape[1]): lambda x: x}
+        for d in DIMENSIONS:
+            ways |= {
+                (kind, d): way for kind, way in maps(texts, features["train"], d, seed).items()
+            }
+        rows += [
+            {
+                "kind": kind,
+                "dimensions": d,
+                "split": name,
+                **vars(retrieval(way(features[name]), parts[name].labels)),
+            }
+            for (kind, d), way in ways.items()
+        ]
+    return pd.DataFrame(rows)
+
+
+def with_weights(start: Embedder, theta: Mapping[str, Tensor]) -> Embedder:
+    """An embedder like ``start`` with these weights."""
+    model = copy.deepcopy(start)
+    model.load_state_dict(dict(theta))
+    return model
+
+
+def walked(start: Embedder, end: Embedder, parts: dict[str, Pictures]) -> pd.DataFrame:
+    """``line`` at ``ALPHAS``, with a column that says which alpha ``val`` chose."""
+    table = line(start, end, parts, ALPHAS)
+    return table.assign(chosen=table["alpha"] == chosen(table))
+
+
+def ensemble(models: Sequence[Embedder], part: Pictures) -> pd.DataFrame:
+    """``scores`` of the mean of several models' embeddings: as many passes a picture as there are models."""
+    return scores(
+        F.normalize(sum(batched(model, part.images, 256) for model in models), dim=1), part
+    )
+
+
+def one_seed(
+    clip: Clip, world: Universe, seed: int, whole: bool
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure everything on one draw of classes.
+
+    Args:
+        clip: CLIP.
+        world: the draw.
+        seed: of the training runs.
+        whole: also the other shares of the rate, the soup, the ensemble, and what leaves a part of the loss out.
+
+    Returns:
+        ``untrained``, and ``walked`` for each ``kind``.
+    """
+    parts, recipe = {"val": world.val, "test": world.test}, replace(EMBED, seed=seed)
+    start = from_text(clip, world.prompts)
+    models = {
+        kind: finetuned(start, world.train, recipe, tower=share)
+        for kind, share in SHARES.items()
+        if whole or kind == "fine-tuned"
+    }
+    tables = []
+    if whole:
+        without = ({"margins": torch.zeros(len(world.prompts))}, {"centres": 1})
+        models |= {
+            kind: finetuned(start, world.train, recipe, **change)
+            for kind, change in zip(LEFT_OUT, without, strict=True)
+        }
+        some = [models[kind] for kind in INGREDIENTS]
+        models["soup"] = with_weights(start, uniform_soup(model.state_dict() for model in some))
+        tables += [
+            ensemble(some, part).assign(split=name, kind="ensemble", alpha=1.0, chosen=False)
+            for name, part in parts.items()
+        ]
+    tables += [walked(start, model, parts).assign(kind=kind) for kind, model in models.items()]
+    return untrained(clip, world, start.encoder, seed), pd.concat(tables, ignore_index=True)
+
+
+def run(record: Record, seeds: list[int]) -> None:
+    clip = load_clip("iconclip")
+    tasks = [load_task(name) for name in task_names()]
+    flat, lines, sizes = [], [], []
+    for k, seed in enumerate(seeds):
+        world = universe(clip, tasks, seed)
+        sizes.append(
+            {
+                "seed": seed,
+                "classes": len(world.prompts),
+                "train": len(world.train.labels),
+                "val": len(world.val.labels),
+                "test": len(world.test.labels),
+                "test_classes": len(world.test.labels.unique()),
+            }
+        )
+        for kept, table in zip((flat, lines), one_seed(clip, world, seed, whole=k < FEW), strict=True):
+            kept.append(table.assign(seed=seed))
+    flat, lines, sizes = pd.concat(flat), pd.concat(lines), pd.DataFrame(sizes)
+    points = lines[lines["alpha"].isin([0, 1]) | lines["chosen"]]
+    record.tables |= {
+        "ch14_untrained": flat,
+        "ch14_line": lines[lines["task"] == ALL].drop(columns="task"),
+        "ch14_tasks": points[(points["task"] != ALL) & (points["split"] == "test")],
+        "ch14_sizes": sizes,
+    }
+    for column in sizes.columns.drop("seed"):
+        record.number(
+            f"ch14.size.{column}",
+            sizes[column].tolist(),
+            "classes" if "classes" in column else "pictures",
+            None,
+            seeds,
+        )
+    numbers(record, flat, lines, int(sizes["test"].min()))
+
+
+def numbers(record: Record, flat: pd.DataFrame, lines: pd.DataFrame, n: int) -> None:
+    """Put into the record what the chapter says, all on ``test``, and the differences within each seed.
+
+    Args:
+        record: takes the numbers.
+        flat: ``untrained`` of all seeds.
+        lines: ``walked`` of all seeds.
+        n: pictures of the smallest test.
+    """
+    lines = lines[lines["split"] == "test"]
+    total, apart = lines[lines["task"] == ALL], lines[lines["task"] != ALL]
+    flat = flat[(flat["split"] == "test") & ((flat["dimensions"] == 64) | (flat["kind"] == "CLIP"))]
+    main = total[total["kind"] == "fine-tuned"].set_index("seed")
+    bases = {
+        "over_names": main[main["alpha"] == 0],
+        "over_fine-tuned": main[main["alpha"] == 1],
+        "over_chosen": main[main["chosen"]],
+    }
+    found = {("names",): bases["over_names"].reset_index()}
+    found |= {
+        (kind,): part for kind, part in flat[flat["kind"] != "names"].groupby("kind", sort=False)
+    }
+    for kind, part in total.groupby("kind", sort=False):
+        found[kind, "end"] = part[part["alpha"] == 1]
+        if part["chosen"].any():
+            found[kind, "chosen"] = part[part["chosen"]]
+            record.number(
+                key(kind, "alpha"),
+                part.loc[part["chosen"], "alpha"].tolist(),
+                "alpha",
+                None,
+                part.loc[part["chosen"], "seed"].tolist(),
+            )
+    for what, part in found.items():
+        seeds = part["seed"].tolist()
+        for metric in METRICS:
+            score = part.set_index("seed")[metric]
+            record.number(key(*what, metric), (100 * score).tolist(), "percent", n, seeds, EMBED)
+            for base, other in bases.items():
+                gains = (100 * (score - other[metric].reindex(seeds))).tolist()
+                record.number(key(*what, metric, base), gains, "points", n, seeds, EMBED)
+    for task, part in apart[apart["kind"] == "fine-tuned"].groupby("task", sort=False):
+        rows = {
+            "names": part[part["alpha"] == 0],
+            "end": part[part["alpha"] == 1],
+            "chosen": part[part["chosen"]],
+        }
+        for point, some in rows.items():
+            n, seeds = int(some["n"].min()), some["seed"].tolist()
+            record.number(
+                key("task", task, point), (100 * some["mp_5"]).tolist(), "percent", n, seeds, EMBED
+            )
+            gains = 100 * (some["mp_5"].to_numpy() - rows["names"]["mp_5"].to_numpy())
+            record.number(
+                key("task", task, point, "over_names"), gains.tolist(), "points", n, seeds, EMBED
+            )
+
+
+def key(*parts: str) -> str:
+    """The ledger's name of a number."""
+    return ".".join(["ch14", *(part.replace(",", "").replace(" ", "_") for part in parts)])

@@ -1,0 +1,158 @@
+"""What the benchmarks race against: the usual way to do each thing, written as its users write it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from wiseft_lite.augmentation import augmentation
+from wiseft_lite.errors import UserError
+from wiseft_lite.metrics import predictions
+from wiseft_lite.models import Head, ImageClassifier
+from wiseft_lite.tasks import Split
+from wiseft_lite.tasks.images import Files
+from wiseft_lite.training import Recipe, learning_rate
+
+
+def as_files(split: Split, folder: Path) -> Split:
+    """The same split with each image in a PNG file of its own."""
+    folder.mkdir(parents=True)
+    paths = [folder / f"{i:05}.png" for i in range(len(split))]
+    for i, path in enumerate(paths):
+        split.images[i].save(path)
+    return replace(split, images=Files(paths))
+
+
+class Decoding(torch.utils.data.Dataset):
+    """A split as PyTorch's loaders want it."""
+
+    def __init__(self, split: Split, preprocess):
+        self.split, self.preprocess = split, preprocess
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image, label = self.split[index]
+        return self.preprocess(image), label
+
+
+def per_alpha(
+    zero_shot: ImageClassifier,
+    fine_tuned: ImageClassifier,
+    splits: Mapping[str, Split],
+    alphas: Sequence[float],
+    folder: Path,
+    workers: int = 0,
+    batch_size: int = 256,
+) -> list[float]:
+    """The procedure of the paper's own code: mix, write the whole model to disk, read every image again.
+
+    Returns:
+        Accuracies as shares, for each alpha in turn those of all splits.
+
+    Source: ``src/wise_ft.py`` and ``src/models/eval.py`` of github.com/mlfoundations/wise-ft, done anew. The
+        model that was written is not read back, as there.
+    """
+    model = copy.deepcopy(fine_tuned).eval()
+    theta_0 = {key: tensor.clone() for key, tensor in zero_shot.state_dict().items()}
+    theta_1 = {key: tensor.clone() for key, tensor in fine_tuned.state_dict().items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    scores = []
+    for alpha in alphas:
+        model.load_state_dict(
+            {key: (1 - alpha) * theta_0[key] + alpha * theta_1[key] for key in theta_0}
+        )
+        torch.save(model, folder / f"alpha={alpha:.3f}.pt")
+        for split in splits.values():
+            loader = torch.utils.data.DataLoader(
+                Decoding(split, model.preprocess), batch_size, num_workers=workers
+            )
+            right = 0
+            with torch.no_grad():
+                for images, labels in loader:
+                    right += (predictions(model(images), split.classes) == labels).sum().item()
+            scores.append(right / len(split))
+    return scores
+
+
+def bare_loop(
+    classifier: ImageClassifier, images: Tensor, labels: Tensor, recipe: Recipe
+) -> nn.Module:
+    """Fine-tuning as a plain PyTorch loop, with the same batches, crops, schedule and clipping, and no check."""
+    model = copy.deepcopy(classifier).train()
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
+    )
+    transform = augmentation(recipe.augment, images.shape[-1])
+    total, step = recipe.epochs * -(-len(images) // recipe.batch_size), 0
+    torch.manual_seed(recipe.seed)
+    for _ in range(recipe.epochs):
+        for rows in torch.randperm(len(images)).split(recipe.batch_size):
+            batch = (
+                images[rows]
+                if transform is None
+                else torch.stack([transform(x) for x in images[rows]])
+            )
+            loss = nn.functional.cross_entropy(model(batch), labels[rows])
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(step, total, recipe)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            optimizer.step()
+            step += 1
+    return model.eval()
+
+
+def lbfgs_probe(start: Head, features: Tensor, labels: Tensor, iterations: int) -> Head:
+    """scikit-learn's logistic regression without a penalty, from the same start as ours.
+
+    Raises:
+        UserError: scikit-learn is not installed.
+    """
+    try:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+    except ImportError:
+        raise UserError(
+            "the benchmark of the probe needs scikit-learn; pip install scikit-learn"
+        ) from None
+    solver = LogisticRegression(C=float("inf"), max_iter=iterations, tol=1e-12, warm_start=True)
+    present = labels.unique()
+    solver.coef_, solver.intercept_ = (
+        start.weight.detach().numpy()[present],
+        start.bias.detach().numpy()[present],
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it is stopped on purpose
+        solver.fit(features.numpy(), labels.numpy())
+    head = copy.deepcopy(start)
+    with torch.no_grad():
+        head.weight[present] = torch.from_numpy(solver.coef_).float()
+        head.bias[present] = torch.from_numpy(solver.intercept_).float()
+    return head
+
+
+def main(zero_shot: str, fine_tuned: str, task: str, splits: str, folder: str) -> None:
+    """The whole procedure as a process of its own: read models and task, run ``per_alpha``, write the accuracies."""
+    from wiseft_lite.checkpoints import load
+    from wiseft_lite.sweeps import ALPHAS
+    from wiseft_lite.tasks import load_task
+
+    known = load_task(task)
+    chosen = {name: known.split(name) for name in splits.split(",")}
+    accuracies = per_alpha(load(zero_shot), load(fine_tuned), chosen, ALPHAS, Path(folder))
+    (Path(folder) / "accuracies.json").write_text(json.dumps(accuracies))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,148 @@
+"""The file of record: every number that the book states, with its spread and how it was made."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from wiseft_lite import __version__
+from wiseft_lite.errors import UserError
+
+RECORD = (
+    Path(__file__).resolve().parent / "record"
+)  # in the package, so that a lone notebook finds it
+LEDGER = RECORD / "ledger.json"
+
+
+def read(path: str | Path = LEDGER) -> dict[str, dict]:
+    """Return all entries by key.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"ledger {path} cannot be read ({error}); restore it from the repository"
+        ) from error
+
+
+def table(name: str, folder: Path = RECORD) -> pd.DataFrame:
+    """Return a table of results that is too long for single entries, such as a grid of runs.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    path = folder / f"{name}.csv"
+    if not path.exists():
+        known = sorted(p.stem for p in folder.glob("*.csv"))
+        raise UserError(f"no recorded table {name!r}; choose one of: {', '.join(known)}")
+    return pd.read_csv(path)
+
+
+def code_version(package: Path = Path(__file__).resolve().parents[1]) -> str:
+    """Return the library's version and a hash of its source, so that an old number can be told from a new one.
+
+    Args:
+        package: its folder; the modules of sub-packages count too, each with its name.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py")):
+        digest.update(f"{name}\n".encode() + (package / name).read_bytes())
+    return f"{__version__}+{digest.hexdigest()[:8]}"
+
+
+@dataclass
+class Record:
+    """What one experiment measured: numbers by key, and tables by name.
+
+    Example:
+        >>> record = Record("python example.py")
+        >>> record.number("ch00.gain", [1.0, 3.0], "points", n=100, seeds=[0, 1])
+        >>> record.numbers["ch00.gain"]["value"]
+        2.0
+    """
+
+    made_by: str
+    numbers: dict[str, dict] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    code: str = field(
+        default_factory=code_version
+    )  # that of the beginning, whatever is edited meanwhile
+
+    def number(
+        self,
+        key: str,
+        values: Sequence[float] | float,
+        unit: str,
+        n: int | None,
+        seeds: Sequence[int] = (0,),
+        recipe: Any = None,
+    ) -> None:
+        """Add one number: its mean and sample standard deviation over seeds, and what made it.
+
+        Args:
+            key: chapter, dot, name.
+            values: one for each seed.
+            unit: ``"percent"``, ``"points"`` or another word.
+            n: images that each value was measured on; None for what is no share of images.
+            seeds: of the runs.
+            recipe: a dataclass that says how the models were trained; its seed is left out.
+
+        Raises:
+            UserError: not one value for each seed.
+        """
+        import torch
+
+        values = [float(v) for v in (values if isinstance(values, Sequence) else [values])]
+        if len(values) != len(seeds):
+            raise UserError(f"{key}: {len(values)} values for {len(seeds)} seeds; give one each")
+        settings = (
+            {k: v for k, v in dataclasses.asdict(recipe).items() if k != "seed"} if recipe else None
+        )
+        self.numbers[key] = {
+            "value": round(statistics.fmean(values), 4),
+            "spread": round(statistics.stdev(values), 4) if len(values) > 1 else None,
+            "values": [round(v, 4) for v in values],
+            "unit": unit,
+            "seeds": [int(s) for s in seeds],
+            "n": n,
+            "recipe": settings,
+            "device": f"CPU, {platform.machine()}",
+            "torch": torch.__version__.split("+")[0],
+            "code": self.code,
+            "made_by": self.made_by,
+        }
+
+
+def write(record: Record, folder: Path = RECORD) -> None:
+    """Put a record into the ledger: its experiment's old numbers go, all others stay."""
+    path = folder / LEDGER.name
+    chapters = {key.partition(".")[0] for key in record.numbers}
+    old = read(path) if path.exists() else {}
+    kept: Mapping[str, dict] = {k: v for k, v in old.items() if k.partition(".")[0] not in chapters}
+    _replace(
+        path,
+        json.dumps(dict(sorted({**kept, **record.numbers}.items())), indent=1, sort_keys=True)
+        + "\n",
+    )
+    for name, rows in record.tables.items():
+        _replace(folder / f"{name}.csv", rows.to_csv(index=False, float_format="%.5g"))
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_text(text)
+    os.replace(part, path)

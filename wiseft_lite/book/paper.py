@@ -1,0 +1,123 @@
+"""The paper's own numbers as data, to lay beside ours. Each comes with the table that it stands in.
+
+``record/paper_curves.csv`` holds the alpha curves of six models at steps of 0.1, as far as they are known split by
+split; ``record/paper_tables.csv`` what the claims need of tables 1, 2, 3, 6, 7, 8 and 13. Percent throughout. Two
+conventions of the paper to know: a best alpha is chosen for each column by itself, and the zero-shot row of table 1
+differs in a few digits from alpha = 0 of the end-to-end curve in table 4.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from urllib.request import urlopen
+
+import pandas as pd
+
+from wiseft_lite.book import ledger
+from wiseft_lite.errors import UserError, unknown
+
+SHIFTS = ("ImageNetV2", "ImageNet-R", "ImageNet-Sketch", "ObjectNet", "ImageNet-A")
+
+
+def curve(model: str, kind: str = "end-to-end") -> pd.DataFrame:
+    """Return an alpha curve of the paper: a row for each alpha, a column for each split, in percent.
+
+    Args:
+        model: such as ``"ViT-B/16"``.
+        kind: ``"end-to-end"``, or ``"probe"`` where the paper has it.
+
+    Returns:
+        The reference is the column ``ImageNet``, the mean of the five shifts the column ``shifts``; the shifts
+        themselves are there for the end-to-end curves of ViT-L/14@336px and ViT-B/16.
+
+    Raises:
+        UserError: no such curve; the message lists those there are.
+
+    Source: the paper, tables 4, 5 and 9 to 12.
+
+    Example:
+        >>> curve("ViT-B/16").loc[0.5, ["ImageNet", "shifts"]].tolist()
+        [81.7, 63.0]
+    """
+    table = ledger.table("paper_curves")
+    rows = table[(table["model"] == model) & (table["kind"] == kind)]
+    if rows.empty:
+        known = (table["model"] + ", " + table["kind"]).unique()
+        raise unknown("curve of the paper", f"{model}, {kind}", known)
+    return rows.pivot(index="alpha", columns="split", values="accuracy")[
+        list(dict.fromkeys(rows["split"]))
+    ]
+
+
+def table(number: int, model: str | None = None) -> pd.DataFrame:
+    """Return a table of the paper in percent: a row for each method, a column for each data set.
+
+    Args:
+        number: 1, 2, 3, 6, 7, 8 or 13.
+        model: needed where the table has several.
+
+    Raises:
+        UserError: no such table, or it has several models and none was named.
+
+    Example:
+        >>> float(table(1).loc["end-to-end, alpha 0.5", "shifts"])
+        76.9
+    """
+    everything = ledger.table("paper_tables")
+    rows = everything[everything["table"] == f"Table {number}"]
+    if rows.empty:
+        raise unknown("table of the paper", number, everything["table"].unique())
+    models = rows["model"].unique()
+    if model not in models and (model or len(models) > 1):
+        raise unknown(f"model of table {number}", model, models)
+    rows = rows[rows["model"] == (model or models[0])]
+    wide = rows.pivot(index="row", columns="column", values="value")
+    return wide.loc[list(dict.fromkeys(rows["row"])), list(dict.fromkeys(rows["column"]))]
+
+
+SOUPS = "https://raw.githubusercontent.com/mlfoundations/model-soups/d5398f181ea51c5cd9d95ebacc6ea7132bb108ec"
+SOUP_FILES = {
+    "individual_model_results.jsonl": "01100518a5c3f7ee47fdb010f39c010dd332c1cc0673ebb1da2b9da39ed800cf",
+    "hparam_info.json": "1160d7ea4471ce2c61462884f9adfe9fa231b438d172e37277628278609754c1",
+}
+
+
+def soup_runs() -> pd.DataFrame:
+    """Return the published results of 71 fine-tuned ViT-B/32, read from the authors' files on the network.
+
+    Returns:
+        A row for each model, in percent: ``val`` (held-out images of ImageNet's training set), ``ImageNet``, and
+        ``shifts``, the mean over the five of the paper; with its learning rate ``lr``.
+
+    Raises:
+        UserError: the network does not give the files, or gives others.
+
+    Source: Wortsman et al. 2022, "Model soups", and its repository, at a fixed commit; files are checked by hash.
+    """
+    texts = {}
+    for name, sha256 in SOUP_FILES.items():
+        try:
+            with urlopen(f"{SOUPS}/{name}", timeout=10) as answer:
+                data = answer.read()
+        except OSError as error:
+            raise UserError(
+                f"{name} of model-soups cannot be had ({error}); look at the network, or go on "
+                "without"
+            ) from error
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise UserError(f"{name} of model-soups is not the file that we know; go on without it")
+        texts[name] = data.decode()
+    results, settings = texts.values()
+    table = pd.read_json(io.StringIO(results), lines=True).set_index("model_name")
+    rates = {
+        name: setting["lr"] for name, setting in json.loads(settings).items() if "lr" in setting
+    }
+    table = 100 * table.loc[list(rates)]  # without the first, the start of all others
+    shifts = table[["ImageNetV2", "ImageNetR", "ImageNetSketch", "ObjectNet", "ImageNetA"]].mean(
+        axis=1
+    )
+    return pd.DataFrame(
+        {"val": table["ImageNet2p"], "ImageNet": table["ImageNet"], "shifts": shifts, "lr": rates}
+    )

@@ -1,0 +1,240 @@
+"""What only notebooks need: predictions, checked exercises, live source, numbers beside the book's."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from wiseft_lite import __version__
+from wiseft_lite.book import ledger
+from wiseft_lite.book.colab import use_drive
+from wiseft_lite.errors import UserError
+
+_guesses: dict[str, float] = {}
+_folders: list[tempfile.TemporaryDirectory] = []  # of stand-ins; they go with this process
+
+
+def guess(name: str, value: float | None) -> float | None:
+    """Store the reader's prediction; ``None`` makes none, and nothing waits for it.
+
+    Example:
+        >>> guess("gain", 3)
+        Stored: 3 for gain. You meet it again below.
+        3.0
+    """
+    if value is None:
+        _guesses.pop(name, None)
+        print(f"No guess for {name} yet.\nPut a number for None and run again.")
+        return None
+    _guesses[name] = float(value)
+    print(f"Stored: {value:g} for {name}. You meet it again below.")
+    return _guesses[name]
+
+
+def guessed(name: str) -> float | None:
+    """The stored prediction, or None."""
+    return _guesses.get(name)
+
+
+def show(function: Callable) -> None:
+    """Print the library's own source of a function, without its docstring."""
+    source = textwrap.dedent(inspect.getsource(function))
+    doc = inspect.getdoc(function)
+    if doc and '"""' in source:
+        start = source.index('"""')
+        end = source.index('"""', start + 3) + 3
+        source = source[:start].rstrip() + "\n" + source[end:].lstrip("\n")
+    print(source.rstrip())
+
+
+def expect(key: str, value: float) -> None:
+    """Print your number beside the ledger's: mean, spread, seeds, images, device.
+
+    Raises:
+        UserError: the ledger has no such key.
+    """
+    entries = ledger.read()
+    if key not in entries:
+        near = difflib.get_close_matches(key, entries, n=3, cutoff=0)
+        raise UserError(f"the ledger has no entry {key!r}; did you mean {', '.join(near)}?")
+    known = entries[key]
+    spread, unit = known["spread"], {"percent": "%"}.get(known["unit"], known["unit"])
+    ours = f"{known['value']:.1f}" + (f" ± {spread:.1f}" if spread is not None else "")
+    images = "" if known["n"] is None else f", n={known['n']}"
+    seeds = f"{len(known['seeds'])} seed{'s' if len(known['seeds']) > 1 else ''}"
+    print(
+        f"{key}: yours {value:.1f}\n   ours {ours} {unit} ({seeds}{images})"
+    )  # two lines fit a phone
+    if abs(value - known["value"]) > max(4 * (spread or 0), 2.0):
+        print(
+            f"   Far from ours ({known['device']}).\n   Look at recipe, model name and eval mode."
+        )
+
+
+def _sharp_figures() -> None:
+    """In a notebook, draw figures with twice the pixels and show them in their old size."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None:
+        from matplotlib_inline.config import InlineBackend
+
+        InlineBackend.instance(parent=shell).figure_formats = {"retina"}
+
+
+def ready(drive: bool = False) -> None:
+    """Print one line about this machine, and what to do about packages that are too old; make figures sharp.
+
+    Args:
+        drive: in Google Colab, keep models on Google Drive; see ``colab.use_drive``.
+
+    Raises:
+        UserError: ``drive`` and this is not Colab, or Drive was not mounted.
+    """
+    import os
+
+    import torch
+
+    _sharp_figures()
+    if drive:
+        print(f"Models, features and states of runs are kept in {use_drive()}.")
+    major, minor = (int(part) for part in torch.__version__.split(".")[:2])
+    device = (
+        torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
+    )
+    print(f"wiseft_lite {__version__}, torch {torch.__version__.split('+')[0]}, {device}")
+    if (major, minor) < (2, 4):
+        print(
+            "torch is too old: 2.4 or later is needed. In a terminal: python -m pip install -U torch torchvision"
+        )
+
+
+def stand_in(*names: str) -> Path:
+    """Make stand-ins of data sets in a new folder, in their real layouts, and say aloud that they are no data.
+
+    Args:
+        names: see ``tasks.standins``.
+
+    Returns:
+        The folder, for ``load_task(name, folder)`` or ``--data``.
+
+    Raises:
+        UserError: a data set without a stand-in.
+
+    Example:
+        >>> from wiseft_lite import load_task
+        >>> folder = stand_in("cifar10")
+        YOU ARE ON THE SMALL STAND-IN, NOT ON REAL DATA (cifar10): flat colours
+        in the real layout. The code runs; the numbers mean nothing.
+        >>> len(load_task("cifar10", folder).test)
+        10
+    """
+    from wiseft_lite.tasks.published import standins
+
+    _folders.append(tempfile.TemporaryDirectory(prefix="stand-in-"))
+    folder = Path(_folders[-1].name)
+    standins.build(folder, names)
+    print(
+        textwrap.fill(
+            f"YOU ARE ON THE SMALL STAND-IN, NOT ON REAL DATA ({', '.join(names)}): flat colours in the "
+            "real layout. The code runs; the numbers mean nothing.",
+            72,
+        )
+    )
+    return folder
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A checked exercise.
+
+    Args:
+        name: how the page calls it, such as ``"6.2"``.
+        claims: pairs of a message and a test of the answer; the first that fails is shown, so the most
+            specific comes first. A message names the misconception.
+        solution: the reference answer.
+        wrong: answers that students really give, each with words of the message that must catch it.
+    """
+
+    name: str
+    claims: Sequence[tuple[str, Callable[[Any], bool]]]
+    solution: Any
+    wrong: Sequence[tuple[Any, str]] = field(default=())
+
+    def verdict(self, answer: Any) -> str | None:
+        """The message of the first claim that fails, or None if all hold."""
+        for message, holds in self.claims:
+            try:
+                good = bool(holds(answer))
+            except Exception as error:
+                return f"{message} (your answer raised {type(error).__name__}: {error})"
+            if not good:
+                return message
+        return None
+
+    def check(self, answer: Any) -> Any:
+        """Judge an answer and return what the notebook goes on with.
+
+        ``...`` or ``None`` is an untouched blank: the reference steps in and says so.
+        """
+        if answer is None or answer is ... or _is_blank(answer):
+            print(f"Exercise {self.name}: still blank, so ours is used.")
+            return self.solution
+        message = self.verdict(answer)
+        if message is None:
+            print(f"Exercise {self.name}: correct.")
+            return answer
+        print(
+            textwrap.fill(f"Exercise {self.name}: not yet. {message}", 72, break_on_hyphens=False)
+        )
+        return self.solution
+
+
+def _untouched(*_): ...
+
+
+def _documented(*_):
+    """A stub may say what it is for."""
+
+
+def _is_blank(answer: Any) -> bool:
+    """Whether an answer is a function whose whole body is ``...``, with or without a docstring."""
+    if not inspect.isfunction(answer):
+        return False
+    constants = [c for c in answer.__code__.co_consts if c != answer.__doc__]
+    return answer.__code__.co_code in (
+        _untouched.__code__.co_code,
+        _documented.__code__.co_code,
+    ) and all(c is None or c is ... for c in constants)
+
+
+def choice(name: str, right: str, wrong: Mapping[str, str]) -> Exercise:
+    """Return an exercise whose answer is a letter; every wrong letter has its own message.
+
+    Args:
+        name: how the page calls it.
+        right: the right letter.
+        wrong: for each other letter, what is wrong with it.
+
+    Example:
+        >>> choice("0.1", "A", {"B": "that is the speed.", "C": "that is the mass."}).verdict("b")
+        'that is the speed.'
+    """
+
+    def letter(answer: Any) -> str:
+        return str(answer).strip().upper()
+
+    claims = [
+        (message, lambda answer, other=other: letter(answer) != other)
+        for other, message in wrong.items()
+    ]
+    letters = ", ".join(sorted([right, *wrong]))
+    claims.append(
+        (f"answer with one of the letters {letters}.", lambda answer: letter(answer) == right)
+    )
+    return Exercise(name, claims, right, list(wrong.items()))

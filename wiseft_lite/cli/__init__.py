@@ -1,0 +1,5 @@
+"""The command ``wiseft-lite``."""
+
+from wiseft_lite.cli.main import main
+
+__all__ = ["main"]

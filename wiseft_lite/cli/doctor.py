@@ -1,0 +1,140 @@
+"""What a run here would meet: tasks, versions, device, disk, and which data sets are there."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from wiseft_lite._runtime.cache import cache_folder
+from wiseft_lite.tasks import load_task, task_names
+from wiseft_lite.tasks.published.catalogue import FAMILIES, data_folder
+
+PACKAGES = (
+    "wiseft-lite",
+    "torch",
+    "torchvision",
+    "open_clip_torch",
+    "timm",
+    "numpy",
+    "pandas",
+    "scipy",
+    "matplotlib",
+)
+SCRIPTS = (
+    Path(__file__).resolve().parents[2] / "data_scripts"
+)  # in a clone; not in what pip installs
+
+
+def _versions() -> str:
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            found.append(f"{name} is missing: pip install {name}")
+    return ", ".join(found)
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        cards = [torch.cuda.get_device_properties(k) for k in range(torch.cuda.device_count())]
+        return ", ".join(f"{card.name} ({card.total_memory / 2**30:.0f} GiB)" for card in cards)
+    if torch.backends.mps.is_available():
+        return "an Apple GPU, which is not used: everything runs on the CPU"
+    in_colab = (
+        "; for a GPU: Runtime > Change runtime type > T4 GPU"
+        if "COLAB_RELEASE_TAG" in os.environ
+        else ""
+    )
+    return f"no GPU; {torch.get_num_threads()} CPU threads, enough for IconShift and small probes{in_colab}"
+
+
+def _processes() -> str:
+    """What a launch of several processes would use, and with which launcher."""
+    import torch
+
+    gpus = torch.cuda.device_count()
+    use = (
+        f"{gpus} GPUs, one process each"
+        if gpus > 1
+        else "one process: there is one GPU"
+        if gpus
+        else "one process: there is no GPU; torchrun --nproc-per-node 2 -m wiseft_lite ... starts two on the CPU"
+    )
+    try:
+        return (
+            f"accelerate {version('accelerate')}; accelerate launch -m wiseft_lite ... uses {use}"
+        )
+    except PackageNotFoundError:
+        return f"accelerate is missing: pip install 'wiseft-lite[gpu]'; torchrun does as well, for {use}"
+
+
+def _disk(folder: Path) -> str:
+    place = folder
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free / 1e9
+    return f"{folder}: {free:.0f} GB free" + ("" if folder.exists() else ", not there yet")
+
+
+def tasks() -> list[str]:
+    """Lines for a person: the tasks that ship with the package, with their sizes, and what else ``--task`` takes."""
+    lines = []
+    for name in task_names():
+        task = load_task(name)
+        sizes = {"train": task.train, "val": task.val, **task.evaluation}
+        lines.append(
+            f"{name:10} {len(task.class_names):4} classes; "
+            + ", ".join(f"{split} {len(images)}" for split, images in sizes.items())
+        )
+    return [
+        *lines,
+        f"to download, see 'wiseft-lite doctor': {', '.join(FAMILIES)}",
+        "your own images: the path of a folder or of a .csv file",
+    ]
+
+
+def report(data: str | Path | None = None) -> list[str]:
+    """Lines for a person: what is installed, where a model would run, and what to do for each missing data set.
+
+    Nothing is loaded or downloaded; a data set counts as there if its folders are.
+
+    Args:
+        data: where data sets are; ``WISEFT_DATA``, or ``~/data``, if not given.
+    """
+    root = data_folder(data)
+    lines = [
+        f"Python    {platform.python_version()}, {platform.system()} {platform.machine()}",
+        f"packages  {_versions()}",
+        f"device    {_device()}",
+        f"processes {_processes()}",
+        f"data      {_disk(root)}",
+        f"cache     {_disk(cache_folder())}",
+    ]
+    missing = {name: family.missing(root) for name, family in FAMILIES.items()}
+    if any(missing.values()) and not SCRIPTS.is_dir():
+        lines.append(
+            "The scripts below are in the repository; clone it and type these lines there."
+        )
+    for name, lacks in missing.items():
+        script = (
+            SCRIPTS / FAMILIES[name].script
+            if SCRIPTS.is_dir()
+            else Path("data_scripts", FAMILIES[name].script)
+        )
+        what = ", ".join(lacks).replace("|", " or ")
+        lines.append(
+            f"{name:16} "
+            + (f"python {_here(script)} --data {root} (not there: {what})" if lacks else "there")
+        )
+    return lines
+
+
+def _here(path: Path) -> str:
+    """A path as one would type it in the current folder."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

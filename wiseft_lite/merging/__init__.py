@@ -1,0 +1,1 @@
+"""One model from many: soups, task arithmetic, Fisher averaging, moving averages."""
