@@ -4,7 +4,7 @@ COLAB_PYTHON ?= python3.13
 NOTEBOOKS ?= book/*.ipynb
 WORKERS ?= 2
 
-.PHONY: help demo test test-site test-machines test-colab book coursework grade solutions clean
+.PHONY: help demo lint test test-fast test-site test-machines test-colab book coursework grade solutions clean
 help:            ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -22,6 +22,15 @@ help:            ## list the targets
 
 demo: .venv/core.stamp  ## zero-shot, fine-tune and the line between them, in a few minutes
 	$(BIN)/wiseft-lite demo --overwrite
+
+lint: .venv/test.stamp  ## style, types and the arrows between packages
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+test-fast: .venv/test.stamp  ## the unit tests that need no minutes, several at a time; no notebook; WORKERS as for test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" tests/unit tests/tasks wiseft_lite
 
 test: .venv/book.stamp  ## unit tests, every notebook, the site with warnings as errors, and a browser if there is one; WORKERS: unit tests at a time (2)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n $(WORKERS) --ignore=tests/browser

@@ -3,12 +3,12 @@
 from .analysis.calibration import calibrated as calibrated
 from .analysis.calibration import fit_temperature as fit_temperature
 from .analysis.connectivity import barrier as barrier
-from .analysis.connectivity import connected as connected
+from .analysis.connectivity import midpoint_barrier as midpoint_barrier
 from .analysis.diversity import prediction_diversity as prediction_diversity
 from .analysis.ensembles import output_ensemble as output_ensemble
 from .analysis.robustness import effective_robustness as effective_robustness
-from .analysis.samplewise import entropy_shares as entropy_shares
-from .analysis.samplewise import failure_shares as failure_shares
+from .analysis.samplewise import entropy_weights as entropy_weights
+from .analysis.samplewise import failure_weights as failure_weights
 from .checkpoints import load as load
 from .checkpoints import save as save
 from .encoders import Clip as Clip
@@ -18,7 +18,7 @@ from .features import encode as encode
 from .features import predict as predict
 from .figures import alpha_curves as alpha_curves
 from .figures import frontier as frontier
-from .finetuning.lora import merged as merged
+from .finetuning.lora import merge_lora as merge_lora
 from .finetuning.lora import with_lora as with_lora
 from .finetuning.prompts import learn_prompt as learn_prompt
 from .interop.interchange import export_open_clip as export_open_clip
@@ -36,7 +36,7 @@ from .merging.learned_soups import learned_soup as learned_soup
 from .merging.moving_averages import MovingAverages as MovingAverages
 from .merging.soups import greedy_soup as greedy_soup
 from .merging.soups import uniform_soup as uniform_soup
-from .metrics import Accuracy as Accuracy
+from .metrics import Estimate as Estimate
 from .metrics import accuracy as accuracy
 from .metrics import calibration_error as calibration_error
 from .metrics import macro_f1 as macro_f1
@@ -59,10 +59,10 @@ from .training import Recipe as Recipe
 from .training import finetune as finetune
 from .training import linear_probe as linear_probe
 from .weights import average as average
-from .weights import compatible as compatible
 from .weights import difference as difference
 from .weights import distance as distance
 from .weights import interpolate as interpolate
+from .weights import relative_distance as relative_distance
 from .zeroshot import zero_shot_classifier as zero_shot_classifier
 from .zeroshot import zero_shot_head as zero_shot_head
 

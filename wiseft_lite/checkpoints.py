@@ -228,7 +228,7 @@ def check_same_start(models: Mapping[str, ImageClassifier | str | Path]) -> None
     """Raise a ``UserError`` unless models can be averaged: one architecture, preprocessing and list of classes.
 
     What is compared is what they hold, not what their encoders were called or where they lay. Whether weights come
-    from one pre-training they do not tell; ``connectivity.connected`` measures it.
+    from one pre-training they do not tell; ``connectivity.midpoint_barrier`` measures it.
 
     Args:
         models: classifiers, or folders of checkpoints, of which only the card and the headers of the weights are

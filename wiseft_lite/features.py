@@ -27,13 +27,13 @@ DECODED = 256  # images that one process decodes in turn
 WORKERS = 4  # processes; each holds two batches ready
 
 
-class Decoded:
+class LazyImages:
     """The preprocessed images of a split, decoded again each time they are asked for: memory stays flat.
 
     It answers to what training and sweeps ask of a tensor ``[n, 3, h, w]``: ``shape``, ``len``, rows and ``split``.
 
     Args:
-        preprocess: turns a PIL image into a tensor ``[3, h, w]``.
+        preprocess: shards a PIL image into a tensor ``[3, h, w]``.
         split: the images.
         ahead: decode in other processes, for a GPU that would wait.
     """
@@ -86,28 +86,30 @@ class Decoded:
         return self.batches(torch.arange(len(self)).split(size))
 
 
-def pixels(classifier: ImageClassifier, split: Split) -> Tensor | Decoded:
+def pixels(classifier: ImageClassifier, split: Split) -> Tensor | LazyImages:
     """Every image of a split, preprocessed: float32 ``[n, 3, h, w]``.
 
-    Up to ``HELD`` bytes they are decoded once and held in memory; beyond that the answer is ``Decoded``.
+    Up to ``HELD`` bytes they are decoded once and held in memory; beyond that the answer is ``LazyImages``.
 
     Raises:
         UserError: an image that cannot be decoded, named by its file or its place in the split.
     """
-    decoded = Decoded(classifier.preprocess, split, ahead=next(classifier.parameters()).is_cuda)
+    decoded = LazyImages(classifier.preprocess, split, ahead=next(classifier.parameters()).is_cuda)
     if 4 * math.prod(decoded.shape) > HELD:
         return decoded
     return torch.cat(list(decoded.split(DECODED)))
 
 
-def batches(inputs: Tensor | Decoded, groups: Sequence[Tensor]) -> Iterator[Tensor]:
+def batches(inputs: Tensor | LazyImages, groups: Sequence[Tensor]) -> Iterator[Tensor]:
     """The inputs at each of these groups of places in turn; what is decoded, is decoded ahead."""
     return (
-        inputs.batches(groups) if isinstance(inputs, Decoded) else (inputs[rows] for rows in groups)
+        inputs.batches(groups)
+        if isinstance(inputs, LazyImages)
+        else (inputs[rows] for rows in groups)
     )
 
 
-def pieces(inputs: Tensor | Decoded, batch_size: int) -> Iterator[Tensor]:
+def pieces(inputs: Tensor | LazyImages, batch_size: int) -> Iterator[Tensor]:
     """The inputs in turn, in whole batches and as many at a time as may be held in memory."""
     most = max(HELD // (4 * math.prod(inputs.shape[1:]) * batch_size), 1)
     held: list[Tensor] = []
@@ -125,26 +127,26 @@ def _run(
     classifier: ImageClassifier,
     function,
     split: Split,
-    images: Tensor | Decoded | None,
+    images: Tensor | LazyImages | None,
     batch_size: int,
 ) -> Tensor:
-    """What a function makes of every image; several processes take their turns, each decoding its own images."""
-    turns = distributed.Turns(len(split), batch_size)
-    if images is None or distributed.count() > 1:
-        images = pixels(classifier, turns.of(split))
+    """What a function makes of every image; several processes take their shards, each decoding its own images."""
+    shards = distributed.Shards(len(split), batch_size)
+    if images is None or distributed.world_size() > 1:
+        images = pixels(classifier, shards.shard(split))
     device = next(classifier.parameters()).device
     was_training = classifier.training
     classifier.eval()
     parts = [function(batch.to(device)).float().cpu() for batch in images.split(batch_size)]
     classifier.train(was_training)
-    return turns.whole(torch.cat(parts))
+    return shards.gather(torch.cat(parts))
 
 
 def encode(
     classifier: ImageClassifier,
     split: Split,
     batch_size: int = 256,
-    images: Tensor | Decoded | None = None,
+    images: Tensor | LazyImages | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return L2-normalised features ``[n, d]`` and labels ``[n]``, in eval mode, without augmentation.
 
@@ -178,9 +180,9 @@ def encode(
             torch.__version__,
         )
 
-    with entry(f"features-{distributed.from_main(named)}.safetensors") as path:
+    with entry(f"features-{distributed.broadcast_object(named)}.safetensors") as path:
         features = _read(path)
-        if not distributed.every(features is not None):
+        if not distributed.all_true(features is not None):
             features = _run(
                 classifier, classifier.encode, split, images, batch_size
             ).clone()  # no inference tensor: it trains

@@ -98,14 +98,14 @@ def distillation(teacher: nn.Module, share: float) -> Objective:
     return objective
 
 
-def half(device: torch.device) -> torch.dtype | None:
+def autocast_dtype(device: torch.device) -> torch.dtype | None:
     """Return the 16-bit type that a device has fast units for; None if it has none.
 
     GPUs have them for bfloat16 from compute capability 8.0 on, and for float16 from 7.0 on (V100, T4), where bfloat16
     is emulated and slow. float16 holds no number below 6e-8, so its loss must be scaled; see ``training.fit``.
 
     Example:
-        >>> half(torch.device("cpu")) is None
+        >>> autocast_dtype(torch.device("cpu")) is None
         True
     """
     if device.type != "cuda":
@@ -162,7 +162,7 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: float | Tensor) -> Te
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def in_pieces(objective: Objective, size: int) -> Objective:
+def micro_batched(objective: Objective, size: int) -> Objective:
     """Return an objective that works through a batch a few images at a time, with the gradient of the whole batch.
 
     Each piece is forgotten after its forward pass and computed again for its gradient: activations of ``size`` images
@@ -179,7 +179,7 @@ def in_pieces(objective: Objective, size: int) -> Objective:
 
     Example:
         >>> x, y = torch.eye(4), torch.arange(4)
-        >>> whole, parts = (f(torch.nn.Identity(), x, y) for f in (cross_entropy, in_pieces(cross_entropy, 3)))
+        >>> whole, parts = (f(torch.nn.Identity(), x, y) for f in (cross_entropy, micro_batched(cross_entropy, 3)))
         >>> torch.allclose(whole, parts)
         True
     """
@@ -200,7 +200,7 @@ def checkpointed(objective: Objective) -> Objective:
     """Return an objective that keeps the input of each block of the image tower, and computes the rest again.
 
     The gradient is the same, and a batch goes forward twice. It needs far less memory for an image, see
-    ``book.memory.Need``; ``in_pieces`` bounds the number of images instead.
+    ``book.memory.Need``; ``micro_batched`` bounds the number of images instead.
 
     Args:
         objective: its model is an ``ImageClassifier``.
@@ -208,14 +208,14 @@ def checkpointed(objective: Objective) -> Objective:
     Raises:
         UserError: when it is called, if the image tower has no such switch.
 
-    Source: Chen et al. 2016, as ``in_pieces``, over blocks.
+    Source: Chen et al. 2016, as ``micro_batched``, over blocks.
     """
 
     def recomputing(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         switch = getattr(getattr(model, "encoder", None), "set_grad_checkpointing", None)
         if switch is None:
             raise UserError(
-                "this image tower has no gradient checkpointing; leave --checkpointing out and take --pieces"
+                "this image tower has no gradient checkpointing; leave --checkpointing out and take --micro-batch-size"
             )
         switch(True)
         try:

@@ -13,7 +13,7 @@ from wiseft_lite.errors import UserError
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class Estimate:
     """An accuracy with its 95 % interval, all as shares in 0..1, over ``n`` images."""
 
     accuracy: float
@@ -60,7 +60,7 @@ def predictions(logits: Tensor, classes: Sequence[int] | None = None) -> Tensor:
     return index[logits[:, index].argmax(-1)]
 
 
-def accuracy(logits: Tensor, labels: Tensor, classes: Sequence[int] | None = None) -> Accuracy:
+def accuracy(logits: Tensor, labels: Tensor, classes: Sequence[int] | None = None) -> Estimate:
     """Return top-1 accuracy with its 95 % Clopper-Pearson interval.
 
     Args:
@@ -79,10 +79,10 @@ def accuracy(logits: Tensor, labels: Tensor, classes: Sequence[int] | None = Non
     return share(int((predictions(logits, classes) == labels.to(logits.device)).sum()), len(labels))
 
 
-def share(correct: int, n: int) -> Accuracy:
+def share(correct: int, n: int) -> Estimate:
     """Return ``correct`` of ``n`` as an accuracy with its interval; see ``clopper_pearson``."""
     low, high = clopper_pearson(correct, n)
-    return Accuracy(correct / n, n, low, high)
+    return Estimate(correct / n, n, low, high)
 
 
 def _names(groups: Sequence[Hashable]) -> list[Hashable]:
@@ -126,7 +126,7 @@ def macro_f1(predicted: Tensor, labels: Tensor) -> float:
 
 def worst_group(
     predicted: Tensor, labels: Tensor, groups: Sequence[Hashable]
-) -> tuple[Hashable, Accuracy]:
+) -> tuple[Hashable, Estimate]:
     """Return the group with the lowest accuracy, and that accuracy with its interval.
 
     The interval is the group's own; it does not know that the worst of several was picked. Leave out images of
@@ -156,7 +156,7 @@ def worst_group(
     return name, share(sum(right[name]), len(right[name]))
 
 
-def pm_k(right: Tensor, groups: Sequence[Hashable], offsets: Tensor, k: int) -> Accuracy:
+def pm_k(right: Tensor, groups: Sequence[Hashable], offsets: Tensor, k: int) -> Estimate:
     """Return pm-k, the accuracy on groups of video frames when an adversary may pick the frame.
 
     ``pm_k = 1/G sum_g min over frames |offset| <= k of right``: a group counts only if its anchor and all its
@@ -185,7 +185,9 @@ def pm_k(right: Tensor, groups: Sequence[Hashable], offsets: Tensor, k: int) -> 
     _same_length(right=right, groups=groups, offsets=offsets)
     if k < 0:
         raise UserError(f"pm-{k} does not exist; k is a number of frames and cannot be negative")
-    anchors = Counter(group for group, offset in zip(groups, offsets.tolist(), strict=True) if offset == 0)
+    anchors = Counter(
+        group for group, offset in zip(groups, offsets.tolist(), strict=True) if offset == 0
+    )
     for group in dict.fromkeys(groups):
         if anchors[group] != 1:
             raise UserError(

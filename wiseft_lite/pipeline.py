@@ -9,7 +9,7 @@ import pandas as pd
 
 from wiseft_lite.errors import UserError
 from wiseft_lite.figures import Figure, alpha_curves, frontier
-from wiseft_lite.losses import Objective, checkpointed, cross_entropy, in_pieces
+from wiseft_lite.losses import Objective, checkpointed, cross_entropy, micro_batched
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.results import best_alpha
 from wiseft_lite.sweeps import sweep
@@ -30,12 +30,12 @@ def recipes_for(model: str) -> dict[str, Recipe]:
     return {"probe": PROBE, "end-to-end": Recipe() if model == "iconclip" else ONE_GPU}
 
 
-def objective(kind: str, pieces: int | None, checkpointing: bool = False) -> Objective:
-    """Cross-entropy; for end-to-end training with less memory if asked, see ``memory.in_pieces`` and ``checkpointed``."""
+def objective(kind: str, micro_batch_size: int | None, checkpointing: bool = False) -> Objective:
+    """Cross-entropy; for end-to-end training with less memory if asked, see ``memory.micro_batched`` and ``checkpointed``."""
     if kind != "end-to-end":
         return cross_entropy
     chosen = checkpointed(cross_entropy) if checkpointing else cross_entropy
-    return chosen if pieces is None else in_pieces(chosen, pieces)
+    return chosen if micro_batch_size is None else micro_batched(chosen, micro_batch_size)
 
 
 def train(
@@ -46,7 +46,7 @@ def train(
     folder: str | Path | None = None,
     resume: bool = True,
     progress: bool = False,
-    pieces: int | None = None,
+    micro_batch_size: int | None = None,
     checkpointing: bool = False,
 ) -> dict[str, ImageClassifier]:
     """Train one model of each kind from the zero-shot classifier.
@@ -58,7 +58,7 @@ def train(
         folder: where states of the runs are kept, so that one that is cut short goes on; see ``training.fit``.
         resume: False throws the states away.
         progress: show bars.
-        pieces: images that fine-tuning holds at a time, for a GPU with little memory; see ``memory.in_pieces``.
+        micro_batch_size: images that fine-tuning holds at a time, for a GPU with little memory; see ``memory.micro_batched``.
         checkpointing: fine-tuning keeps less of each image; see ``memory.checkpointed``.
 
     Returns:
@@ -71,7 +71,7 @@ def train(
     """
     check_kinds(recipes)
     objectives = {
-        kind: objective(kind, pieces, checkpointing) for kind in recipes
+        kind: objective(kind, micro_batch_size, checkpointing) for kind in recipes
     }  # a wrong number is refused at once
     return {
         kind: TRAINERS[kind](
@@ -118,7 +118,7 @@ def measure(
     return pd.concat([table[table["kind"] == kind] for kind in models], ignore_index=True)
 
 
-def walk(
+def run_wise_ft(
     zero_shot: ImageClassifier,
     task: Task,
     recipes: Mapping[str, Recipe],
@@ -145,7 +145,7 @@ def choices(table: pd.DataFrame) -> pd.DataFrame:
     accuracies on ``val``: of several that are equally good the smallest.
 
     Args:
-        table: of ``walk``; alpha 0.5 is among its alphas.
+        table: of ``run_wise_ft``; alpha 0.5 is among its alphas.
 
     Returns:
         ``kind, rule, alpha, val, test, shifts``, accuracies as fractions; ``shifts`` is the mean over all shifts, NaN
@@ -171,7 +171,7 @@ def choices(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, title: str) -> dict[str, Figure]:
-    """Return the figures of a table of ``walk`` by name: the frontier of all kinds, or, where there is no shift to put
+    """Return the figures of a table of ``run_wise_ft`` by name: the frontier of all kinds, or, where there is no shift to put
     on its y axis, accuracy against alpha for each kind.
     """
     kinds = dict(tuple(table.groupby("kind", sort=False)))

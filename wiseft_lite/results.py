@@ -158,14 +158,18 @@ def show_table(table: pd.DataFrame) -> None:
         columns.append(("mean of shifts", wide[shifts].mean(axis=1)))
     widths = [max(7, len(name)) for name, _ in columns]
     best = [best_alpha(column) for _, column in columns]
-    print("alpha  " + "  ".join(f"{name:>{width}}" for (name, _), width in zip(columns, widths, strict=True)))
+    print(
+        "alpha  "
+        + "  ".join(f"{name:>{width}}" for (name, _), width in zip(columns, widths, strict=True))
+    )
     for alpha in wide.index:
         cells = [
             f"{column[alpha]:.1f}{'*' if top == alpha else ' '}"
             for (_, column), top in zip(columns, best, strict=True)
         ]
         print(
-            f"{alpha:<5g}  " + "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+            f"{alpha:<5g}  "
+            + "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
         )
     width = dict(zip(splits, widths, strict=True))
     first = table.drop_duplicates("split").set_index("split")

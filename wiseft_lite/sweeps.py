@@ -139,19 +139,19 @@ def sweep(
     frozen = {label: same_encoder(zero_shot, model) for label, model in models.items()}
     runs = sum(2 if heads_only else len(points) for heads_only in frozen.values())
     rows = []
-    turns = {name: distributed.Turns(len(split), batch_size) for name, split in splits.items()}
+    shards = {name: distributed.Shards(len(split), batch_size) for name, split in splits.items()}
     with tqdm(
-        total=runs * sum(len(mine.rows) for mine in turns.values()),
+        total=runs * sum(len(mine.rows) for mine in shards.values()),
         desc="sweep",
         unit="image",
         disable=not (progress and distributed.is_main()),
     ) as bar:
         for name, split in splits.items():
-            mine, part = turns[name], turns[name].of(split)
+            mine, part = shards[name], shards[name].shard(split)
             images = None if all(frozen.values()) else pixels(zero_shot, part)
             decoded = images if part is split else None
             features = (
-                mine.of(encode(zero_shot, split, batch_size, decoded)[0])
+                mine.shard(encode(zero_shot, split, batch_size, decoded)[0])
                 if any(frozen.values())
                 else None
             )
@@ -191,16 +191,16 @@ def sweep(
                         kept[label].append(curve if measures else [])
             for label in models:
                 changed = (
-                    mine.whole(torch.cat(doubted[label], 1).double().T).mean(0).tolist()
+                    mine.gather(torch.cat(doubted[label], 1).double().T).mean(0).tolist()
                     if doubted[label]
                     else alphas
                 )
-                for i, predicted in enumerate(mine.whole(torch.cat(said[label], 1).T).T):
+                for i, predicted in enumerate(mine.gather(torch.cat(said[label], 1).T).T):
                     row = {"model": label, "alpha": float(alphas[i]), "split": name}
                     row |= dataclasses.asdict(split.score(predicted))
                     row["classes"] = split.count_classes(len(zero_shot.class_names))
                     logits = (
-                        mine.whole(torch.cat([piece[i] for piece in kept[label]]))
+                        mine.gather(torch.cat([piece[i] for piece in kept[label]]))
                         if measures
                         else None
                     )
@@ -272,7 +272,9 @@ def _changed(
 ) -> Tensor:
     """Bool ``[alphas, n]``: which predictions change when every second node is left out."""
     pairs = zip(
-        interpolated(measured, nodes, alphas), interpolated(measured[::2], nodes[::2], alphas), strict=True
+        interpolated(measured, nodes, alphas),
+        interpolated(measured[::2], nodes[::2], alphas),
+        strict=True,
     )
     return torch.stack([split.predicted(fine) != split.predicted(coarse) for fine, coarse in pairs])
 

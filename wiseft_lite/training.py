@@ -14,7 +14,7 @@ from wiseft_lite._runtime.resume import States
 from wiseft_lite.augmentation import augmentation, transformed
 from wiseft_lite.errors import UserError
 from wiseft_lite.features import batches, encode, pixels
-from wiseft_lite.losses import Objective, cross_entropy, half, in_precision
+from wiseft_lite.losses import Objective, autocast_dtype, cross_entropy, in_precision
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.recipes import PAPER, PROBE, Recipe, learning_rate  # noqa: F401
 from wiseft_lite.tasks import Task
@@ -51,7 +51,7 @@ def fit(
         folder: where a state of the run is kept every minute; a run that was cut short goes on from it and ends
             with the same bits. ``after_step`` then needs a state too, as ``MovingAverages`` has; see ``resume``.
         resume: False throws the state away and begins anew.
-        precision: what the objective is computed in, see ``losses.half``; weights, their gradients and AdamW's
+        precision: what the objective is computed in, see ``losses.autocast_dtype``; weights, their gradients and AdamW's
             moments keep their own type. With float16 the loss is scaled, and a step that overflows is left out.
         shared: the processes of a launch (see ``distributed``) take a part of each batch and add up their gradients.
             The objective must then be a mean over inputs that are judged alone and draw nothing, and ``transform`` one
@@ -63,7 +63,7 @@ def fit(
     """
     from tqdm import tqdm
 
-    distributed.same_(
+    distributed.broadcast(
         model.state_dict().values()
     )  # processes may each have drawn random weights of their own
     device = next(model.parameters()).device
@@ -87,7 +87,7 @@ def fit(
     )
     objective = in_precision(objective, device, precision)
     model.train()
-    if shared and distributed.count() > 1:
+    if shared and distributed.world_size() > 1:
         objective = _drawing_nothing(model, objective)
     bar = tqdm(
         total=total, desc="training", unit="step", disable=not (progress and distributed.is_main())
@@ -100,21 +100,21 @@ def fit(
             order = torch.randperm(len(inputs)) if order is None else order
             groups = order.split(recipe.batch_size)[step % an_epoch :]
             shares = [
-                distributed.share(len(rows)) if shared else (slice(0, len(rows)), 1.0)
+                distributed.local_slice(len(rows)) if shared else (slice(0, len(rows)), 1.0)
                 for rows in groups
             ]
             own = [rows[part] for rows, (part, _) in zip(groups, shares, strict=True)]
             for group, (part, weight), rows, batch in zip(
                 groups, shares, own, batches(inputs, own), strict=True
             ):
-                states.keep(step, order)
+                states.maybe_save(step, order)
                 batch = batch.to(device)  # before the crops, which a GPU then cuts
                 if transform is not None:
                     batch = transformed(transform, batch, part, len(group))
                 loss = weight * objective(model, batch, labels[rows].to(device))
                 total_loss = loss.detach().clone()
                 if shared:
-                    distributed.sum_([total_loss])
+                    distributed.all_reduce([total_loss])
                 if not torch.isfinite(total_loss):
                     raise UserError(
                         f"the loss is {total_loss.item()} at step {step + 1} of {total}; "
@@ -125,7 +125,7 @@ def fit(
                 optimizer.zero_grad(set_to_none=True)
                 scaler.scale(loss).backward()
                 if shared:
-                    distributed.sum_(p.grad for p in model.parameters() if p.grad is not None)
+                    distributed.all_reduce(p.grad for p in model.parameters() if p.grad is not None)
                 scaler.unscale_(optimizer)
                 nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
                 scaler.step(optimizer)
@@ -145,7 +145,7 @@ def fit(
             f"the last step gave weights that are not finite; lower the rate (it is {recipe.lr:g})"
         )
     if not shared:
-        distributed.same_(model.state_dict().values())
+        distributed.broadcast(model.state_dict().values())
     return model.eval()
 
 
@@ -164,9 +164,9 @@ def _drawing_nothing(model: nn.Module, objective: Objective) -> Objective:
             )
 
     def checked(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-        before = _dice(inputs.device)
+        before = _random_states(inputs.device)
         loss = objective(model, inputs, labels)
-        if not all(map(torch.equal, before, _dice(inputs.device))):
+        if not all(map(torch.equal, before, _random_states(inputs.device))):
             raise UserError(
                 "the model or its objective draws random numbers, such as dropout, and each process would "
                 "draw others; fine-tune it with one process"
@@ -176,7 +176,7 @@ def _drawing_nothing(model: nn.Module, objective: Objective) -> Objective:
     return checked
 
 
-def _dice(device: torch.device) -> list[Tensor]:
+def _random_states(device: torch.device) -> list[Tensor]:
     return [
         torch.get_rng_state(),
         *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else []),
@@ -210,7 +210,7 @@ def finetune(
             it (``models.freeze``) stays frozen.
         task: gives the training split.
         recipe: how to train; one seed gives the same weights on the same machine.
-        objective: what to minimise on a batch; see ``losses``. A GPU computes it in ``losses.half``. Several processes
+        objective: what to minimise on a batch; see ``losses``. A GPU computes it in ``losses.autocast_dtype``. Several processes
             share each batch if they were launched, see ``fit``.
         progress: show a bar.
         after_step, after_epoch: as for ``fit``, to watch the copy.
@@ -235,7 +235,7 @@ def finetune(
         after_epoch=after_epoch,
         folder=folder,
         resume=resume,
-        precision=half(next(classifier.parameters()).device),
+        precision=autocast_dtype(next(classifier.parameters()).device),
         shared=True,
     )
 

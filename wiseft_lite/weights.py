@@ -74,11 +74,11 @@ def check_finite(theta: Weights, where: str) -> None:
         )
 
 
-def compatible(theta_0: Weights, theta_1: Weights) -> float:
+def relative_distance(theta_0: Weights, theta_1: Weights) -> float:
     """Return how far apart two models are that can be averaged, ``|theta_1 - theta_0| / |theta_0|``.
 
     Fine-tuning moves a model by some percent of its length. Two models that were pre-trained apart stand about as
-    far from each other as they are long; then their average is no model, and ``connectivity.connected`` measures it.
+    far from each other as they are long; then their average is no model, and ``connectivity.midpoint_barrier`` measures it.
 
     Args:
         theta_0: state dict of the zero-shot model.
@@ -88,7 +88,7 @@ def compatible(theta_0: Weights, theta_1: Weights) -> float:
         UserError: keys, shapes or integer buffers differ, or a weight is not finite.
 
     Example:
-        >>> compatible({"w": torch.tensor([3.0, 4.0])}, {"w": torch.tensor([3.0, 4.5])})
+        >>> relative_distance({"w": torch.tensor([3.0, 4.0])}, {"w": torch.tensor([3.0, 4.5])})
         0.1
     """
     check_alike([theta_0, theta_1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import shutil
@@ -17,7 +18,6 @@ from pathlib import Path
 import psutil
 
 from coursework.wire import LARGEST, decode, encode
-import contextlib
 
 HERE = Path(__file__).resolve().parent
 PATIENCE = 8

@@ -131,7 +131,9 @@ class Submission:
         if answer.get("error"):
             raise Failed(f"{name} raised {answer['error']}")
         after = answer.get("args")
-        for mine, theirs in zip(args, after if isinstance(after, (list, tuple)) else (), strict=True):
+        for mine, theirs in zip(
+            args, after if isinstance(after, (list, tuple)) else (), strict=True
+        ):
             _write_back(mine, theirs)
         return answer.get("value")
 

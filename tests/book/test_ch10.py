@@ -107,7 +107,8 @@ def test_a_stronger_pull_stays_nearer(models, theta_0, task, tmp_path, monkeypat
     assert far[0] > far[1] > far[2]
     taught = ch10.with_teacher(theta_0, task, RECIPE, share=0.0)
     assert all(
-        torch.equal(a, b) for a, b in zip(plain.state_dict().values(), taught.state_dict().values(), strict=True)
+        torch.equal(a, b)
+        for a, b in zip(plain.state_dict().values(), taught.state_dict().values(), strict=True)
     )
 
 

@@ -366,7 +366,10 @@ def controls():
         gain = claim.evidence[0].gain().values
         yield (
             number,
-            [gap + height for gap, height in zip(claim.evidence[0].measured().values, gain, strict=True)],
+            [
+                gap + height
+                for gap, height in zip(claim.evidence[0].measured().values, gain, strict=True)
+            ],
         )
 
 
@@ -381,7 +384,9 @@ def test_no_margin_is_so_wide_that_its_control_passes():
         )
         broken = Values(tuple(abs(v) if not side.above else -abs(v) for v in values), "points", 1)
         gain = [1.0] * len(values) if side.gain is None else side.gain.values
-        apart = Values(tuple(v - side.bound * g for v, g in zip(broken.values, gain, strict=True)), "points", 1)
+        apart = Values(
+            tuple(v - side.bound * g for v, g in zip(broken.values, gain, strict=True)), "points", 1
+        )
         assert (apart.p_below(0) if side.above else apart.p_above(0)) < 0.05, number
 
 

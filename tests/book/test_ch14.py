@@ -112,7 +112,10 @@ def test_differences_are_taken_within_a_seed(measured):
     ):
         number, other = numbers[f"ch14.{key}.mp_5"], numbers[f"ch14.{base}.mp_5"]
         rest = dict(zip(other["seeds"], other["values"], strict=True))
-        expected = [value - rest[seed] for seed, value in zip(number["seeds"], number["values"], strict=True)]
+        expected = [
+            value - rest[seed]
+            for seed, value in zip(number["seeds"], number["values"], strict=True)
+        ]
         assert numbers[f"ch14.{key}.mp_5.{names[base]}"]["values"] == pytest.approx(
             expected, abs=2e-4
         )

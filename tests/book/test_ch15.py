@@ -181,7 +181,8 @@ def test_flyp_in_the_form_of_a_run_is_flyp_with_the_head_of_its_own_text_encoder
     tuned = relatives.both_towers(zero_shot, task, RECIPE, loss=loss, code=flyp_module)
     theirs = zero_shot_classifier(flyp(clip, task, RECIPE, loss=loss), task)
     assert all(
-        torch.equal(a, b) for a, b in zip(tuned.state_dict().values(), theirs.state_dict().values(), strict=True)
+        torch.equal(a, b)
+        for a, b in zip(tuned.state_dict().values(), theirs.state_dict().values(), strict=True)
     )
 
 

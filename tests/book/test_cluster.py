@@ -11,7 +11,7 @@ import patience
 
 from wiseft_lite import load_task
 from wiseft_lite.book import ledger
-from wiseft_lite.book.cost import flops, table
+from wiseft_lite.book.cost import flops, hours_table
 from wiseft_lite.encoders import open_clip_config
 from wiseft_lite.interop.architectures import VisionShape
 
@@ -27,12 +27,12 @@ def figures(value: float) -> str:
 def sizes() -> list[str]:
     return [
         f"| {row['model']} | " + " | ".join(map(figures, row.iloc[[1, 5, 6, 7]])) + " |"
-        for _, row in table().iterrows()
+        for _, row in hours_table().iterrows()
     ]
 
 
 def hours() -> list[str]:
-    three = [table(**kind, gpus=gpus) for kind, gpus in ((T4, 1), (A100, 1), (A100, 8))]
+    three = [hours_table(**kind, gpus=gpus) for kind, gpus in ((T4, 1), (A100, 1), (A100, 8))]
     lines = []
     for i, model in enumerate(three[0]["model"]):
         cells = [t[f"hours to {what}"][i] for what in ("fine-tune", "sweep") for t in three]

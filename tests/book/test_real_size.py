@@ -221,7 +221,7 @@ def test_the_command_of_chapter_17_is_the_papers_recipe():
 
 
 def test_differences_of_the_paper_that_the_prose_states():
-    six = paper.table(6)
+    six = paper.published_table(6)
     gains = {
         column: six.loc[f"{kind}, alpha 0.5", column] - six.loc[trained, column]
         for kind, trained in (("probe", "probe"), ("end-to-end", "fine-tuned"))
@@ -235,7 +235,7 @@ def test_differences_of_the_paper_that_the_prose_states():
         for column in columns:
             if column in gains and not (name.startswith("18") and column.startswith("CIFAR")):
                 assert f"{abs(gains[column]):.1f}" in text(name), column
-    two = paper.table(2)["CIFAR-10"]
+    two = paper.published_table(2)["CIFAR-10"]
     assert f"{two['end-to-end, alpha 0.5'] - two['fine-tuned']:.1f} on" in text("16_cifar")
     curve = paper.curve("ViT-B/16")
     assert (
@@ -247,7 +247,7 @@ def test_differences_of_the_paper_that_the_prose_states():
 
 
 def hours(arch, **sizes):
-    row = cost.table([arch], **sizes).iloc[0]
+    row = cost.hours_table([arch], **sizes).iloc[0]
     return row["hours to fine-tune"], row["hours to sweep"]
 
 

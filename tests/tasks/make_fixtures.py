@@ -21,7 +21,24 @@ def cifar_others(root):
     grey = np.repeat(np.arange(5, dtype=np.uint8), 2 * 3072).reshape(
         10, 32, 32, 3
     )  # as bright as it is severe
-    for name in ["gaussian_noise", "shot_noise", "impulse_noise", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "snow", "frost", "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression", "speckle_noise"]:
+    for name in [
+        "gaussian_noise",
+        "shot_noise",
+        "impulse_noise",
+        "defocus_blur",
+        "glass_blur",
+        "motion_blur",
+        "zoom_blur",
+        "snow",
+        "frost",
+        "fog",
+        "brightness",
+        "contrast",
+        "elastic_transform",
+        "pixelate",
+        "jpeg_compression",
+        "speckle_noise",
+    ]:
         np.save(root / "CIFAR-10-C" / f"{name}.npy", grey)
     hundred = root / "cifar-100-binary"
     write(

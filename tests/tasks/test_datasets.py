@@ -152,7 +152,8 @@ def test_imagenets_labels_follow_wordnet_ids_and_v2s_follow_numbers(load):
     )
     for split in (task.test, task.shifts["sketch"]):
         assert all(
-            ids[label] in path for path, label in zip(split.images.paths, split.labels.tolist(), strict=True)
+            ids[label] in path
+            for path, label in zip(split.images.paths, split.labels.tolist(), strict=True)
         )
     v2 = task.shifts["v2"]
     assert [

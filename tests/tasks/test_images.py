@@ -60,7 +60,8 @@ def test_wide_greys_in_memory_keep_theirs_too(mode):
     split = Split("a", [image], torch.tensor([0]))
     assert np.array_equal(np.asarray(split[0][0]), GREY)
     assert np.array_equal(
-        features.Decoded(lambda i: torch.from_numpy(np.array(i)), split)[torch.tensor([0])][0], GREY
+        features.LazyImages(lambda i: torch.from_numpy(np.array(i)), split)[torch.tensor([0])][0],
+        GREY,
     )
 
 

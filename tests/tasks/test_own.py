@@ -283,7 +283,7 @@ def test_images_are_decoded_when_asked_for_and_memory_is_bounded(folder, clip, m
     )
     monkeypatch.setattr(features, "HELD", 4 * 4 * 3 * 24 * 24)  # four images
     decoded = features.pixels(theta_0, task.train)
-    assert isinstance(decoded, features.Decoded) and decoded.shape == (27, 3, 24, 24)
+    assert isinstance(decoded, features.LazyImages) and decoded.shape == (27, 3, 24, 24)
     assert [len(piece) for piece in features.pieces(decoded, 2)] == [4] * 6 + [3]
     assert torch.allclose(predict(theta_0, task.train, batch_size=2), logits, atol=1e-4)
     again = sweep(theta_0, theta_1, {"train": task.train}, [0, 1], batch_size=2, passes=3)
@@ -365,13 +365,13 @@ def test_peak_memory_stays_flat_in_the_number_of_images():
 WORKER = """
 import torch
 from wiseft_lite import UserError
-from wiseft_lite.features import Decoded
+from wiseft_lite.features import LazyImages
 from wiseft_lite.tasks import Split
 from wiseft_lite.tasks.images import Files
 import sys
 
 split = Split("a", Files(sys.argv[1:]), torch.arange(len(sys.argv) - 1))
-decoded = Decoded(lambda picture: torch.tensor(picture.getpixel((0, 0))), split, ahead=True)
+decoded = LazyImages(lambda picture: torch.tensor(picture.getpixel((0, 0))), split, ahead=True)
 before = torch.get_rng_state()
 try:
     for batch in decoded.split(2):

@@ -33,7 +33,7 @@ from wiseft_lite._runtime.digest import digest  # noqa: E402
 from wiseft_lite.book import runs as kept  # noqa: E402
 from wiseft_lite.book.runs import trained  # noqa: E402
 from wiseft_lite.finetuning.flyp import flyp  # noqa: E402
-from wiseft_lite.losses import checkpointed, cross_entropy, in_pieces, l2_to  # noqa: E402  # noqa: E402
+from wiseft_lite.losses import checkpointed, cross_entropy, l2_to, micro_batched  # noqa: E402  # noqa: E402
 from wiseft_lite.merging.moving_averages import MovingAverages  # noqa: E402
 from wiseft_lite.models import Head, ImageClassifier  # noqa: E402
 from wiseft_lite.tasks import Split  # noqa: E402
@@ -94,7 +94,7 @@ def train_all(clip, out: Path) -> dict:
     averages = MovingAverages([0.9])
     runs["l2"] = finetune(zero_shot, task, RECIPE, objective=l2_to(start, 0.1), after_step=averages)
     runs["pieces"] = finetune(
-        zero_shot, task, RECIPE, objective=in_pieces(checkpointed(cross_entropy), 3)
+        zero_shot, task, RECIPE, objective=micro_batched(checkpointed(cross_entropy), 3)
     )
     runs["flyp"] = flyp(exact, task, RECIPE).model
     resume.SECONDS = 0  # a state before every step
@@ -105,7 +105,7 @@ def train_all(clip, out: Path) -> dict:
     try:
         finetune(zero_shot, task, RECIPE, after_epoch=stop, folder=out / "states")
     except Cut:
-        distributed.every(True)
+        distributed.all_true(True)
     runs["resumed"] = finetune(zero_shot, task, RECIPE, folder=out / "states")
     runs["kept"] = trained(zero_shot, task, RECIPE, progress=False)
     kept.save = None  # it is not trained again

@@ -20,9 +20,9 @@ from wiseft_lite.book.claims.rules import (
     UNDECIDED,
     Claim,
     Derived,
-    Estimate,
     EveryFit,
     Evidence,
+    IntervalEstimate,
     Values,
     could_see,
     holm,
@@ -75,7 +75,7 @@ def test_values_without_spread_are_certain():
 
 
 def normal(mean, error):
-    return Estimate(
+    return IntervalEstimate(
         mean, lambda level: tuple(stats.norm.interval(level, mean, error)), "points", 10, 5
     )
 
@@ -429,7 +429,7 @@ def test_each_curve_has_eleven_points_and_its_mean_is_the_mean():
     ],
 )
 def test_curves_and_tables_of_the_paper_agree(model, number):
-    curve, rows = paper.curve(model), paper.table(number, model)
+    curve, rows = paper.curve(model), paper.published_table(number, model)
     for alpha, row in ((0.5, "end-to-end, alpha 0.5"), (1.0, "fine-tuned"), (0.0, "zero-shot")):
         for column in curve:
             # table 1's zero-shot row is that of the probes; table 4's curve starts a little elsewhere
@@ -447,7 +447,7 @@ def test_the_means_in_the_papers_tables_are_means():
         (8, "BASIC-M"),
         (8, "BASIC-L"),
     ):
-        rows = paper.table(number, model)
+        rows = paper.published_table(number, model)
         fixed = rows[~rows.index.str.contains("best")]  # a best alpha is another one in each column
         assert (fixed[list(paper.SHIFTS)].mean(axis=1) - fixed["shifts"]).abs().max() < 0.11
         both = (fixed["ImageNet"] + fixed["shifts"]) / 2
@@ -461,8 +461,8 @@ def test_what_the_paper_does_not_have_is_refused():
     ):
         paper.curve("ALIGN", "probe")
     with pytest.raises(UserError, match="unknown table of the paper 5"):
-        paper.table(5)
+        paper.published_table(5)
     with pytest.raises(
         UserError, match="unknown model of table 8 None; choose one of: ViT-B/16, ALIGN"
     ):
-        paper.table(8)
+        paper.published_table(8)

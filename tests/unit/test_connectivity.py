@@ -3,7 +3,7 @@ import warnings
 import pandas as pd
 import pytest
 
-from wiseft_lite import UserError, compatible, connected, interpolate
+from wiseft_lite import UserError, interpolate, midpoint_barrier, relative_distance
 from wiseft_lite.analysis.connectivity import barrier, chord, observation_1, observation_2
 
 # Along a path: 'high' lies above the straight line everywhere, 'low' falls through it at 0.75 most.
@@ -82,24 +82,24 @@ def mirrored(model):
 def test_models_on_one_line_are_connected_and_others_warn_with_the_figure(theta_0, tuned, task):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert connected(theta_0, tuned, task.test) < 0.05
+        assert midpoint_barrier(theta_0, tuned, task.test) < 0.05
     other = mirrored(tuned)
     with pytest.warns(
         UserWarning, match=r"not connected: (\d+) % and \1 % of 30 images of 'test' .* points below"
     ):
-        height = connected(tuned, other, task.test)
+        height = midpoint_barrier(tuned, other, task.test)
     assert height > 0.3
     with pytest.warns(UserWarning, match="of 15 images"):
         assert (
-            connected(tuned, other, task.test, most=15)
-            == connected(tuned, other, task.test, most=15)
+            midpoint_barrier(tuned, other, task.test, most=15)
+            == midpoint_barrier(tuned, other, task.test, most=15)
             > 0.26
         )
 
 
 def test_the_distance_between_models_is_a_share_of_their_length(theta_0, tuned):
     theta, end = theta_0.state_dict(), tuned.state_dict()
-    assert compatible(theta, theta) == 0
-    assert compatible(theta, {k: 2 * v for k, v in theta.items()}) == pytest.approx(1)
-    half = compatible(theta, interpolate(theta, end, 0.5))
-    assert 0 < half == pytest.approx(compatible(theta, end) / 2, rel=1e-4)
+    assert relative_distance(theta, theta) == 0
+    assert relative_distance(theta, {k: 2 * v for k, v in theta.items()}) == pytest.approx(1)
+    half = relative_distance(theta, interpolate(theta, end, 0.5))
+    assert 0 < half == pytest.approx(relative_distance(theta, end) / 2, rel=1e-4)

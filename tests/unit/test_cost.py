@@ -7,7 +7,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from wiseft_lite import UserError
-from wiseft_lite.book.cost import flops, table, training_rate
+from wiseft_lite.book.cost import flops, hours_table, training_rate
 from wiseft_lite.interop.architectures import vision_shape
 
 
@@ -25,7 +25,7 @@ def test_the_formula_counts_what_torch_counts_forward_and_back():
 
 def test_hours_follow_from_arithmetic_until_images_come_too_slowly():
     shape = vision_shape("ViT-B-16")
-    row = table(
+    row = hours_table(
         ["ViT-B-16"],
         gpus=2,
         peak=1e14,
@@ -39,7 +39,7 @@ def test_hours_follow_from_arithmetic_until_images_come_too_slowly():
     assert row["images a second"] == pytest.approx(1e14 / (3 * flops(shape)))
     assert row["hours to fine-tune"] * 3600 == pytest.approx(3000 * 3 * flops(shape) / 1e14)
     assert row["hours to sweep"] * 3600 == pytest.approx(4 * 500 * flops(shape) / 1e13)
-    slow = table(
+    slow = hours_table(
         ["ViT-B-16"],
         gpus=2,
         peak=1e14,
@@ -57,4 +57,4 @@ def test_hours_follow_from_arithmetic_until_images_come_too_slowly():
     )
     for wrong in ({"share": 0}, {"share": 30}, {"gpus": 0}):
         with pytest.raises(UserError, match="at least one GPU"):
-            table(**wrong)
+            hours_table(**wrong)

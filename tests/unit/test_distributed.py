@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from wiseft_lite import UserError
 from wiseft_lite._runtime import distributed
-from wiseft_lite._runtime.distributed import Turns, share
+from wiseft_lite._runtime.distributed import Shards, local_slice
 from wiseft_lite.augmentation import AUGMENTS, augmentation, skip, transformed
 from wiseft_lite.cli import doctor
 from wiseft_lite.cli.main import main
@@ -210,7 +210,7 @@ def launched(pictures, clip_folder, tmp_path_factory):
             "--out",
             str(out / "ft"),
             "--checkpointing",
-            "--pieces",
+            "--micro-batch-size",
             "2",
         ],
         ["evaluate", str(out / "ft"), "--task", str(pictures), "--out", str(out / "e.jsonl")],
@@ -298,14 +298,14 @@ def test_skipped_dice_are_the_dice_that_would_have_been_thrown(kind):
 @pytest.mark.parametrize("processes", [1, 2, 3, 8])
 @pytest.mark.parametrize("n", [1, 2, 7, 64])
 def test_shares_and_turns_cover_everything_once(processes, n, monkeypatch):
-    monkeypatch.setattr(distributed, "count", lambda: processes)
+    monkeypatch.setattr(distributed, "world_size", lambda: processes)
     parts, rows = [], []
     for k in range(processes):
         monkeypatch.setattr(distributed, "rank", lambda k=k: k)
-        parts.append(share(n))
-        turns = Turns(n, 3)
-        assert len(turns.rows) > 0
-        rows += turns._rows[k].tolist()
+        parts.append(local_slice(n))
+        shards = Shards(n, 3)
+        assert len(shards.rows) > 0
+        rows += shards._rows[k].tolist()
     assert sorted(rows) == list(range(n))
     assert sum(weight for _, weight in parts) == pytest.approx(1)
     counted = [range(n)[part] for part, weight in parts if weight]

@@ -22,7 +22,7 @@ from wiseft_lite import (
     sweep,
 )
 from wiseft_lite._runtime.cache import cache_folder
-from wiseft_lite.losses import cross_entropy, half
+from wiseft_lite.losses import autocast_dtype, cross_entropy
 from wiseft_lite.metrics import accuracy, calibration_error
 from wiseft_lite.sweeps import logits_along
 from wiseft_lite.training import fit
@@ -290,7 +290,7 @@ def test_shipped_tasks_name_their_content_without_decoding(monkeypatch):
 
 
 def test_each_gpu_gets_the_16_bits_that_it_has_units_for(monkeypatch):
-    assert half(torch.device("cpu")) is None
+    assert autocast_dtype(torch.device("cpu")) is None
     for capability, expected in (
         ((6, 1), None),
         ((7, 0), torch.float16),
@@ -299,7 +299,7 @@ def test_each_gpu_gets_the_16_bits_that_it_has_units_for(monkeypatch):
         ((9, 0), torch.bfloat16),
     ):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)
-        assert half(torch.device("cuda")) is expected
+        assert autocast_dtype(torch.device("cuda")) is expected
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])

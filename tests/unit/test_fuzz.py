@@ -565,7 +565,7 @@ def takes_recipe(rng, about):
                 ("weight-decay", ["-1", "nan", "0", "1e9"]),
                 ("augment", ["none", "strong", "x"]),
                 ("warmup", ["0", "500", "0.5", "1.5", "nan", "-1", "²"]),
-                ("pieces", ["0", "3", "100"]),
+                ("micro-batch-size", ["0", "3", "100"]),
             ],
             3,
         )

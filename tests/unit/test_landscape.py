@@ -35,9 +35,9 @@ def test_a_share_of_each_corner_makes_every_point():
         part = shares(x, y, triangle)
         assert sum(part) == pytest.approx(1)
         for axis, wanted in enumerate((x, y)):
-            assert sum(p * corner[axis] for p, corner in zip(part, triangle, strict=True)) == pytest.approx(
-                wanted, abs=1e-6
-            )
+            assert sum(
+                p * corner[axis] for p, corner in zip(part, triangle, strict=True)
+            ) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_models_on_one_line_and_other_numbers_of_models_are_refused():

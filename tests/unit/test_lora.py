@@ -5,7 +5,7 @@ import torch
 
 from wiseft_lite import Recipe, UserError, finetune, interpolate
 from wiseft_lite.features import pixels
-from wiseft_lite.finetuning.lora import LowRank, in_blocks, merged, with_lora
+from wiseft_lite.finetuning.lora import LowRank, in_blocks, merge_lora, with_lora
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +35,14 @@ def test_at_first_it_answers_the_same_and_only_the_updates_train(theta_0, images
     start = with_lora(theta_0, rank=2)
     with torch.no_grad():
         torch.testing.assert_close(start(images), theta_0(images))
-    assert same(theta_0.state_dict(), before) and same(merged(start), before)
+    assert same(theta_0.state_dict(), before) and same(merge_lora(start), before)
     names = [name for name, p in start.named_parameters() if p.requires_grad]
     assert len(names) == 2 * 4 and all(name.endswith((".a", ".b")) for name in names)
     assert all(p.requires_grad for p in theta_0.parameters())
 
 
 def test_training_moves_the_chosen_matrices_by_the_rank_and_nothing_else(theta_0, adapted):
-    zero, one = theta_0.state_dict(), merged(adapted)
+    zero, one = theta_0.state_dict(), merge_lora(adapted)
     assert one.keys() == zero.keys()
     for name, tensor in one.items():
         moved = tensor - zero[name]
@@ -56,18 +56,18 @@ def test_training_moves_the_chosen_matrices_by_the_rank_and_nothing_else(theta_0
 def test_merged_weights_answer_like_the_adapted_model(theta_0, adapted, images):
     with torch.no_grad():
         torch.testing.assert_close(
-            theta_0.with_weights(merged(adapted))(images), adapted(images), atol=1e-4, rtol=1e-4
+            theta_0.with_weights(merge_lora(adapted))(images), adapted(images), atol=1e-4, rtol=1e-4
         )
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0, 1.5])
 def test_to_scale_the_update_is_to_walk_the_line(theta_0, adapted, alpha):
-    on_the_line = interpolate(theta_0.state_dict(), merged(adapted), alpha)
+    on_the_line = interpolate(theta_0.state_dict(), merge_lora(adapted), alpha)
     scaled = with_lora(theta_0, rank=2)
     scaled.load_state_dict(
         {k: alpha * v if k.endswith(".b") else v for k, v in adapted.state_dict().items()}
     )
-    for name, tensor in merged(scaled).items():
+    for name, tensor in merge_lora(scaled).items():
         torch.testing.assert_close(tensor, on_the_line[name], atol=1e-5, rtol=1e-5)
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from wiseft_lite import UserError, load_clip
-from wiseft_lite.book.memory import PER_TOKEN, need, parameters, table
+from wiseft_lite.book.memory import PER_TOKEN, memory_table, need, parameters
 from wiseft_lite.interop.architectures import VisionShape
-from wiseft_lite.losses import checkpointed, cross_entropy, in_pieces
+from wiseft_lite.losses import checkpointed, cross_entropy, micro_batched
 from wiseft_lite.models import Head, ImageClassifier
 
 SHAPE = VisionShape(layers=4, width=64, patch=8, picture=64, embedding=32)
@@ -59,7 +59,7 @@ def test_checkpointing_gives_the_same_gradient_and_keeps_what_need_says():
     for objective in (
         cross_entropy,
         checkpointed(cross_entropy),
-        in_pieces(checkpointed(cross_entropy), 2),
+        micro_batched(checkpointed(cross_entropy), 2),
     ):
         kept = {}
 
@@ -87,7 +87,7 @@ def test_checkpointing_gives_the_same_gradient_and_keeps_what_need_says():
 
 
 def test_the_table_grows_with_the_model_and_refuses_what_it_does_not_know():
-    rows = table(memory=16)
+    rows = memory_table(memory=16)
     assert (
         rows["MiB an image"].is_monotonic_increasing
         and rows["largest batch"].is_monotonic_decreasing
@@ -100,7 +100,7 @@ def test_the_table_grows_with_the_model_and_refuses_what_it_does_not_know():
         with pytest.raises(UserError, match=message):
             need(arch)
     with pytest.raises(UserError, match="does not exist"):
-        table(memory=0)
+        memory_table(memory=0)
 
 
 @pytest.mark.parametrize(

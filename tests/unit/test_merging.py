@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from wiseft_lite import Recipe, UserError, average, difference, finetune, interpolate, predict
 from wiseft_lite.analysis.ensembles import output_ensemble, softmax_ensemble
-from wiseft_lite.analysis.samplewise import entropy_shares, failure_shares
+from wiseft_lite.analysis.samplewise import entropy_weights, failure_weights
 from wiseft_lite.features import pixels
 from wiseft_lite.merging.arithmetic import (
     dare,
@@ -144,7 +144,9 @@ def ties_by_definition(theta_0, thetas, density, scale=1.0):
         agree = [x for x in column if x * total > 0]
         merged.append(scale * sum(agree) / len(agree) if agree else 0.0)
     parts = torch.tensor(merged).split([t.numel() for t in theta_0.values()])
-    return {key: t + part.view(t.shape) for (key, t), part in zip(theta_0.items(), parts, strict=True)}
+    return {
+        key: t + part.view(t.shape) for (key, t), part in zip(theta_0.items(), parts, strict=True)
+    }
 
 
 @pytest.mark.parametrize("density", [0.05, 0.2, 0.35, 0.5, 1.0])
@@ -257,7 +259,9 @@ def merged_as_in_wise_ft(alpha, theta_0, theta_1, fisher_0, fisher_1, floor=1e-8
     mixed = {}
     for key, zero in theta_0.items():
         entries = []
-        for i, (a, b) in enumerate(zip(zero.flatten().tolist(), theta_1[key].flatten().tolist(), strict=True)):
+        for i, (a, b) in enumerate(
+            zip(zero.flatten().tolist(), theta_1[key].flatten().tolist(), strict=True)
+        ):
             f_0, f_1 = (
                 max(f[key].flatten()[i].item() if key in f else 1.0, floor)
                 for f in (fisher_0, fisher_1)
@@ -307,12 +311,12 @@ def test_a_fisher_path_is_that_of_wise_ft_with_its_floor_and_its_ends(alpha):
             "head.weight has a Fisher in some",
         ),
         (lambda: fisher_average([ZERO, ONE], [{}, {}], floor=0.0), "above 0"),
-        (lambda: entropy_shares(torch.zeros(1, 2), torch.zeros(2, 2)), r"\(1, 2\) and \(2, 2\)"),
+        (lambda: entropy_weights(torch.zeros(1, 2), torch.zeros(2, 2)), r"\(1, 2\) and \(2, 2\)"),
         (
-            lambda: failure_shares(torch.zeros(1, 2), torch.zeros(2, 2), k=3),
+            lambda: failure_weights(torch.zeros(1, 2), torch.zeros(2, 2), k=3),
             "neighbour 3 of 2 failures",
         ),
-        (lambda: failure_shares(torch.zeros(1, 2), torch.zeros(2, 2), width=0.0), "width of 0.0"),
+        (lambda: failure_weights(torch.zeros(1, 2), torch.zeros(2, 2), width=0.0), "width of 0.0"),
     ],
 )
 def test_what_makes_no_sense_is_refused(use, words):
@@ -322,11 +326,11 @@ def test_what_makes_no_sense_is_refused(use, words):
 
 def test_the_surer_model_counts_more(theta_0, tuned, task):
     zero, one = predict(theta_0, task.test), predict(tuned, task.test)
-    shares = entropy_shares(zero, one)
+    shares = entropy_weights(zero, one)
     entropy = [torch.distributions.Categorical(logits=x).entropy() for x in (zero, one)]
     by_hand = (-entropy[1]).exp() / ((-entropy[0]).exp() + (-entropy[1]).exp())
     torch.testing.assert_close(shares, by_hand[:, None])
-    torch.testing.assert_close(shares + entropy_shares(one, zero), torch.ones(len(zero), 1))
+    torch.testing.assert_close(shares + entropy_weights(one, zero), torch.ones(len(zero), 1))
     for ensemble in (output_ensemble, softmax_ensemble):
         mixed = ensemble(zero, one, shares)
         alone = [
@@ -339,8 +343,8 @@ def test_near_a_failure_the_fine_tuned_model_counts_more():
     failures = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
     images = torch.tensor([[1.0, 0.0], [0.0, -1.0]])  # distances 0, sqrt 2, 2 and sqrt 2, sqrt 2, 2
     first, third = (
-        failure_shares(images, failures),
-        failure_shares(images, failures, k=3, centre=2.0),
+        failure_weights(images, failures),
+        failure_weights(images, failures, k=3, centre=2.0),
     )
     by_hand = [1 / (1 + math.exp((d - 1.5) / 0.6)) for d in (0, math.sqrt(2))]
     assert first.flatten().tolist() == pytest.approx(by_hand, rel=1e-4)

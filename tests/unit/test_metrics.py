@@ -6,7 +6,7 @@ import random
 import pytest
 import torch
 
-from wiseft_lite import Accuracy, UserError, accuracy
+from wiseft_lite import Estimate, UserError, accuracy
 from wiseft_lite.analysis.robustness import (
     Baseline,
     effective_robustness,
@@ -231,7 +231,7 @@ def test_a_line_without_scatter_has_no_interval(line):
 
 
 def test_effective_robustness_adds_both_doubts_as_squares():
-    line, shift = fit_baseline(REFERENCE, SHIFT), Accuracy(0.7, 200, 0.63, 0.76)
+    line, shift = fit_baseline(REFERENCE, SHIFT), Estimate(0.7, 200, 0.63, 0.76)
     low, high = robustness_interval(0.8, shift, line)
     b, (b_low, b_high) = line(0.8), promise_interval(0.8, line)
     rho = effective_robustness(0.8, 0.7, line)
@@ -243,7 +243,7 @@ def test_effective_robustness_adds_both_doubts_as_squares():
 def test_a_sure_promise_leaves_the_doubt_of_the_shift_alone():
     shift = [1 / (1 + math.exp(-(0.8 * logit(x) - 1))) for x in REFERENCE]
     line = fit_baseline(REFERENCE, shift)
-    low, high = robustness_interval(0.8, Accuracy(0.7, 200, 0.63, 0.76), line)
+    low, high = robustness_interval(0.8, Estimate(0.7, 200, 0.63, 0.76), line)
     assert low == pytest.approx(0.63 - line(0.8), abs=1e-6) and high == pytest.approx(
         0.76 - line(0.8), abs=1e-6
     )

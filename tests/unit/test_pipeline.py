@@ -14,14 +14,14 @@ from wiseft_lite import Recipe, UserError, load, predict, save, summary
 from wiseft_lite.cli import commands
 from wiseft_lite.cli.main import main
 from wiseft_lite.features import pixels
-from wiseft_lite.losses import cross_entropy, in_pieces
-from wiseft_lite.pipeline import TRAINERS, choices, draw, recipes_for, walk
+from wiseft_lite.losses import cross_entropy, micro_batched
+from wiseft_lite.pipeline import TRAINERS, choices, draw, recipes_for, run_wise_ft
 
 FAST = Recipe(epochs=1, lr=1e-2, batch_size=30)
 
 
 def test_each_kind_is_walked_to_and_the_ends_are_its_models(theta_0, task):
-    models, table = walk(
+    models, table = run_wise_ft(
         theta_0, task, {"probe": replace(FAST, augment="none"), "end-to-end": FAST}
     )
     assert list(models) == ["probe", "end-to-end"] and len(table) == 2 * 11 * 3
@@ -42,7 +42,7 @@ def test_each_kind_is_walked_to_and_the_ends_are_its_models(theta_0, task):
     with pytest.raises(
         UserError, match="no kind of training .'prob'.; choose one or more of: probe, end-to-end"
     ):
-        walk(theta_0, task, {"prob": FAST})
+        run_wise_ft(theta_0, task, {"prob": FAST})
 
 
 def test_val_chooses_the_smallest_of_equal_alphas_and_no_test_image_counts():
@@ -138,7 +138,7 @@ def test_a_gpu_that_is_not_there(shapes, tmp_path, capsys, monkeypatch):
 def test_pieces_give_the_gradient_of_the_whole_batch_and_hold_no_more_images(theta_0, task):
     seen, images, labels = [], pixels(theta_0, task.train)[:10], task.train.labels[:10]
     grads = []
-    for objective in (cross_entropy, in_pieces(cross_entropy, 4)):
+    for objective in (cross_entropy, micro_batched(cross_entropy, 4)):
         model = copy.deepcopy(theta_0)
         model.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
         objective(model, images, labels).backward()
@@ -147,7 +147,7 @@ def test_pieces_give_the_gradient_of_the_whole_batch_and_hold_no_more_images(the
     for name, gradient in grads[0].items():
         torch.testing.assert_close(gradient, grads[1][name], rtol=1e-4, atol=1e-5)
     with pytest.raises(UserError, match="a piece of 0 images"):
-        in_pieces(cross_entropy, 0)
+        micro_batched(cross_entropy, 0)
 
 
 def test_pieces_that_hold_nothing_are_refused_before_the_probe_is_trained(
@@ -155,7 +155,7 @@ def test_pieces_that_hold_nothing_are_refused_before_the_probe_is_trained(
 ):
     monkeypatch.setitem(TRAINERS, "probe", lambda *_, **__: pytest.fail("trained in vain"))
     with pytest.raises(UserError, match="a piece of 0 images"):
-        walk(theta_0, task, {"probe": FAST, "end-to-end": FAST}, pieces=0)
+        run_wise_ft(theta_0, task, {"probe": FAST, "end-to-end": FAST}, micro_batch_size=0)
 
 
 def test_finetune_in_pieces_on_the_command_line(shapes, clip_folder, tmp_path):
@@ -171,7 +171,7 @@ def test_finetune_in_pieces_on_the_command_line(shapes, clip_folder, tmp_path):
         "0.001",
     ]
     assert main([*command, "--out", str(tmp_path / "whole")]) == 0
-    assert main([*command, "--out", str(tmp_path / "parts"), "--pieces", "7"]) == 0
+    assert main([*command, "--out", str(tmp_path / "parts"), "--micro-batch-size", "7"]) == 0
     whole, parts = (load(tmp_path / name).state_dict() for name in ("whole", "parts"))
     assert any(not torch.equal(value, parts[key]) for key, value in whole.items())
     assert all(torch.allclose(value, parts[key], atol=2e-3) for key, value in whole.items())
@@ -191,7 +191,7 @@ def test_a_full_gpu_gets_one_line_and_another_fault_its_traceback(
         monkeypatch.setattr("wiseft_lite.encoders.load_clip", full)
         if isinstance(fault, torch.OutOfMemoryError):
             assert main(["run", "--out", str(tmp_path / "x")]) == 2
-            assert "with --pieces 16" in capsys.readouterr().err
+            assert "with --micro-batch-size 16" in capsys.readouterr().err
         else:
             with pytest.raises(RuntimeError, match="something else"):
                 main(["run", "--out", str(tmp_path / "x")])
@@ -202,7 +202,7 @@ def test_run_says_a_warning_of_the_check_in_one_line(
 ):
     monkeypatch.setitem(TRAINERS, "end-to-end", lambda classifier, *_, **__: classifier)
     monkeypatch.setattr(
-        "wiseft_lite.analysis.connectivity.midpoint_barrier",
+        "wiseft_lite.analysis.connectivity.midpoint_barrier_of_curve",
         lambda *_: warnings.warn("not connected"),
     )
     assert (

@@ -21,7 +21,7 @@ from wiseft_lite.analysis.robustness import (
 from wiseft_lite.book.baselines import nearest_neighbour, scratch_classifier
 from wiseft_lite.book.experiments import ch02
 from wiseft_lite.book.ledger import Record
-from wiseft_lite.metrics import Accuracy
+from wiseft_lite.metrics import Estimate
 
 
 def test_the_baseline_finds_a_line_in_logit_space():
@@ -97,7 +97,7 @@ def test_robustness_is_recorded_under_each_fit_with_the_reach_of_the_line():
 
 def test_the_interval_of_robustness_has_the_level_that_is_asked_for():
     line = fit_baseline([0.3, 0.5, 0.6, 0.75], [0.12, 0.25, 0.27, 0.45])
-    shift = Accuracy(0.7, 200, 0.65, 0.74)
+    shift = Estimate(0.7, 200, 0.65, 0.74)
     low, high = robustness_interval(0.8, shift, line, level=0.5)
     least, most = promise_interval(0.8, line, level=0.5)
     rho = effective_robustness(0.8, 0.7, line)
@@ -127,9 +127,9 @@ def test_a_model_rises_over_itself_by_nothing():
 
 def test_a_mean_of_accuracies_is_surer_than_each_of_them():
     parts = [
-        Accuracy(0.4, 100, 0.3, 0.52),
-        Accuracy(0.6, 50, 0.4, 0.75),
-        Accuracy(0.8, 10, 0.5, 0.95),
+        Estimate(0.4, 100, 0.3, 0.52),
+        Estimate(0.6, 50, 0.4, 0.75),
+        Estimate(0.8, 10, 0.5, 0.95),
     ]
     mean = mean_accuracy(parts)
     assert (mean.accuracy, mean.n) == (pytest.approx(0.6), 160)

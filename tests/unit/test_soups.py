@@ -223,7 +223,9 @@ def test_both_rules_are_the_papers_text_and_its_code_where_ties_are_common():
             kept[rule] = trace["model"][trace["kept"]].tolist()
             assert kept[rule] == reference(values, coarse), (seed, rule)
             before = [None, *trace["soup"][:-1]]
-            assert trace["tied"].tolist() == [a == b for a, b in zip(trace["with_it"], before, strict=True)]
+            assert trace["tied"].tolist() == [
+                a == b for a, b in zip(trace["with_it"], before, strict=True)
+            ]
             ties += trace["tied"].sum()
         differ += set(kept["paper"]) != set(kept["code"])
     assert ties > 60 and differ > 30

@@ -10,7 +10,7 @@ from PIL import Image
 
 from wiseft_lite import Split, Task, UserError, interpolate, load_task
 from wiseft_lite.cli.main import main
-from wiseft_lite.features import Decoded
+from wiseft_lite.features import LazyImages
 from wiseft_lite.retrieval import universal as embedding
 from wiseft_lite.retrieval.arcface import adaptive_margins
 from wiseft_lite.retrieval.embedders import load_embedder, save_embedder
@@ -96,7 +96,7 @@ def test_pictures_that_memory_does_not_hold_are_decoded_when_asked_for_and_give_
         (world.test, other.test),
     ):
         assert (
-            isinstance(again.images, Decoded)
+            isinstance(again.images, LazyImages)
             and torch.equal(part.labels, again.labels)
             and part.tasks == again.tasks
         )

@@ -56,7 +56,7 @@ def entry(name: str) -> Iterator[Path]:
 
     path = cache_folder() / name
     if not distributed.is_main():
-        distributed.every(True)
+        distributed.all_true(True)
         yield path
         return
     try:
@@ -69,7 +69,7 @@ def entry(name: str) -> Iterator[Path]:
             "set WISEFT_CACHE to a folder of your own"
         ) from error
     try:
-        distributed.every(True)
+        distributed.all_true(True)
         yield path
     finally:
         lock.release()

@@ -52,19 +52,19 @@ def start(device: str | None = None) -> None:
 
 def stop() -> None:
     """Leave the group, when all have done their work."""
-    if count() > 1:
-        every(True)
+    if world_size() > 1:
+        all_true(True)
         dist.destroy_process_group()
 
 
-def count() -> int:
+def world_size() -> int:
     """How many processes there are."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
     """The number of this process, from 0."""
-    return dist.get_rank() if count() > 1 else 0
+    return dist.get_rank() if world_size() > 1 else 0
 
 
 def is_main() -> bool:
@@ -76,25 +76,25 @@ def is_main() -> bool:
 def main_first() -> Iterator[None]:
     """Let the main process go through alone, then the others: what it downloads they find."""
     if not is_main():
-        every(True)
+        all_true(True)
     try:
         yield
     finally:
         if is_main():
-            every(True)
+            all_true(True)
 
 
-def from_main(make: Callable[[], Any]) -> Any:
+def broadcast_object(make: Callable[[], Any]) -> Any:
     """What ``make`` returns in the main process, for all; the others do not call it.
 
     Args:
         make: returns what JSON can hold.
 
     Example:
-        >>> from_main(lambda: [1, None])
+        >>> broadcast_object(lambda: [1, None])
         [1, None]
     """
-    if count() == 1:
+    if world_size() == 1:
         return make()
     text = json.dumps(make()).encode() if is_main() else b""
     size = torch.tensor(len(text))
@@ -108,23 +108,23 @@ def from_main(make: Callable[[], Any]) -> Any:
     return json.loads(bytes(letters.tolist()))
 
 
-def every(holds: bool) -> bool:
+def all_true(holds: bool) -> bool:
     """Whether it holds in every process; none goes on before all have asked."""
     yes = torch.tensor(int(holds))
-    sum_([yes])
-    return int(yes) == count()
+    all_reduce([yes])
+    return int(yes) == world_size()
 
 
-def sum_(tensors: Iterable[Tensor]) -> None:
+def all_reduce(tensors: Iterable[Tensor]) -> None:
     """Put the sum over all processes in place of each tensor; every process gets the same bits."""
-    if count() > 1:
+    if world_size() > 1:
         for work in [dist.all_reduce(tensor, async_op=True) for tensor in tensors]:
             work.wait()
 
 
-def same_(tensors: Iterable[Tensor]) -> None:
+def broadcast(tensors: Iterable[Tensor]) -> None:
     """Put the main process's values in place of each tensor."""
-    if count() > 1:
+    if world_size() > 1:
         for tensor in tensors:
             values = tensor.contiguous()  # itself, as a rule
             dist.broadcast(values, 0)
@@ -132,21 +132,21 @@ def same_(tensors: Iterable[Tensor]) -> None:
                 tensor.copy_(values)
 
 
-def share(n: int) -> tuple[slice, float]:
+def local_slice(n: int) -> tuple[slice, float]:
     """The part of a batch of ``n`` inputs that is this process's, and its weight in the mean over the batch.
 
     Where there are fewer inputs than processes, one that would get none takes the first with weight 0, so that its
     gradient is a gradient of the same kind, all zeros.
 
     Example:
-        >>> share(5)
+        >>> local_slice(5)
         (slice(0, 5, None), 1.0)
     """
-    first, end = rank() * n // count(), (rank() + 1) * n // count()
+    first, end = rank() * n // world_size(), (rank() + 1) * n // world_size()
     return (slice(first, end), (end - first) / n) if end > first else (slice(0, 1), 0.0)
 
 
-class Turns:
+class Shards:
     """The ``n`` inputs of a pass without training, whole batches in turn to each process.
 
     A batch has the same inputs however many processes there are, and so the same bits come out.
@@ -156,14 +156,15 @@ class Turns:
         batch_size: inputs a batch.
 
     Example:
-        >>> Turns(3, 2).rows.tolist()
+        >>> Shards(3, 2).rows.tolist()
         [0, 1, 2]
     """
 
     def __init__(self, n: int, batch_size: int):
         every_batch = torch.arange(n).split(batch_size)
         self._rows = [
-            torch.cat(every_batch[k :: count()] or (torch.arange(0),)) for k in range(count())
+            torch.cat(every_batch[k :: world_size()] or (torch.arange(0),))
+            for k in range(world_size())
         ]
         self._n = n
 
@@ -175,15 +176,15 @@ class Turns:
         mine = self._rows[rank()]
         return mine if len(mine) else torch.arange(1)
 
-    def of(self, inputs: Any) -> Any:
+    def shard(self, inputs: Any) -> Any:
         """This process's part of a split or tensor; with one process that is ``inputs`` itself."""
-        if count() == 1:
+        if world_size() == 1:
             return inputs
         return inputs[self.rows] if isinstance(inputs, Tensor) else inputs.select(self.rows)
 
-    def whole(self, part: Tensor) -> Tensor:
+    def gather(self, part: Tensor) -> Tensor:
         """What all processes made of their inputs, ``[n, ...]`` in order, from this one's part ``[len(rows), ...]``."""
-        if count() == 1:
+        if world_size() == 1:
             return part
         result = part.new_empty(self._n, *part.shape[1:])
         for k, rows in enumerate(self._rows):

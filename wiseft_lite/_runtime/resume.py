@@ -78,7 +78,7 @@ class States:
         """
         if self.folder is None:
             return 0, None
-        name = distributed.from_main(lambda: self._newest(resume))
+        name = distributed.broadcast_object(lambda: self._newest(resume))
         if name is None:
             return 0, None
         path, step = self.folder / name, int(name.split("-")[1])
@@ -116,7 +116,7 @@ class States:
             )
         return None
 
-    def keep(self, step: int, order: Tensor) -> None:
+    def maybe_save(self, step: int, order: Tensor) -> None:
         """Write the state before step ``step`` if it is time; the training goes on when that fails."""
         if self.folder is None or time.monotonic() < self._due or not distributed.is_main():
             return
@@ -219,7 +219,7 @@ def _made() -> dict:
     return {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "processes": distributed.count(),
+        "processes": distributed.world_size(),
     }
 
 

@@ -14,7 +14,7 @@ from wiseft_lite.errors import UserError
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.sweeps import sweep
 from wiseft_lite.tasks import Split
-from wiseft_lite.weights import compatible
+from wiseft_lite.weights import relative_distance
 
 MIDPOINT = (0.0, 0.5, 1.0)  # the alphas that ``midpoint_barrier`` needs
 _EXACT = 1e-9  # shares that differ by rounding alone count as equal
@@ -144,7 +144,7 @@ def barrier(table: pd.DataFrame) -> pd.Series:
     return (-observation_1(table)["slack"]).clip(lower=0).rename("barrier")
 
 
-def connected(
+def midpoint_barrier(
     zero_shot: ImageClassifier,
     fine_tuned: ImageClassifier,
     split: Split,
@@ -176,24 +176,26 @@ def connected(
         >>> from wiseft_lite import load_clip, load_task, zero_shot_classifier
         >>> task = load_task("iconshift")
         >>> theta_0 = zero_shot_classifier(load_clip("iconclip"), task)
-        >>> connected(theta_0, theta_0, task.val, most=10) < 1e-9
+        >>> midpoint_barrier(theta_0, theta_0, task.val, most=10) < 1e-9
         True
     """
-    apart = compatible(zero_shot.state_dict(), fine_tuned.state_dict())
+    apart = relative_distance(zero_shot.state_dict(), fine_tuned.state_dict())
     rows = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))[:most].tolist()
-    return midpoint_barrier(
+    return midpoint_barrier_of_curve(
         sweep(zero_shot, fine_tuned, {split.name: split.select(rows)}, MIDPOINT), apart, names
     )
 
 
-def midpoint_barrier(table: pd.DataFrame, apart: float, names: str = "the two models") -> float:
-    """Return the barrier half-way between two models from a sweep that was measured, and warn as ``connected`` does.
+def midpoint_barrier_of_curve(
+    table: pd.DataFrame, apart: float, names: str = "the two models"
+) -> float:
+    """Return the barrier half-way between two models from a sweep that was measured, and warn as ``midpoint_barrier`` does.
 
     It costs no forward pass. The split is ``val``, or the first of the sweep where ``val`` is not in it.
 
     Args:
         table: a sweep of one pair of models; alphas 0, 0.5 and 1 are among its alphas.
-        apart: how far the weights of the two differ, of ``weights.compatible``.
+        apart: how far the weights of the two differ, of ``weights.relative_distance``.
         names: what a warning calls the two.
 
     Returns:
@@ -205,7 +207,7 @@ def midpoint_barrier(table: pd.DataFrame, apart: float, names: str = "the two mo
     Example:
         >>> rows = [(0.0, "val", 0.5, 400), (0.5, "val", 0.4, 400), (1.0, "val", 0.5, 400)]
         >>> with warnings.catch_warnings(record=True) as caught:
-        ...     height = midpoint_barrier(pd.DataFrame(rows, columns=["alpha", "split", "accuracy", "n"]), apart=0.2)
+        ...     height = midpoint_barrier_of_curve(pd.DataFrame(rows, columns=["alpha", "split", "accuracy", "n"]), apart=0.2)
         >>> round(height, 3), len(caught)
         (0.1, 1)
     """

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wiseft_lite.errors import UserError
-from wiseft_lite.metrics import Accuracy
+from wiseft_lite.metrics import Estimate
 
 
 def logit(share: float) -> float:
@@ -166,7 +166,7 @@ def effective_robustness(reference: float, shift: float, baseline: Baseline) -> 
 
 
 def robustness_interval(
-    reference: float, shift: Accuracy, baseline: Baseline, level: float = 0.95
+    reference: float, shift: Estimate, baseline: Baseline, level: float = 0.95
 ) -> tuple[float, float]:
     """Return the interval of effective robustness, from those of the shift accuracy and of the promise.
 
@@ -187,7 +187,7 @@ def robustness_interval(
 
     Example:
         >>> line = fit_baseline([0.2, 0.4, 0.6, 0.8], [0.1, 0.2, 0.4, 0.5])
-        >>> [round(x, 2) for x in robustness_interval(0.5, Accuracy(0.6, 100, 0.5, 0.7), line)]
+        >>> [round(x, 2) for x in robustness_interval(0.5, Estimate(0.6, 100, 0.5, 0.7), line)]
         [0.19, 0.46]
     """
     promised, (low, high) = baseline(reference), promise_interval(reference, baseline, level)
@@ -238,7 +238,7 @@ def rise_interval(
     return rise - half, rise + half
 
 
-def mean_accuracy(parts: Sequence[Accuracy]) -> Accuracy:
+def mean_accuracy(parts: Sequence[Estimate]) -> Estimate:
     """Return the plain mean of independent accuracies, with the interval that theirs make together.
 
     With ``k`` accuracies ``p_i`` in ``[p_i-, p_i+]``: ``mean - sqrt(sum (p_i - p_i-)^2) / k`` to ``mean +
@@ -247,11 +247,11 @@ def mean_accuracy(parts: Sequence[Accuracy]) -> Accuracy:
     Source: Zou and Donner 2008.
 
     Example:
-        >>> both = mean_accuracy([Accuracy(0.4, 100, 0.3, 0.5), Accuracy(0.6, 50, 0.4, 0.8)])
+        >>> both = mean_accuracy([Estimate(0.4, 100, 0.3, 0.5), Estimate(0.6, 50, 0.4, 0.8)])
         >>> both.n, round(both.accuracy, 2), round(both.low, 2), round(both.high, 2)
         (150, 0.5, 0.39, 0.61)
     """
     mean = math.fsum(p.accuracy for p in parts) / len(parts)
     below = math.hypot(*(p.accuracy - p.low for p in parts)) / len(parts)
     above = math.hypot(*(p.high - p.accuracy for p in parts)) / len(parts)
-    return Accuracy(mean, sum(p.n for p in parts), mean - below, mean + above)
+    return Estimate(mean, sum(p.n for p in parts), mean - below, mean + above)

@@ -8,7 +8,7 @@ from torch import Tensor
 from wiseft_lite.errors import UserError
 
 
-def entropy_shares(logits_0: Tensor, logits_1: Tensor) -> Tensor:
+def entropy_weights(logits_0: Tensor, logits_1: Tensor) -> Tensor:
     """Return DaWin's alpha: of two models, the one that is surer about an image counts more.
 
     ``alpha(x) = e^(-H_1) / (e^(-H_0) + e^(-H_1))`` with ``H`` the entropy of a model's softmax, in nats. DaWin
@@ -28,7 +28,7 @@ def entropy_shares(logits_0: Tensor, logits_1: Tensor) -> Tensor:
 
     Example:
         >>> sure, unsure = torch.tensor([[99.0, 0.0]]), torch.tensor([[0.0, 0.0]])  # entropy 0 and log 2
-        >>> entropy_shares(unsure, sure)
+        >>> entropy_weights(unsure, sure)
         tensor([[0.6667]])
     """
     if logits_0.shape != logits_1.shape:
@@ -43,7 +43,7 @@ def _entropy(logits: Tensor) -> Tensor:
     return -(logits.softmax(-1) * logits.log_softmax(-1)).sum(-1, keepdim=True)
 
 
-def failure_shares(
+def failure_weights(
     features: Tensor, failures: Tensor, k: int = 1, centre: float = 1.5, width: float = 0.6
 ) -> Tensor:
     """Return VRF's alpha: near to where the zero-shot model failed in training, trust the fine-tuned one.
@@ -69,7 +69,7 @@ def failure_shares(
 
     Example:
         >>> failures = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-        >>> failure_shares(torch.tensor([[1.0, 0.0]]), failures, centre=0.0)
+        >>> failure_weights(torch.tensor([[1.0, 0.0]]), failures, centre=0.0)
         tensor([[0.5000]])
     """
     if not 1 <= k <= len(failures):

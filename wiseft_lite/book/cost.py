@@ -34,12 +34,12 @@ def training_rate(shape: VisionShape, rate: float, again: bool = False) -> float
     Args:
         shape: of the image tower.
         rate: floating point operations a second, of all GPUs together, as they are really done.
-        again: count a second way forward, as with ``memory.in_pieces`` or ``memory.checkpointed``.
+        again: count a second way forward, as with ``memory.micro_batched`` or ``memory.checkpointed``.
     """
     return rate / ((4 if again else 3) * flops(shape))
 
 
-def table(
+def hours_table(
     archs: Sequence[str] = MODELS,
     *,
     gpus: int = 1,

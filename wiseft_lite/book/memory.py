@@ -84,7 +84,7 @@ def need(arch: str) -> Need:
     )
 
 
-def table(archs: Sequence[str] = MODELS, memory: float = 16) -> pd.DataFrame:
+def memory_table(archs: Sequence[str] = MODELS, memory: float = 16) -> pd.DataFrame:
     """Return one row for each architecture: millions of weights, GiB to train, MiB an image, largest batch.
 
     Args:

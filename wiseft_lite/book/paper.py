@@ -51,7 +51,7 @@ def curve(model: str, kind: str = "end-to-end") -> pd.DataFrame:
     ]
 
 
-def table(number: int, model: str | None = None) -> pd.DataFrame:
+def published_table(number: int, model: str | None = None) -> pd.DataFrame:
     """Return a table of the paper in percent: a row for each method, a column for each data set.
 
     Args:
@@ -62,7 +62,7 @@ def table(number: int, model: str | None = None) -> pd.DataFrame:
         UserError: no such table, or it has several models and none was named.
 
     Example:
-        >>> float(table(1).loc["end-to-end, alpha 0.5", "shifts"])
+        >>> float(published_table(1).loc["end-to-end, alpha 0.5", "shifts"])
         76.9
     """
     everything = ledger.table("paper_tables")

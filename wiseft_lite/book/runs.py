@@ -62,12 +62,12 @@ def trained(
         UserError: as ``train`` does, or the cache folder cannot be written.
     """
     label, progress = getattr(train, "func", train).__name__, progress and distributed.is_main()
-    name = distributed.from_main(
+    name = distributed.broadcast_object(
         lambda: f"{task.name}-{label}-{fingerprint(classifier, task, recipe, train)}"
     )
     with entry(name) as folder:
         known = _known(folder)
-        if distributed.every(known is not None):
+        if distributed.all_true(known is not None):
             return classifier.with_weights(known).eval()
         if progress:
             print(

@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> None:
     from wiseft_lite._runtime import distributed
     from wiseft_lite.analysis import connectivity
     from wiseft_lite.results import show_choices, show_table, write_results
-    from wiseft_lite.weights import compatible
+    from wiseft_lite.weights import relative_distance
 
     started, states = time.time(), States(args.out)
     recipes = pipeline.recipes_for(args.model)
@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> None:
         folder=states.folder,
         resume=args.resume,
         progress=True,
-        pieces=args.pieces,
+        micro_batch_size=args.micro_batch_size,
         checkpointing=args.checkpointing,
     )
     if distributed.is_main():
@@ -145,8 +145,8 @@ def run(args: argparse.Namespace) -> None:
         return
     write_results(table.assign(model=args.model, task=task.name), args.out / "results.jsonl")
     for kind, part in table.groupby("kind", sort=False):
-        connectivity.midpoint_barrier(
-            part, compatible(zero_shot.state_dict(), models[kind].state_dict())
+        connectivity.midpoint_barrier_of_curve(
+            part, relative_distance(zero_shot.state_dict(), models[kind].state_dict())
         )
         print(f"\n{kind}: accuracy in % at each alpha (0 zero-shot, 1 fine-tuned)")
         show_table(part)
@@ -273,7 +273,7 @@ def train(args: argparse.Namespace) -> None:
             encoders.load_clip(args.model, device_of(args)), task
         )
     if kind:
-        objective = pipeline.objective(kind, args.pieces, args.checkpointing)
+        objective = pipeline.objective(kind, args.micro_batch_size, args.checkpointing)
         classifier = pipeline.TRAINERS[kind](
             classifier,
             task,
@@ -335,7 +335,7 @@ def sweep(args: argparse.Namespace) -> None:
     from wiseft_lite._runtime import distributed
     from wiseft_lite.analysis import connectivity
     from wiseft_lite.results import show_table, write_results
-    from wiseft_lite.weights import compatible
+    from wiseft_lite.weights import relative_distance
 
     alphas = _alphas(args.alphas)
     if args.passes is not None:
@@ -348,19 +348,19 @@ def sweep(args: argparse.Namespace) -> None:
             for folder in (args.zero_shot, args.fine_tuned)
         )
     checkpoints.check_same_start({str(args.zero_shot): zero_shot, str(args.fine_tuned): fine_tuned})
-    apart = compatible(zero_shot.state_dict(), fine_tuned.state_dict())
+    apart = relative_distance(zero_shot.state_dict(), fine_tuned.state_dict())
     free = connectivity.MIDPOINT if args.passes is not None else ()  # read off the same passes
     seen = sorted({*alphas, *free})
     checked_on_the_way = {*connectivity.MIDPOINT} <= {*seen}
     if not checked_on_the_way:
-        connectivity.connected(zero_shot, fine_tuned, task.val)
+        connectivity.midpoint_barrier(zero_shot, fine_tuned, task.val)
     curve = sweeps.sweep(zero_shot, fine_tuned, splits, seen, progress=True, passes=args.passes)
     if not distributed.is_main():
         return
     table = curve[curve["alpha"].isin(alphas)].reset_index(drop=True)
     write_results(table.assign(model=str(args.fine_tuned), task=task.name), args.out)
     if checked_on_the_way:
-        connectivity.midpoint_barrier(curve, apart)
+        connectivity.midpoint_barrier_of_curve(curve, apart)
     show_table(table)
     print(f"written: {args.out}")
 

@@ -60,7 +60,8 @@ def _show(table: pd.DataFrame, alpha: float) -> None:
         print(
             f"{value:<5g}"
             + "".join(
-                f"{100 * score:{width}.1f}" for score, width in zip(scores, (10, 11, 10, 10, 7), strict=True)
+                f"{100 * score:{width}.1f}"
+                for score, width in zip(scores, (10, 11, 10, 10, 7), strict=True)
             )
             + mark
         )

@@ -90,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
     def fine_tunes(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--augment", help="none, crop or strong; the recipe's own if not given")
         sub.add_argument(
-            "--pieces",
+            "--micro-batch-size",
             type=int,
             metavar="N",
             help="hold N images of a batch at a time: the same gradient with less of a GPU's memory",
@@ -126,7 +126,12 @@ def parser() -> argparse.ArgumentParser:
     takes_model(sub)
     sub.add_argument("--seed", type=int, default=0, help="seed of the fine-tuning")
     sub.set_defaults(
-        task="iconshift", data=None, kinds=None, resume=True, pieces=None, checkpointing=False
+        task="iconshift",
+        data=None,
+        kinds=None,
+        resume=True,
+        micro_batch_size=None,
+        checkpointing=False,
     )
     sub = command(
         "run",
@@ -173,7 +178,7 @@ def parser() -> argparse.ArgumentParser:
         takes_task(sub)
         if name != "zeroshot":
             takes_recipe(sub)
-            sub.set_defaults(pieces=None, checkpointing=False)
+            sub.set_defaults(micro_batch_size=None, checkpointing=False)
     fine_tunes(sub)
     sub = command(
         "evaluate",
@@ -384,7 +389,7 @@ def _main(arguments: list[str] | None) -> int:
                 from wiseft_lite._runtime import distributed
 
                 distributed.start(args.device)
-                _check_out(args, distributed.from_main)
+                _check_out(args, distributed.broadcast_object)
                 args.run(args)
                 distributed.stop()
             elif not number:
@@ -397,7 +402,7 @@ def _main(arguments: list[str] | None) -> int:
         if type(error).__name__ != "OutOfMemoryError":  # torch's; it may not even be imported
             raise
         print(
-            f"{name}: the memory of the GPU is full; hold fewer images at a time with --pieces 16, keep less of each "
+            f"{name}: the memory of the GPU is full; hold fewer images at a time with --micro-batch-size 16, keep less of each "
             "with --checkpointing, or take a smaller model",
             file=sys.stderr,
         )

@@ -55,7 +55,7 @@ def soup(args: argparse.Namespace) -> None:
     classifier = checkpoints.load(args.checkpoints[0], device_of(args), task.class_names)
     for folder in args.checkpoints[1:]:
         other = checkpoints.load(folder, device_of(args))
-        connectivity.connected(
+        connectivity.midpoint_barrier(
             classifier, other, task.val, names=f"{args.checkpoints[0]} and {folder}"
         )
     if args.greedy:

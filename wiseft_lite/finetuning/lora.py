@@ -1,7 +1,7 @@
 """Low-rank fine-tuning: few weights train, and the line to zero-shot is one number in front of them.
 
 Of a low-rank model ``W_0 + B A`` the point at ``alpha`` is ``W_0 + alpha B A``: WiSE-FT of merged weights and
-scaling an adapter are one thing. So ``merged`` and ``interpolate`` are all that is needed. It is not so for methods in
+scaling an adapter are one thing. So ``merge_lora`` and ``interpolate`` are all that is needed. It is not so for methods in
 which the update does not enter by addition alone, such as DoRA. (The library peft does much more, and brings
 transformers with it; here two matrices are enough.)
 """
@@ -49,7 +49,7 @@ def with_lora(
     """Return a copy that answers the same, in which only low-rank updates of some weights train.
 
     ``W = W_0 + B A`` with ``A [rank, in]`` and ``B [out, rank]``. Give it to ``finetune``, with a rate chosen for it
-    (as a rule a higher one than for all weights), and the result to ``merged``.
+    (as a rule a higher one than for all weights), and the result to ``merge_lora``.
 
     Args:
         classifier: it is left alone.
@@ -82,10 +82,10 @@ def with_lora(
     return other
 
 
-def merged(classifier: ImageClassifier) -> dict[str, Tensor]:
+def merge_lora(classifier: ImageClassifier) -> dict[str, Tensor]:
     """Return the weights of a model with low-rank updates, with the updates added in: a plain state dict.
 
-    ``interpolate(theta_0, merged(tuned), alpha)`` has the updates scaled by ``alpha``.
+    ``interpolate(theta_0, merge_lora(tuned), alpha)`` has the updates scaled by ``alpha``.
     """
     weights = {
         name: tensor

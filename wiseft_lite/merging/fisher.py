@@ -115,7 +115,11 @@ def fisher_average(
         raise UserError(
             f"{partial[0]} has a Fisher in some of the models only; take all Fishers from one architecture"
         )
-    counted = [(theta, fisher, w) for theta, fisher, w in zip(thetas, fishers, weights, strict=True) if w > 0]
+    counted = [
+        (theta, fisher, w)
+        for theta, fisher, w in zip(thetas, fishers, weights, strict=True)
+        if w > 0
+    ]
     if len(counted) == 1:  # an end of a path: F theta / F could differ from theta in its last bit
         return {key: tensor.clone() for key, tensor in counted[0][0].items()}
     result = {}

@@ -48,7 +48,10 @@ class Mixture(nn.Module):
         """The mean of the models with the present shares."""
         rows = dict(zip(self.names, self.shares().expand(len(self.names), -1), strict=True))
         return {
-            name: sum(a * theta[name].to(a.device) for a, theta in zip(rows[name], self.thetas, strict=True))
+            name: sum(
+                a * theta[name].to(a.device)
+                for a, theta in zip(rows[name], self.thetas, strict=True)
+            )
             if name in rows
             else first
             for name, first in self.thetas[0].items()

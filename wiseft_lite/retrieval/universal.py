@@ -15,7 +15,7 @@ from torch.utils.data import ConcatDataset
 from wiseft_lite.augmentation import augmentation
 from wiseft_lite.encoders import Clip
 from wiseft_lite.errors import UserError
-from wiseft_lite.features import Decoded, pieces, pixels
+from wiseft_lite.features import LazyImages, pieces, pixels
 from wiseft_lite.finetuning.layer_rates import layerwise_rates
 from wiseft_lite.results import best_alpha
 from wiseft_lite.retrieval.arcface import Embedder, SubCentres, adaptive_margins, arcface
@@ -45,10 +45,10 @@ def recipe_for(model: str) -> tuple[Recipe, float]:
 class Pictures:
     """Preprocessed ``images [n, 3, h, w]``, the class of each, ``labels [n]``, and the task that each comes from.
 
-    Images that memory does not hold are ``Decoded``: read again whenever they are asked for.
+    Images that memory does not hold are ``LazyImages``: read again whenever they are asked for.
     """
 
-    images: Tensor | Decoded
+    images: Tensor | LazyImages
     labels: Tensor
     tasks: tuple[str, ...]
 

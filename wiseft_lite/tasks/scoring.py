@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wiseft_lite.metrics import Accuracy, macro_f1, pm_k, share, worst_group
+from wiseft_lite.metrics import Estimate, macro_f1, pm_k, share, worst_group
 
 
 class Score(Protocol):
     """Turns predicted and true classes ``[n]`` into one number with its interval."""
 
-    def __call__(self, predicted: Tensor, labels: Tensor) -> Accuracy: ...
+    def __call__(self, predicted: Tensor, labels: Tensor) -> Estimate: ...
 
     def select(self, rows: Sequence[int]) -> Score:
         """The score of these images alone."""
@@ -27,7 +27,7 @@ class Score(Protocol):
 class Share:
     """Top-1 accuracy."""
 
-    def __call__(self, predicted: Tensor, labels: Tensor) -> Accuracy:
+    def __call__(self, predicted: Tensor, labels: Tensor) -> Estimate:
         return share(int((predicted == labels).sum()), len(labels))
 
     def select(self, rows: Sequence[int]) -> Share:
@@ -47,7 +47,7 @@ class MacroF1:
 
     draws: int = 400
 
-    def __call__(self, predicted: Tensor, labels: Tensor) -> Accuracy:
+    def __call__(self, predicted: Tensor, labels: Tensor) -> Estimate:
         value, n = macro_f1(predicted, labels), len(labels)
         size = int(max(predicted.max(), labels.max())) + 1
         cells, counts = torch.unique(
@@ -58,7 +58,7 @@ class MacroF1:
         images, both, hits = drawn @ true, drawn @ (true + said), drawn @ (true * said)
         scores = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0)
         low, high = np.quantile(scores.sum(1) / (images > 0).sum(1), (0.025, 0.975))
-        return Accuracy(value, n, min(float(low), value), max(float(high), value))
+        return Estimate(value, n, min(float(low), value), max(float(high), value))
 
     def select(self, rows: Sequence[int]) -> MacroF1:
         return self
@@ -74,7 +74,7 @@ class WorstGroup:
 
     groups: tuple[str | None, ...]
 
-    def __call__(self, predicted: Tensor, labels: Tensor) -> Accuracy:
+    def __call__(self, predicted: Tensor, labels: Tensor) -> Estimate:
         rows = [i for i, group in enumerate(self.groups) if group is not None]
         return worst_group(predicted[rows], labels[rows], [self.groups[i] for i in rows])[1]
 
@@ -98,8 +98,10 @@ class Frames:
     right: tuple[frozenset[int], ...]
     k: int
 
-    def __call__(self, predicted: Tensor, labels: Tensor) -> Accuracy:
-        good = torch.tensor([said in right for said, right in zip(predicted.tolist(), self.right, strict=True)])
+    def __call__(self, predicted: Tensor, labels: Tensor) -> Estimate:
+        good = torch.tensor(
+            [said in right for said, right in zip(predicted.tolist(), self.right, strict=True)]
+        )
         return pm_k(good, self.groups, torch.tensor(self.offsets), self.k)
 
     def select(self, rows: Sequence[int]) -> Frames:

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from wiseft_lite.errors import UserError
-from wiseft_lite.metrics import Accuracy, predictions
+from wiseft_lite.metrics import Estimate, predictions
 from wiseft_lite.tasks.draws import few_shot_rows, hold_out
 from wiseft_lite.tasks.images import Picked, rgb
 from wiseft_lite.tasks.scoring import Score, Share
@@ -98,7 +98,7 @@ class Split:
             }
         )
 
-    def score(self, predicted: Tensor) -> Accuracy:
+    def score(self, predicted: Tensor) -> Estimate:
         """What the data set reports for predicted classes ``[n]``, with its interval."""
         return self.measure(predicted.cpu(), self.labels)
 

@@ -21,10 +21,10 @@ from wiseft_lite.analysis.robustness import (
     robustness_interval,
 )
 from wiseft_lite.book import ledger
-from wiseft_lite.book.claims.rules import Derived, Estimate, EveryFit, Values, interval
+from wiseft_lite.book.claims.rules import Derived, EveryFit, IntervalEstimate, Values, interval
 from wiseft_lite.book.experiments.ch02 import FITS, line
 from wiseft_lite.book.experiments.ch10 import between, gaps
-from wiseft_lite.metrics import Accuracy, clopper_pearson
+from wiseft_lite.metrics import Estimate, clopper_pearson
 from wiseft_lite.training import Recipe
 
 SHIFTS = (
@@ -197,11 +197,11 @@ def _counts(split: str) -> dict[str, tuple[float, int]]:
     return {name: (entry["value"] / 100, entry["n"]) for name, entry in found.items()}
 
 
-def _with_interval(counts: Mapping[str, tuple[float, int]], level: float = 0.95) -> Accuracy:
+def _with_interval(counts: Mapping[str, tuple[float, int]], level: float = 0.95) -> Estimate:
     """The plain mean of accuracies with its interval at a level."""
     return mean_accuracy(
         [
-            Accuracy(accuracy, n, *clopper_pearson(round(accuracy * n), n, level))
+            Estimate(accuracy, n, *clopper_pearson(round(accuracy * n), n, level))
             for accuracy, n in counts.values()
         ]
     )
@@ -233,7 +233,7 @@ def robustness(column: str) -> EveryFit:
     )
     reference, shift = _with_interval(_counts("test")).accuracy, _with_interval(counts)
 
-    def under(fit: str) -> Estimate:
+    def under(fit: str) -> IntervalEstimate:
         baseline = line(table, column, fit)
 
         def bounds(level: float) -> tuple[float, float]:
@@ -243,7 +243,7 @@ def robustness(column: str) -> EveryFit:
             return 100 * low, 100 * high
 
         rho = 100 * effective_robustness(reference, shift.accuracy, baseline)
-        return Estimate(rho, bounds, "points", shift.n, seeds)
+        return IntervalEstimate(rho, bounds, "points", shift.n, seeds)
 
     return EveryFit({fit: under(fit) for fit in FITS})
 
@@ -257,7 +257,7 @@ def robustness_change(first: float, second: float) -> EveryFit:
     """
     table, runs = _baselines(), curves()
 
-    def under(fit: str) -> Estimate:
+    def under(fit: str) -> IntervalEstimate:
         baseline = line(table, "shifts", fit)
         changes = []
         for run in runs.values():
@@ -285,7 +285,7 @@ def robustness_change(first: float, second: float) -> EveryFit:
             )
             return mean - below, mean + above
 
-        return Estimate(mean, bounds, "points", images("shifts"), len(changes))
+        return IntervalEstimate(mean, bounds, "points", images("shifts"), len(changes))
 
     return EveryFit({fit: under(fit) for fit in FITS})
 

@@ -143,7 +143,7 @@ class Values:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class IntervalEstimate:
     """A quantity whose uncertainty comes from more than seeds: its interval is a function of the level.
 
     Args:
@@ -193,7 +193,7 @@ class EveryFit:
     Its interval reaches from the lowest to the highest of theirs, and each p-value is the largest of theirs.
     """
 
-    fits: Mapping[str, Estimate]
+    fits: Mapping[str, IntervalEstimate]
 
     @property
     def unit(self) -> str:

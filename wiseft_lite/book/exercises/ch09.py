@@ -236,7 +236,9 @@ through = Exercise(
         ),
         (
             "at a node its own value must come back: the share of node j is 1 at node j and 0 at the others.",
-            lambda f: all(_near(f(_NODES, _VALUES, x), v) for x, v in zip(_NODES, _VALUES, strict=True)),
+            lambda f: all(
+                _near(f(_NODES, _VALUES, x), v) for x, v in zip(_NODES, _VALUES, strict=True)
+            ),
         ),
         (
             "you join the dots by straight pieces; one polynomial goes through all of them and bends between.",

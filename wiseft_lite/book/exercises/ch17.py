@@ -91,9 +91,9 @@ def _first_only(logits, groups, labels):
 
 
 def _over_all(logits, groups, labels):
-    return sum(k in groups[label] for k, label in zip(logits.argmax(-1).tolist(), labels, strict=True)) / len(
-        labels
-    )
+    return sum(
+        k in groups[label] for k, label in zip(logits.argmax(-1).tolist(), labels, strict=True)
+    ) / len(labels)
 
 
 def _averaged(logits, groups, labels):

@@ -126,7 +126,10 @@ def _with_other(right, regions):
 def _mean_of_regions(right, regions):
     names = sorted({region for region in regions if region is not None})
     return sum(
-        _worst([g for g, r in zip(right, regions, strict=True) if r == name], [name] * regions.count(name))
+        _worst(
+            [g for g, r in zip(right, regions, strict=True) if r == name],
+            [name] * regions.count(name),
+        )
         for name in names
     ) / len(names)
 
@@ -187,7 +190,8 @@ worst = Exercise(
         (_smallest, "fewest pictures"),
         (
             lambda right, regions: (
-                sum(g for g, r in zip(right, regions, strict=True) if r) / sum(r is not None for r in regions)
+                sum(g for g, r in zip(right, regions, strict=True) if r)
+                / sum(r is not None for r in regions)
             ),
             "over all pictures",
         ),
@@ -259,7 +263,9 @@ def _any(right, clips, offsets, k):
 
 
 def _one_side(right, clips, offsets, k):
-    return _pm([good or offset < 0 for good, offset in zip(right, offsets, strict=True)], clips, offsets, k)
+    return _pm(
+        [good or offset < 0 for good, offset in zip(right, offsets, strict=True)], clips, offsets, k
+    )
 
 
 _CASE = (

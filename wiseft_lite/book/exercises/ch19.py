@@ -39,7 +39,9 @@ def _training(groups, share, seed):
 
 
 def _parted(held):
-    return {g for g, h in zip(_VISITS, held, strict=True) if h} & {g for g, h in zip(_VISITS, held, strict=False) if not h}
+    return {g for g, h in zip(_VISITS, held, strict=True) if h} & {
+        g for g, h in zip(_VISITS, held, strict=False) if not h
+    }
 
 
 held_out = Exercise(

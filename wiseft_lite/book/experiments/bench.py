@@ -198,7 +198,9 @@ def run(record: Record, seeds: list[int]) -> None:
         name: [d + passes * p for d, p in zip(wide["decode"], wide["pass"], strict=True)]
         for name, passes in (("exact", len(GRID)), ("five", 5))
     }
-    floor["per_alpha"] = [len(GRID) * (d + p) for d, p in zip(wide["decode"], wide["pass"], strict=True)]
+    floor["per_alpha"] = [
+        len(GRID) * (d + p) for d, p in zip(wide["decode"], wide["pass"], strict=True)
+    ]
     for name, values in {**wide, **{f"floor.{k}": v for k, v in floor.items()}}.items():
         add(record, f"seconds.{name}", values, "seconds", n)
     for group, measured in (

@@ -43,7 +43,9 @@ def curves(
     """
     rows, right = [], []
     for alpha, logits in zip(
-        alphas, logits_along(zero_shot, fine_tuned, pixels(zero_shot, task.val), alphas), strict=True
+        alphas,
+        logits_along(zero_shot, fine_tuned, pixels(zero_shot, task.val), alphas),
+        strict=True,
     ):
         predicted = task.val.predicted(logits)
         rows.append(
@@ -211,7 +213,10 @@ def record_kind(
     add("conventions.shifts", [a - b for a, b in means], "points", n["shifts"])
     add(
         "conventions.both",
-        [(t["test"].max() + a) / 2 - t["both"].max() for t, (a, _) in zip(inner, means, strict=True)],
+        [
+            (t["test"].max() + a) / 2 - t["both"].max()
+            for t, (a, _) in zip(inner, means, strict=True)
+        ],
         "points",
         n["both"],
     )
@@ -235,7 +240,10 @@ def record_kind(
             size,
         )
         for column in ("test", "shifts", "both"):
-            costs = [(t.loc[d, column] - t.loc[0.5, column]).mean() for t, d in zip(inner, drawn, strict=True)]
+            costs = [
+                (t.loc[d, column] - t.loc[0.5, column]).mean()
+                for t, d in zip(inner, drawn, strict=True)
+            ]
             add(f"drawn.{size}.{column}", costs, "points", n[column])
         rows += [
             {"seed": seed, "size": size, "alpha": alpha, "percent": 100 * (d == alpha).mean()}
@@ -258,7 +266,9 @@ def run(record: Record, seeds: list[int]) -> None:
             curves(theta_0, train(dataclasses.replace(base, seed=seed)), task, progress=True)
             for seed in seeds
         ]
-        sweeps += [table.assign(kind=kind, seed=seed) for seed, (table, _) in zip(seeds, runs, strict=True)]
+        sweeps += [
+            table.assign(kind=kind, seed=seed) for seed, (table, _) in zip(seeds, runs, strict=True)
+        ]
         tables = [percents_of(table, task) for table, _ in runs]
         chosen.append(
             record_kind(record, prefix, tables, [r for _, r in runs], task, seeds, base).assign(

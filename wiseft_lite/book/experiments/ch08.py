@@ -233,7 +233,9 @@ def run(record: Record, seeds: list[int]) -> None:
             linear_probe(zero_shot, part, replace(PROBE, seed=seed))
             for part in (task, *halves(task, seed))
         ]
-        both = compared(dict(zip(MODELS, (zero_shot, *probes, tuned[seed], tuned[other]), strict=True)), task)
+        both = compared(
+            dict(zip(MODELS, (zero_shot, *probes, tuned[seed], tuned[other]), strict=True)), task
+        )
         differ.append(both[0].assign(seed=seed))
         sure.append(both[1].assign(seed=seed))
         paths.append(along(zero_shot, tuned[seed], task.evaluation).assign(seed=seed))

@@ -272,7 +272,8 @@ def run(record: Record, seeds: list[int]) -> None:
             add(f"on_top.{name}.{column}.gain", half - end, "points", n[column])
             add(f"on_top.{name}.{column}.over_line", half - plain[column], "points", n[column])
     own = {
-        seed: part[part["kind"] == "line"].set_index("setting") for seed, part in zip(seeds, heads, strict=True)
+        seed: part[part["kind"] == "line"].set_index("setting")
+        for seed, part in zip(seeds, heads, strict=True)
     }
     for (kind, setting), part in record.tables["ch10_probes"].groupby(
         ["kind", "setting"], sort=False

@@ -214,7 +214,9 @@ def run(record: Record, seeds: list[int]) -> None:
             cook(kitchen, zero_shot, ingredients(zero_shot, task, RECIPES, seed), str(seed))
         )
         print(tables[-1][1][["dish", "models", *COLUMNS]].round(1).to_string(), flush=True)
-    runs, soups, traces = (pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True))
+    runs, soups, traces = (
+        pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)
+    )
     heads = pairs(zero_shot, task, kitchen)
     record.tables |= {
         "ch13_runs": runs,

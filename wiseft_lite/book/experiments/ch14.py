@@ -162,7 +162,9 @@ def run(record: Record, seeds: list[int]) -> None:
                 "test_classes": len(world.test.labels.unique()),
             }
         )
-        for kept, table in zip((flat, lines), one_seed(clip, world, seed, whole=k < FEW), strict=True):
+        for kept, table in zip(
+            (flat, lines), one_seed(clip, world, seed, whole=k < FEW), strict=True
+        ):
             kept.append(table.assign(seed=seed))
     flat, lines, sizes = pd.concat(flat), pd.concat(lines), pd.DataFrame(sizes)
     points = lines[lines["alpha"].isin([0, 1]) | lines["chosen"]]

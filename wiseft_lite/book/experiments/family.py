@@ -11,7 +11,7 @@ from torch import Tensor
 
 from wiseft_lite.analysis.calibration import fit_temperature
 from wiseft_lite.analysis.ensembles import output_ensemble, softmax_ensemble
-from wiseft_lite.analysis.samplewise import entropy_shares, failure_shares
+from wiseft_lite.analysis.samplewise import entropy_weights, failure_weights
 from wiseft_lite.book.experiments.ch13 import Kitchen
 from wiseft_lite.features import pixels
 from wiseft_lite.merging.arithmetic import dare, lines, model_stock, task_arithmetic, ties
@@ -162,12 +162,13 @@ def by_outputs(sheet: Sheet, zero_shot: ImageClassifier, first: ImageClassifier)
         {name: features(model, images) for name, images in kitchen.images.items()} for model in ends
     ]
     zero, one = (
-        {name: model.head(x) for name, x in part.items()} for model, part in zip(ends, seen, strict=True)
+        {name: model.head(x) for name, x in part.items()}
+        for model, part in zip(ends, seen, strict=True)
     )
     (t_0, t_1), fitting = timed(
         lambda: [fit_temperature(part["val"], task.val.labels) for part in (zero, one)]
     )
-    shares = {name: entropy_shares(zero[name] / t_0, one[name] / t_1) for name in zero}
+    shares = {name: entropy_weights(zero[name] / t_0, one[name] / t_1) for name in zero}
     failures, finding = timed(lambda: missed(zero_shot, first, task))
     sheet.mix("outputs", lambda a, name: output_ensemble(zero[name], one[name], a))
     sheet.mix(
@@ -193,7 +194,7 @@ def by_outputs(sheet: Sheet, zero_shot: ImageClassifier, first: ImageClassifier)
         lambda centre, name: softmax_ensemble(
             zero[name] / t_0,
             one[name] / t_1,
-            failure_shares(seen[1][name], failures, centre=centre, width=WIDTH),
+            failure_weights(seen[1][name], failures, centre=centre, width=WIDTH),
         ),
         CENTRES,
         fitting + finding,
@@ -206,7 +207,8 @@ def missed(zero_shot: ImageClassifier, tuned: ImageClassifier, task: Task) -> Te
     images = pixels(zero_shot, task.train)
     seen = [features(model, images) for model in (zero_shot, tuned)]
     right = [
-        model.head(x).argmax(1) == task.train.labels for model, x in zip((zero_shot, tuned), seen, strict=True)
+        model.head(x).argmax(1) == task.train.labels
+        for model, x in zip((zero_shot, tuned), seen, strict=True)
     ]
     return seen[1][~right[0] & right[1]]
 

@@ -41,7 +41,7 @@ def low_rank(
     tuned = finetune(
         code.with_lora(classifier, rank), task, recipe, progress=progress, folder=folder
     )
-    return classifier.with_weights(code.merged(tuned))
+    return classifier.with_weights(code.merge_lora(tuned))
 
 
 def both_towers(
