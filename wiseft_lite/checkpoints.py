@@ -268,7 +268,7 @@ def _shapes(folder: str | Path) -> dict[str, list[int]]:
     path = Path(folder) / "model.safetensors"
     try:
         with safe_open(path, "pt") as file:
-            return {key: file.get_slice(key).get_shape() for key in file}
+            return {key: file.get_slice(key).get_shape() for key in file.keys()}
     except (OSError, SafetensorError) as error:
         raise UserError(
             f"{path} is missing or damaged ({error}); copy or train the checkpoint again"

@@ -188,7 +188,7 @@ class States:
         groups: dict[str, dict[str, Tensor]] = defaultdict(dict)
         with safe_open(path, framework="pt") as file:
             made = json.loads(file.metadata()["state"])
-            for key in file:
+            for key in file.keys():
                 group, _, name = key.partition(".")
                 groups[group][name] = file.get_tensor(key)
         moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
