@@ -1,7 +1,9 @@
-"""Write the page that says which of open_clip's architectures work: python data_scripts/build_architectures.py
+"""Write the page that says which of open_clip's architectures work: python
+data_scripts/build_architectures.py
 
-Each is built on no device and sees one image and one text, see ``wiseft_lite.interop.architectures``. For one version of
-open_clip and timm the page is always the same.
+Each is built on no device and sees one image and one text, see
+``wiseft_lite.interop.architectures``. For one version of open_clip and timm the page is always the
+same.
 """
 
 from __future__ import annotations

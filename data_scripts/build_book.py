@@ -1,8 +1,8 @@
 """Run every notebook once on a copy of the sources, then build the site: ``make book``.
 
-The notebooks in ``book/`` stay without outputs; the site is ``_build/html``. A notebook that fails does not cost the
-reader the book: its page shows what it computed and, at the top, its traceback; the command names it at the end and
-exits non-zero.
+The notebooks in ``book/`` stay without outputs; the site is ``_build/html``. A notebook that fails
+does not cost the reader the book: its page shows what it computed and, at the top, its traceback;
+the command names it at the end and exits non-zero.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ def copy_sources(root: Path, copy: Path) -> None:
 
 
 def plain(text: str) -> str:
-    """A text without the escape codes of a terminal, as they are or as pytest's report writes them."""
+    """A text without the escape codes of a terminal, as they are or as pytest's report writes
+    them."""
     return re.sub(r"(?:\x1b|#x1B)\[[0-9;]*m", "", text)
 
 
@@ -119,7 +120,8 @@ def failures(report: Path) -> dict[str, str]:
 def run_notebooks(
     notebooks: list[Path], report: Path, at_once: int, environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """Run notebooks in place, to the end or to the first cell that fails, and keep the outputs of both kinds.
+    """Run notebooks in place, to the end or to the first cell that fails, and keep the outputs of
+    both kinds.
 
     Args:
         notebooks: the files.
@@ -160,7 +162,8 @@ def run_notebooks(
 
 
 def traceback_of(notebook: nbformat.NotebookNode) -> str | None:
-    """The traceback of the last cell that raised an error; None if no cell did, as when the kernel died."""
+    """The traceback of the last cell that raised an error; None if no cell did, as when the kernel
+    died."""
     errors = [
         output
         for cell in notebook.cells

@@ -1,4 +1,5 @@
-"""Write the page that says where each item of the paper is in the book: python data_scripts/build_coverage.py
+"""Write the page that says where each item of the paper is in the book: python
+data_scripts/build_coverage.py
 
 It stops if an item names a chapter, a function, a ledger key or a table that does not exist.
 """

@@ -1,9 +1,9 @@
 """Build IconShift and the six IconTasks from ``@iconify/json``.
 
-    python data_scripts/build_iconshift.py WORK          # download, draw, choose, write, contact sheets
+    python data_scripts/build_iconshift.py WORK # download, draw, choose, write, contact sheets
 
-Deterministic, and quick to run again: what is drawn stays drawn. Writes ``wiseft_lite/assets/data`` and, to be
-looked at, ``WORK/contact/*.png``. The rules are in ``rules.py`` and ``icontasks.py``.
+Deterministic, and quick to run again: what is drawn stays drawn. Writes ``wiseft_lite/assets/data``
+and, to be looked at, ``WORK/contact/*.png``. The rules are in ``rules.py`` and ``icontasks.py``.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Icon:
 
     @property
     def drawing(self) -> tuple[str, str, str]:
-        """Sizes and weights of one drawing share this; ``home-2`` is another drawing than ``home``."""
+        """Sizes and weights of one drawing share this; ``home-2`` is another drawing than
+        ``home``."""
         parts = [
             w
             for w in re.split(r"[-_]", self.name.lower())
@@ -60,7 +61,8 @@ class Icon:
 
 
 def style(icon: Icon) -> str | None:
-    """The split that a shift family's icon belongs to, by how it is drawn; None if it is in between."""
+    """The split that a shift family's icon belongs to, by how it is drawn; None if it is in
+    between."""
     if icon.set in rules.EMOJI:
         return "emoji"
     if icon.set in rules.MONO_EMOJI or icon.set in rules.FREEHAND:

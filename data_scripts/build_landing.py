@@ -1,9 +1,11 @@
-"""Make the landing page's still figure and measure what its slider shows: python data_scripts/build_landing.py
+"""Make the landing page's still figure and measure what its slider shows: python
+data_scripts/build_landing.py
 
-The figure is drawn from the recorded curve of chapter 6, seed 0: the one that the slider walks along.
-One fine-tuned model (seed 0), eleven alphas, and 24 test pictures with the class that each mixture predicts. The pictures
-are chosen by rule: from each of six splits, the first one right all along, the first two lost by fine-tuning and the
-first one won by it, passing over objects that are shown already.
+The figure is drawn from the recorded curve of chapter 6, seed 0: the one that the slider walks
+along. One fine-tuned model (seed 0), eleven alphas, and 24 test pictures with the class that each
+mixture predicts. The pictures
+are chosen by rule: from each of six splits, the first one right all along, the first two lost by
+fine-tuning and the first one won by it, passing over objects that are shown already.
 """
 
 from __future__ import annotations
@@ -35,7 +37,8 @@ SHOWN = ("test", "line_new_artists", "solid", "color", "emoji", "pixel")
 
 
 def choose(right: torch.Tensor, labels: list[int], shown: set[int]) -> list[int]:
-    """Rows of ``right`` ``[alphas, n]`` to show: one kept, two lost, one won, as far as there are any.
+    """Rows of ``right`` ``[alphas, n]`` to show: one kept, two lost, one won, as far as there are
+    any.
 
     Args:
         right: which pictures each mixture gets right.

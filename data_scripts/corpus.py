@@ -45,7 +45,8 @@ def fingerprints(work: Path, name: str) -> np.ndarray:
 
 
 def build(work: Path) -> Path:
-    """Write ``<work>/corpus.npz``: images uint8 ``[n, 48, 48, 3]``, captions, nouns, sets, names."""
+    """Write ``<work>/corpus.npz``: images uint8 ``[n, 48, 48, 3]``, captions, nouns, sets,
+    names."""
     target = work / "corpus.npz"
     if target.exists():
         return target

@@ -1,4 +1,5 @@
-"""What the paper shows, item by item, and where it is in the book: the data of ``build_coverage.py``."""
+"""What the paper shows, item by item, and where it is in the book: the data of
+``build_coverage.py``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Download an archive, resume it, check it, unpack it; then compare the data set with its published counts."""
+"""Download an archive, resume it, check it, unpack it; then compare the data set with its published
+counts."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ class Remote:
 
     Args:
         url: where it is.
-        digest: ``md5:...``, or ``git:...``, the name that git gives the file (SHA-1 of its size and content); empty
-            if the authors publish none: then only the counts are checked.
+        digest: ``md5:...``, or ``git:...``, the name that git gives the file (SHA-1 of its size and
+            content); empty if the authors publish none: then only the counts are checked.
         goes_to: the file, below the data folder.
         makes: what unpacking creates, below the data folder; empty for a file that stays as it is.
         inside: what in the archive that is; ``"."`` for an archive without a folder of its own.
@@ -56,7 +57,8 @@ def download(remote: Remote, path: Path) -> None:
     """Download to ``path``; what an earlier run left in ``path.part`` is kept and continued.
 
     Raises:
-        UserError: the server cannot be reached, stopped early, or sent something with another checksum.
+        UserError: the server cannot be reached, stopped early, or sent something with another
+            checksum.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
@@ -126,7 +128,8 @@ def unpack(archive: Path, folder: Path) -> None:
 def get(remote: Remote, root: Path) -> None:
     """Download and unpack what is not there yet.
 
-    An archive is unpacked beside its place and moved when it is whole, so a folder that is there is a whole one.
+    An archive is unpacked beside its place and moved when it is whole, so a folder that is there is
+    a whole one.
     """
     path, made = root / remote.goes_to, root / (remote.makes or remote.goes_to)
     if made.exists():
@@ -150,7 +153,8 @@ def get(remote: Remote, root: Path) -> None:
 
 
 def absent(task: Task) -> list[str]:
-    """Files that the lists of a task name and that are not there; an archive that was cut short lacks its last ones."""
+    """Files that the lists of a task name and that are not there; an archive that was cut short
+    lacks its last ones."""
     splits = (task.train, task.val, task.test, *task.shifts.values())
     sources = {
         id(source): source for source in (getattr(s.images, "images", s.images) for s in splits)
@@ -166,7 +170,8 @@ def absent(task: Task) -> list[str]:
 
 
 def verify(name: str, root: Path, published: dict[str, int]) -> None:
-    """Load a data set, look for every file that it lists, and compare its numbers of images with the published ones.
+    """Load a data set, look for every file that it lists, and compare its numbers of images with
+    the published ones.
 
     ``train+val`` counts the two together, where ``val`` was held out of ``train``.
 
@@ -201,8 +206,8 @@ def verify(name: str, root: Path, published: dict[str, int]) -> None:
 def main(description: str, run, names: Sequence[str] = ()) -> int:
     """The command line of a data script: ``--data FOLDER``, and ``run(folder)``.
 
-    Where a script gets several data sets, ``names`` says which: then there is ``--only NAME``, and it is
-    ``run(folder, names)``, with all of them if none was asked for.
+    Where a script gets several data sets, ``names`` says which: then there is ``--only NAME``, and
+    it is ``run(folder, names)``, with all of them if none was asked for.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter

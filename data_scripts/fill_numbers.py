@@ -1,8 +1,10 @@
-"""Set every tagged number in the book's prose to what the ledger says: python data_scripts/fill_numbers.py
+"""Set every tagged number in the book's prose to what the ledger says: python
+data_scripts/fill_numbers.py
 
-A tag is an HTML comment after a number: ``4.3 %<!-- ledger: ch06.emoji.change -->``. After the key may stand
-``sd`` for the spread over seeds, ``n`` for the number of images, ``seeds`` for the number of seeds. The number keeps
-its decimals and its plus sign; a value without any sign in the text is filled in without one.
+A tag is an HTML comment after a number: ``4.3 %<!-- ledger: ch06.emoji.change -->``. After the key
+may stand ``sd`` for the spread over seeds, ``n`` for the number of images, ``seeds`` for the number
+of seeds. The number keeps its decimals and its plus sign; a value without any sign in the text is
+filled in without one.
 """
 
 from __future__ import annotations

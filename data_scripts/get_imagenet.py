@@ -1,20 +1,24 @@
-"""ImageNet and its shifts: V2, R, A, Sketch and ObjectNet; ImageNet itself takes about 150 GB, Sketch 8 GB.
+"""ImageNet and its shifts: V2, R, A, Sketch and ObjectNet; ImageNet itself takes about 150 GB,
+Sketch 8 GB.
 
 Downloaded here: ImageNetV2, ImageNet-R, ImageNet-A. The others need you:
 
-ImageNet   register at https://image-net.org/download-images and put ILSVRC2012_img_train.tar,
-           ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz into DATA/imagenet; this script checks and unpacks.
-Sketch     https://github.com/HaohanWang/ImageNet-Sketch links to Google Drive and Kaggle; unzip so that
+ImageNet register at https://image-net.org/download-images and put ILSVRC2012_img_train.tar,
+           ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz into DATA/imagenet; this script
+           checks and unpacks.
+Sketch https://github.com/HaohanWang/ImageNet-Sketch links to Google Drive and Kaggle; unzip so that
            DATA/sketch/n01440764 exists.
-ObjectNet  https://objectnet.dev: accept its terms (it is a test set and must not be trained on), download
-           objectnet-1.0.zip and unzip it so that DATA/objectnet-1.0/images and DATA/objectnet-1.0/mappings exist.
+ObjectNet https://objectnet.dev: accept its terms (it is a test set and must not be trained on),
+           download objectnet-1.0.zip and unzip it so that DATA/objectnet-1.0/images and
+           DATA/objectnet-1.0/mappings exist.
 """
 
-# Sources of the counts: Russakovsky et al. 2015 for ImageNet; the READMEs of modestyachts/ImageNetV2 (10,000) and
-# hendrycks/imagenet-r (30,000, 200 classes); modestyachts/imagenet-testbed for A (7,500). ImageNet-Sketch's README says
-# 50,000, its archive holds 50,889 (dataset viewer of Hugging Face, songweig/imagenet_sketch). For ObjectNet's 113
-# classes no authors' count was found, so none is expected. The MD5 sums of R and A are those that torch-uncertainty
-# and other loaders check; the authors publish none.
+# Sources of the counts: Russakovsky et al. 2015 for ImageNet; the READMEs of
+# modestyachts/ImageNetV2 (10,000) and hendrycks/imagenet-r (30,000, 200 classes);
+# modestyachts/imagenet-testbed for A (7,500). ImageNet-Sketch's README says 50,000, its archive
+# holds 50,889 (dataset viewer of Hugging Face, songweig/imagenet_sketch). For ObjectNet's 113
+# classes no authors' count was found, so none is expected. The MD5 sums of R and A are those that
+# torch-uncertainty and other loaders check; the authors publish none.
 import sys
 
 from fetching import Remote, get, main, verify

@@ -1,7 +1,9 @@
-"""ImageNet-Vid-Robust and YTBB-Robust, with YTBB's reviews from wise-ft; ImageNet itself comes from get_imagenet.py.
+"""ImageNet-Vid-Robust and YTBB-Robust, with YTBB's reviews from wise-ft; ImageNet itself comes from
+get_imagenet.py.
 
-The archive has no published checksum: every listed frame is looked for, and the 1,109 anchors of Vid-Robust are
-counted (Shankar et al. 2021; modestyachts/imagenet-testbed). The reviews are checked by their names in git.
+The archive has no published checksum: every listed frame is looked for, and the 1,109 anchors of
+Vid-Robust are counted (Shankar et al. 2021; modestyachts/imagenet-testbed). The reviews are checked
+by their names in git.
 """
 
 import sys

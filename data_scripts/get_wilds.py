@@ -1,13 +1,14 @@
-"""WILDS FMoW (54 GB, version 1.1) and iWildCam (12 GB, version 2.0), from the addresses in the wilds package;
---only fmow or --only iwildcam gets one of them.
+"""WILDS FMoW (54 GB, version 1.1) and iWildCam (12 GB, version 2.0), from the addresses in the
+wilds package; --only fmow or --only iwildcam gets one of them.
 
-Their server, worksheets.codalab.org, has had an expired certificate since June 2026 and was reported down in August (issues
-4606 of codalab/codalab-worksheets and 174 of p-lambda/wilds). An archive that you get elsewhere, such as the unofficial copy
-of iWildCam at huggingface.co/datasets/emmilly/iwildcam-wilds-v2, goes to DATA/iwildcam_v2.0.tar.gz or DATA/fmow_v1.1.tar.gz:
-this script then unpacks and counts it.
+Their server, worksheets.codalab.org, has had an expired certificate since June 2026 and was
+reported down in August (issues 4606 of codalab/codalab-worksheets and 174 of p-lambda/wilds). An
+archive that you get elsewhere, such as the unofficial copy of iWildCam at
+huggingface.co/datasets/emmilly/iwildcam-wilds-v2, goes to DATA/iwildcam_v2.0.tar.gz or
+DATA/fmow_v1.1.tar.gz: this script then unpacks and counts it.
 
-The archives have no published checksum: every file that their metadata list is looked for, and the counts that could
-be confirmed in public code are compared.
+The archives have no published checksum: every file that their metadata list is looked for, and the
+counts that could be confirmed in public code are compared.
 """
 
 import sys

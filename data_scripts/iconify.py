@@ -1,7 +1,8 @@
 """The raw material: every icon of the npm package ``@iconify/json``, drawn at 48 x 48 pixels.
 
-``fetch`` gets the package with npm and checks its hash; ``render`` draws each permitted icon set into
-``<work>/render/<set>.npz``. Both skip what is already there, so an interrupted run goes on where it stopped.
+``fetch`` gets the package with npm and checks its hash; ``render`` draws each permitted icon set
+into ``<work>/render/<set>.npz``. Both skip what is already there, so an interrupted run goes on
+where it stopped.
 """
 
 from __future__ import annotations
@@ -47,12 +48,14 @@ def fetch(work: Path) -> Path:
 
 
 def permitted(licence: str) -> bool:
-    """Whether images under this SPDX licence may be shipped: everything but GPL and non-commercial."""
+    """Whether images under this SPDX licence may be shipped: everything but GPL and
+    non-commercial."""
     return not licence.startswith("GPL") and "-NC" not in licence
 
 
 def collections(package: Path) -> dict[str, dict]:
-    """The permitted icon sets by name: ``{"title", "author", "licence", "palette", "category"}``."""
+    """The permitted icon sets by name: ``{"title", "author", "licence", "palette",
+    "category"}``."""
     raw = json.loads((package / "collections.json").read_text())
     sets = {}
     for name, info in sorted(raw.items()):

@@ -1,4 +1,5 @@
-"""The rules of the six small tasks beside IconShift: a class is a set of names, as written by the artists.
+"""The rules of the six small tasks beside IconShift: a class is a set of names, as written by the
+artists.
 
 Test images come from families that pre-training never saw and training does not use.
 """

@@ -1,14 +1,17 @@
 """Run the notebooks and the tests that compute under conditions that stand in for other machines.
 
-``make test-machines`` runs the quick half: few runs, in which every condition comes up once. ``FULL=1`` crosses them.
-An assert that passes here and fails on another processor needs more than what holds for any weights. What is varied:
+``make test-machines`` runs the quick half: few runs, in which every condition comes up once.
+``FULL=1`` crosses them. An assert that passes here and fails on another processor needs more than
+what holds for any weights. What is varied:
 
-- kernels: torch's own (``ATEN_CPU_CAPABILITY``) and oneDNN's (``ONEDNN_MAX_CPU_ISA``) round in another order on each
-  generation of processors, and training makes large differences out of last bits. MKL's oldest (``MKL_CBWR``) make
-  everything more than twice as slow, so that only ``FULL=1`` has them;
+- kernels: torch's own (``ATEN_CPU_CAPABILITY``) and oneDNN's (``ONEDNN_MAX_CPU_ISA``) round in
+  another order on each generation of processors, and training makes large differences out of last
+  bits. MKL's oldest (``MKL_CBWR``) make everything more than twice as slow, so that only ``FULL=1``
+  has them;
 - threads: a sum in two parts is rounded otherwise than in one;
-- seed: every training of a notebook is another (``WISEFT_SEED_OFFSET``, see ``other_seed/sitecustomize.py``); tests
-  keep theirs, for their tiny models are made for what they show;
+- seed: every training of a notebook is another (``WISEFT_SEED_OFFSET``, see
+  ``other_seed/sitecustomize.py``); tests keep theirs, for their tiny models are made for what they
+  show;
 - cache: empty, or warm with the models of another machine;
 - load: processes that keep every core busy, so that everything takes longer.
 """
@@ -86,7 +89,8 @@ QUICK = (
 
 
 def full() -> Iterator[Condition]:
-    """Every combination of kernels, threads and seed with an empty cache, then a warm one, and busy cores."""
+    """Every combination of kernels, threads and seed with an empty cache, then a warm one, and busy
+    cores."""
     kernels = {"oldest": OLD, "AVX2": AVX2, "own": {}}
     for (name, settings), threads, seed in product(kernels.items(), (1, 2), ({}, OTHER_SEED)):
         words = f"{name} kernels, {threads} thread{'s' * (threads > 1)}{', another seed' * bool(seed)}, empty cache"
@@ -130,7 +134,8 @@ def busy(yes: bool) -> Iterator[None]:
 
 
 def environment(condition: Condition, cache: Path) -> dict[str, str]:
-    """The environment of a condition: this one's, its settings, and the folder that shifts seeds."""
+    """The environment of a condition: this one's, its settings, and the folder that shifts
+    seeds."""
     path = os.pathsep.join(
         filter(None, (str(HERE / "other_seed"), str(ROOT), os.environ.get("PYTHONPATH")))
     )
@@ -143,7 +148,8 @@ def environment(condition: Condition, cache: Path) -> dict[str, str]:
 
 
 def run_tests(condition: Condition, report: Path, settings: Mapping[str, str]) -> dict[str, str]:
-    """Run its tests, two at once, with their own seeds; returns what failed, as ``build_book.run_notebooks`` does."""
+    """Run its tests, two at once, with their own seeds; returns what failed, as
+    ``build_book.run_notebooks`` does."""
     command = [
         sys.executable,
         "-m",

@@ -18,8 +18,8 @@ def grey(image: np.ndarray) -> np.ndarray:
 
 
 def fingerprint(image: np.ndarray) -> np.ndarray:
-    """uint8 ``[256]``: grey, cropped to the ink, padded to a square, 16 x 16. Copies differ in margin
-    and size, seldom in this."""
+    """uint8 ``[256]``: grey, cropped to the ink, padded to a square, 16 x 16. Copies differ in
+    margin and size, seldom in this."""
     picture = grey(image)
     ink = np.abs(picture - picture[0, 0]) > 24
     rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
@@ -50,7 +50,8 @@ def flat_grey(image: np.ndarray) -> float:
 
 
 def solidity(image: np.ndarray) -> float:
-    """Share of the ink that lies deeper than a 5-pixel-wide line could hold: 0 for line drawings."""
+    """Share of the ink that lies deeper than a 5-pixel-wide line could hold: 0 for line
+    drawings."""
     ink = grey(image) < 128
     core = ndimage.binary_erosion(ink, np.ones((6, 6)), border_value=0)
     return float(core.sum() / max(ink.sum(), 1))
@@ -84,7 +85,8 @@ def copy_of_earlier(prints: np.ndarray) -> np.ndarray:
 
 
 def codes(prints: np.ndarray) -> np.ndarray:
-    """uint64 ``[n]``: one number for each fingerprint at 16 grey levels; equal numbers mean a copy."""
+    """uint64 ``[n]``: one number for each fingerprint at 16 grey levels; equal numbers mean a
+    copy."""
     levels = (prints >> 4).astype(np.uint8)
     return np.array(
         [

@@ -2,8 +2,9 @@
 
     python data_scripts/pretrain_iconclip.py WORK
 
-Run again after any interruption: it goes on from ``WORK/pretrain/state.pt`` with the same batches. The
-log is ``WORK/pretrain/log.jsonl``; the end writes ``wiseft_lite/assets/iconclip`` in open_clip's layout.
+Run again after any interruption: it goes on from ``WORK/pretrain/state.pt`` with the same batches.
+The log is ``WORK/pretrain/log.jsonl``; the end writes ``wiseft_lite/assets/iconclip`` in
+open_clip's layout.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ CONFIG = {
 }
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 BATCH, DECAY, CLIP_NORM = 512, 0.1, 1.0
-# Learning rate: straight lines between these (step, rate). The second rise is a short second run on the first
-# one's end. A long one, to 7,200 steps, is no better world to teach in: the model card says why.
+# Learning rate: straight lines between these (step, rate). The second rise is a short second run on
+# the first one's end. A long one, to 7,200 steps, is no better world to teach in: the model card
+# says why.
 RATE = [(-1, 0.0), (199, 1e-3), (3080, 1e-3), (4400, 0.0), (4430, 3e-4), (4700, 0.0)]
 STEPS = RATE[-1][0]
 BROAD_STEPS = 1500  # then common nouns come more often
@@ -102,10 +104,11 @@ class Pairs:
 def augment(
     images: torch.Tensor, mono: torch.Tensor, rng: torch.Generator, rough: bool
 ) -> torch.Tensor:
-    """Thinner or thicker strokes and other colours for one-colour icons; shift, scale, small turns for all.
+    """Thinner or thicker strokes and other colours for one-colour icons; shift, scale, small turns
+    for all.
 
-    ``rough`` also bends some pictures as an unsteady hand would and draws some on a coarse grid. Never a
-    flip: an arrow to the left is no arrow to the right.
+    ``rough`` also bends some pictures as an unsteady hand would and draws some on a coarse grid.
+    Never a flip: an arrow to the left is no arrow to the right.
     """
     n = len(images)
     draw = lambda *size: torch.rand(*size, generator=rng)  # noqa: E731
@@ -181,7 +184,8 @@ def save_atomic(value, path: Path) -> None:
 
 @torch.no_grad()
 def grow_residual_stream(text: dict[str, torch.Tensor], factor: float) -> None:
-    """Multiply the text tower's residual stream by ``factor``; layer norms make that change nothing.
+    """Multiply the text tower's residual stream by ``factor``; layer norms make that change
+    nothing.
 
     It lifts the small token embeddings into the range that an 8-bit float holds well.
     """

@@ -1,14 +1,15 @@
 """The rules of IconShift, written down before any model was fine-tuned on it.
 
-Who drew an icon (its *family*) decides what it may be used for; how it is drawn (its *style*) decides
-its split. Neither rule looks at a model.
+Who drew an icon (its *family*) decides what it may be used for; how it is drawn (its *style*)
+decides its split. Neither rule looks at a model.
 """
 
 from __future__ import annotations
 
 import re
 
-# --- families: sets by the same artists, or redrawn from one another. Any other set is its own family.
+# --- families: sets by the same artists, or redrawn from one another. Any other set is its own
+# family.
 FAMILIES = {
     "fontawesome": "fa fa-solid fa-regular fa-brands fa6-solid fa6-regular fa6-brands "
     "fa7-solid fa7-regular fa7-brands la",
@@ -180,7 +181,8 @@ NO_OBJECTS = {"flag", "circle-flags", "flagpack", "cif", "cib", "streamline-logo
 
 SHIFTS = ["line_new_artists", "solid", "two_tone", "color", "emoji", "pixel", "sketch"]
 
-# --- classes: an icon belongs to one when its name without style words equals the noun or a synonym.
+# --- classes: an icon belongs to one when its name without style words equals the noun or a
+# synonym.
 CLASSES = {
     "camera": "",
     "star": "",
@@ -362,7 +364,8 @@ _SIZE = re.compile(r"\d+(px)?")
 
 
 def words(name: str) -> list[str]:
-    """The words of an icon name without style words and numbers: ``home-24-filled`` -> ``["home"]``.
+    """The words of an icon name without style words and numbers: ``home-24-filled`` ->
+    ``["home"]``.
 
     A leading ``light`` is no style: ``light-house`` is no house.
     """

@@ -1,4 +1,5 @@
-"""A tiny random CLIP in open_clip's layout and a tiny task: every test of the library runs in seconds."""
+"""A tiny random CLIP in open_clip's layout and a tiny task: every test of the library runs in
+seconds."""
 
 import json
 import sys

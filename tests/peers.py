@@ -1,7 +1,9 @@
-"""Files in the exact layouts of wise-ft, model-soups, OpenAI and open_clip, with small random models.
+"""Files in the exact layouts of wise-ft, model-soups, OpenAI and open_clip, with small random
+models.
 
-The peers' classes are stand-ins of the same names, with the same attributes; they are importable only while a file
-is written, as they are on the machine of whoever wrote one, and not on the reader's.
+The peers' classes are stand-ins of the same names, with the same attributes; they are importable
+only while a file is written, as they are on the machine of whoever wrote one, and not on the
+reader's.
 """
 
 import json
@@ -65,7 +67,8 @@ def logits(model, head, images):
 
 @contextmanager
 def importable(**modules):
-    """Modules by dotted name (``__`` for a dot) with stand-in classes in them, for the time of writing."""
+    """Modules by dotted name (``__`` for a dot) with stand-in classes in them, for the time of
+    writing."""
     before = dict(sys.modules)
     for name, classes in modules.items():
         name = name.replace("__", ".")
@@ -86,7 +89,8 @@ def to_rgb(image):
 
 
 def disguised(model):
-    """The model with its modules under the names that OpenAI's code gives them, and these classes."""
+    """The model with its modules under the names that OpenAI's code gives them, and these
+    classes."""
     names = {
         "CLIP": "CLIP",
         "VisionTransformer": "VisualTransformer",
@@ -104,7 +108,8 @@ def disguised(model):
 
 
 def wise_ft_module(quick=True, keep_lang=False):
-    """``ImageClassifier(ImageEncoder(args), ClassificationHead(...))``, text transformer deleted."""
+    """``ImageClassifier(ImageEncoder(args), ClassificationHead(...))``, text transformer
+    deleted."""
 
     class ImageEncoder(nn.Module):
         pass
@@ -172,7 +177,8 @@ def model_soups_weights(prefix="", dtype=torch.float32):
 
 
 def model_soups(path, prefix="", dtype=torch.float32):
-    """``torch.save(model.module.state_dict())`` of a ``ModelWrapper``; with ``module.`` if DataParallel's own."""
+    """``torch.save(model.module.state_dict())`` of a ``ModelWrapper``; with ``module.`` if
+    DataParallel's own."""
     torch.save(model_soups_weights(prefix, dtype), path)
     return path
 
@@ -207,7 +213,8 @@ def openai(path):
 
 
 def open_clip_training(path, quick=False):
-    """What open_clip's training loop saves: epoch, name, ``module.`` weights (once with the mask), the optimizer."""
+    """What open_clip's training loop saves: epoch, name, ``module.`` weights (once with the mask),
+    the optimizer."""
     weights = {f"module.{key}": value for key, value in clip_model(quick).state_dict().items()}
     weights["module.attn_mask"] = torch.full((16, 16), -torch.inf).triu(1)
     torch.save(

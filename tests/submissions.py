@@ -12,8 +12,8 @@ import nbformat
 
 IMPORTS = "import pandas as pd\nimport torch\nimport torch.nn.functional as F"
 
-# Each row: questions 1 to 3 answered as misunderstood, and the points that are left. A wrong step of the one says
-# nothing about the others, so a file holds one for each question.
+# Each row: questions 1 to 3 answered as misunderstood, and the points that are left. A wrong step
+# of the one says nothing about the others, so a file holds one for each question.
 WRONG = {
     "a1": [
         (
@@ -245,7 +245,8 @@ builtins.abs = lambda x: 0
 
 
 def answered(student, answers: dict[int, str], number: int = 4711, light: bool = True):
-    """The student's notebook with answers to some questions, 1 to 4; ``light`` drops the cells that load data."""
+    """The student's notebook with answers to some questions, 1 to 4; ``light`` drops the cells that
+    load data."""
     notebook = copy.deepcopy(student)
     k, kept = 0, []
     for cell in notebook["cells"]:
@@ -281,7 +282,8 @@ def solutions(solved) -> dict[int, str]:
 def make(
     name: str, student, solved, full: Path, light: Path, lures: list[str], points: tuple[int, ...]
 ) -> dict:
-    """Write the submissions of one assignment into two folders: those that take long, and the others.
+    """Write the submissions of one assignment into two folders: those that take long, and the
+    others.
 
     Returns:
         For each file its status and the points for questions 1 to 4.

@@ -1,7 +1,9 @@
-"""What tests run in processes of their own: there it is killed, starved of disk space, or meets a rival.
+"""What tests run in processes of their own: there it is killed, starved of disk space, or meets a
+rival.
 
-A process that has used torch must not fork, for its threads stay behind and their locks stay shut. On Linux every
-child is forked from a server that has imported torch and used nothing of it; elsewhere it starts from nothing.
+A process that has used torch must not fork, for its threads stay behind and their locks stay shut.
+On Linux every child is forked from a server that has imported torch and used nothing of it;
+elsewhere it starts from nothing.
 """
 
 import contextlib
@@ -34,7 +36,8 @@ LABELS = torch.arange(24) % 3
 
 
 def exit_code(function, *arguments):
-    """Run a function of this module in a child and return how it ended: 0, or minus the signal that killed it."""
+    """Run a function of this module in a child and return how it ended: 0, or minus the signal that
+    killed it."""
     child = CONTEXT.Process(target=function, args=arguments)
     child.start()
     child.join(patience.SECONDS)
@@ -69,7 +72,8 @@ def whole_run(folder=None):
 
 
 def killed_run(folder, at, begins=None):
-    """Train and die by SIGKILL at the ``at``-th event: a step, or a point before, in or after a write of a state."""
+    """Train and die by SIGKILL at the ``at``-th event: a step, or a point before, in or after a
+    write of a state."""
     import safetensors.torch
 
     events = [0]
@@ -108,7 +112,8 @@ def killed_run(folder, at, begins=None):
 
 
 def save_with_little_room(checkpoint, folder, size):
-    """Write a checkpoint where every file longer than ``size`` bytes fails, as on a full disk; exit with 7 if told."""
+    """Write a checkpoint where every file longer than ``size`` bytes fails, as on a full disk; exit
+    with 7 if told."""
     import resource
 
     classifier = load(checkpoint)

@@ -1,7 +1,8 @@
 """WiSE-FT in plain sight: zero-shot heads, fine-tuning and the line between two models.
 
-``from wiseft_lite import X`` works for every public name, and loads what it needs then: ``import wiseft_lite`` alone
-stays quick. The names are listed in ``__init__.pyi``, where editors find them too.
+``from wiseft_lite import X`` works for every public name, and loads what it needs then: ``import
+wiseft_lite`` alone stays quick. The names are listed in ``__init__.pyi``, where editors find them
+too.
 """
 
 import lazy_loader

@@ -13,12 +13,14 @@ AUGMENTS = ("none", "crop", "strong")
 
 
 def augmentation(kind: str, size: int) -> Callable[[Tensor], Tensor] | None:
-    """Return the random transform of one preprocessed image ``[3, size, size]``; None for ``"none"``.
+    """Return the random transform of one preprocessed image ``[3, size, size]``; None for
+    ``"none"``.
 
     Raises:
         UserError: an unknown kind.
 
-    Source: the paper, appendix D.1 for ``"crop"`` and C.4 for the stronger kind, which there was timm's.
+    Source: the paper, appendix D.1 for ``"crop"`` and C.4 for the stronger kind, which there was
+    timm's.
     """
     from torchvision.transforms import InterpolationMode, v2
 
@@ -63,7 +65,8 @@ def skip(transform: Callable[[Tensor], Tensor], picture: Tensor) -> None:
 def transformed(
     transform: Callable[[Tensor], Tensor], batch: Tensor, part: slice, n: int
 ) -> Tensor:
-    """Transform the part of a batch of ``n`` pictures that is here as it would be with the others before and after it.
+    """Transform the part of a batch of ``n`` pictures that is here as it would be with the others
+    before and after it.
 
     Args:
         transform: of one picture; of ``augmentation`` if the part is not the whole.

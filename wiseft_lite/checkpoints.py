@@ -37,7 +37,8 @@ def save(
 ) -> Path:
     """Write a classifier into a new folder and return it; the folder appears whole or not at all.
 
-    The card describes the image encoder by content, so that ``load`` needs nothing but the folder, wherever it lies.
+    The card describes the image encoder by content, so that ``load`` needs nothing but the folder,
+    wherever it lies.
 
     Args:
         classifier: what to save.
@@ -47,7 +48,8 @@ def save(
         overwrite: replace a checkpoint that is there.
 
     Raises:
-        UserError: the folder exists or cannot be written, or a weight is not finite, which ``load`` would refuse.
+        UserError: the folder exists or cannot be written, or a weight is not finite, which ``load``
+            would refuse.
     """
     from safetensors.torch import save_file
 
@@ -124,7 +126,8 @@ def read_card(folder: str | Path) -> dict:
 
 
 def _describes(config: dict | None) -> bool:
-    """Whether a card's configuration has the parts that one of open_clip's has; the rest is seen when it is built."""
+    """Whether a card's configuration has the parts that one of open_clip's has; the rest is seen
+    when it is built."""
     if config is None:
         return True
     model = config.get("model_cfg")
@@ -140,7 +143,8 @@ def read_origin(folder: str | Path) -> Origin | None:
     """Return what the image encoder of a checkpoint is; None if it is none of open_clip's.
 
     Raises:
-        UserError: it is no checkpoint, or one of an older version whose model lies no longer where it lay.
+        UserError: it is no checkpoint, or one of an older version whose model lies no longer where
+            it lay.
     """
     card = read_card(folder)
     name = card["encoder"]
@@ -192,8 +196,8 @@ def load(
         class_names: those it must have been made for, in their order; any if not given.
 
     Raises:
-        UserError: it is no checkpoint, it is damaged or half-written, its encoder cannot be loaded, or it has other
-            classes.
+        UserError: it is no checkpoint, it is damaged or half-written, its encoder cannot be loaded,
+            or it has other classes.
     """
     card, weights = read_card(folder), read_weights(folder)
     if class_names is not None and list(class_names) != card["class_names"]:
@@ -225,14 +229,16 @@ def load(
 
 
 def check_same_start(models: Mapping[str, ImageClassifier | str | Path]) -> None:
-    """Raise a ``UserError`` unless models can be averaged: one architecture, preprocessing and list of classes.
+    """Raise a ``UserError`` unless models can be averaged: one architecture, preprocessing and list
+    of classes.
 
-    What is compared is what they hold, not what their encoders were called or where they lay. Whether weights come
-    from one pre-training they do not tell; ``connectivity.midpoint_barrier`` measures it.
+    What is compared is what they hold, not what their encoders were called or where they lay.
+    Whether weights come from one pre-training they do not tell; ``connectivity.midpoint_barrier``
+    measures it.
 
     Args:
-        models: classifiers, or folders of checkpoints, of which only the card and the headers of the weights are
-            read; by the names to call them in the message.
+        models: classifiers, or folders of checkpoints, of which only the card and the headers of
+            the weights are read; by the names to call them in the message.
 
     Raises:
         UserError: a folder is no checkpoint, or a model differs from the first.

@@ -34,13 +34,15 @@ POSITIONS = (
 
 @dataclass(frozen=True)
 class Origin:
-    """What an image encoder is, by content: all that is needed to build it anywhere. ``encoder.origin`` holds it.
+    """What an image encoder is, by content: all that is needed to build it anywhere.
+    ``encoder.origin`` holds it.
 
     Args:
-        name: what ``load_clip`` loaded, a folder by its full path; the first place to look for the text encoder.
+        name: what ``load_clip`` loaded, a folder by its full path; the first place to look for the
+            text encoder.
         config: open_clip's configuration, ``{"model_cfg": ..., "preprocess_cfg": ...}``.
-        text_encoder: digest of the pre-trained weights beside the image encoder's; None if there are none, or if an
-            older version kept no digest.
+        text_encoder: digest of the pre-trained weights beside the image encoder's; None if there
+            are none, or if an older version kept no digest.
     """
 
     name: str
@@ -48,7 +50,8 @@ class Origin:
     text_encoder: str | None = None
 
     def differences(self, other: Origin) -> list[str]:
-        """In what two image encoders differ, other than in their weights; empty if weights can pass between them."""
+        """In what two image encoders differ, other than in their weights; empty if weights can pass
+        between them."""
         same = {
             "architecture": described(self.config["model_cfg"])
             == described(other.config["model_cfg"]),
@@ -75,7 +78,8 @@ class Clip:
 
     @torch.inference_mode()
     def encode_text(self, texts: Sequence[str], batch_size: int = 1024) -> Tensor:
-        """L2-normalised text embeddings ``[n, d]``, ``batch_size`` at a time: ImageNet has 80,000 prompts."""
+        """L2-normalised text embeddings ``[n, d]``, ``batch_size`` at a time: ImageNet has 80,000
+        prompts."""
         device = next(self.model.parameters()).device
         parts = self.tokenizer(list(texts)).split(batch_size)
         return F.normalize(
@@ -87,7 +91,8 @@ class Clip:
         return self.model.parameters()
 
     def token_embeddings(self, text: str) -> Tensor:
-        """The vectors ``[m, width]`` that a text's ``m`` tokens enter the text encoder as, without start and end."""
+        """The vectors ``[m, width]`` that a text's ``m`` tokens enter the text encoder as, without
+        start and end."""
         table = self._token_table
         tokens = self.tokenizer([text])[0]
         words = tokens[
@@ -156,8 +161,8 @@ class Clip:
     def logit_scale(self) -> float:
         """CLIP's inverse temperature, the factor before its softmax.
 
-        SigLIP adds a bias too. It is one number for all classes, so that no softmax and no argmax depends on it, and
-        a head leaves it out.
+        SigLIP adds a bias too. It is one number for all classes, so that no softmax and no argmax
+        depends on it, and a head leaves it out.
         """
         return float(self.model.logit_scale.detach().exp())
 
@@ -175,14 +180,15 @@ def load_clip(name: str = "iconclip", device: str | torch.device = "cpu") -> Cli
     """Load a CLIP model.
 
     Args:
-        name: ``"iconclip"`` (ships with the package), ``"ARCH/pretrained"`` as open_clip names them, such
-            as ``"ViT-B-32/openai"`` (``"ARCH/none"``: random weights, always the same), or ``"local-dir:PATH"``, a
-            folder in open_clip's layout: ``open_clip_config.json`` and ``open_clip_model.safetensors``.
+        name: ``"iconclip"`` (ships with the package), ``"ARCH/pretrained"`` as open_clip names
+            them, such as ``"ViT-B-32/openai"`` (``"ARCH/none"``: random weights, always the same),
+            or ``"local-dir:PATH"``, a folder in open_clip's layout: ``open_clip_config.json`` and
+            ``open_clip_model.safetensors``.
         device: where its weights go, such as ``"cuda"``; what is made from it stays there.
 
     Raises:
-        UserError: an unknown name, with the nearest known ones; an architecture that cannot be used here, with the
-            reason; files that are missing, damaged, or do not fit together.
+        UserError: an unknown name, with the nearest known ones; an architecture that cannot be used
+            here, with the reason; files that are missing, damaged, or do not fit together.
 
     Example:
         >>> load_clip("iconclip").encode_text(["an icon of a cat."]).shape
@@ -226,7 +232,8 @@ def library():
 
 
 def refusal(config: Mapping[str, Any]) -> str | None:
-    """Why a model of this configuration cannot be used on this machine, and what to do; None if it can.
+    """Why a model of this configuration cannot be used on this machine, and what to do; None if it
+    can.
 
     Args:
         config: open_clip's configuration of an architecture, ``model_cfg`` of ``open_clip_config``.
@@ -279,7 +286,8 @@ def full_name(name: str) -> str:
 
 
 def is_random(name: str) -> bool:
-    """Whether a name of ``load_clip`` asks for random weights: ``"ARCH/none"``, but not a folder called none."""
+    """Whether a name of ``load_clip`` asks for random weights: ``"ARCH/none"``, but not a folder
+    called none."""
     return name.endswith("/none") and not name.startswith("local-dir:")
 
 
@@ -293,7 +301,8 @@ def text_digest(name: str, model: torch.nn.Module) -> str | None:
 
 
 def open_clip_config(name: str) -> dict:
-    """Return the ``open_clip_config.json`` of a model: its architecture and its preprocessing. No weights are made.
+    """Return the ``open_clip_config.json`` of a model: its architecture and its preprocessing. No
+    weights are made.
 
     Raises:
         UserError: an unknown name, or a folder without a configuration that can be read.
@@ -319,7 +328,8 @@ def open_clip_config(name: str) -> dict:
 
 
 def build_encoder(origin: Origin) -> tuple[torch.nn.Module, Callable]:
-    """Return an image encoder whose weights are yet to be loaded, and its preprocessing, from its origin alone.
+    """Return an image encoder whose weights are yet to be loaded, and its preprocessing, from its
+    origin alone.
 
     Raises:
         UserError: open_clip cannot build what the configuration describes.
@@ -361,7 +371,8 @@ def _read_config(path: Path) -> dict:
 
 
 def _weights_file(folder: Path) -> Path:
-    """The safetensors file with a model folder's weights; pickles are left to ``import``, which never runs them."""
+    """The safetensors file with a model folder's weights; pickles are left to ``import``, which
+    never runs them."""
     for name in (
         "open_clip_model.safetensors",
         "open_clip_pytorch_model.safetensors",
@@ -387,7 +398,8 @@ def _weights_file(folder: Path) -> Path:
 
 
 def _check_tokenizer(folder: Path, source: str | None) -> None:
-    """open_clip looks for Hugging Face's tokenizer in the folder, and transformers does not say that it is missing."""
+    """open_clip looks for Hugging Face's tokenizer in the folder, and transformers does not say
+    that it is missing."""
     if source and not any(
         (folder / name).exists() for name in ("tokenizer.json", "tokenizer_config.json")
     ):
@@ -425,7 +437,8 @@ def _load(model: torch.nn.Module, path: Path) -> None:
 
 
 def blank(source: str, device: str = "cpu") -> torch.nn.Module:
-    """A model with random weights, the same in every process, and without open_clip's warning that it has no others."""
+    """A model with random weights, the same in every process, and without open_clip's warning that
+    it has no others."""
     with _quietly(), _always_the_same(), torch.device(device):
         model = library().create_model(
             source, load_weights=False, pretrained_text=False, device=device
@@ -439,7 +452,8 @@ def blank(source: str, device: str = "cpu") -> torch.nn.Module:
 
 
 def image_encoder(model_cfg: Mapping) -> torch.nn.Module:
-    """The image encoder of a configuration with random weights; its text encoder is not needed for that."""
+    """The image encoder of a configuration with random weights; its text encoder is not needed for
+    that."""
     vision_cfg = {**model_cfg["vision_cfg"], "output_tokens": False, "timm_model_pretrained": False}
     text_cfg = {
         "context_length": 4,
@@ -456,7 +470,8 @@ def image_encoder(model_cfg: Mapping) -> torch.nn.Module:
 
 
 def described(model_cfg: Mapping) -> dict[str, Any]:
-    """What decides which function an image encoder's weights compute, in one form for equal functions.
+    """What decides which function an image encoder's weights compute, in one form for equal
+    functions.
 
     Example:
         >>> names = ("ViT-B-32", "nllb-clip-base", "ViT-B-32-quickgelu")
@@ -487,7 +502,8 @@ def _preprocess(visual: torch.nn.Module) -> Callable:
 
 @contextmanager
 def _explained(name: str, advice: str) -> Iterator[None]:
-    """What open_clip, timm or transformers raise becomes one line: they raise everything from OSError to KeyError."""
+    """What open_clip, timm or transformers raise becomes one line: they raise everything from
+    OSError to KeyError."""
     try:
         yield
     except Exception as error:
@@ -497,7 +513,8 @@ def _explained(name: str, advice: str) -> Iterator[None]:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without open_clip's warning that a model has no weights, where that is meant. Elsewhere it is an error."""
+    """Without open_clip's warning that a model has no weights, where that is meant. Elsewhere it is
+    an error."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -508,18 +525,21 @@ def _quietly() -> Iterator[None]:
 
 @contextmanager
 def _always_the_same() -> Iterator[None]:
-    """Random weights from one seed: processes and runs that build a model find the same one, and draw on as before."""
+    """Random weights from one seed: processes and runs that build a model find the same one, and
+    draw on as before."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         yield
 
 
 def resized_positions(positions: Tensor, grid: int) -> Tensor:
-    """Return an image encoder's positional embeddings for another image size, interpolated as open_clip does.
+    """Return an image encoder's positional embeddings for another image size, interpolated as
+    open_clip does.
 
     Args:
-        positions: ``[1 + g * g, width]``, the class token's first: ``POSITIONS`` names them in open_clip's own image
-            encoders. There are ``g = image size / patch size`` patches on a side, 32 pixels each in a ResNet.
+        positions: ``[1 + g * g, width]``, the class token's first: ``POSITIONS`` names them in
+            open_clip's own image encoders. There are ``g = image size / patch size`` patches on a
+            side, 32 pixels each in a ResNet.
         grid: how many patches on a side there shall be.
 
     Returns:
@@ -550,15 +570,18 @@ def architectures_of(
     embed_dim: int | None = None,
     names: Sequence[str] | None = None,
 ) -> dict[str, dict]:
-    """Return the open_clip architectures, with their configurations, whose weights have these shapes.
+    """Return the open_clip architectures, with their configurations, whose weights have these
+    shapes.
 
     Args:
-        shapes: of all of an image encoder (keys ``"visual."...``), and of as much of a text encoder as is known. A text
-            encoder that is a model of Hugging Face is not compared, and an architecture that has one is left out where
-            another has the same image encoder: ``roberta-ViT-B-32`` beside ``ViT-B-32``.
-        any_size: also those that fit but for the number of positional embeddings of images, which an image size
-            other than the architecture's own has changed; see ``resized_positions``.
-        embed_dim: length of the features, if it is known; fewer architectures are then built to be compared.
+        shapes: of all of an image encoder (keys ``"visual."...``), and of as much of a text encoder
+            as is known. A text encoder that is a model of Hugging Face is not compared, and an
+            architecture that has one is left out where another has the same image encoder:
+            ``roberta-ViT-B-32`` beside ``ViT-B-32``.
+        any_size: also those that fit but for the number of positional embeddings of images, which
+            an image size other than the architecture's own has changed; see ``resized_positions``.
+        embed_dim: length of the features, if it is known; fewer architectures are then built to be
+            compared.
         names: the architectures to compare; all that open_clip lists if not given.
 
     Example:
@@ -592,14 +615,16 @@ def architectures_of(
 
 
 def fits(model_cfg: Mapping, shapes: Mapping[str, torch.Size]) -> bool:
-    """Whether an image encoder of these shapes (keys ``"visual."...``) is a configuration's, at any image size."""
+    """Whether an image encoder of these shapes (keys ``"visual."...``) is a configuration's, at any
+    image size."""
     return _same_shapes(_image_shapes(model_cfg), shapes, any_size=True)
 
 
 def _same_shapes(
     blank: Mapping[str, torch.Size], shapes: Mapping[str, torch.Size], any_size: bool
 ) -> bool:
-    """Whether all of an image encoder is there, and all that is there has the architecture's shapes."""
+    """Whether all of an image encoder is there, and all that is there has the architecture's
+    shapes."""
 
     def same(key: str, shape: torch.Size) -> bool:
         if any_size and key in POSITIONS and key in blank:
@@ -628,7 +653,8 @@ def _may_fit(config: Mapping, shapes: Mapping[str, torch.Size], embed_dim: int |
 
 @functools.cache
 def _shapes(name: str, whole: bool) -> dict[str, torch.Size]:
-    """The shapes of the weights of an architecture, or of its image encoder; it is built on no device, once."""
+    """The shapes of the weights of an architecture, or of its image encoder; it is built on no
+    device, once."""
     if whole:
         return {key: tensor.shape for key, tensor in blank(name, "meta").state_dict().items()}
     return _image_shapes(library().get_model_config(name))

@@ -4,8 +4,8 @@
 class UserError(ValueError):
     r"""A mistake that the user can mend: one line that names the thing and the mend.
 
-    The command line prints it without a traceback and exits with code 2. What a library said may stand in it, so
-    line breaks are taken out here.
+    The command line prints it without a traceback and exits with code 2. What a library said may
+    stand in it, so line breaks are taken out here.
 
     Example:
         >>> str(UserError("a.csv is damaged (line 3:\n  two fields); mend it"))

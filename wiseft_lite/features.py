@@ -28,9 +28,11 @@ WORKERS = 4  # processes; each holds two batches ready
 
 
 class LazyImages:
-    """The preprocessed images of a split, decoded again each time they are asked for: memory stays flat.
+    """The preprocessed images of a split, decoded again each time they are asked for: memory stays
+    flat.
 
-    It answers to what training and sweeps ask of a tensor ``[n, 3, h, w]``: ``shape``, ``len``, rows and ``split``.
+    It answers to what training and sweeps ask of a tensor ``[n, 3, h, w]``: ``shape``, ``len``,
+    rows and ``split``.
 
     Args:
         preprocess: shards a PIL image into a tensor ``[3, h, w]``.
@@ -89,7 +91,8 @@ class LazyImages:
 def pixels(classifier: ImageClassifier, split: Split) -> Tensor | LazyImages:
     """Every image of a split, preprocessed: float32 ``[n, 3, h, w]``.
 
-    Up to ``HELD`` bytes they are decoded once and held in memory; beyond that the answer is ``LazyImages``.
+    Up to ``HELD`` bytes they are decoded once and held in memory; beyond that the answer is
+    ``LazyImages``.
 
     Raises:
         UserError: an image that cannot be decoded, named by its file or its place in the split.
@@ -130,7 +133,8 @@ def _run(
     images: Tensor | LazyImages | None,
     batch_size: int,
 ) -> Tensor:
-    """What a function makes of every image; several processes take their shards, each decoding its own images."""
+    """What a function makes of every image; several processes take their shards, each decoding its
+    own images."""
     shards = distributed.Shards(len(split), batch_size)
     if images is None or distributed.world_size() > 1:
         images = pixels(classifier, shards.shard(split))
@@ -148,11 +152,13 @@ def encode(
     batch_size: int = 256,
     images: Tensor | LazyImages | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Return L2-normalised features ``[n, d]`` and labels ``[n]``, in eval mode, without augmentation.
+    """Return L2-normalised features ``[n, d]`` and labels ``[n]``, in eval mode, without
+    augmentation.
 
-    Features are kept in ``cache.cache_folder`` under a name that hashes the encoder's weights, the preprocessing and
-    the pictures, so the same ones are encoded once on a machine; they come back mapped into memory, bit for bit. A
-    source of images that can name its ``content``, as those of the shipped tasks can, is then not even decoded.
+    Features are kept in ``cache.cache_folder`` under a name that hashes the encoder's weights, the
+    preprocessing and the pictures, so the same ones are encoded once on a machine; they come back
+    mapped into memory, bit for bit. A source of images that can name its ``content``, as those of
+    the shipped tasks can, is then not even decoded.
 
     Args:
         classifier: its head plays no part.
@@ -192,7 +198,8 @@ def encode(
 
 
 def _read(path: Path) -> Tensor | None:
-    """The features in a file, mapped into memory; None if it is not there or not what was written."""
+    """The features in a file, mapped into memory; None if it is not there or not what was
+    written."""
     try:
         with safe_open(path, framework="pt") as file:
             features, written = file.get_tensor("features"), file.metadata()["digest"]
@@ -202,7 +209,8 @@ def _read(path: Path) -> Tensor | None:
 
 
 def _write(path: Path, features: Tensor) -> None:
-    """Put features into a file that appears whole or not at all; a full disk costs the next run its time, no more."""
+    """Put features into a file that appears whole or not at all; a full disk costs the next run its
+    time, no more."""
     part = path.with_suffix(".part")
     try:
         save_file({"features": features}, part, metadata={"digest": digest(features)})

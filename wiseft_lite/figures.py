@@ -1,8 +1,8 @@
 """The few plots of the book, in one grammar. The only module that imports matplotlib.
 
-Reference accuracy lies on x, shift accuracy on y, both on logit axes; the zero-shot model is a star, the
-fine-tuned one a diamond, and the path of alpha runs between them. Names that a user gave, of tasks, classes, splits and
-models, go through ``plain`` before they are drawn.
+Reference accuracy lies on x, shift accuracy on y, both on logit axes; the zero-shot model is a
+star, the fine-tuned one a diamond, and the path of alpha runs between them. Names that a user gave,
+of tasks, classes, splits and models, go through ``plain`` before they are drawn.
 """
 
 from __future__ import annotations
@@ -33,14 +33,16 @@ AXES = ("reference", "shifts")  # columns of ``results.summary``
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """The book's style. The backend is loaded first: a notebook's would lose its settings with the style."""
+    """The book's style. The backend is loaded first: a notebook's would lose its settings with the
+    style."""
     plt.draw_if_interactive()
     with plt.style.context(STYLE):
         yield
 
 
 def plain(text: str, most: int = 60) -> str:
-    """Return a user's text such that it is drawn letter by letter: no mathematics between two ``$``, one short line.
+    """Return a user's text such that it is drawn letter by letter: no mathematics between two
+    ``$``, one short line.
 
     Args:
         text: a name of a class, a split, a task or a model.
@@ -57,10 +59,11 @@ def plain(text: str, most: int = 60) -> str:
 
 
 def save(figure: Figure, *paths: Path) -> None:
-    """Write a figure to files, each by its ending, and close it, or a notebook would show it once more.
+    """Write a figure to files, each by its ending, and close it, or a notebook would show it once
+    more.
 
-    An ``.svg`` gets no date: the same figure is the same file. Each file appears whole or not at all, in place of one
-    that is there.
+    An ``.svg`` gets no date: the same figure is the same file. Each file appears whole or not at
+    all, in place of one that is there.
 
     Raises:
         UserError: a file cannot be written.
@@ -75,9 +78,11 @@ def save(figure: Figure, *paths: Path) -> None:
 
 
 def logit_axes(ax: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
-    """Give both axes a logit scale with ticks in percent; where the steps are wide, the ends are named as well.
+    """Give both axes a logit scale with ticks in percent; where the steps are wide, the ends are
+    named as well.
 
-    An accuracy of 0 or 1 has no place on such an axis and is not drawn: put it through ``resolved`` first.
+    An accuracy of 0 or 1 has no place on such an axis and is not drawn: put it through ``resolved``
+    first.
     """
     for axis, scale, limits in ((ax.xaxis, ax.set_xscale, x), (ax.yaxis, ax.set_yscale, y)):
         scale("logit")
@@ -96,7 +101,8 @@ def logit_axes(ax: Axes, x: tuple[float, float], y: tuple[float, float]) -> None
 
 
 def resolved(accuracy: pd.Series | float, n: pd.Series | float) -> pd.Series | float:
-    """Return an accuracy as it can be drawn on a logit axis: at least ``1 / (2 n)`` from 0 and from 1.
+    """Return an accuracy as it can be drawn on a logit axis: at least ``1 / (2 n)`` from 0 and from
+    1.
 
     That is half of the smallest difference that ``n`` images can show.
 
@@ -109,7 +115,8 @@ def resolved(accuracy: pd.Series | float, n: pd.Series | float) -> pd.Series | f
 
 
 def _drawable(curve: pd.DataFrame) -> pd.DataFrame:
-    """A curve of ``summary`` with everything ``resolved``; ``*_edge`` is -1 or 1 where an accuracy was 0 or 1."""
+    """A curve of ``summary`` with everything ``resolved``; ``*_edge`` is -1 or 1 where an accuracy
+    was 0 or 1."""
     drawn = curve.copy()
     for axis in AXES:
         for name in (axis, f"{axis}_low", f"{axis}_high"):
@@ -119,7 +126,8 @@ def _drawable(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def _limits(curves: pd.DataFrame, axis: str) -> tuple[float, float]:
-    """From the lowest to the highest end of an interval, but towards 0 and 1 no further than the accuracies need."""
+    """From the lowest to the highest end of an interval, but towards 0 and 1 no further than the
+    accuracies need."""
     low, high = float(curves[f"{axis}_low"].min()), float(curves[f"{axis}_high"].max())
     margin = max(0.02, 0.12 * (high - low))
     lowest = min(0.005, float(curves[axis].min()) / 2)
@@ -134,8 +142,8 @@ def frontier(
 ) -> Figure:
     """Draw the paper's central figure: reference accuracy against mean accuracy over the shifts.
 
-    An accuracy of 0 or 100 %, which has no place on a logit axis, is drawn half an image away from it and has a hollow
-    triangle that points outwards.
+    An accuracy of 0 or 100 %, which has no place on a logit axis, is drawn half an image away from
+    it and has a hollow triangle that points outwards.
 
     Args:
         table: a sweep, or several by label. More than ``DIRECT`` of them get a legend.
@@ -299,8 +307,8 @@ def alpha_curves(
     Args:
         table: a sweep.
         columns: panels in a row.
-        guesses: the reader's prediction of the accuracy at alpha = 1, by split, as a share; drawn as a
-            hollow diamond.
+        guesses: the reader's prediction of the accuracy at alpha = 1, by split, as a share; drawn
+            as a hollow diamond.
 
     Source: the paper, figure 6.
     """
@@ -357,7 +365,8 @@ def alpha_curves(
 
 
 def gallery(rows: Mapping[str, Split], class_names, label: str, most: int = 10) -> Figure:
-    """Draw one class in several splits, a row of pictures each, as in the paper's figure 2; a split without it says so.
+    """Draw one class in several splits, a row of pictures each, as in the paper's figure 2; a split
+    without it says so.
 
     Raises:
         UserError: the class is not among ``class_names``.

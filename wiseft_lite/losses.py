@@ -1,4 +1,5 @@
-"""What training can minimise. An *objective* maps a model, a batch of inputs and its labels to one number."""
+"""What training can minimise. An *objective* maps a model, a batch of inputs and its labels to one
+number."""
 
 from __future__ import annotations
 
@@ -25,12 +26,14 @@ def cross_entropy(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def smoothed(share: float) -> Objective:
-    """Return cross-entropy with label smoothing: ``share`` of the target is spread over all classes.
+    """Return cross-entropy with label smoothing: ``share`` of the target is spread over all
+    classes.
 
     Raises:
         UserError: the share does not lie in 0..1.
 
-    Source: Szegedy et al. 2016, section 7; one of the paper's regularisers for probes (appendix D.3).
+    Source: Szegedy et al. 2016, section 7; one of the paper's regularisers for probes (appendix
+    D.3).
     """
     if not 0 <= share < 1:
         raise UserError(
@@ -42,7 +45,8 @@ def smoothed(share: float) -> Objective:
 
 
 def l2_to(theta_0: Mapping[str, Tensor], strength: float) -> Objective:
-    """Return ``CE + strength * |theta - theta_0|^2``: a spring from each weight to where it started.
+    """Return ``CE + strength * |theta - theta_0|^2``: a spring from each weight to where it
+    started.
 
     Args:
         theta_0: parameters by name, a state dict of the model's start; buffers in it are ignored.
@@ -63,7 +67,8 @@ def l2_to(theta_0: Mapping[str, Tensor], strength: float) -> Objective:
 
 
 def l1(strength: float) -> Objective:
-    """Return ``CE + strength * sum |theta|``, one of the paper's regularisers for probes (appendix D.3)."""
+    """Return ``CE + strength * sum |theta|``, one of the paper's regularisers for probes (appendix
+    D.3)."""
 
     def objective(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         size = sum(p.abs().sum() for p in model.parameters() if p.requires_grad)
@@ -82,7 +87,8 @@ def distillation(teacher: nn.Module, share: float) -> Objective:
     Raises:
         UserError: the share does not lie in 0..1.
 
-    Source: the paper, appendix C.3.3 (distillation to zero-shot), where the share of the teacher is alpha.
+    Source: the paper, appendix C.3.3 (distillation to zero-shot), where the share of the teacher is
+    alpha.
     """
     if not 0 <= share <= 1:
         raise UserError(f"a teacher's share of {share} makes no sense; give a number from 0 to 1")
@@ -101,8 +107,9 @@ def distillation(teacher: nn.Module, share: float) -> Objective:
 def autocast_dtype(device: torch.device) -> torch.dtype | None:
     """Return the 16-bit type that a device has fast units for; None if it has none.
 
-    GPUs have them for bfloat16 from compute capability 8.0 on, and for float16 from 7.0 on (V100, T4), where bfloat16
-    is emulated and slow. float16 holds no number below 6e-8, so its loss must be scaled; see ``training.fit``.
+    GPUs have them for bfloat16 from compute capability 8.0 on, and for float16 from 7.0 on (V100,
+    T4), where bfloat16 is emulated and slow. float16 holds no number below 6e-8, so its loss must
+    be scaled; see ``training.fit``.
 
     Example:
         >>> autocast_dtype(torch.device("cpu")) is None
@@ -119,7 +126,8 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
 def in_precision(
     objective: Objective, device: torch.device, precision: torch.dtype | None
 ) -> Objective:
-    """Return the objective computed in a 16-bit type where torch holds that to be safe; None is the objective itself.
+    """Return the objective computed in a 16-bit type where torch holds that to be safe; None is the
+    objective itself.
 
     Source: Micikevicius et al. 2018, "Mixed precision training".
     """
@@ -163,19 +171,23 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: float | Tensor) -> Te
 
 
 def micro_batched(objective: Objective, size: int) -> Objective:
-    """Return an objective that works through a batch a few images at a time, with the gradient of the whole batch.
+    """Return an objective that works through a batch a few images at a time, with the gradient of
+    the whole batch.
 
-    Each piece is forgotten after its forward pass and computed again for its gradient: activations of ``size`` images
-    are held, not of the batch, and each image goes forward twice. Batch size and learning rate stay what they are.
+    Each piece is forgotten after its forward pass and computed again for its gradient: activations
+    of ``size`` images are held, not of the batch, and each image goes forward twice. Batch size and
+    learning rate stay what they are.
 
     Args:
-        objective: a mean over images that are judged alone, such as cross-entropy; a contrastive loss is none.
+        objective: a mean over images that are judged alone, such as cross-entropy; a contrastive
+            loss is none.
         size: images in a piece.
 
     Raises:
         UserError: the size is not positive.
 
-    Source: Chen et al. 2016, "Training deep nets with sublinear memory cost", over images in place of layers.
+    Source: Chen et al. 2016, "Training deep nets with sublinear memory cost", over images in place
+    of layers.
 
     Example:
         >>> x, y = torch.eye(4), torch.arange(4)
@@ -197,10 +209,11 @@ def micro_batched(objective: Objective, size: int) -> Objective:
 
 
 def checkpointed(objective: Objective) -> Objective:
-    """Return an objective that keeps the input of each block of the image tower, and computes the rest again.
+    """Return an objective that keeps the input of each block of the image tower, and computes the
+    rest again.
 
-    The gradient is the same, and a batch goes forward twice. It needs far less memory for an image, see
-    ``book.memory.Need``; ``micro_batched`` bounds the number of images instead.
+    The gradient is the same, and a batch goes forward twice. It needs far less memory for an image,
+    see ``book.memory.Need``; ``micro_batched`` bounds the number of images instead.
 
     Args:
         objective: its model is an ``ImageClassifier``.

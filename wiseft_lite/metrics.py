@@ -47,8 +47,9 @@ def clopper_pearson(correct: int, n: int, level: float = 0.95) -> tuple[float, f
 def predictions(logits: Tensor, classes: Sequence[int] | None = None) -> Tensor:
     """Return the predicted class ``[n]`` of logits ``[n, C]``, among ``classes`` if given.
 
-    A data set that defines a subset of the classes restricts predictions to it, as ImageNet-R does. To restrict them
-    to the classes that happen to be present would tell the classifier something about the labels.
+    A data set that defines a subset of the classes restricts predictions to it, as ImageNet-R does.
+    To restrict them to the classes that happen to be present would tell the classifier something
+    about the labels.
 
     Example:
         >>> predictions(torch.tensor([[3.0, 2.0, 1.0]]), classes=(1, 2))
@@ -97,10 +98,11 @@ def _same_length(**columns: Sized) -> None:
 
 
 def macro_f1(predicted: Tensor, labels: Tensor) -> float:
-    """Return the plain mean over classes of ``F1_c = 2 TP_c / (2 TP_c + FP_c + FN_c)``, a share in 0..1.
+    """Return the plain mean over classes of ``F1_c = 2 TP_c / (2 TP_c + FP_c + FN_c)``, a share in
+    0..1.
 
-    The mean runs over the classes among ``labels``, a rare one weighing as much as a common one. A class that
-    is only ever predicted counts through the images that it took from others.
+    The mean runs over the classes among ``labels``, a rare one weighing as much as a common one. A
+    class that is only ever predicted counts through the images that it took from others.
 
     Args:
         predicted: ``[n]``, the predicted classes; see ``predictions``.
@@ -129,8 +131,8 @@ def worst_group(
 ) -> tuple[Hashable, Estimate]:
     """Return the group with the lowest accuracy, and that accuracy with its interval.
 
-    The interval is the group's own; it does not know that the worst of several was picked. Leave out images of
-    a group that must not count, as FMoW does with its region "Other".
+    The interval is the group's own; it does not know that the worst of several was picked. Leave
+    out images of a group that must not count, as FMoW does with its region "Other".
 
     Args:
         predicted: ``[n]``, the predicted classes.
@@ -159,21 +161,25 @@ def worst_group(
 def pm_k(right: Tensor, groups: Sequence[Hashable], offsets: Tensor, k: int) -> Estimate:
     """Return pm-k, the accuracy on groups of video frames when an adversary may pick the frame.
 
-    ``pm_k = 1/G sum_g min over frames |offset| <= k of right``: a group counts only if its anchor and all its
-    frames at most ``k`` before or after are right. pm-0 is the plain accuracy of the anchors; ``n`` is ``G``.
+    ``pm_k = 1/G sum_g min over frames |offset| <= k of right``: a group counts only if its anchor
+    and all its frames at most ``k`` before or after are right. pm-0 is the plain accuracy of the
+    anchors; ``n`` is ``G``.
 
     Args:
         right: bool ``[n]``, whether each frame's prediction is one of the labels of *that frame*.
         groups: ``n`` names or numbers, the group of each frame.
-        offsets: int ``[n]``, frames after the group's anchor, negative before it; 0 is the anchor. Frames that
-            look different from the anchor are left out of their group, as in both data sets.
+        offsets: int ``[n]``, frames after the group's anchor, negative before it; 0 is the anchor.
+            Frames that look different from the anchor are left out of their group, as in both data
+            sets.
         k: how far the adversary reaches; 10 in both data sets.
 
     Raises:
-        UserError: no frames, unequal numbers, a negative ``k``, or a group without exactly one anchor.
+        UserError: no frames, unequal numbers, a negative ``k``, or a group without exactly one
+            anchor.
 
-    Source: Shankar et al. 2021, "Do image classifiers generalize across time?", for ImageNet-Vid-Robust and
-        YTBB-Robust; the WiSE-FT paper, table 6, reports pm-0 and its code pm-10 beside it.
+    Source: Shankar et al. 2021, "Do image classifiers generalize across time?", for
+        ImageNet-Vid-Robust and YTBB-Robust; the WiSE-FT paper, table 6, reports pm-0 and its code
+        pm-10 beside it.
 
     Example:
         >>> right = torch.tensor([True, False, True, True])
@@ -202,10 +208,12 @@ def pm_k(right: Tensor, groups: Sequence[Hashable], offsets: Tensor, k: int) -> 
 def calibration_error(
     logits: Tensor, labels: Tensor, classes: Sequence[int] | None = None, bins: int = 15
 ) -> float:
-    """Return the expected calibration error: how far confidence and accuracy lie apart, a share in 0..1.
+    """Return the expected calibration error: how far confidence and accuracy lie apart, a share in
+    0..1.
 
-    ``ECE = sum_b n_b / n |accuracy_b - confidence_b|`` over bins of equal width; an image falls into a bin by
-    its confidence, the largest softmax probability. Bin ``b`` holds ``(b / bins, (b + 1) / bins]``.
+    ``ECE = sum_b n_b / n |accuracy_b - confidence_b|`` over bins of equal width; an image falls
+    into a bin by its confidence, the largest softmax probability. Bin ``b`` holds ``(b / bins, (b +
+    1) / bins]``.
 
     Args:
         logits: ``[n, C]``.

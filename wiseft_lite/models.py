@@ -82,8 +82,8 @@ class ImageClassifier(nn.Module):
     def train(self, mode: bool = True) -> ImageClassifier:
         """Set the mode; frozen layers stay in eval mode, so that their buffers do not move either.
 
-        A layer is frozen if it, or a module that it belongs to, has parameters and none of them needs a gradient. In
-        train mode its batch norm would go on updating running statistics.
+        A layer is frozen if it, or a module that it belongs to, has parameters and none of them
+        needs a gradient. In train mode its batch norm would go on updating running statistics.
         """
         super().train(mode)
         for module in self.modules():
@@ -104,8 +104,9 @@ class ImageClassifier(nn.Module):
 def freeze(classifier: ImageClassifier, trains: Callable[[str], bool]) -> ImageClassifier:
     """Return a copy in which only the parameters whose name passes ``trains`` can change.
 
-    All others are frozen: they need no gradient, and buffers of layers that are frozen whole, such as the running
-    statistics of batch norm, stay as they are, see ``ImageClassifier.train``. Copies are frozen too. A checkpoint
+    All others are frozen: they need no gradient, and buffers of layers that are frozen whole, such
+    as the running statistics of batch norm, stay as they are, see ``ImageClassifier.train``. Copies
+    are frozen too. A checkpoint
     does not keep it: what was saved and loaded trains whole, until it is frozen again.
 
     Args:
@@ -127,7 +128,8 @@ def last_blocks(classifier: ImageClassifier, k: int) -> Callable[[str], bool]:
     """Return the test for names of the last ``k`` transformer blocks and all that follows them.
 
     Args:
-        classifier: its encoder is one of open_clip's own vision transformers, CoCa's among them; not timm's.
+        classifier: its encoder is one of open_clip's own vision transformers, CoCa's among them;
+            not timm's.
         k: 0 leaves the final norm and pooling, the projection and the head.
 
     Raises:

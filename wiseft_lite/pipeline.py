@@ -1,4 +1,5 @@
-"""The whole method in one go: a zero-shot classifier, its probe, its fine-tuned child, and the lines to both."""
+"""The whole method in one go: a zero-shot classifier, its probe, its fine-tuned child, and the
+lines to both."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def recipes_for(model: str) -> dict[str, Recipe]:
 
 
 def objective(kind: str, micro_batch_size: int | None, checkpointing: bool = False) -> Objective:
-    """Cross-entropy; for end-to-end training with less memory if asked, see ``memory.micro_batched`` and ``checkpointed``."""
+    """Cross-entropy; for end-to-end training with less memory if asked, see
+    ``memory.micro_batched`` and ``checkpointed``."""
     if kind != "end-to-end":
         return cross_entropy
     chosen = checkpointed(cross_entropy) if checkpointing else cross_entropy
@@ -55,10 +57,12 @@ def train(
         zero_shot: ``theta_0``.
         task: what to train on.
         recipes: how to train, by kind: ``"probe"``, ``"end-to-end"`` or both.
-        folder: where states of the runs are kept, so that one that is cut short goes on; see ``training.fit``.
+        folder: where states of the runs are kept, so that one that is cut short goes on; see
+            ``training.fit``.
         resume: False throws the states away.
         progress: show bars.
-        micro_batch_size: images that fine-tuning holds at a time, for a GPU with little memory; see ``memory.micro_batched``.
+        micro_batch_size: images that fine-tuning holds at a time, for a GPU with little memory; see
+            ``memory.micro_batched``.
         checkpointing: fine-tuning keeps less of each image; see ``memory.checkpointed``.
 
     Returns:
@@ -103,7 +107,8 @@ def measure(
     task: Task,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Measure the lines from the zero-shot classifier to each model on ``val``, ``test`` and every shift.
+    """Measure the lines from the zero-shot classifier to each model on ``val``, ``test`` and every
+    shift.
 
     Each image is decoded once, and the zero-shot classifier runs once, for all kinds.
 
@@ -126,7 +131,8 @@ def run_wise_ft(
     progress: bool = False,
     **how,
 ) -> tuple[dict[str, ImageClassifier], pd.DataFrame]:
-    """Train one model of each kind and measure the line to it: ``train``, whose arguments these are, then ``measure``.
+    """Train one model of each kind and measure the line to it: ``train``, whose arguments these
+    are, then ``measure``.
 
     Returns:
         The models by kind, and the table of ``measure``.
@@ -141,15 +147,15 @@ def run_wise_ft(
 def choices(table: pd.DataFrame) -> pd.DataFrame:
     """Return what the two rules that look at no test image choose, one row for each kind and rule.
 
-    ``half`` is alpha 0.5, the paper's advice where nothing is known of the shift. ``val`` is ``best_alpha`` of the
-    accuracies on ``val``: of several that are equally good the smallest.
+    ``half`` is alpha 0.5, the paper's advice where nothing is known of the shift. ``val`` is
+    ``best_alpha`` of the accuracies on ``val``: of several that are equally good the smallest.
 
     Args:
         table: of ``run_wise_ft``; alpha 0.5 is among its alphas.
 
     Returns:
-        ``kind, rule, alpha, val, test, shifts``, accuracies as fractions; ``shifts`` is the mean over all shifts, NaN
-        if there is none.
+        ``kind, rule, alpha, val, test, shifts``, accuracies as fractions; ``shifts`` is the mean
+        over all shifts, NaN if there is none.
 
     Source: the paper, sections 2 and 5.
     """
@@ -171,8 +177,8 @@ def choices(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(table: pd.DataFrame, title: str) -> dict[str, Figure]:
-    """Return the figures of a table of ``run_wise_ft`` by name: the frontier of all kinds, or, where there is no shift to put
-    on its y axis, accuracy against alpha for each kind.
+    """Return the figures of a table of ``run_wise_ft`` by name: the frontier of all kinds, or,
+    where there is no shift to put on its y axis, accuracy against alpha for each kind.
     """
     kinds = dict(tuple(table.groupby("kind", sort=False)))
     if set(table["split"]) - {"val", "test"}:

@@ -13,8 +13,9 @@ from wiseft_lite.errors import UserError, unknown
 class Recipe:
     """How to train: AdamW, warm-up, cosine to 0, gradient clipping.
 
-    The defaults are for IconCLIP on IconShift, chosen on its ``val`` split. Of the rates within one standard error of
-    the best there, the largest was taken, so that the cost of fine-tuning can be seen (chapter 5).
+    The defaults are for IconCLIP on IconShift, chosen on its ``val`` split. Of the rates within one
+    standard error of the best there, the largest was taken, so that the cost of fine-tuning can be
+    seen (chapter 5).
 
     Args:
         epochs: passes over the training split.
@@ -24,8 +25,9 @@ class Recipe:
         warmup: steps if an int, a share of all steps if a float.
         clip_norm: largest global gradient norm.
         betas: AdamW's.
-        augment: ``"none"``; ``"crop"``, random square crops of 90 to 100 % of the area, the paper's minimal
-            augmentation; or ``"strong"``, crops of 50 to 100 %, small turns and shears, and erased patches.
+        augment: ``"none"``; ``"crop"``, random square crops of 90 to 100 % of the area, the paper's
+            minimal augmentation; or ``"strong"``, crops of 50 to 100 %, small turns and shears, and
+            erased patches.
         seed: order of the images and crops.
 
     Raises:

@@ -1,4 +1,5 @@
-"""Results files, one JSON object a line, the table that the command line prints, and the two axes of a figure."""
+"""Results files, one JSON object a line, the table that the command line prints, and the two axes
+of a figure."""
 
 from __future__ import annotations
 
@@ -28,9 +29,10 @@ DECIMALS = (
 def best_alpha(curve: pd.Series | Mapping[float, float]) -> float:
     """Return the alpha at which a curve is highest; of several that are equally high, the smallest.
 
-    A few hundred held-out images often cannot tell several alphas apart. The smallest of them is the one nearest to
-    the zero-shot model, which has not been fitted to the images that chose. The same rule serves for the other numbers
-    that move a merged model away from zero-shot, such as the scale of TIES.
+    A few hundred held-out images often cannot tell several alphas apart. The smallest of them is
+    the one nearest to the zero-shot model, which has not been fitted to the images that chose. The
+    same rule serves for the other numbers that move a merged model away from zero-shot, such as the
+    scale of TIES.
 
     Args:
         curve: accuracy, or another score of which more is better, by alpha; in any order.
@@ -54,7 +56,8 @@ def read_results(path: Path) -> pd.DataFrame:
     """Read a results file, one JSON object a line.
 
     Raises:
-        UserError: it is missing, damaged or empty, lacks a column, or a row has no number where one must be.
+        UserError: it is missing, damaged or empty, lacks a column, or a row has no number where one
+            must be.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -110,7 +113,8 @@ def _is_number(value: object) -> bool:
 
 
 def read_runs(path: Path) -> dict[str, pd.DataFrame]:
-    """Read a results file and return the runs that are in it, by what tells them apart: task, model or kind.
+    """Read a results file and return the runs that are in it, by what tells them apart: task, model
+    or kind.
 
     Rows that are there twice count once.
 
@@ -139,7 +143,8 @@ def read_runs(path: Path) -> dict[str, pd.DataFrame]:
 
 
 def write_results(table: pd.DataFrame, path: Path) -> None:
-    """Write a table as one JSON object a line; the file appears whole or not at all, in place of one that is there.
+    """Write a table as one JSON object a line; the file appears whole or not at all, in place of
+    one that is there.
 
     Raises:
         UserError: it cannot be written.
@@ -149,7 +154,8 @@ def write_results(table: pd.DataFrame, path: Path) -> None:
 
 
 def show_table(table: pd.DataFrame) -> None:
-    """Print one row for each alpha and one column for each split; the best of a column has a star."""
+    """Print one row for each alpha and one column for each split; the best of a column has a
+    star."""
     splits = list(dict.fromkeys(table["split"]))
     wide = table.pivot(index="alpha", columns="split", values="accuracy")[splits] * 100
     shifts = [s for s in splits if s not in ("val", "test")]
@@ -201,12 +207,14 @@ def summary(table: pd.DataFrame, reference: str = "test") -> pd.DataFrame:
     """Reduce a sweep to the two axes of the paper's figure 1, one row for each alpha.
 
     Returns:
-        ``alpha, reference, reference_low, reference_high, reference_n, shifts, shifts_low, shifts_high, shifts_n``:
-        accuracy on the reference split with its interval and number of images, and the plain mean over all other
-        splits, ``val`` left out, with a normal 95 % interval from their binomial variances and the images of all.
+        ``alpha, reference, reference_low, reference_high, reference_n, shifts, shifts_low,
+        shifts_high, shifts_n``: accuracy on the reference split with its interval and number of
+        images, and the plain mean over all other splits, ``val`` left out, with a normal 95 %
+        interval from their binomial variances and the images of all.
 
     Raises:
-        UserError: the table lacks the reference split, has nothing else, or has splits at different alphas.
+        UserError: the table lacks the reference split, has nothing else, or has splits at different
+            alphas.
 
     Example:
         >>> rows = [(0.5, "test", 0.8, 100, 0.7, 0.9), (0.5, "a", 0.4, 100, 0.3, 0.5)]

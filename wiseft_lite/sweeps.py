@@ -34,7 +34,8 @@ def same_encoder(first: ImageClassifier, second: ImageClassifier) -> bool:
 
 @torch.inference_mode()
 def batched(model: torch.nn.Module, inputs: Tensor, batch_size: int) -> Tensor:
-    """Logits ``[n, C]`` of inputs ``[n, ...]`` on the CPU, without gradients, ``batch_size`` inputs a pass."""
+    """Logits ``[n, C]`` of inputs ``[n, ...]`` on the CPU, without gradients, ``batch_size`` inputs
+    a pass."""
     device = next(model.parameters()).device
     return torch.cat([model(batch.to(device)).float().cpu() for batch in inputs.split(batch_size)])
 
@@ -48,13 +49,15 @@ def logits_along(
 ) -> Iterator[Tensor]:
     """Yield the logits ``[n, C]`` of the interpolated model at each alpha in turn, on the CPU.
 
-    The weights are mixed where the first model lives, in one working copy, and nothing is written to disk: three
-    models are held in memory, the two ends and that copy, however many alphas there are.
+    The weights are mixed where the first model lives, in one working copy, and nothing is written
+    to disk: three models are held in memory, the two ends and that copy, however many alphas there
+    are.
 
     Args:
         first: ``theta_0``, a classifier, or a head alone.
         last: ``theta_1``, of the same kind.
-        inputs: preprocessed images ``[n, 3, h, w]`` (see ``features.pixels``), or features for heads.
+        inputs: preprocessed images ``[n, 3, h, w]`` (see ``features.pixels``), or features for
+            heads.
         alphas: mixing coefficients.
         batch_size: inputs a forward pass.
 
@@ -87,13 +90,14 @@ def sweep(
 ) -> pd.DataFrame:
     """Return the accuracy of every interpolated model on every split.
 
-    Each image is decoded once for all alphas, models and measures, by one of the processes if several were launched
-    (see ``distributed``), and no more are held in memory than ``features.HELD`` allows. When only the head differs, as
-    for a linear probe, the logits are a straight line in alpha, ``f_alpha(x) = (1 - alpha) f_0(x) + alpha f_1(x)``: each
-    image is encoded once on a machine (see ``features.encode``), and any number of alphas costs no forward pass more.
-    Otherwise ``passes`` runs the models at that many Chebyshev-Lobatto nodes only, and each logit at every alpha is read
-    off the polynomial through its values there. What a split reports is up to it: accuracy, or macro-F1, worst region,
-    pm-k.
+    Each image is decoded once for all alphas, models and measures, by one of the processes if
+    several were launched (see ``distributed``), and no more are held in memory than
+    ``features.HELD`` allows. When only the head differs, as for a linear probe, the logits are a
+    straight line in alpha, ``f_alpha(x) = (1 - alpha) f_0(x) + alpha f_1(x)``: each image is
+    encoded once on a machine (see ``features.encode``), and any number of alphas costs no forward
+    pass more. Otherwise ``passes`` runs the models at that many Chebyshev-Lobatto nodes only, and
+    each logit at every alpha is read off the polynomial through its values there. What a split
+    reports is up to it: accuracy, or macro-F1, worst region, pm-k.
 
     Args:
         zero_shot: ``theta_0``.
@@ -106,16 +110,17 @@ def sweep(
         measures: further columns, each a function of logits ``[n, C]`` and the split.
 
     Returns:
-        One row for each split and alpha: ``alpha, split, accuracy, n, low, high, classes``: the accuracy and its 95 %
-        Clopper-Pearson interval as fractions in 0..1, and how many classes a prediction can take (all of the task's,
-        unless the data set restricts them; see ``Split``); then the measures. Several models are told apart by a first
-        column ``model``. With ``passes`` also ``changed``, the share of images whose prediction
-        would change if every second pass were left out. As a rule it is far above the share that ``passes`` gets
-        wrong; when it is large there is a warning.
+        One row for each split and alpha: ``alpha, split, accuracy, n, low, high, classes``: the
+        accuracy and its 95 % Clopper-Pearson interval as fractions in 0..1, and how many classes a
+        prediction can take (all of the task's, unless the data set restricts them; see ``Split``);
+        then the measures. Several models are told apart by a first column ``model``. With
+        ``passes`` also ``changed``, the share of images whose prediction would change if every
+        second pass were left out. As a rule it is far above the share that ``passes`` gets wrong;
+        when it is large there is a warning.
 
     Raises:
-        UserError: the models do not fit together, no models or splits, an alpha that is no finite number, or with
-            ``passes`` one outside 0..1.
+        UserError: the models do not fit together, no models or splits, an alpha that is no finite
+            number, or with ``passes`` one outside 0..1.
 
     Source: the paper, equation 1 and figure 1.
     """
@@ -224,7 +229,8 @@ def _from(
     alphas: Sequence[float],
     batch_size: int,
 ) -> Iterator[Tensor]:
-    """As ``logits_along``, but the logits at alpha 0 are taken from ``start``, or put there by the first model."""
+    """As ``logits_along``, but the logits at alpha 0 are taken from ``start``, or put there by the
+    first model."""
     known = bool(start)
     rest = logits_along(
         first, last, inputs, [alpha for alpha in alphas if alpha or not known], batch_size
@@ -243,7 +249,8 @@ def _counted(curve: Iterator[Tensor], bar) -> Iterator[Tensor]:
 
 
 def pass_nodes(passes: int, alphas: Sequence[float]) -> list[float]:
-    """Return the alphas at which ``passes`` models run, so that a curve can be read off at ``alphas``.
+    """Return the alphas at which ``passes`` models run, so that a curve can be read off at
+    ``alphas``.
 
     0, 0.5 and 1 are always among them.
 

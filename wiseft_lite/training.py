@@ -39,7 +39,8 @@ def fit(
     """Train ``model`` in place and return it in eval mode.
 
     Args:
-        model: maps a batch of ``inputs`` to logits; parameters that need no gradient stay as they are.
+        model: maps a batch of ``inputs`` to logits; parameters that need no gradient stay as they
+            are.
         inputs: ``[n, ...]``, kept where they are; batches go to the model's device.
         labels: int64 ``[n]``.
         recipe: how to train.
@@ -48,18 +49,21 @@ def fit(
         progress: show a bar.
         after_step: called with the model after each step, to average its weights.
         after_epoch: called with the number of epochs done and the model, to watch it learn.
-        folder: where a state of the run is kept every minute; a run that was cut short goes on from it and ends
-            with the same bits. ``after_step`` then needs a state too, as ``MovingAverages`` has; see ``resume``.
+        folder: where a state of the run is kept every minute; a run that was cut short goes on from
+            it and ends with the same bits. ``after_step`` then needs a state too, as
+            ``MovingAverages`` has; see ``resume``.
         resume: False throws the state away and begins anew.
-        precision: what the objective is computed in, see ``losses.autocast_dtype``; weights, their gradients and AdamW's
-            moments keep their own type. With float16 the loss is scaled, and a step that overflows is left out.
-        shared: the processes of a launch (see ``distributed``) take a part of each batch and add up their gradients.
-            The objective must then be a mean over inputs that are judged alone and draw nothing, and ``transform`` one
-            of ``augmentation``. If False each process trains on whole batches. All start from the main process's
-            weights and end with the same.
+        precision: what the objective is computed in, see ``losses.autocast_dtype``; weights, their
+            gradients and AdamW's moments keep their own type. With float16 the loss is scaled, and
+            a step that overflows is left out.
+        shared: the processes of a launch (see ``distributed``) take a part of each batch and add up
+            their gradients. The objective must then be a mean over inputs that are judged alone and
+            draw nothing, and ``transform`` one of ``augmentation``. If False each process trains on
+            whole batches. All start from the main process's weights and end with the same.
 
     Raises:
-        UserError: the loss or a weight is not finite, ``after_step`` cannot be resumed, or the model cannot be shared.
+        UserError: the loss or a weight is not finite, ``after_step`` cannot be resumed, or the
+            model cannot be shared.
     """
     from tqdm import tqdm
 
@@ -150,11 +154,12 @@ def fit(
 
 
 def _drawing_nothing(model: nn.Module, objective: Objective) -> Objective:
-    """The same objective for a part of a batch, refused where it would not be a part of the whole batch's.
+    """The same objective for a part of a batch, refused where it would not be a part of the whole
+    batch's.
 
-    Batch norm looks at the other inputs of its batch, unless it is frozen. What draws random numbers, such as dropout,
-    would draw others than on the whole batch, and then the processes would no longer agree on the order of the next
-    epoch.
+    Batch norm looks at the other inputs of its batch, unless it is frozen. What draws random
+    numbers, such as dropout, would draw others than on the whole batch, and then the processes
+    would no longer agree on the order of the next epoch.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
@@ -206,15 +211,17 @@ def finetune(
     """Return a copy of ``classifier`` with every weight fine-tuned on ``task.train``.
 
     Args:
-        classifier: where to start, as a rule the zero-shot classifier; it is left alone. What is frozen in
-            it (``models.freeze``) stays frozen.
+        classifier: where to start, as a rule the zero-shot classifier; it is left alone. What is
+            frozen in it (``models.freeze``) stays frozen.
         task: gives the training split.
         recipe: how to train; one seed gives the same weights on the same machine.
-        objective: what to minimise on a batch; see ``losses``. A GPU computes it in ``losses.autocast_dtype``. Several processes
-            share each batch if they were launched, see ``fit``.
+        objective: what to minimise on a batch; see ``losses``. A GPU computes it in
+            ``losses.autocast_dtype``. Several processes share each batch if they were launched, see
+            ``fit``.
         progress: show a bar.
         after_step, after_epoch: as for ``fit``, to watch the copy.
-        folder, resume: see ``fit``; a run that was cut short goes on from its last state in the folder.
+        folder, resume: see ``fit``; a run that was cut short goes on from its last state in the
+            folder.
 
     Raises:
         UserError: the classes differ, or as ``fit``.
@@ -253,7 +260,8 @@ def linear_probe(
     """Return a copy of ``classifier`` with its head alone trained, on features encoded once.
 
     The head starts where it is, as a rule at the zero-shot head; the encoder keeps its weights. The
-    objective gets the head as its model and features ``[b, d]`` as its inputs; see ``fit`` for the rest.
+    objective gets the head as its model and features ``[b, d]`` as its inputs; see ``fit`` for the
+    rest.
 
     Raises:
         UserError: the classes differ, or as ``fit``.

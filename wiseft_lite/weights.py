@@ -16,7 +16,8 @@ COUNTER = "num_batches_tracked"  # batch norm's count of training steps; no forw
 
 
 def check_alike(thetas: Sequence[Weights]) -> None:
-    """Raise a ``UserError`` unless all state dicts have the same keys, shapes and integer buffers, counters apart."""
+    """Raise a ``UserError`` unless all state dicts have the same keys, shapes and integer buffers,
+    counters apart."""
     if not thetas:
         raise UserError("no state dicts to combine; give at least one")
     first = thetas[0]
@@ -52,10 +53,12 @@ def check_alike(thetas: Sequence[Weights]) -> None:
 
 
 def check_finite(theta: Weights, where: str) -> None:
-    """Raise a ``UserError`` that names ``where`` and the tensors if a weight is infinite or not a number.
+    """Raise a ``UserError`` that names ``where`` and the tensors if a weight is infinite or not a
+    number.
 
-    One such weight makes every prediction one class, and an average with it is no better. All that is read, from a
-    checkpoint, an imported file or a pre-trained model, passes through here, so that nothing behind it need ask again.
+    One such weight makes every prediction one class, and an average with it is no better. All that
+    is read, from a checkpoint, an imported file or a pre-trained model, passes through here, so
+    that nothing behind it need ask again.
 
     Example:
         >>> check_finite({"w": torch.tensor([1.0])}, "model.pt")
@@ -75,10 +78,12 @@ def check_finite(theta: Weights, where: str) -> None:
 
 
 def relative_distance(theta_0: Weights, theta_1: Weights) -> float:
-    """Return how far apart two models are that can be averaged, ``|theta_1 - theta_0| / |theta_0|``.
+    """Return how far apart two models are that can be averaged, ``|theta_1 - theta_0| /
+    |theta_0|``.
 
-    Fine-tuning moves a model by some percent of its length. Two models that were pre-trained apart stand about as
-    far from each other as they are long; then their average is no model, and ``connectivity.midpoint_barrier`` measures it.
+    Fine-tuning moves a model by some percent of its length. Two models that were pre-trained apart
+    stand about as far from each other as they are long; then their average is no model, and
+    ``connectivity.midpoint_barrier`` measures it.
 
     Args:
         theta_0: state dict of the zero-shot model.
@@ -116,7 +121,8 @@ def _combine(thetas: Sequence[Weights], shares: Sequence[float]) -> dict[str, Te
 
 
 def _sum(tensors: Sequence[Tensor], shares: Sequence[float], out: Tensor | None = None) -> Tensor:
-    """``sum_i shares_i tensors_i``; added up in ``out`` itself, without a copy, where that is wide enough."""
+    """``sum_i shares_i tensors_i``; added up in ``out`` itself, without a copy, where that is wide
+    enough."""
     wide = torch.promote_types(tensors[0].dtype, torch.float32)
     here = out is not None and out.dtype == wide
     total = out.zero_() if here else torch.zeros_like(tensors[0], dtype=wide)
@@ -158,10 +164,12 @@ def interpolate(theta_0: Weights, theta_1: Weights, alpha: float) -> dict[str, T
 
 
 def interpolate_(target: Weights, theta_0: Weights, theta_1: Weights, alpha: float) -> None:
-    """Write ``interpolate(theta_0, theta_1, alpha)`` into the tensors of ``target``, bit for bit and without a copy.
+    """Write ``interpolate(theta_0, theta_1, alpha)`` into the tensors of ``target``, bit for bit
+    and without a copy.
 
     Args:
-        target: the state dict of a third model with the same keys and shapes; where it lives, the mixing is done.
+        target: the state dict of a third model with the same keys and shapes; where it lives, the
+            mixing is done.
         theta_0: state dict of the zero-shot model.
         theta_1: state dict of the fine-tuned model.
         alpha: any finite number.

@@ -17,8 +17,8 @@ from wiseft_lite.tasks import Task
 def prompt(template: str, name: str) -> str:
     """Return the text of a template for one class name.
 
-    ``{}`` stands for the name as it is. ``{a}`` stands for the name with its article and with spaces instead of
-    underscores: "an" before a, e, i, o and u, "a" before everything else.
+    ``{}`` stands for the name as it is. ``{a}`` stands for the name with its article and with
+    spaces instead of underscores: "an" before a, e, i, o and u, "a" before everything else.
 
     Source: wise-ft's templates for FMoW, which use both.
 
@@ -35,8 +35,8 @@ def prompt(template: str, name: str) -> str:
 def zero_shot_head(clip: Clip, class_names: Sequence[str], templates: Sequence[str]) -> Head:
     """Return the head whose rows are the class names, written by the text encoder.
 
-    ``w_c = s * normalise(mean_t normalise(h(template_t(c))))`` with ``s`` CLIP's logit scale, folded in
-    here once, so that the head can be fine-tuned and interpolated as it is.
+    ``w_c = s * normalise(mean_t normalise(h(template_t(c))))`` with ``s`` CLIP's logit scale,
+    folded in here once, so that the head can be fine-tuned and interpolated as it is.
 
     Args:
         clip: the model.

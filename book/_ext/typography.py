@@ -1,4 +1,5 @@
-"""Keep a number and its sign on one line, and set columns of numbers to the right; the sources stay plain."""
+"""Keep a number and its sign on one line, and set columns of numbers to the right; the sources stay
+plain."""
 
 import re
 
@@ -32,7 +33,8 @@ def words(entry: nodes.Node) -> str:
 
 
 def mark_numbers(table: nodes.table) -> None:
-    """Give the class ``number`` to the cells of each column, but the first, that holds numbers alone."""
+    """Give the class ``number`` to the cells of each column, but the first, that holds numbers
+    alone."""
     body = [
         list(row.findall(nodes.entry))
         for part in table.findall(nodes.tbody)

@@ -1,7 +1,8 @@
 """Make what students and graders get from the masters in ``book/coursework``: ``make coursework``.
 
-``build/coursework/student/a1.zip`` is handed out, ``gradescope/a1.zip`` is uploaded there, ``tests/a1`` is what
-``make grade`` reads. With ``--solutions`` only the solved notebooks and their tests are written, for instructors.
+``build/coursework/student/a1.zip`` is handed out, ``gradescope/a1.zip`` is uploaded there,
+``tests/a1`` is what ``make grade`` reads. With ``--solutions`` only the solved notebooks and their
+tests are written, for instructors.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def questions(master: Path) -> dict[str, dict]:
 
 
 def _assign(master: Path, folder: Path) -> None:
-    """Run otter's ``assign`` on a copy: the student's notebook, the solved one, and Gradescope's zip."""
+    """Run otter's ``assign`` on a copy: the student's notebook, the solved one, and Gradescope's
+    zip."""
     shutil.copy2(master, folder)
     done = subprocess.run(
         [
@@ -132,7 +134,8 @@ def build(master: Path, out: Path = OUT) -> None:
 
 
 def solutions(out: Path) -> list[Path]:
-    """Write the solved notebooks, with model answers, for instructors, and the tests that their checks run."""
+    """Write the solved notebooks, with model answers, for instructors, and the tests that their
+    checks run."""
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for master in masters():

@@ -1,7 +1,8 @@
 """Grade a folder of submissions without Docker: ``make grade IN=folder OUT=grades.csv``.
 
-Writes a row for each file: status, marks for each question, what happened; and a page of feedback each, in a folder
-``feedback`` beside the table. Written answers are marked by hand: their columns are left empty.
+Writes a row for each file: status, marks for each question, what happened; and a page of feedback
+each, in a folder ``feedback`` beside the table. Written answers are marked by hand: their columns
+are left empty.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def read(path: Path) -> list[dict] | None:
 
 
 def assignment_of(cells: list[dict], built: Path = OUT) -> str | None:
-    """The assignment of which a notebook names most questions and functions: metadata and cells may be lost."""
+    """The assignment of which a notebook names most questions and functions: metadata and cells may
+    be lost."""
     words, found = set(re.findall(r"\w+", "\n".join(cell["source"] for cell in cells))), {}
     for path in sorted(built.glob("tests/*/questions.json")):
         asked = json.loads(path.read_text())

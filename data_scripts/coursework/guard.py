@@ -1,7 +1,8 @@
-"""What code under test may touch: its own folder, and to read Python and its packages. Nothing can be undone later.
+"""What code under test may touch: its own folder, and to read Python and its packages. Nothing can
+be undone later.
 
-Two layers. An audit hook, on every system, refuses files, processes, signals and the network to Python code. On
-Linux, Landlock makes the kernel refuse them too, whatever code asks.
+Two layers. An audit hook, on every system, refuses files, processes, signals and the network to
+Python code. On Linux, Landlock makes the kernel refuse them too, whatever code asks.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 
 
 def readable(package: Path, private: list[Path]) -> list[str]:
-    """The folders that may be read: Python, what is installed, the package; none that holds something private."""
+    """The folders that may be read: Python, what is installed, the package; none that holds
+    something private."""
     wanted = [
         sys.prefix,
         sys.base_prefix,
@@ -154,7 +156,8 @@ def landlock(folder: str, read: list[str]) -> bool:
 
 
 def limit(seconds: int, memory: int) -> None:
-    """Bound CPU time, files and, where the system does so, memory in bytes beyond what is in use now."""
+    """Bound CPU time, files and, where the system does so, memory in bytes beyond what is in use
+    now."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000_000, 50_000_000))
@@ -165,7 +168,8 @@ def limit(seconds: int, memory: int) -> None:
 
 
 def close(folder: str, package: Path, private: list[Path]) -> None:
-    """Shut both layers; from here on the process can read what it needs, and write in its folder."""
+    """Shut both layers; from here on the process can read what it needs, and write in its
+    folder."""
     read = readable(package, private)
     landlock(os.path.realpath(folder), read)
     sys.addaudithook(hook(folder, read))

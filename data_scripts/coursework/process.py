@@ -27,8 +27,8 @@ PATIENCE = 8
 class Limits:
     """What a submission may use.
 
-    Seconds are of CPU time, so that a busy machine does not change a mark; a process that only waits gets ``PATIENCE``
-    times as many by the clock.
+    Seconds are of CPU time, so that a busy machine does not change a mark; a process that only
+    waits gets ``PATIENCE`` times as many by the clock.
 
     Args:
         cell: seconds for one cell.

@@ -1,4 +1,5 @@
-"""The process of one submission: runs cells, hands out values, calls functions; knows no test and no mark."""
+"""The process of one submission: runs cells, hands out values, calls functions; knows no test and
+no mark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A submission as a test sees it: values and functions by name, from a process that is started again when it dies."""
+"""A submission as a test sees it: values and functions by name, from a process that is started
+again when it dies."""
 
 from __future__ import annotations
 
@@ -19,10 +20,12 @@ class Failed(Exception):
 
 @dataclass
 class Submission:
-    """The cells of a notebook, run in a process of their own; a cell that hangs or kills it is left out.
+    """The cells of a notebook, run in a process of their own; a cell that hangs or kills it is left
+    out.
 
-    Used as the environment of a test: ``submission["name"]`` is a value or a function of the notebook. A function
-    gets copies of its arguments; what it changes in them is changed in the caller's too.
+    Used as the environment of a test: ``submission["name"]`` is a value or a function of the
+    notebook. A function gets copies of its arguments; what it changes in them is changed in the
+    caller's too.
 
     Args:
         cells: sources of the code cells, in order.
@@ -80,7 +83,8 @@ class Submission:
             self.status = status
 
     def run(self) -> None:
-        """Run every cell; one that hangs or kills the process is left out, and the rest is run again without it.
+        """Run every cell; one that hangs or kills the process is left out, and the rest is run
+        again without it.
 
         Raises:
             Gone: it was stopped too often, or its time is used up.

@@ -16,7 +16,8 @@ TYPES = {"float16", "float32", "float64", "int8", "int16", "int32", "int64", "ui
 
 
 class Odd:
-    """What stands for a value that cannot be sent, such as an open file: no test takes it for an answer."""
+    """What stands for a value that cannot be sent, such as an open file: no test takes it for an
+    answer."""
 
     def __init__(self, kind: str):
         self.kind = kind
@@ -91,7 +92,8 @@ def _value(plain: Any) -> Any:
 
 
 def encode(value: Any) -> bytes:
-    """Return a value as bytes: numbers, texts, lists, dictionaries, tensors, arrays, series and tables.
+    """Return a value as bytes: numbers, texts, lists, dictionaries, tensors, arrays, series and
+    tables.
 
     Raises:
         RecursionError: it contains itself.

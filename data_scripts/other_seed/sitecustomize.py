@@ -1,8 +1,10 @@
-"""Adds ``WISEFT_SEED_OFFSET`` to the seed of every training, in any Python that has this folder on its path.
+"""Adds ``WISEFT_SEED_OFFSET`` to the seed of every training, in any Python that has this folder on
+its path.
 
-``data_scripts/machines.py`` puts it there, so that notebooks train with another seed than the one that they name, and the
-library knows nothing of it. Python imports a module of this name when it starts. Trainings seed torch's global random
-state with ``torch.manual_seed``; the draws of a data set have generators of their own and stay as they are.
+``data_scripts/machines.py`` puts it there, so that notebooks train with another seed than the one
+that they name, and the library knows nothing of it. Python imports a module of this name when it
+starts. Trainings seed torch's global random state with ``torch.manual_seed``; the draws of a data
+set have generators of their own and stay as they are.
 """
 
 import importlib.machinery
@@ -13,7 +15,8 @@ OFFSET = int(os.environ.get("WISEFT_SEED_OFFSET", "0"))
 
 
 class Shift:
-    """Waits for torch to be imported, and is not in the way before: what does not need torch starts without it."""
+    """Waits for torch to be imported, and is not in the way before: what does not need torch starts
+    without it."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):

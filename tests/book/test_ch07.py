@@ -1,4 +1,5 @@
-"""Chapter 7: rules for alpha, the two conventions of "optimal", and redrawn validation sets, on small cases."""
+"""Chapter 7: rules for alpha, the two conventions of "optimal", and redrawn validation sets, on
+small cases."""
 
 from dataclasses import replace
 
@@ -34,7 +35,8 @@ def test_the_two_meanings_of_optimal():
 
 
 def test_the_papers_two_tables_follow_from_its_curves():
-    """Tables 13 and 1 for ViT-L/14@336px: 77.6 and 82.3, 77.4 and 81.9; the curves have steps of 0.1."""
+    """Tables 13 and 1 for ViT-L/14@336px: 77.6 and 82.3, 77.4 and 81.9; the curves have steps of
+    0.1."""
     curve = paper.curve("ViT-L/14@336px")
     mean_of_best, best_of_mean = ch07.optima(curve, paper.SHIFTS)
     assert (
@@ -67,7 +69,8 @@ def test_alphas_beyond_the_ends_are_left_out_on_request():
 
 
 def test_every_redrawn_val_judges_all_alphas_by_the_same_pictures():
-    """The second alpha is right wherever the first is, and once more: it can lose no fair draw, only tie."""
+    """The second alpha is right wherever the first is, and once more: it can lose no fair draw,
+    only tie."""
     first = np.arange(40) < 20
     second = first | (np.arange(40) == 30)
     taken = ch07.choices(np.stack([first, second]), [0.2, 0.8], resamples=500)

@@ -1,4 +1,5 @@
-"""Chapter 12: what is computed from recorded tables, the list of claims, the page, the coverage of the paper."""
+"""Chapter 12: what is computed from recorded tables, the list of claims, the page, the coverage of
+the paper."""
 
 import json
 import re
@@ -45,7 +46,8 @@ def curve_rows(kind, seed, reference, shifts):
 
 @pytest.fixture
 def tables(monkeypatch):
-    """Two seeds: the middle wins 10 and 4 points over the better end under shift, and 5 and 1 on the reference."""
+    """Two seeds: the middle wins 10 and 4 points over the better end under shift, and 5 and 1 on
+    the reference."""
     rows = [
         *curve_rows("end-to-end", 0, [0.6, 0.75, 0.7], [0.5, 0.6, 0.4]),
         *curve_rows("end-to-end", 1, [0.6, 0.71, 0.7], [0.5, 0.54, 0.3]),
@@ -177,7 +179,8 @@ def test_end_to_end_is_compared_with_the_whole_probe_of_its_seed(tables):
 
 
 def test_effective_robustness_changes_under_each_fit_of_the_baseline(tables):
-    """Networks and neighbours promise differently, and each fit goes through one model for each setting."""
+    """Networks and neighbours promise differently, and each fit goes through one model for each
+    setting."""
     found = derived.robustness_change(1.0, 0.5)()
     assert set(found.fits) == {"all", "networks", "neighbours", "all_images"}
     line = fit_baseline(
@@ -248,13 +251,15 @@ def test_shifts_and_tasks_one_by_one_have_ends_of_their_own(tables):
 
 
 def test_an_end_is_chosen_where_alpha_is(tables):
-    """Of task a the fine-tuned end is better on val, of b zero-shot; of equal ones zero-shot counts."""
+    """Of task a the fine-tuned end is better on val, of b zero-shot; of equal ones zero-shot
+    counts."""
     assert derived.chosen_over_chosen_end(1)().values == ((67 - 66 + 67 - 60) / 2,)
     assert derived.chosen_over_chosen_end(5)().values == (67 - 60,)
 
 
 def test_learning_rates_beyond_the_recipes_do_not_count(tables):
-    """Under shift 1e-4 is better than 1e-3 and 1e-2, but only 1e-4 is no larger than the recipe's."""
+    """Under shift 1e-4 is better than 1e-3 and 1e-2, but only 1e-4 is no larger than the
+    recipe's."""
     import wiseft_lite.book.claims.derived as module
 
     grid = pd.DataFrame(
@@ -281,7 +286,8 @@ def test_only_rates_that_val_cannot_tell_apart_are_twins(tables):
 
 
 def test_a_moving_average_is_laid_beside_the_nearest_point_of_its_line(tables):
-    """Of seed 0 it is 3 points above the fine-tuned end; of seed 1 it lies 3 to the right of the middle."""
+    """Of seed 0 it is 3 points above the fine-tuned end; of seed 1 it lies 3 to the right of the
+    middle."""
     far = derived.distance_to_line(0.9)().values
     assert far[0] < 3 and far[1] == pytest.approx(3, abs=0.15)
 
@@ -326,7 +332,8 @@ def test_every_claim_about_training_has_five_seeds_and_a_side(judged):
 
 
 def test_a_claim_about_effective_robustness_holds_only_under_every_fit(judged):
-    """On pixel art the sign of effective robustness hangs on which models carry the baseline, so nothing is decided."""
+    """On pixel art the sign of effective robustness hangs on which models carry the baseline, so
+    nothing is decided."""
     by_number = {judgement.claim.number: judgement for judgement in judged}
     pixel = next(piece for piece in by_number[2].pieces if piece.evidence.what == "pixel")
     low, high = pixel.measured.estimates
@@ -341,7 +348,8 @@ def test_learning_rates_that_do_not_harm_the_reference_do_not_bear_the_papers_cl
 
 
 def controls():
-    """For each claim with a margin: what would break it, measured like its evidence, and the rule's own bound."""
+    """For each claim with a margin: what would break it, measured like its evidence, and the rule's
+    own bound."""
     probe, plain = derived.curves("probe"), derived.curves()
 
     def random(runs, column):
@@ -417,7 +425,8 @@ def test_the_known_changes_are_in_the_list():
 
 
 def test_numbers_that_claims_cite_from_tables_stand_in_them():
-    """Each accuracy in the paper's text of a claim that cites tables is one of their cells, or a difference of two."""
+    """Each accuracy in the paper's text of a claim that cites tables is one of their cells, or a
+    difference of two."""
     cells = pd.concat(
         [
             ledger.table("paper_tables").rename(columns={"table": "source"})[["source", "value"]],
@@ -451,7 +460,8 @@ def test_numbers_that_claims_cite_from_tables_stand_in_them():
 
 
 def test_the_table_says_for_each_claim_what_it_rests_on(judged):
-    """Rule, its date, n, interval, verdict before and after correction, smallest effect: in every row that was tested."""
+    """Rule, its date, n, interval, verdict before and after correction, smallest effect: in every
+    row that was tested."""
     rows = re.findall(r"<tr data-verdict=.*?</tr>", claims_table(judged))
     assert len(rows) == len(CLAIMS)
     for row, judgement in zip(rows, judged, strict=True):
@@ -494,7 +504,8 @@ def prose():
 
 
 def spoken(section):
-    """Numbers of claims that a section begins a paragraph with: "**Claims 7 and 8.**", "**Claims 52 to 59.**"."""
+    """Numbers of claims that a section begins a paragraph with: "**Claims 7 and 8.**", "**Claims 52
+    to 59.**"."""
     found = set()
     for part in re.findall(r"\*\*Claims? ([\d, andto]+)", section):
         for first, last in re.findall(r"(\d+)(?: to (\d+))?", part):
@@ -507,7 +518,8 @@ def section(heading):
 
 
 def test_the_prose_speaks_of_every_claim_that_did_not_come_out(judged):
-    """Which verdict each has is computed in the chapter, so a new measurement does not make the prose wrong."""
+    """Which verdict each has is computed in the chapter, so a new measurement does not make the
+    prose wrong."""
     table = verdicts(judged)
     missing = set(table[table["verdict"].isin([FAILS, UNDECIDED, CANNOT])].index) - spoken(
         section("What did not come out")

@@ -215,7 +215,8 @@ def test_a_relative_is_measured_at_its_end_and_on_its_line(zero_shot, task, monk
 
 
 def test_the_chapters_ties_is_the_librarys_where_entries_tie_at_the_threshold():
-    """The chapter compares the two on trained weights, where on some machines an entry ties and on others none does."""
+    """The chapter compares the two on trained weights, where on some machines an entry ties and on
+    others none does."""
     notebook = json.loads((Path(__file__).parents[2] / "book" / "15_family.ipynb").read_text())
     source = next(
         s for s in ("".join(c["source"]) for c in notebook["cells"]) if "def naive_ties" in s

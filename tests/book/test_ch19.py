@@ -1,4 +1,5 @@
-"""Chapter 19: the folder is made as the page makes it, and the command on the page works as it stands."""
+"""Chapter 19: the folder is made as the page makes it, and the command on the page works as it
+stands."""
 
 import json
 import os

@@ -74,7 +74,8 @@ wait -n && wait -n
 
 
 def test_the_slurm_script_runs_on_two_nodes_that_are_this_one(tmp_path, clip_folder):
-    """With stand-ins for SLURM's commands, and a small model and task in place of the large ones."""
+    """With stand-ins for SLURM's commands, and a small model and task in place of the large
+    ones."""
     script = re.search(r"```bash\n(#!/bin/bash\n.*?)```", PAGE.read_text(), re.S)[1]
     for old, new in (
         ("/shared/$USER", str(tmp_path)),

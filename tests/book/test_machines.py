@@ -1,4 +1,5 @@
-"""``make test-machines``: every condition comes up, another seed is another training, and a failure is named."""
+"""``make test-machines``: every condition comes up, another seed is another training, and a failure
+is named."""
 
 import os
 import subprocess

@@ -1,4 +1,5 @@
-"""Chapters 16 to 18: on the stand-in nothing that the page shows is a result, at real size your column is your results."""
+"""Chapters 16 to 18: on the stand-in nothing that the page shows is a result, at real size your
+column is your results."""
 
 import contextlib
 import importlib
@@ -43,7 +44,8 @@ def text(name):
 
 
 def run(name, **changes):
-    """What each code cell prints, as pairs of its tags and its output; ``changes`` are other values of its names."""
+    """What each code cell prints, as pairs of its tags and its output; ``changes`` are other values
+    of its names."""
     import matplotlib.pyplot as plt
 
     space, outputs = {}, []
@@ -80,7 +82,8 @@ def test_the_page_says_first_that_it_was_not_run_at_real_size(name):
 
 @each
 def test_what_the_page_shows_of_a_stand_in_is_no_result(name, monkeypatch, tmp_path):
-    """Accuracies are made 43.21 %: they may stand in outputs that the page leaves out, and nowhere else."""
+    """Accuracies are made 43.21 %: they may stand in outputs that the page leaves out, and nowhere
+    else."""
     monkeypatch.chdir(tmp_path)
     read = results.read_results
     monkeypatch.setattr(
@@ -114,7 +117,8 @@ def real(tmp_path, monkeypatch):
 
 
 def test_at_real_size_chapter_16_runs_and_fills_your_column(real, clip_folder, monkeypatch):
-    """The tiny model is as bad at every alpha, so accuracies that can be told apart are written over its own."""
+    """The tiny model is as bad at every alpha, so accuracies that can be told apart are written
+    over its own."""
     read = results.read_results
     monkeypatch.setattr(
         results,

@@ -1,4 +1,5 @@
-"""The setup cell as Colab would run it: pip gets only what is missing, Drive is mounted only when asked."""
+"""The setup cell as Colab would run it: pip gets only what is missing, Drive is mounted only when
+asked."""
 
 import json
 import os
@@ -24,8 +25,8 @@ PINS = dict(
     )
 )
 
-# Runs a cell in IPython on a machine without the package. Instead of a shell there is a list of what it was told,
-# and instead of google.colab a module that notes what is mounted.
+# Runs a cell in IPython on a machine without the package. Instead of a shell there is a list of
+# what it was told, and instead of google.colab a module that notes what is mounted.
 COLAB = """
 import importlib.abc, json, os, pathlib, sys, types
 from IPython.core.interactiveshell import InteractiveShell

@@ -1,4 +1,5 @@
-"""Chapter 12 in a real browser: the table of claims and the figure of curves, by keyboard, in light and dark."""
+"""Chapter 12 in a real browser: the table of claims and the figure of curves, by keyboard, in light
+and dark."""
 
 import pytest
 from test_site import PAGES, Axe, address, browser, opened, tab  # noqa: F401  (fixtures)
@@ -35,7 +36,8 @@ def test_the_buttons_show_one_verdict_at_a_time(page):
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_every_column_of_a_claim_can_be_read_at_any_width(browser, address, width):  # noqa: F811
-    """On a phone the rows are cards that name their columns, and nothing is wider than the screen."""
+    """On a phone the rows are cards that name their columns, and nothing is wider than the
+    screen."""
     page = browser.new_page(viewport={"width": width, "height": 900})
     page.goto(f"{address}/{NAME}", wait_until="load")
     row = page.locator(".wf-page:not(.changes) tbody tr").first

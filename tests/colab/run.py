@@ -1,7 +1,9 @@
-"""Run notebooks as Colab would, under the Python that runs this: python tests/colab/run.py NOTEBOOK...
+"""Run notebooks as Colab would, under the Python that runs this: python tests/colab/run.py
+NOTEBOOK...
 
-That Python has the packages of constraints.txt and not this one. The notebooks' own setup cell installs this one, from
-a copy of the checkout; then each notebook runs in an empty folder. It fails if a package of constraints.txt has changed.
+That Python has the packages of constraints.txt and not this one. The notebooks' own setup cell
+installs this one, from a copy of the checkout; then each notebook runs in an empty folder. It fails
+if a package of constraints.txt has changed.
 """
 
 from __future__ import annotations

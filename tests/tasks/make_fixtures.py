@@ -1,6 +1,8 @@
-"""Write each data set in its real layout with a few tiny images: ``python tests/tasks/make_fixtures.py FOLDER``.
+"""Write each data set in its real layout with a few tiny images: ``python
+tests/tasks/make_fixtures.py FOLDER``.
 
-The stand-ins of the package, and the data sets beside them; every picture is one of four flat colours.
+The stand-ins of the package, and the data sets beside them; every picture is one of four flat
+colours.
 """
 
 import json
@@ -103,7 +105,8 @@ def food101(root):
 
 
 def fmow_measured(root):
-    """FMoW before 2013 and after, in five regions; the worst of all is "Other", and one shows a single class."""
+    """FMoW before 2013 and after, in five regions; the worst of all is "Other", and one shows a
+    single class."""
     folder, names = root / "fmow_v1.1", PUBLISHED["fmow"]
     rows = [
         (part, name, "USA", "2010-05-01T00:00:00Z") for part in ("train", "val") for name in names
@@ -163,7 +166,8 @@ def iwildcam_measured(root):
 
 
 def vid_measured(root):
-    """Vid-Robust: twelve clips with frames on both sides; each third clip has a frame that shows two classes."""
+    """Vid-Robust: twelve clips with frames on both sides; each third clip has a frame that shows
+    two classes."""
     standins.vid_robust(root)
     folder = root / "imagenet_vid_ytbb_robust" / "imagenet-vid-robust"
     shutil.rmtree(folder / "val")
@@ -184,7 +188,8 @@ def vid_measured(root):
 
 
 def ytbb_measured(root):
-    """YTBB-Robust: anchors of classes that ImageNet lacks, added labels, second reviews, pairs with every verdict."""
+    """YTBB-Robust: anchors of classes that ImageNet lacks, added labels, second reviews, pairs with
+    every verdict."""
     standins.ytbb_robust(root)
     folder = root / "ytbb-robust"
     shutil.rmtree(folder / "ytbb_videos")

@@ -1,4 +1,5 @@
-"""Every data set in its real layout: labels against names, subsets against published counts, a sweep, and damage."""
+"""Every data set in its real layout: labels against names, subsets against published counts, a
+sweep, and damage."""
 
 import itertools
 import json

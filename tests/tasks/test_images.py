@@ -100,7 +100,8 @@ def palette(transparency):
 
 
 def png(mode, values, key):
-    """A grey PNG of 1, 8 or 16 bits with a transparent value (tRNS), written by hand: Pillow writes not all of them."""
+    """A grey PNG of 1, 8 or 16 bits with a transparent value (tRNS), written by hand: Pillow writes
+    not all of them."""
 
     def chunk(name, data):
         return (

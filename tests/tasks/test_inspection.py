@@ -1,4 +1,5 @@
-"""``doctor --task``: every problem of a task's names and images is listed, and decides the exit code."""
+"""``doctor --task``: every problem of a task's names and images is listed, and decides the exit
+code."""
 
 import json
 import shutil
@@ -207,7 +208,8 @@ def test_a_run_on_damaged_data_stops_before_any_work(folder, clip_folder, tmp_pa
 
 
 def test_names_of_classes_may_be_read_in_other_encodings(tmp_path, capsys):
-    """``import --classes`` reads as the other side files are read; here only as far as the names."""
+    """``import --classes`` reads as the other side files are read; here only as far as the
+    names."""
     (tmp_path / "card.json").write_text(json.dumps({}))
     (tmp_path / "names.txt").write_bytes("café\ndog\n".encode("latin-1"))
     assert (

@@ -1,8 +1,10 @@
-"""Predictions, denominators and scores against a second computation, written from the authors' definitions.
+"""Predictions, denominators and scores against a second computation, written from the authors'
+definitions.
 
-Sources of the definitions: wise-ft's ``src/datasets`` (classes, projections, pm-k, anchors), WILDS (macro-F1, worst
-region), the papers of the data sets. Nothing here calls the library's scoring: files are read again, and everything is a
-plain loop. Logits are small integers drawn from each file's name, so that ties are common and both sides see the same.
+Sources of the definitions: wise-ft's ``src/datasets`` (classes, projections, pm-k, anchors), WILDS
+(macro-F1, worst region), the papers of the data sets. Nothing here calls the library's scoring:
+files are read again, and everything is a plain loop. Logits are small integers drawn from each
+file's name, so that ties are common and both sides see the same.
 """
 
 import csv
@@ -33,7 +35,8 @@ def root(tmp_path_factory):
 
 
 def logits_of(root, path, count, likely=()):
-    """Logits of a file: whole numbers from 1 to 29, so that classes often tie at the top, and 25 more for likely ones."""
+    """Logits of a file: whole numbers from 1 to 29, so that classes often tie at the top, and 25
+    more for likely ones."""
     generator = np.random.default_rng(zlib.crc32(str(Path(path).relative_to(root)).encode()))
     logits = generator.integers(1, 30, count)
     logits[list(likely)] += 25
@@ -46,12 +49,14 @@ def argmax(values):
 
 
 def largest_of_groups(logits, groups):
-    """The largest logit of each group of classes: wise-ft's ``project_logits`` with ``merge_op`` max."""
+    """The largest logit of each group of classes: wise-ft's ``project_logits`` with ``merge_op``
+    max."""
     return [max(logits[k] for k in group) for group in groups]
 
 
 def ours(root, split, count, likely):
-    """What the library says: prediction by file, number of predictable classes, score and denominator."""
+    """What the library says: prediction by file, number of predictable classes, score and
+    denominator."""
     paths = [str(path) for path in split.images.paths]
     logits = torch.tensor(
         [logits_of(root, path, count, likely(path)) for path in paths], dtype=torch.float32
@@ -80,7 +85,8 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-# iWildCam: WILDS takes the argmax over all 182 species, and averages the F1 of those among the labels.
+# iWildCam: WILDS takes the argmax over all 182 species, and averages the F1 of those among the
+# labels.
 
 
 @pytest.mark.parametrize("name, part, n_f1", [("test", "id_test", 7), ("ood", "test", 5)])
@@ -120,7 +126,8 @@ def test_iwildcam(root, name, part, n_f1):
     )
 
 
-# FMoW: argmax over all 62 categories; accuracy before 2013; from 2016 on the lowest accuracy of a region but "Other".
+# FMoW: argmax over all 62 categories; accuracy before 2013; from 2016 on the lowest accuracy of a
+# region but "Other".
 
 
 def fmow_rows(root, part, first, last):
@@ -205,7 +212,8 @@ def test_fmow_has_the_authors_names_and_prompts(root):
         assert torch.equal(task.split(part).labels, clean.split(part).labels)
 
 
-# ImageNet's shifts: V2 and Sketch over all 1000 classes, R and A over their 200, ObjectNet by the largest of each group.
+# ImageNet's shifts: V2 and Sketch over all 1000 classes, R and A over their 200, ObjectNet by the
+# largest of each group.
 
 
 @pytest.mark.parametrize("name, folder", [("r", "imagenet-r"), ("a", "imagenet-a")])
@@ -316,7 +324,8 @@ def test_objectnet_by_its_own_names(root):
     )
 
 
-# Videos: pm-0 is the fraction of anchors that are right, pm-10 of clips whose anchor and all valid frames are.
+# Videos: pm-0 is the fraction of anchors that are right, pm-10 of clips whose anchor and all valid
+# frames are.
 
 
 def pm(clips, right):
@@ -343,7 +352,8 @@ def vid(root):
 
 
 def ytbb(root):
-    """Clips of files, and the labels of each file: in YTBB-Robust a frame is judged by its anchor's."""
+    """Clips of files, and the labels of each file: in YTBB-Robust a frame is judged by its
+    anchor's."""
     meta = root / "ytbb-robust" / "metadata"
     names = [name for name, _ in PUBLISHED["ytbb"]]
     short = lambda key: "/".join(key.split("/")[-2:])  # noqa: E731

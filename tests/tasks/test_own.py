@@ -117,7 +117,8 @@ def link(folder):
 
 
 def link_twice(folder):
-    """Two links to one folder are no loop; its image is in two classes, as whoever made the links wants."""
+    """Two links to one folder are no loop; its image is in two classes, as whoever made the links
+    wants."""
     (folder.parent / "shared").mkdir()
     (folder / "test" / "disc" / "2.png").rename(folder.parent / "shared" / "2.png")
     (folder / "test" / "disc" / "a").symlink_to(folder.parent / "shared")
@@ -233,7 +234,8 @@ def test_images_in_no_class_folder_are_mentioned(folder):
 
 @pytest.fixture
 def here(folder, monkeypatch):
-    """The working directory holds a folder with the name of a shipped task, and one with a name of its own."""
+    """The working directory holds a folder with the name of a shipped task, and one with a name of
+    its own."""
     shutil.copytree(folder, folder.parent / "flags")
     monkeypatch.chdir(folder.parent)
     return folder.parent

@@ -74,7 +74,8 @@ class Cut(Exception):
 
 
 def train_all(clip, out: Path) -> dict:
-    """Every way to train, in float64, where rounding stays small: AdamW makes much of a gradient that is nearly zero.
+    """Every way to train, in float64, where rounding stays small: AdamW makes much of a gradient
+    that is nearly zero.
 
     Returns the weights by name of the run.
     """
@@ -169,7 +170,8 @@ def refusals() -> list[str]:
 
 
 def from_random_weights() -> tuple[dict, str]:
-    """Weights after training that starts from random ones, of which each process would draw others; and of ARCH/none."""
+    """Weights after training that starts from random ones, of which each process would draw others;
+    and of ARCH/none."""
     torch.manual_seed(7)
     images, labels, runs = torch.randn(8, 3, 4, 4, dtype=torch.float64), torch.arange(8) % 2, {}
     for name, shared in (("divided", True), ("not divided", False)):

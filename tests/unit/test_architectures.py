@@ -1,4 +1,5 @@
-"""Every architecture that open_clip lists works or is refused; the smallest of each family goes all the way."""
+"""Every architecture that open_clip lists works or is refused; the smallest of each family goes all
+the way."""
 
 import importlib.util
 import json
@@ -161,7 +162,8 @@ def test_the_smallest_of_each_family_goes_all_the_way(name, pair, folder):
 
 
 class Words:
-    """Stands in for a tokenizer of Hugging Face: a number for each word, and its files in the folder it came from."""
+    """Stands in for a tokenizer of Hugging Face: a number for each word, and its files in the
+    folder it came from."""
 
     sep_token_id = 102
 

@@ -1,4 +1,5 @@
-"""Moving averages against the recursion written out, and their identity with WiSE-FT; calibration."""
+"""Moving averages against the recursion written out, and their identity with WiSE-FT;
+calibration."""
 
 import math
 

@@ -21,7 +21,7 @@ from wiseft_lite import (
     zero_shot_classifier,
 )
 from wiseft_lite._runtime.digest import file_sha256
-from wiseft_lite.book.baselines import scratch_classifier
+from wiseft_lite.analysis.baselines import scratch_classifier
 from wiseft_lite.book.runs import trained
 from wiseft_lite.checkpoints import check_same_start, read_card, read_origin, read_weights
 from wiseft_lite.cli.main import main

@@ -148,7 +148,8 @@ def test_two_bounds_hold_by_the_weaker_test_and_fail_by_the_stronger_one_correct
 
 
 def test_a_bound_may_be_a_fraction_of_a_gain_measured_on_the_same_seeds(entries):
-    """clear is 2, 3, 4, 3, 2 and the gain twice that: a half of the gain is exactly the quantity."""
+    """clear is 2, 3, 4, 3, 2 and the gain twice that: a half of the gain is exactly the
+    quantity."""
     double = Derived(lambda: Values((4.0, 6.0, 8.0, 6.0, 4.0), "points", 100))
     piece = Evidence("gain", "ch00.clear", above=1 / 3, below=2 / 3, gain=double).judged()
     assert [side.limit for side in piece.sides] == pytest.approx([5.6 / 3, 2 * 5.6 / 3])
@@ -221,7 +222,8 @@ def from_values(*rows):
 
 
 def test_both_directions_are_corrected_over_all_claims():
-    """Twenty claims of which none is sure enough for a family: alone the first holds and the second does not."""
+    """Twenty claims of which none is sure enough for a family: alone the first holds and the second
+    does not."""
     middling = (1.0, 2.0, 3.0, 0.5, 2.5)
     open_ones = [[(-1.0, 1.0, 0.5, -0.5, 0.1)]] * 18
     alone = judge(from_values([middling]))[0]
@@ -236,7 +238,8 @@ def test_both_directions_are_corrected_over_all_claims():
 
 
 def test_noise_alone_gives_hardly_a_verdict():
-    """Of 40 lists of 30 claims about nothing, at most a few have any verdict: 5 % are expected in each direction."""
+    """Of 40 lists of 30 claims about nothing, at most a few have any verdict: 5 % are expected in
+    each direction."""
     import numpy as np
 
     generator = np.random.default_rng(3)
@@ -432,7 +435,8 @@ def test_curves_and_tables_of_the_paper_agree(model, number):
     curve, rows = paper.curve(model), paper.published_table(number, model)
     for alpha, row in ((0.5, "end-to-end, alpha 0.5"), (1.0, "fine-tuned"), (0.0, "zero-shot")):
         for column in curve:
-            # table 1's zero-shot row is that of the probes; table 4's curve starts a little elsewhere
+            # table 1's zero-shot row is that of the probes; table 4's curve starts a little
+            # elsewhere
             assert abs(curve.loc[alpha, column] - rows.loc[row, column]) < (
                 0.7 if (alpha, number) == (0.0, 1) else 0.06
             )

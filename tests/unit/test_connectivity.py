@@ -72,7 +72,8 @@ def test_a_path_without_its_ends_or_its_inside_is_refused(path):
 
 
 def mirrored(model):
-    """The same answers from other weights: features and head change their sign together, as in another training."""
+    """The same answers from other weights: features and head change their sign together, as in
+    another training."""
     theta = model.state_dict()
     return model.with_weights(
         {**theta, "encoder.proj": -theta["encoder.proj"], "head.weight": -theta["head.weight"]}

@@ -192,7 +192,8 @@ RUN = [
 
 @pytest.fixture(scope="module")
 def launched(pictures, clip_folder, tmp_path_factory):
-    """``run`` by one process and, through accelerate, by two; then the other commands by two, on what it wrote."""
+    """``run`` by one process and, through accelerate, by two; then the other commands by two, on
+    what it wrote."""
     out = tmp_path_factory.mktemp("launched")
     common = ["--model", f"local-dir:{clip_folder}", "--task", str(pictures)]
     two = launch("accelerate", "-m", "wiseft_lite", "run", *common, *RUN, "--out", out / "two")

@@ -14,7 +14,8 @@ from wiseft_lite.analysis.diversity import (
     prediction_diversity,
 )
 
-# Ten images of three classes. f is right on the first seven, g on 0-3, 7 and 8; on image 9 both are wrong.
+# Ten images of three classes. f is right on the first seven, g on 0-3, 7 and 8; on image 9 both are
+# wrong.
 LABELS = torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2, 2])
 F = torch.tensor([0, 0, 0, 1, 1, 1, 2, 0, 0, 0])
 G = torch.tensor([0, 0, 0, 1, 2, 2, 0, 2, 2, 1])

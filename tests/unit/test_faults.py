@@ -1,4 +1,5 @@
-"""Faults, each at a seeded place: one clear error or a right result; nothing is lost, nothing is executed."""
+"""Faults, each at a seeded place: one clear error or a right result; nothing is lost, nothing is
+executed."""
 
 import contextlib
 import io
@@ -117,7 +118,8 @@ def contents(originals, tmp_path_factory):
 def test_a_damaged_file_is_refused_or_gives_a_model_of_the_right_shapes(
     originals, contents, kind, harm, seed, tmp_path
 ):
-    """Pickles and safetensors hold no checksum, so a bit of a weight may change unseen; archives hold one."""
+    """Pickles and safetensors hold no checksum, so a bit of a weight may change unseen; archives
+    hold one."""
     path = tmp_path / originals[kind].name
     data = originals[kind].read_bytes()
     path.write_bytes(HARMS[harm](data, random.Random(f"{kind} {harm} {seed}")))
@@ -245,7 +247,8 @@ def small_task(tmp_path):
     return tmp_path / "data"
 
 
-# Checkpoints of others, wrapped and changed at random: the right model, or one line that says why not
+# Checkpoints of others, wrapped and changed at random: the right model, or one line that says why
+# not
 
 
 def wrapped(weights, rng):

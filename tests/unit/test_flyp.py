@@ -40,7 +40,8 @@ def test_with_one_image_per_class_both_losses_are_clips_loss():
 
 
 def test_as_published_another_caption_of_the_same_class_is_a_wrong_answer():
-    """By the definition, image by image: the only right answer of four is the caption in the image's own row."""
+    """By the definition, image by image: the only right answer of four is the caption in the
+    image's own row."""
     images, texts, labels = unit(0), unit(1), torch.tensor([0, 1, 1, 2])
     logits = (10 * images @ texts.T).tolist()
     by_hand = 0.0
@@ -56,7 +57,8 @@ def test_as_published_another_caption_of_the_same_class_is_a_wrong_answer():
 
 
 def test_flyp_is_by_default_the_published_loop(clip, task):
-    """AdamW on CLIP's loss with one right caption each, and no gradient clipped, as in flyp_loss.py."""
+    """AdamW on CLIP's loss with one right caption each, and no gradient clipped, as in
+    flyp_loss.py."""
     recipe = Recipe(epochs=2, lr=3e-3, batch_size=16, augment="none", clip_norm=UNCLIPPED, seed=3)
     ours = flyp(clip, task, recipe).model
     torch.manual_seed(3)

@@ -1,7 +1,8 @@
 """Commands over odd outputs, names, tables, images, checkpoints and results files, seeded.
 
-Every case ends with exit code 0 and a right result, or with 2 and one line. Never with a traceback, and never with
-anything lost or changed that was there before. A case is made from its number: sweep 17 is always the same.
+Every case ends with exit code 0 and a right result, or with 2 and one line. Never with a traceback,
+and never with anything lost or changed that was there before. A case is made from its number: sweep
+17 is always the same.
 """
 
 import io
@@ -49,7 +50,8 @@ CASES = {
 
 
 def image_folder(folder, classes=CLASSES, shifts=("night",), parts=("train", "val", "test")):
-    """A small task of one's own: four images for each class to train on, two in each other split."""
+    """A small task of one's own: four images for each class to train on, two in each other
+    split."""
     for split in (*parts, *shifts):
         for k, name in enumerate(classes):
             place = folder / split / name

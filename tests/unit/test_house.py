@@ -9,7 +9,8 @@ import wiseft_lite
 
 
 def test_import_is_light():
-    """By what it loads: what is slow on one machine is quick on another, but heavy packages are heavy on all."""
+    """By what it loads: what is slow on one machine is quick on another, but heavy packages are
+    heavy on all."""
     code = (
         "import sys; before = set(sys.modules); import wiseft_lite; "
         "print({name.partition('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names))"

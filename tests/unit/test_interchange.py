@@ -158,7 +158,8 @@ def test_what_was_fine_tuned_here_goes_to_open_clip_with_its_text_tower(
 
 
 def with_head(quick=True, whole=False):
-    """A classifier in the authors' layout, or (``whole``) in one of the same module names with a whole CLIP in it."""
+    """A classifier in the authors' layout, or (``whole``) in one of the same module names with a
+    whole CLIP in it."""
     model = peers.clip_model(quick)
     if not whole:
         del model.transformer
@@ -218,7 +219,8 @@ def written(content, path):
 
 @pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
 def test_a_wrapper_is_no_clue_to_the_activation(wrap, tmp_path, images):
-    """Weights of a CLIP with GELU, as LAION's are: QuickGELU would change every prediction without any error."""
+    """Weights of a CLIP with GELU, as LAION's are: QuickGELU would change every prediction without
+    any error."""
     model = peers.clip_model(False)
     file = written(wrap(model.state_dict()), tmp_path / "file.pt")
     with pytest.raises(
@@ -242,7 +244,8 @@ def test_the_authors_layout_is_known_under_every_wrapper_and_so_is_the_head(wrap
 
 @pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
 def test_a_classifier_that_is_not_the_authors_is_asked_about(wrap, tmp_path, images):
-    """Neither wise-ft nor model-soups keeps the text encoder's blocks, so such a file is somebody else's."""
+    """Neither wise-ft nor model-soups keeps the text encoder's blocks, so such a file is somebody
+    else's."""
     file = written(wrap(with_head(quick=False, whole=True)), tmp_path / "file.pt")
     with pytest.raises(UserError, match="may be tiny or tiny-quickgelu"):
         import_checkpoint(file, peers.CLASSES)

@@ -109,7 +109,7 @@ def test_shuffled_units_compute_the_same_from_other_weights(tuned, task):
 
 
 def test_an_encoder_without_blocks_cannot_be_shuffled(task):
-    from wiseft_lite.book.baselines import scratch_classifier
+    from wiseft_lite.analysis.baselines import scratch_classifier
 
     with pytest.raises(UserError, match="no MLP blocks"):
         shuffle_units(scratch_classifier("convnet", task, None), 0)

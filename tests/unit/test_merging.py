@@ -255,7 +255,8 @@ def test_equal_fishers_give_the_average_and_unequal_ones_the_weighted_mean():
 
 
 def merged_as_in_wise_ft(alpha, theta_0, theta_1, fisher_0, fisher_1, floor=1e-8):
-    """``_merge`` of wise-ft's ``wise_ft.py`` with its default of ``--fisher_floor``, entry by entry."""
+    """``_merge`` of wise-ft's ``wise_ft.py`` with its default of ``--fisher_floor``, entry by
+    entry."""
     mixed = {}
     for key, zero in theta_0.items():
         entries = []

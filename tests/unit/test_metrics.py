@@ -1,4 +1,5 @@
-"""Measures of predictions against cases worked by hand, scikit-learn where it is there, and simulation."""
+"""Measures of predictions against cases worked by hand, scikit-learn where it is there, and
+simulation."""
 
 import math
 import random
@@ -70,7 +71,8 @@ def test_the_worst_group_agrees_with_scikit_learn(seed):
     )
 
 
-# Two clips of five frames. In "a" the frame 2 after the anchor is wrong, in "b" the one 1 before it.
+# Two clips of five frames. In "a" the frame 2 after the anchor is wrong, in "b" the one 1 before
+# it.
 OFFSETS = torch.tensor([-2, -1, 0, 1, 2] * 2)
 RIGHT = torch.tensor([True, True, True, True, False, True, False, True, True, True])
 

@@ -130,7 +130,8 @@ def test_what_is_frozen_stays(theta_0, task):
 
 @pytest.fixture(scope="module")
 def resnet(task):
-    """A classifier with batch norm in every stage of its encoder, CLIP's ResNet at the smallest size."""
+    """A classifier with batch norm in every stage of its encoder, CLIP's ResNet at the smallest
+    size."""
     from open_clip.modified_resnet import ModifiedResNet
 
     torch.manual_seed(0)

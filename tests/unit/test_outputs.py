@@ -1,4 +1,5 @@
-"""Where results go: refused before any work what could not be written at the end, and never a half of anything."""
+"""Where results go: refused before any work what could not be written at the end, and never a half
+of anything."""
 
 import os
 from pathlib import Path

@@ -34,7 +34,8 @@ def run(
     transform=noisy,
     **how,
 ):
-    """Train a small network with dropout, batch norm, noisy inputs and averages up to the ``stop``-th step.
+    """Train a small network with dropout, batch norm, noisy inputs and averages up to the
+    ``stop``-th step.
 
     Returns all its bits as one digest, and the number of steps taken here.
     """

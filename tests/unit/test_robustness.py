@@ -18,7 +18,7 @@ from wiseft_lite.analysis.robustness import (
     rise_interval,
     robustness_interval,
 )
-from wiseft_lite.book.baselines import nearest_neighbour, scratch_classifier
+from wiseft_lite.analysis.baselines import nearest_neighbour, scratch_classifier
 from wiseft_lite.book.experiments import ch02
 from wiseft_lite.book.ledger import Record
 from wiseft_lite.metrics import Estimate
@@ -37,7 +37,8 @@ def sigmoid(x):
 
 
 def two_families():
-    """Neighbours with slope 0.5 and networks with slope 1, three amounts of images, two seeds; neighbours have no seed."""
+    """Neighbours with slope 0.5 and networks with slope 1, three amounts of images, two seeds;
+    neighbours have no seed."""
     rows = []
     for seed in (0, 1):
         for shots, x in zip(ch02.SHOTS, (-0.5, 0.0, 0.5), strict=True):
@@ -65,7 +66,8 @@ def two_families():
 
 
 def test_each_family_has_a_line_of_its_own():
-    """One line through both families has a slope that neither has, and promises something else where no model is."""
+    """One line through both families has a slope that neither has, and promises something else
+    where no model is."""
     table = two_families()
     assert ch02.line(table, "emoji", "neighbours").slope == pytest.approx(0.5)
     assert ch02.line(table, "emoji", "networks").slope == pytest.approx(1.0)

@@ -123,7 +123,8 @@ def test_after_epoch_sees_every_epoch_and_changes_nothing(theta_0, task):
 
 
 def test_where_a_disk_knows_no_locks_the_lock_stays_on_the_machine(tmp_path, monkeypatch):
-    """A lock file on a cloud folder would outlive a lost machine, and the next one would wait for it."""
+    """A lock file on a cloud folder would outlive a lost machine, and the next one would wait for
+    it."""
     import errno
     import fcntl
 

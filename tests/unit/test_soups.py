@@ -193,7 +193,8 @@ def recipe_1(values, score):
 
 
 def main_py(values, score):
-    """The loop of model-soups' main.py: sorted upwards and turned round; then strictly better, or not at all."""
+    """The loop of model-soups' main.py: sorted upwards and turned round; then strictly better, or
+    not at all."""
     order = sorted(range(len(values)), key=lambda i: score(values[i]))
     order.reverse()
     kept, best = [order[0]], score(values[order[0]])
@@ -261,7 +262,8 @@ def test_a_greedy_soup_of_one_model_is_a_copy_of_it():
 
 
 def test_the_greedy_ensemble_is_scored_by_what_its_split_reports():
-    """Class 2 counts as class 1, class 3 is not asked about, and only the worse group of images counts."""
+    """Class 2 counts as class 1, class 3 is not asked about, and only the worse group of images
+    counts."""
     labels = torch.tensor([0, 1, 1])
     split = Split(
         "val",

@@ -1,4 +1,5 @@
-"""Text files and tables as editors and spreadsheets write them: read right, or one error that names file and line."""
+"""Text files and tables as editors and spreadsheets write them: read right, or one error that names
+file and line."""
 
 import pytest
 

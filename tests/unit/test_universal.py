@@ -1,4 +1,5 @@
-"""The third system end to end on a tiny world: many tasks, classes never trained on, alpha chosen on retrieval."""
+"""The third system end to end on a tiny world: many tasks, classes never trained on, alpha chosen
+on retrieval."""
 
 import json
 from dataclasses import replace

@@ -1,1 +1,2 @@
-"""What runs underneath: cached files, digests, several processes, resuming, output files. Not public."""
+"""What runs underneath: cached files, digests, several processes, resuming, output files. Not
+public."""

@@ -1,4 +1,5 @@
-"""One place on a machine for what is kept by content, and one process at a time in each of its entries."""
+"""One place on a machine for what is kept by content, and one process at a time in each of its
+entries."""
 
 from __future__ import annotations
 
@@ -14,16 +15,18 @@ from wiseft_lite.errors import UserError
 
 
 def cache_folder() -> Path:
-    """Where models and features are kept: ``WISEFT_CACHE``, or ``wiseft_lite`` in the user's cache folder."""
+    """Where models and features are kept: ``WISEFT_CACHE``, or ``wiseft_lite`` in the user's cache
+    folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("WISEFT_CACHE") or Path(base) / "wiseft_lite")
 
 
 def _lock_file(path: Path) -> Path:
-    """Where the lock of an entry lies: beside it, or in this machine's temporary folder if that disk knows no locks.
+    """Where the lock of an entry lies: beside it, or in this machine's temporary folder if that
+    disk knows no locks.
 
-    On such a disk, as a mounted cloud folder may be, a lock would be a file that outlives a lost machine, and the next
-    one would wait for it for ever.
+    On such a disk, as a mounted cloud folder may be, a lock would be a file that outlives a lost
+    machine, and the next one would wait for it for ever.
     """
     if os.name == "nt":  # without fcntl; filelock has its own way there
         return Path(f"{path}.lock")
@@ -43,8 +46,9 @@ def _lock_file(path: Path) -> Path:
 def entry(name: str) -> Iterator[Path]:
     """Give the path of an entry, which may not be there yet, while no other program has it.
 
-    Of the processes of one launch (see ``distributed``) only the main one holds the lock: they work on the entry
-    together, and would wait for each other if each wanted it for itself. None looks before the lock is had.
+    Of the processes of one launch (see ``distributed``) only the main one holds the lock: they work
+    on the entry together, and would wait for each other if each wanted it for itself. None looks
+    before the lock is had.
 
     Args:
         name: what it holds and the ``digest`` of all that it depends on.

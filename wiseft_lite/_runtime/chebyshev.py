@@ -14,8 +14,9 @@ from wiseft_lite.errors import UserError
 def lobatto_nodes(k: int) -> list[float]:
     """Return the ``k`` Chebyshev-Lobatto nodes of the segment from 0 to 1, in rising order.
 
-    ``x_j = (1 - cos(pi j / (k - 1))) / 2``: both ends, and closer together near them, where a polynomial
-    through evenly spaced points would swing. Every second node of an odd ``k`` is a node of ``(k + 1) / 2``.
+    ``x_j = (1 - cos(pi j / (k - 1))) / 2``: both ends, and closer together near them, where a
+    polynomial through evenly spaced points would swing. Every second node of an odd ``k`` is a node
+    of ``(k + 1) / 2``.
 
     Raises:
         UserError: fewer than two.
@@ -35,14 +36,17 @@ def lobatto_nodes(k: int) -> list[float]:
 
 
 def interpolation_matrix(nodes: Sequence[float], alphas: Sequence[float]) -> Tensor:
-    """Return the matrix ``M`` that turns values at nodes into values at alphas, along the polynomial between them.
+    """Return the matrix ``M`` that turns values at nodes into values at alphas, along the
+    polynomial between them.
 
-    ``f(alpha_i) = sum_j M_ij f(x_j)`` with ``M_ij = (w_j / (alpha_i - x_j)) / sum_k w_k / (alpha_i - x_k)`` and
-    ``w_j = 1 / prod_{k != j} (x_j - x_k)``. A polynomial of lower degree than there are nodes is met exactly.
+    ``f(alpha_i) = sum_j M_ij f(x_j)`` with ``M_ij = (w_j / (alpha_i - x_j)) / sum_k w_k / (alpha_i
+    - x_k)`` and ``w_j = 1 / prod_{k != j} (x_j - x_k)``. A polynomial of lower degree than there
+    are nodes is met exactly.
 
     Args:
         nodes: ``K`` different numbers.
-        alphas: ``A`` numbers; where one is a node, its row takes that node's value and nothing else.
+        alphas: ``A`` numbers; where one is a node, its row takes that node's value and nothing
+            else.
 
     Returns:
         float64 ``[A, K]``; every row sums to 1.
@@ -79,7 +83,8 @@ def interpolated(
 
     Args:
         values: ``[K, ...]``, such as the logits ``[K, n, C]`` of K interpolated models.
-        nodes: ``K`` different numbers. With the two ends alone the result is the output-space ensemble.
+        nodes: ``K`` different numbers. With the two ends alone the result is the output-space
+            ensemble.
         alphas: where to read it off; at a node it gives back that node's values.
 
     Raises:

@@ -1,4 +1,5 @@
-"""Printing that costs nothing when it fails: a closed pipe, a full disk or a terminal without the letters of a name."""
+"""Printing that costs nothing when it fails: a closed pipe, a full disk or a terminal without the
+letters of a name."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from typing import TextIO
 class Forgiving:
     """A text stream that goes on when its own stream fails.
 
-    A letter that the stream's encoding lacks is written as its escape, such as ``\\u03b1``. After the first failure of
-    another kind nothing more is written; ``error`` says what it was.
+    A letter that the stream's encoding lacks is written as its escape, such as ``\\u03b1``. After
+    the first failure of another kind nothing more is written; ``error`` says what it was.
 
     Example:
         >>> import io

@@ -1,4 +1,5 @@
-"""Hashes that name what a computation depends on: settings, tensors, models, files and the code itself."""
+"""Hashes that name what a computation depends on: settings, tensors, models, files and the code
+itself."""
 
 from __future__ import annotations
 
@@ -29,12 +30,13 @@ def file_sha256(path: str | Path) -> str:
 
 
 def digest(*parts: Any) -> str:
-    """Return one hash, 16 hexadecimal digits, of all parts in turn; equal content gives equal digits.
+    """Return one hash, 16 hexadecimal digits, of all parts in turn; equal content gives equal
+    digits.
 
     Args:
-        parts: plain values, tensors and arrays (type, shape and every bit), models (structure, weights and what trains),
-            functions (statements and what they closed over; comments and docstrings do not count), modules of
-            Python, containers and objects of these.
+        parts: plain values, tensors and arrays (type, shape and every bit), models (structure,
+            weights and what trains), functions (statements and what they closed over; comments and
+            docstrings do not count), modules of Python, containers and objects of these.
 
     Example:
         >>> digest(1, torch.zeros(2)) == digest(1, torch.zeros(2)) != digest(1, torch.zeros(3))
@@ -47,7 +49,8 @@ def digest(*parts: Any) -> str:
 
 
 def _feed(total, part: Any, inside: tuple[int, ...]) -> None:
-    """Add one part; ``inside`` are those that hold it, so that a function that refers to itself ends."""
+    """Add one part; ``inside`` are those that hold it, so that a function that refers to itself
+    ends."""
     if id(part) in inside:
         return
     inside = (*inside, id(part))
@@ -89,7 +92,8 @@ def _feed(total, part: Any, inside: tuple[int, ...]) -> None:
 
 
 def _statements(code: FunctionType | ModuleType) -> str | CodeType:
-    """The source without comments and docstrings: what it does, not what it says; bytecode if there is none."""
+    """The source without comments and docstrings: what it does, not what it says; bytecode if there
+    is none."""
     if code.__name__ == "<lambda>":  # its source is the whole line, which may hold another one
         return code.__code__
     try:

@@ -1,8 +1,8 @@
 """Several processes, one for each GPU: who does what, and how it comes together again.
 
-``accelerate launch`` or ``torchrun`` starts the processes, and ``start`` makes them a group. Each of them runs the whole
-program; what is worth it is divided. Without a group there is one process, and every function here does what is right
-for it.
+``accelerate launch`` or ``torchrun`` starts the processes, and ``start`` makes them a group. Each
+of them runs the whole program; what is worth it is divided. Without a group there is one process,
+and every function here does what is right for it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ PATIENCE = timedelta(
 
 
 def start(device: str | None = None) -> None:
-    """Join the processes that a launcher started into one group; this one takes its own GPU. All must call it.
+    """Join the processes that a launcher started into one group; this one takes its own GPU. All
+    must call it.
 
     A program that was not started by a launcher, or as its only process, goes on alone.
 
@@ -133,10 +134,11 @@ def broadcast(tensors: Iterable[Tensor]) -> None:
 
 
 def local_slice(n: int) -> tuple[slice, float]:
-    """The part of a batch of ``n`` inputs that is this process's, and its weight in the mean over the batch.
+    """The part of a batch of ``n`` inputs that is this process's, and its weight in the mean over
+    the batch.
 
-    Where there are fewer inputs than processes, one that would get none takes the first with weight 0, so that its
-    gradient is a gradient of the same kind, all zeros.
+    Where there are fewer inputs than processes, one that would get none takes the first with weight
+    0, so that its gradient is a gradient of the same kind, all zeros.
 
     Example:
         >>> local_slice(5)
@@ -170,8 +172,8 @@ class Shards:
 
     @property
     def rows(self) -> Tensor:
-        """The places of this process's inputs. One without a batch gets the first input, which then counts nothing:
-        what it makes of it has the right shape.
+        """The places of this process's inputs. One without a batch gets the first input, which then
+        counts nothing: what it makes of it has the right shape.
         """
         mine = self._rows[rank()]
         return mine if len(mine) else torch.arange(1)
@@ -183,7 +185,8 @@ class Shards:
         return inputs[self.rows] if isinstance(inputs, Tensor) else inputs.select(self.rows)
 
     def gather(self, part: Tensor) -> Tensor:
-        """What all processes made of their inputs, ``[n, ...]`` in order, from this one's part ``[len(rows), ...]``."""
+        """What all processes made of their inputs, ``[n, ...]`` in order, from this one's part
+        ``[len(rows), ...]``."""
         if world_size() == 1:
             return part
         result = part.new_empty(self._n, *part.shape[1:])

@@ -1,7 +1,8 @@
-"""Where a result goes: a file or a folder that appears whole or not at all, and the check of its place before any work.
+"""Where a result goes: a file or a folder that appears whole or not at all, and the check of its
+place before any work.
 
-``check_file`` and ``check_folder`` do all that ``new_file`` and ``new_folder`` do, except that nothing is put into
-place. What they accept can be written at the end, as long as the disk has room.
+``check_file`` and ``check_folder`` do all that ``new_file`` and ``new_folder`` do, except that
+nothing is put into place. What they accept can be written at the end, as long as the disk has room.
 """
 
 from __future__ import annotations
@@ -24,11 +25,12 @@ RUN = re.compile(
 
 @contextmanager
 def new_folder(folder: str | Path, overwrite: bool = False) -> Iterator[Path]:
-    """Give an empty folder to write into, which takes the place of ``folder`` at the end, whole or not at all.
+    """Give an empty folder to write into, which takes the place of ``folder`` at the end, whole or
+    not at all.
 
     Args:
-        folder: where the result goes; it must not exist, or be empty, unless ``overwrite``. A link stays a link: what
-            it points at is written.
+        folder: where the result goes; it must not exist, or be empty, unless ``overwrite``. A link
+            stays a link: what it points at is written.
         overwrite: replace what is there, if it is a result of this library.
 
     Raises:
@@ -43,7 +45,8 @@ def new_folder(folder: str | Path, overwrite: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
-    """Give the path of a file to write, with the ending of ``path``, which it replaces at the end, whole or not at all.
+    """Give the path of a file to write, with the ending of ``path``, which it replaces at the end,
+    whole or not at all.
 
     Args:
         path: where the result goes; it must not exist unless ``overwrite``. A link stays a link.
@@ -90,7 +93,8 @@ def _folder_to_write(folder: str | Path, overwrite: bool) -> Path:
 
 
 def _is_result(folder: Path) -> bool:
-    """Whether all of a folder was written by a command of this library, so that it may be replaced."""
+    """Whether all of a folder was written by a command of this library, so that it may be
+    replaced."""
     if any((folder / mark).exists() for mark in MARKS):
         return True
     return (folder / "zero-shot" / "card.json").exists() and all(
@@ -160,7 +164,8 @@ def _failed(path: str | Path, error: Exception) -> UserError:
 
 
 def _put(part: Path, target: Path, room: Path) -> None:
-    """Move what was written into place; a folder that is there is moved aside first, and back if that fails."""
+    """Move what was written into place; a folder that is there is moved aside first, and back if
+    that fails."""
     old = room / "old"
     if target.is_dir():
         os.replace(target, old)

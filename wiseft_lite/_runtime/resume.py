@@ -23,21 +23,24 @@ SHARE = 20  # a state that takes long to write is written rarely: at most a twen
 
 
 class States:
-    """The states of one run in a folder: the newest and the one before it, each whole or not there at all.
+    """The states of one run in a folder: the newest and the one before it, each whole or not there
+    at all.
 
-    A state is one file, ``RUN-STEP-HASH.safetensors``. It holds the weights, AdamW's moments, the order of the
-    epoch's inputs, the random states, the averages and the loss's scale; its header says in JSON what wrote it. A run
-    finds its own states by its name and never looks at another's. The bits of the end are the same on a CPU with the
-    same number of threads and processes and the same torch. Of several processes the main one writes and all read.
+    A state is one file, ``RUN-STEP-HASH.safetensors``. It holds the weights, AdamW's moments, the
+    order of the epoch's inputs, the random states, the averages and the loss's scale; its header
+    says in JSON what wrote it. A run finds its own states by its name and never looks at another's.
+    The bits of the end are the same on a CPU with the same number of threads and processes and the
+    same torch. Of several processes the main one writes and all read.
 
     Args:
         folder: where to; it is made when it is needed. None keeps nothing, at no cost.
-        parts: what the end depends on beside the model and the kind of averages; their ``digest`` is ``RUN``.
+        parts: what the end depends on beside the model and the kind of averages; their ``digest``
+            is ``RUN``.
         model: what is trained, as it is at the start.
         optimizer: what trains it.
         scaler: of the loss, for float16; one that is not enabled has no state.
-        averages: is called after each step; it has ``state_dict`` and ``load_state_dict`` with flat dicts of
-            tensors, like ``MovingAverages``.
+        averages: is called after each step; it has ``state_dict`` and ``load_state_dict`` with flat
+            dicts of tensors, like ``MovingAverages``.
 
     Raises:
         UserError: the averages have no state that can be kept.
@@ -74,7 +77,8 @@ class States:
             resume: False throws the run's states away.
 
         Returns:
-            The number of steps done and the order of the epoch's inputs; 0 and None if there is no state.
+            The number of steps done and the order of the epoch's inputs; 0 and None if there is no
+            state.
         """
         if self.folder is None:
             return 0, None
@@ -98,7 +102,8 @@ class States:
         return step, order
 
     def _newest(self, resume: bool) -> str | None:
-        """The name of the newest whole state; what is damaged, half written or no longer wanted is thrown away."""
+        """The name of the newest whole state; what is damaged, half written or no longer wanted is
+        thrown away."""
         for path in [*self.folder.glob(f"{self.run}-*.part"), *(() if resume else self._files())]:
             path.unlink(missing_ok=True)
         for path in self._files():
@@ -117,7 +122,8 @@ class States:
         return None
 
     def maybe_save(self, step: int, order: Tensor) -> None:
-        """Write the state before step ``step`` if it is time; the training goes on when that fails."""
+        """Write the state before step ``step`` if it is time; the training goes on when that
+        fails."""
         if self.folder is None or time.monotonic() < self._due or not distributed.is_main():
             return
         started = time.monotonic()

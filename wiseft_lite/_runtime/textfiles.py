@@ -1,4 +1,5 @@
-"""Small text files that people write by hand or export from a spreadsheet: lists and tables, in any usual encoding."""
+"""Small text files that people write by hand or export from a spreadsheet: lists and tables, in any
+usual encoding."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ SEPARATORS = ",;\t|"
 
 
 def clean(text: str) -> str:
-    """A name as it is compared and used everywhere: without blanks around it, accents in one form (Unicode NFC).
+    """A name as it is compared and used everywhere: without blanks around it, accents in one form
+    (Unicode NFC).
 
     Example:
         >>> clean(" cafe\u0301 ") == clean("caf\u00e9")
@@ -31,14 +33,16 @@ def clean(text: str) -> str:
 
 
 def read_text(path: str | Path, needed: str) -> str:
-    """The text of a file in UTF-8, or in UTF-16 or UTF-32 if it begins with a byte-order mark; the mark is left out.
+    """The text of a file in UTF-8, or in UTF-16 or UTF-32 if it begins with a byte-order mark; the
+    mark is left out.
 
-    Without a mark nothing tells one 8-bit encoding from another, so a file that is not UTF-8 is refused: a guess
-    would turn *café* into *cafÃ©*, another name.
+    Without a mark nothing tells one 8-bit encoding from another, so a file that is not UTF-8 is
+    refused: a guess would turn *café* into *cafÃ©*, another name.
 
     Args:
         path: the file.
-        needed: what it should be, for the error message: "a table with the columns path,class,split".
+        needed: what it should be, for the error message: "a table with the columns
+            path,class,split".
 
     Raises:
         UserError: it cannot be read, or is in another encoding; the message names the line.
@@ -74,16 +78,18 @@ def read_lines(path: str | Path, needed: str) -> list[str]:
 def read_table(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """The rows of a table, each with the line that it begins on: ``(line, {column: cell})``.
 
-    The separator is a comma, semicolon, tab or vertical bar, whichever splits the first line into the columns asked
-    for; their case does not matter. Blanks around a cell, blank lines, empty cells at the end of a line and further
-    columns do not count. A cell in double quotes may hold separators and line breaks.
+    The separator is a comma, semicolon, tab or vertical bar, whichever splits the first line into
+    the columns asked for; their case does not matter. Blanks around a cell, blank lines, empty
+    cells at the end of a line and further columns do not count. A cell in double quotes may hold
+    separators and line breaks.
 
     Args:
         path: a text file; see ``read_text``.
         columns: those that it must have.
 
     Raises:
-        UserError: a missing, doubled or empty column, a row longer or shorter than the first line, an open quote.
+        UserError: a missing, doubled or empty column, a row longer or shorter than the first line,
+            an open quote.
     """
     needed = f"a table with the columns {','.join(columns)}"
     text = read_text(path, needed)
@@ -118,7 +124,8 @@ def read_table(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict
 
 
 def _cells(row: Sequence[str]) -> list[str]:
-    """The cells of a row, clean and in lower case, without quotes: as good as needed to recognise a header."""
+    """The cells of a row, clean and in lower case, without quotes: as good as needed to recognise a
+    header."""
     return [clean(cell).strip('"').strip().lower() for cell in row]
 
 

@@ -1,1 +1,2 @@
-"""What two models have in common and where they differ: robustness, diversity, connectivity, ensembles, calibration."""
+"""What two models have in common and where they differ: robustness, diversity, connectivity,
+ensembles, calibration."""

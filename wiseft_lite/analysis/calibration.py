@@ -24,9 +24,11 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
         ``T``; above 1 the classifier was too sure, below 1 not sure enough.
 
     Raises:
-        UserError: not one label for each row, or no temperature is best, as when every answer is right.
+        UserError: not one label for each row, or no temperature is best, as when every answer is
+            right.
 
-    Source: Guo et al. 2017, section 4.2; the paper calibrates ALIGN's zero-shot head so before it interpolates.
+    Source: Guo et al. 2017, section 4.2; the paper calibrates ALIGN's zero-shot head so before it
+    interpolates.
 
     Example:
         >>> import torch
@@ -55,7 +57,8 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def calibrated(classifier: ImageClassifier, temperature: float) -> ImageClassifier:
-    """Return a new classifier with logits divided by ``temperature``, folded into weight and bias of its head.
+    """Return a new classifier with logits divided by ``temperature``, folded into weight and bias
+    of its head.
 
     Its answers stay the same. What changes is how much its head weighs when it is interpolated.
 

@@ -1,6 +1,7 @@
 """What a path between two models says: does averaging hold up, or is there a wall on the way?
 
-Most functions read a sweep: a table with the columns ``alpha, split, accuracy``, accuracies as shares in 0..1.
+Most functions read a sweep: a table with the columns ``alpha, split, accuracy``, accuracies as
+shares in 0..1.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ def observation_1(table: pd.DataFrame) -> pd.DataFrame:
         table: a sweep of one pair of models.
 
     Returns:
-        One row for each split: ``holds``; ``slack``, the smallest height above the line over the alphas
-        between the ends, a share; and ``alpha``, where that is.
+        One row for each split: ``holds``; ``slack``, the smallest height above the line over the
+        alphas between the ends, a share; and ``alpha``, where that is.
 
     Raises:
         UserError: as ``chord``.
@@ -98,8 +99,9 @@ def observation_2(table: pd.DataFrame) -> pd.DataFrame:
         table: a sweep of one pair of models.
 
     Returns:
-        One row for each split: ``holds``; ``margin``, the accuracy of the best mixture strictly between the
-        ends above the better end, a share; and ``alpha``, the best on these very images.
+        One row for each split: ``holds``; ``margin``, the accuracy of the best mixture strictly
+        between the ends above the better end, a share; and ``alpha``, the best on these very
+        images.
 
     Raises:
         UserError: as ``chord``.
@@ -120,9 +122,11 @@ def observation_2(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def barrier(table: pd.DataFrame) -> pd.Series:
-    """Return the height of the error barrier on each split: how far a path falls below the straight line.
+    """Return the height of the error barrier on each split: how far a path falls below the straight
+    line.
 
-    ``max_alpha [(1 - alpha) Acc(theta_0) + alpha Acc(theta_1) - Acc((1 - alpha) theta_0 + alpha theta_1)]``
+    ``max_alpha [(1 - alpha) Acc(theta_0) + alpha Acc(theta_1) - Acc((1 - alpha) theta_0 + alpha
+    theta_1)]``
 
     Args:
         table: a sweep of one pair of models.
@@ -133,8 +137,8 @@ def barrier(table: pd.DataFrame) -> pd.Series:
     Raises:
         UserError: as ``chord``.
 
-    Source: Frankle et al. 2020, section 2, who take the mean of both ends in place of the line; Entezari et
-    al. 2022, definition 2.1, with the line, as the ends may differ.
+    Source: Frankle et al. 2020, section 2, who take the mean of both ends in place of the line;
+    Entezari et al. 2022, definition 2.1, with the line, as the ends may differ.
 
     Example:
         >>> rows = [(0.0, "test", 0.5), (0.5, "test", 0.1), (1.0, "test", 0.7)]
@@ -151,11 +155,13 @@ def midpoint_barrier(
     most: int = 200,
     names: str = "the two models",
 ) -> float:
-    """Return the barrier half-way between two models on a few images, and warn if they should not be averaged.
+    """Return the barrier half-way between two models on a few images, and warn if they should not
+    be averaged.
 
-    The usual reasons are a head that started at random, another pre-training, or a learning rate that was too high.
-    There is a warning from a barrier of 5 points on, or of two standard errors where the images are few. It takes three
-    forward passes; ``midpoint_barrier`` reads the same off a sweep that was measured anyway.
+    The usual reasons are a head that started at random, another pre-training, or a learning rate
+    that was too high. There is a warning from a barrier of 5 points on, or of two standard errors
+    where the images are few. It takes three forward passes; ``midpoint_barrier`` reads the same off
+    a sweep that was measured anyway.
 
     Args:
         zero_shot: ``theta_0``.
@@ -189,9 +195,11 @@ def midpoint_barrier(
 def midpoint_barrier_of_curve(
     table: pd.DataFrame, apart: float, names: str = "the two models"
 ) -> float:
-    """Return the barrier half-way between two models from a sweep that was measured, and warn as ``midpoint_barrier`` does.
+    """Return the barrier half-way between two models from a sweep that was measured, and warn as
+    ``midpoint_barrier`` does.
 
-    It costs no forward pass. The split is ``val``, or the first of the sweep where ``val`` is not in it.
+    It costs no forward pass. The split is ``val``, or the first of the sweep where ``val`` is not
+    in it.
 
     Args:
         table: a sweep of one pair of models; alphas 0, 0.5 and 1 are among its alphas.

@@ -1,4 +1,5 @@
-"""How two classifiers differ on the same images. The functions know no models, only what these answered."""
+"""How two classifiers differ on the same images. The functions know no models, only what these
+answered."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ def kappa_complement(first: Tensor, second: Tensor) -> float:
     """Return one minus Cohen's kappa: disagreement, measured against what chance would bring.
 
     ``CC = (1 - p_o) / (1 - p_e)``, where ``p_o`` is the share of images with equal predictions and
-    ``p_e = 1/n^2 sum_c n_fc n_gc`` that of two classifiers that only keep their counts of each class.
+    ``p_e = 1/n^2 sum_c n_fc n_gc`` that of two classifiers that only keep their counts of each
+    class.
 
     Args:
         first: predicted classes ``[n]`` of one classifier.
@@ -81,7 +83,8 @@ def kappa_complement(first: Tensor, second: Tensor) -> float:
 
 
 def kl_divergence(first: Tensor, second: Tensor) -> float:
-    """Return the mean Kullback-Leibler divergence of the second classifier's probabilities from the first's.
+    """Return the mean Kullback-Leibler divergence of the second classifier's probabilities from the
+    first's.
 
     ``KL = 1/n sum_i sum_c p_f(c) log(p_f(c) / p_g(c))``; it is not symmetric.
 
@@ -109,8 +112,8 @@ def kl_divergence(first: Tensor, second: Tensor) -> float:
 def cka_complement(first: Tensor, second: Tensor) -> float:
     """Return one minus the linear centred kernel alignment of two sets of outputs or features.
 
-    ``CKAC = 1 - |S_g^T S_f|_F^2 / (|S_f^T S_f|_F |S_g^T S_g|_F)``, the columns of both ``S`` centred.
-    Turning, shifting or scaling all rows of one set alike changes nothing.
+    ``CKAC = 1 - |S_g^T S_f|_F^2 / (|S_f^T S_f|_F |S_g^T S_g|_F)``, the columns of both ``S``
+    centred. Turning, shifting or scaling all rows of one set alike changes nothing.
 
     Args:
         first: logits or features ``[n, d]`` of one classifier.
@@ -150,7 +153,8 @@ class Overrides:
 def overrides(zero_shot: Tensor, fine_tuned: Tensor, ensemble: Tensor) -> Overrides:
     """Count the images on which the two differ and the ensemble agrees with one of them.
 
-    The zero-shot classifier *overrides* where the ensemble says what it says and the fine-tuned does not.
+    The zero-shot classifier *overrides* where the ensemble says what it says and the fine-tuned
+    does not.
 
     Args:
         zero_shot: predicted classes ``[n]``.
@@ -176,8 +180,8 @@ def overrides(zero_shot: Tensor, fine_tuned: Tensor, ensemble: Tensor) -> Overri
 def margins(logits: Tensor) -> Tensor:
     """Return how far the largest logit of each image lies above the second largest.
 
-    ``delta_i = z_(1) - z_(2)``; the paper's ``delta_f`` is its mean. Logits and not probabilities, because
-    logits are what an ensemble adds.
+    ``delta_i = z_(1) - z_(2)``; the paper's ``delta_f`` is its mean. Logits and not probabilities,
+    because logits are what an ensemble adds.
 
     Args:
         logits: ``[n, C]`` with at least two classes.

@@ -1,4 +1,5 @@
-"""Two classifiers, one answer: ensembles of outputs, beside which weights are averaged in ``weights``."""
+"""Two classifiers, one answer: ensembles of outputs, beside which weights are averaged in
+``weights``."""
 
 from __future__ import annotations
 
@@ -27,13 +28,14 @@ def _check_share(alpha: float | Tensor) -> None:
 def output_ensemble(logits_0: Tensor, logits_1: Tensor, alpha: float | Tensor) -> Tensor:
     """Return ``(1 - alpha) f(x, theta_0) + alpha f(x, theta_1)``, the mean of two models' logits.
 
-    Where only heads differ it is the model with interpolated weights; elsewhere it costs a pass of each model.
+    Where only heads differ it is the model with interpolated weights; elsewhere it costs a pass of
+    each model.
 
     Args:
         logits_0: ``[n, C]`` of the zero-shot model.
         logits_1: ``[n, C]`` of the fine-tuned model, or of any other with the same classes.
-        alpha: any number; 0 gives ``logits_0`` and 1 gives ``logits_1``. One for each image is ``[n, 1]``, as
-            ``samplewise`` gives it.
+        alpha: any number; 0 gives ``logits_0`` and 1 gives ``logits_1``. One for each image is
+            ``[n, 1]``, as ``samplewise`` gives it.
 
     Raises:
         UserError: unequal shapes.
@@ -49,7 +51,8 @@ def output_ensemble(logits_0: Tensor, logits_1: Tensor, alpha: float | Tensor) -
 
 
 def softmax_ensemble(logits_0: Tensor, logits_1: Tensor, alpha: float | Tensor) -> Tensor:
-    """Return ``(1 - alpha) softmax(f(x, theta_0)) + alpha softmax(f(x, theta_1))``: probabilities ``[n, C]``.
+    """Return ``(1 - alpha) softmax(f(x, theta_0)) + alpha softmax(f(x, theta_1))``: probabilities
+    ``[n, C]``.
 
     ``alpha`` is one share, or one for each image, ``[n, 1]``, as ``samplewise`` gives it.
 
@@ -68,10 +71,12 @@ def softmax_ensemble(logits_0: Tensor, logits_1: Tensor, alpha: float | Tensor) 
 
 
 def random_ensemble(logits_0: Tensor, logits_1: Tensor, alpha: float, seed: int = 0) -> Tensor:
-    """Return, for each image, the logits of one model: the fine-tuned one with probability ``alpha``.
+    """Return, for each image, the logits of one model: the fine-tuned one with probability
+    ``alpha``.
 
-    Its expected accuracy is ``(1 - alpha) Acc(theta_0) + alpha Acc(theta_1)``, the straight line between the
-    ends. One seed throws one die for each image, whatever alpha: a larger alpha only moves images over.
+    Its expected accuracy is ``(1 - alpha) Acc(theta_0) + alpha Acc(theta_1)``, the straight line
+    between the ends. One seed throws one die for each image, whatever alpha: a larger alpha only
+    moves images over.
 
     Raises:
         UserError: unequal shapes, or alpha outside 0..1.

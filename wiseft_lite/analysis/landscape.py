@@ -1,4 +1,5 @@
-"""The ground around a path: accuracy on the plane through three models, and other weights for one function."""
+"""The ground around a path: accuracy on the plane through three models, and other weights for one
+function."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ def corners(thetas: Sequence[Weights]) -> tuple[Point, Point, Point]:
 
 
 def shares(x: float, y: float, triangle: Sequence[Point]) -> tuple[float, float, float]:
-    """Return how much of each corner a point of the plane has: ``point = sum_i share_i corner_i``, sum 1.
+    """Return how much of each corner a point of the plane has: ``point = sum_i share_i corner_i``,
+    sum 1.
 
     Inside the triangle all three are positive; outside at least one is negative.
 
@@ -72,7 +74,8 @@ def plane(
     ys: Sequence[float],
     batch_size: int = 256,
 ) -> pd.DataFrame:
-    """Return what each split reports, as a rule accuracy, for models on a grid of the plane through three models.
+    """Return what each split reports, as a rule accuracy, for models on a grid of the plane through
+    three models.
 
     ``theta(x, y) = sum_i share_i(x, y) theta_i``
 
@@ -80,13 +83,14 @@ def plane(
         classifier: any of the three, as a vessel for the weights.
         thetas: three state dicts, as a rule zero-shot, fine-tuned and fine-tuned with another seed.
         splits: what to measure, by name.
-        xs: coordinates along the side from the first to the second, in distances of weights; see ``corners``.
+        xs: coordinates along the side from the first to the second, in distances of weights; see
+            ``corners``.
         ys: coordinates across that side.
         batch_size: images a forward pass.
 
     Returns:
-        One row for each point and split: ``x, y, split, accuracy, n, low, high``, as in a sweep: accuracy, or whatever
-        else the split's measure is, on the classes that it is scored on.
+        One row for each point and split: ``x, y, split, accuracy, n, low, high``, as in a sweep:
+        accuracy, or whatever else the split's measure is, on the classes that it is scored on.
 
     Raises:
         UserError: as ``corners``.
@@ -107,9 +111,11 @@ def plane(
 
 
 def shuffle_units(classifier: ImageClassifier, seed: int) -> ImageClassifier:
-    """Return the same function in other weights: the hidden units of each block's MLP stand in a new order.
+    """Return the same function in other weights: the hidden units of each block's MLP stand in a
+    new order.
 
-    Rows of the first matrix and columns of the second move together, so nothing that is computed changes.
+    Rows of the first matrix and columns of the second move together, so nothing that is computed
+    changes.
 
     Args:
         classifier: its encoder is one of open_clip's vision transformers; it is left alone.

@@ -1,7 +1,9 @@
-"""Effective robustness: accuracy under shift beyond what a baseline predicts from the accuracy on the reference.
+"""Effective robustness: accuracy under shift beyond what a baseline predicts from the accuracy on
+the reference.
 
-Which models carry the baseline is a choice, and the answer can hang on it: families of models lie on lines with
-different slopes. Fit each family by itself, report the range, and say how far each line had to be extrapolated.
+Which models carry the baseline is a choice, and the answer can hang on it: families of models lie
+on lines with different slopes. Fit each family by itself, report the range, and say how far each
+line had to be extrapolated.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ def _share(value: float) -> float:
 
 @dataclass(frozen=True)
 class Scatter:
-    """How the models of a baseline lie around their line, in logit space: what its uncertainty needs.
+    """How the models of a baseline lie around their line, in logit space: what its uncertainty
+    needs.
 
     Args:
         n: models.
@@ -56,14 +59,16 @@ class Scatter:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The accuracy under shift that a reference accuracy promises, for models trained on the reference only.
+    """The accuracy under shift that a reference accuracy promises, for models trained on the
+    reference only.
 
     ``beta(x) = sigmoid(slope * logit(x) + intercept)``
 
     Args:
         slope: in logit space.
         intercept: in logit space.
-        scatter: of the models that it was fitted to; None for a line that was not fitted, or to two models.
+        scatter: of the models that it was fitted to; None for a line that was not fitted, or to two
+            models.
     """
 
     slope: float
@@ -122,9 +127,10 @@ def promise_interval(
 ) -> tuple[float, float]:
     """Return the interval of what the baseline promises at a reference accuracy, as shares.
 
-    In logit space, with ``x = logit(reference)``: ``slope x + intercept -+ t noise sqrt(1/n + (x - centre)^2 /
-    spread)``, ``t`` the quantile of Student's distribution with ``n - 2`` degrees of freedom; both ends are turned
-    back into accuracies. It says how well the *line* is known, not where one more baseline model would lie.
+    In logit space, with ``x = logit(reference)``: ``slope x + intercept -+ t noise sqrt(1/n + (x -
+    centre)^2 / spread)``, ``t`` the quantile of Student's distribution with ``n - 2`` degrees of
+    freedom; both ends are turned back into accuracies. It says how well the *line* is known, not
+    where one more baseline model would lie.
 
     Args:
         reference: an accuracy as a share, taken as known.
@@ -168,15 +174,17 @@ def effective_robustness(reference: float, shift: float, baseline: Baseline) -> 
 def robustness_interval(
     reference: float, shift: Estimate, baseline: Baseline, level: float = 0.95
 ) -> tuple[float, float]:
-    """Return the interval of effective robustness, from those of the shift accuracy and of the promise.
+    """Return the interval of effective robustness, from those of the shift accuracy and of the
+    promise.
 
     With the shift accuracy ``s`` in ``[s-, s+]`` and the promise ``b`` in ``[b-, b+]``: ``rho -
-    sqrt((s - s-)^2 + (b+ - b)^2)`` to ``rho + sqrt((s+ - s)^2 + (b - b-)^2)``. The two errors are taken as
-    independent, and the reference accuracy as known.
+    sqrt((s - s-)^2 + (b+ - b)^2)`` to ``rho + sqrt((s+ - s)^2 + (b - b-)^2)``. The two errors are
+    taken as independent, and the reference accuracy as known.
 
     Args:
         reference: an accuracy as a fraction.
-        shift: with its interval at the same level, such as Clopper-Pearson's from ``metrics.accuracy``.
+        shift: with its interval at the same level, such as Clopper-Pearson's from
+            ``metrics.accuracy``.
         baseline: fitted to at least three models.
         level: of the interval of the promise.
 
@@ -201,10 +209,11 @@ def robustness_interval(
 def rise_interval(
     first: float, second: float, baseline: Baseline, level: float = 0.95
 ) -> tuple[float, float]:
-    """Return the interval of how much more the baseline promises at one reference accuracy than at another.
+    """Return the interval of how much more the baseline promises at one reference accuracy than at
+    another.
 
-    Of ``beta(second) - beta(first)``, by the delta method: the line is known by its height at the centre and by its
-    slope, whose errors are independent.
+    Of ``beta(second) - beta(first)``, by the delta method: the line is known by its height at the
+    centre and by its slope, whose errors are independent.
 
     Args:
         first: reference accuracy of the model to start from, as a fraction.
@@ -241,8 +250,8 @@ def rise_interval(
 def mean_accuracy(parts: Sequence[Estimate]) -> Estimate:
     """Return the plain mean of independent accuracies, with the interval that theirs make together.
 
-    With ``k`` accuracies ``p_i`` in ``[p_i-, p_i+]``: ``mean - sqrt(sum (p_i - p_i-)^2) / k`` to ``mean +
-    sqrt(sum (p_i+ - p_i)^2) / k``.
+    With ``k`` accuracies ``p_i`` in ``[p_i-, p_i+]``: ``mean - sqrt(sum (p_i - p_i-)^2) / k`` to
+    ``mean + sqrt(sum (p_i+ - p_i)^2) / k``.
 
     Source: Zou and Donner 2008.
 

@@ -1,4 +1,5 @@
-"""An alpha for each image: how much to trust the fine-tuned model *here*. Give it to ``ensembles``."""
+"""An alpha for each image: how much to trust the fine-tuned model *here*. Give it to
+``ensembles``."""
 
 from __future__ import annotations
 
@@ -11,8 +12,9 @@ from wiseft_lite.errors import UserError
 def entropy_weights(logits_0: Tensor, logits_1: Tensor) -> Tensor:
     """Return DaWin's alpha: of two models, the one that is surer about an image counts more.
 
-    ``alpha(x) = e^(-H_1) / (e^(-H_0) + e^(-H_1))`` with ``H`` the entropy of a model's softmax, in nats. DaWin
-    interpolates weights with it; on cached logits it costs nothing to ensemble outputs with it.
+    ``alpha(x) = e^(-H_1) / (e^(-H_0) + e^(-H_1))`` with ``H`` the entropy of a model's softmax, in
+    nats. DaWin interpolates weights with it; on cached logits it costs nothing to ensemble outputs
+    with it.
 
     Args:
         logits_0: ``[n, C]`` of the zero-shot model, calibrated if one is much surer than the other.
@@ -24,7 +26,8 @@ def entropy_weights(logits_0: Tensor, logits_1: Tensor) -> Tensor:
     Raises:
         UserError: unequal shapes.
 
-    Source: Oh et al. 2025, "DaWin: training-free dynamic weight interpolation for robust adaptation".
+    Source: Oh et al. 2025, "DaWin: training-free dynamic weight interpolation for robust
+    adaptation".
 
     Example:
         >>> sure, unsure = torch.tensor([[99.0, 0.0]]), torch.tensor([[0.0, 0.0]])  # entropy 0 and log 2
@@ -46,16 +49,20 @@ def _entropy(logits: Tensor) -> Tensor:
 def failure_weights(
     features: Tensor, failures: Tensor, k: int = 1, centre: float = 1.5, width: float = 0.6
 ) -> Tensor:
-    """Return VRF's alpha: near to where the zero-shot model failed in training, trust the fine-tuned one.
+    """Return VRF's alpha: near to where the zero-shot model failed in training, trust the
+    fine-tuned one.
 
-    ``alpha(x) = sigmoid(-(d(x) - centre) / width)`` with ``d`` the distance from ``x`` to its ``k``-th nearest
-    failure. A failure is a training image that the zero-shot model gets wrong and the fine-tuned one right.
+    ``alpha(x) = sigmoid(-(d(x) - centre) / width)`` with ``d`` the distance from ``x`` to its
+    ``k``-th nearest failure. A failure is a training image that the zero-shot model gets wrong and
+    the fine-tuned one right.
 
     Args:
-        features: ``[n, d]`` of the fine-tuned encoder, L2-normalised, so that distances lie in 0..2.
+        features: ``[n, d]`` of the fine-tuned encoder, L2-normalised, so that distances lie in
+            0..2.
         failures: ``[m, d]``, the features of the failures.
         k: which neighbour.
-        centre: distance at which both models count the same. Choose it, and ``width``, on held-out data.
+        centre: distance at which both models count the same. Choose it, and ``width``, on held-out
+            data.
         width: over which distance the trust goes over.
 
     Returns:
@@ -64,8 +71,8 @@ def failure_weights(
     Raises:
         UserError: fewer than ``k`` failures, or a width that is not positive.
 
-    Source: Zhu et al. 2024, "Robust fine-tuning of zero-shot models via variance reduction", section 4; the
-    defaults of centre and width are theirs.
+    Source: Zhu et al. 2024, "Robust fine-tuning of zero-shot models via variance reduction",
+    section 4; the defaults of centre and width are theirs.
 
     Example:
         >>> failures = torch.tensor([[1.0, 0.0], [0.0, 1.0]])

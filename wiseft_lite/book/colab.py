@@ -11,10 +11,11 @@ MOUNT = Path("/content/drive")
 
 
 def use_drive(folder: str = "wiseft") -> Path:
-    """Mount Google Drive and keep trained models, features and the states of runs there from now on.
+    """Mount Google Drive and keep trained models, features and the states of runs there from now
+    on.
 
-    ``WISEFT_CACHE`` becomes the folder's ``cache``, for this notebook and for every command that it starts. Colab asks
-    for permission the first time.
+    ``WISEFT_CACHE`` becomes the folder's ``cache``, for this notebook and for every command that it
+    starts. Colab asks for permission the first time.
 
     Args:
         folder: below *My Drive*; it is made if it is not there.

@@ -1,4 +1,5 @@
-"""How long a run takes on paper: its arithmetic, counted, over what a GPU does in a second, assumed."""
+"""How long a run takes on paper: its arithmetic, counted, over what a GPU does in a second,
+assumed."""
 
 from __future__ import annotations
 
@@ -14,10 +15,12 @@ IMAGENET = 1_281_167  # training images
 
 
 def flops(shape: VisionShape) -> int:
-    """Floating point operations of one image's way forward through a vision transformer, two for each multiply-add.
+    """Floating point operations of one image's way forward through a vision transformer, two for
+    each multiply-add.
 
-    ``2 p (3 patch^2) w + T L (24 w^2 + 4 T w) + 2 w e`` for ``p`` patches, ``T`` tokens, ``L`` blocks, width ``w`` and
-    embedding ``e``: the products of matrices, beside which all else is small. Going back costs twice as much.
+    ``2 p (3 patch^2) w + T L (24 w^2 + 4 T w) + 2 w e`` for ``p`` patches, ``T`` tokens, ``L``
+    blocks, width ``w`` and embedding ``e``: the products of matrices, beside which all else is
+    small. Going back costs twice as much.
 
     Example:
         >>> round(flops(vision_shape("ViT-B-32")) / 1e9, 1)
@@ -34,7 +37,8 @@ def training_rate(shape: VisionShape, rate: float, again: bool = False) -> float
     Args:
         shape: of the image tower.
         rate: floating point operations a second, of all GPUs together, as they are really done.
-        again: count a second way forward, as with ``memory.micro_batched`` or ``memory.checkpointed``.
+        again: count a second way forward, as with ``memory.micro_batched`` or
+            ``memory.checkpointed``.
     """
     return rate / ((4 if again else 3) * flops(shape))
 
@@ -57,9 +61,11 @@ def hours_table(
     Args:
         archs: names of open_clip.
         gpus: how many share the work.
-        peak: what the maker states for one GPU in the 16-bit type of ``losses.half``, operations a second.
+        peak: what the maker states for one GPU in the 16-bit type of ``losses.half``, operations a
+            second.
         peak32: the same in float32, which sweeps are computed in.
-        share: **an assumption**, the share of either peak that is reached; measure yours and give it.
+        share: **an assumption**, the share of either peak that is reached; measure yours and give
+            it.
         images: of the training split.
         epochs: of fine-tuning.
         evaluated: images of all splits together that a sweep measures.
@@ -67,8 +73,9 @@ def hours_table(
         delivered: images a second that disks and decoders hand over.
 
     Returns:
-        ``model, GFLOP an image, images a second, hours to fine-tune, hours to sweep, GiB of state, MiB an image,
-        MiB checkpointed``; images a second are those that fine-tuning could take in, memory is that of one GPU.
+        ``model, GFLOP an image, images a second, hours to fine-tune, hours to sweep, GiB of state,
+        MiB an image, MiB checkpointed``; images a second are those that fine-tuning could take in,
+        memory is that of one GPU.
 
     Raises:
         UserError: an unknown architecture, a share outside 0..1, or no GPU.

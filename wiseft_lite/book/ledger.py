@@ -52,7 +52,8 @@ def table(name: str, folder: Path = RECORD) -> pd.DataFrame:
 
 
 def code_version(package: Path = Path(__file__).resolve().parents[1]) -> str:
-    """Return the library's version and a hash of its source, so that an old number can be told from a new one.
+    """Return the library's version and a hash of its source, so that an old number can be told from
+    a new one.
 
     Args:
         package: its folder; the modules of sub-packages count too, each with its name.

@@ -23,7 +23,8 @@ class Need:
         weights: in float32.
         state: weights, gradients and AdamW's two averages, all in float32.
         image: what autograd keeps for one image of a batch, in float32.
-        checkpointed: the same with ``checkpointed``: the input of every block, and one block while it is computed again.
+        checkpointed: the same with ``checkpointed``: the input of every block, and one block while
+            it is computed again.
     """
 
     parameters: int
@@ -42,7 +43,8 @@ class Need:
 
 
 def parameters(shape: VisionShape) -> int:
-    """Weights of a vision transformer: patches, places, blocks of ``12 w^2 + 13 w``, norms and projection.
+    """Weights of a vision transformer: patches, places, blocks of ``12 w^2 + 13 w``, norms and
+    projection.
 
     Example:
         >>> parameters(vision_shape("ViT-B-32"))
@@ -62,8 +64,9 @@ def parameters(shape: VisionShape) -> int:
 def need(arch: str) -> Need:
     """Return the memory need of the image tower of an open_clip architecture.
 
-    What autograd keeps is ``tokens * layers * 21 w`` numbers for an image: inputs and outputs of norms, attention
-    and MLP, with fused attention, so that nothing grows with the square of the tokens.
+    What autograd keeps is ``tokens * layers * 21 w`` numbers for an image: inputs and outputs of
+    norms, attention and MLP, with fused attention, so that nothing grows with the square of the
+    tokens.
 
     Raises:
         UserError: an unknown name, or an image tower that is no plain vision transformer.
@@ -85,7 +88,8 @@ def need(arch: str) -> Need:
 
 
 def memory_table(archs: Sequence[str] = MODELS, memory: float = 16) -> pd.DataFrame:
-    """Return one row for each architecture: millions of weights, GiB to train, MiB an image, largest batch.
+    """Return one row for each architecture: millions of weights, GiB to train, MiB an image,
+    largest batch.
 
     Args:
         archs: names of open_clip.

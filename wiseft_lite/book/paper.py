@@ -1,9 +1,10 @@
 """The paper's own numbers as data, to lay beside ours. Each comes with the table that it stands in.
 
-``record/paper_curves.csv`` holds the alpha curves of six models at steps of 0.1, as far as they are known split by
-split; ``record/paper_tables.csv`` what the claims need of tables 1, 2, 3, 6, 7, 8 and 13. Percent throughout. Two
-conventions of the paper to know: a best alpha is chosen for each column by itself, and the zero-shot row of table 1
-differs in a few digits from alpha = 0 of the end-to-end curve in table 4.
+``record/paper_curves.csv`` holds the alpha curves of six models at steps of 0.1, as far as they are
+known split by split; ``record/paper_tables.csv`` what the claims need of tables 1, 2, 3, 6, 7, 8
+and 13. Percent throughout. Two conventions of the paper to know: a best alpha is chosen for each
+column by itself, and the zero-shot row of table 1 differs in a few digits from alpha = 0 of the
+end-to-end curve in table 4.
 """
 
 from __future__ import annotations
@@ -22,15 +23,16 @@ SHIFTS = ("ImageNetV2", "ImageNet-R", "ImageNet-Sketch", "ObjectNet", "ImageNet-
 
 
 def curve(model: str, kind: str = "end-to-end") -> pd.DataFrame:
-    """Return an alpha curve of the paper: a row for each alpha, a column for each split, in percent.
+    """Return an alpha curve of the paper: a row for each alpha, a column for each split, in
+    percent.
 
     Args:
         model: such as ``"ViT-B/16"``.
         kind: ``"end-to-end"``, or ``"probe"`` where the paper has it.
 
     Returns:
-        The reference is the column ``ImageNet``, the mean of the five shifts the column ``shifts``; the shifts
-        themselves are there for the end-to-end curves of ViT-L/14@336px and ViT-B/16.
+        The reference is the column ``ImageNet``, the mean of the five shifts the column ``shifts``;
+        the shifts themselves are there for the end-to-end curves of ViT-L/14@336px and ViT-B/16.
 
     Raises:
         UserError: no such curve; the message lists those there are.
@@ -85,16 +87,19 @@ SOUP_FILES = {
 
 
 def soup_runs() -> pd.DataFrame:
-    """Return the published results of 71 fine-tuned ViT-B/32, read from the authors' files on the network.
+    """Return the published results of 71 fine-tuned ViT-B/32, read from the authors' files on the
+    network.
 
     Returns:
-        A row for each model, in percent: ``val`` (held-out images of ImageNet's training set), ``ImageNet``, and
-        ``shifts``, the mean over the five of the paper; with its learning rate ``lr``.
+        A row for each model, in percent: ``val`` (held-out images of ImageNet's training set),
+        ``ImageNet``, and ``shifts``, the mean over the five of the paper; with its learning rate
+        ``lr``.
 
     Raises:
         UserError: the network does not give the files, or gives others.
 
-    Source: Wortsman et al. 2022, "Model soups", and its repository, at a fixed commit; files are checked by hash.
+    Source: Wortsman et al. 2022, "Model soups", and its repository, at a fixed commit; files are
+    checked by hash.
     """
     texts = {}
     for name, sha256 in SOUP_FILES.items():

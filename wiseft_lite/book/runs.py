@@ -23,7 +23,8 @@ from wiseft_lite.training import Recipe, finetune
 
 
 def fingerprint(classifier: ImageClassifier, task: Task, recipe: Recipe, train: Callable) -> str:
-    """Return the name of a run: a hash of its start, its pictures, its recipe and the code that trains."""
+    """Return the name of a run: a hash of its start, its pictures, its recipe and the code that
+    trains."""
     return digest(
         recipe,
         train,
@@ -47,15 +48,16 @@ def trained(
 ) -> ImageClassifier:
     """Return ``train(classifier, task, recipe)``, from the cache if this very run was done before.
 
-    Two processes that ask for one run at the same time train it once: the second waits. A run that is cut
-    short goes on from its last state when it is asked for again.
+    Two processes that ask for one run at the same time train it once: the second waits. A run that
+    is cut short goes on from its last state when it is asked for again.
 
     Args:
         classifier: where to start; it is left alone.
         task: gives the training split.
         recipe: how to train.
-        train: ``finetune``, ``linear_probe``, a function like them, with ``progress`` and the ``folder`` for its
-            states, or a ``functools.partial`` of one; its keywords belong to the run's name.
+        train: ``finetune``, ``linear_probe``, a function like them, with ``progress`` and the
+            ``folder`` for its states, or a ``functools.partial`` of one; its keywords belong to the
+            run's name.
         progress: say on the error stream what happens, and show a bar.
 
     Raises:

@@ -1,4 +1,5 @@
-"""What only notebooks need: predictions, checked exercises, live source, numbers beside the book's."""
+"""What only notebooks need: predictions, checked exercises, live source, numbers beside the
+book's."""
 
 from __future__ import annotations
 
@@ -88,7 +89,8 @@ def _sharp_figures() -> None:
 
 
 def ready(drive: bool = False) -> None:
-    """Print one line about this machine, and what to do about packages that are too old; make figures sharp.
+    """Print one line about this machine, and what to do about packages that are too old; make
+    figures sharp.
 
     Args:
         drive: in Google Colab, keep models on Google Drive; see ``colab.use_drive``.
@@ -115,7 +117,8 @@ def ready(drive: bool = False) -> None:
 
 
 def stand_in(*names: str) -> Path:
-    """Make stand-ins of data sets in a new folder, in their real layouts, and say aloud that they are no data.
+    """Make stand-ins of data sets in a new folder, in their real layouts, and say aloud that they
+    are no data.
 
     Args:
         names: see ``tasks.standins``.
@@ -155,8 +158,8 @@ class Exercise:
 
     Args:
         name: how the page calls it, such as ``"6.2"``.
-        claims: pairs of a message and a test of the answer; the first that fails is shown, so the most
-            specific comes first. A message names the misconception.
+        claims: pairs of a message and a test of the answer; the first that fails is shown, so the
+            most specific comes first. A message names the misconception.
         solution: the reference answer.
         wrong: answers that students really give, each with words of the message that must catch it.
     """

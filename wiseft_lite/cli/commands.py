@@ -1,7 +1,8 @@
-"""What each command of ``wiseft-lite`` does; ``cli`` reads the words, checks ``--out`` and calls these.
+"""What each command of ``wiseft-lite`` does; ``cli`` reads the words, checks ``--out`` and calls
+these.
 
-All keep to one order: compute, save, print, draw. What was computed is on disk before anything is printed or drawn, and
-a model before it is measured.
+All keep to one order: compute, save, print, draw. What was computed is on disk before anything is
+printed or drawn, and a model before it is measured.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def recipe_of(args: argparse.Namespace, base):
 
 
 class States:
-    """The folder beside ``--out`` where a training run keeps its states until its model is saved."""
+    """The folder beside ``--out`` where a training run keeps its states until its model is
+    saved."""
 
     def __init__(self, out: Path):
         self.folder = out.with_name(f"{out.name}.states")
@@ -71,7 +73,8 @@ class States:
             )
 
     def remove(self) -> None:
-        """Remove the states, and the folders that are empty then; what somebody else put there stays."""
+        """Remove the states, and the folders that are empty then; what somebody else put there
+        stays."""
         for path in self.folder.rglob("*"):
             if STATE.fullmatch(path.name):
                 path.unlink(missing_ok=True)
@@ -82,7 +85,8 @@ class States:
 
 @contextmanager
 def saved(what: str, command: str, *words: object, args: argparse.Namespace) -> Iterator[None]:
-    """An error from here on says where the model is that was trained, and which command measures it."""
+    """An error from here on says where the model is that was trained, and which command measures
+    it."""
     try:
         yield
     except UserError as error:

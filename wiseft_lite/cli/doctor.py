@@ -83,7 +83,8 @@ def _disk(folder: Path) -> str:
 
 
 def tasks() -> list[str]:
-    """Lines for a person: the tasks that ship with the package, with their sizes, and what else ``--task`` takes."""
+    """Lines for a person: the tasks that ship with the package, with their sizes, and what else
+    ``--task`` takes."""
     lines = []
     for name in task_names():
         task = load_task(name)
@@ -100,7 +101,8 @@ def tasks() -> list[str]:
 
 
 def report(data: str | Path | None = None) -> list[str]:
-    """Lines for a person: what is installed, where a model would run, and what to do for each missing data set.
+    """Lines for a person: what is installed, where a model would run, and what to do for each
+    missing data set.
 
     Nothing is loaded or downloaded; a data set counts as there if its folders are.
 

@@ -48,7 +48,8 @@ def embed(args: argparse.Namespace) -> None:
 
 
 def _show(table: pd.DataFrame, alpha: float) -> None:
-    """Print the scores along the line, then those of each task at its ends and at the chosen alpha."""
+    """Print the scores along the line, then those of each task at its ends and at the chosen
+    alpha."""
     from wiseft_lite.retrieval.universal import ALL
 
     total = table[table["task"] == ALL]

@@ -354,7 +354,8 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, or 2 for a mistake that the user can fix."""
+    """Run the command line and return its exit code: 0, or 2 for a mistake that the user can
+    fix."""
     with forgiving() as out:
         code = _main(arguments)
         out.flush()
@@ -413,7 +414,8 @@ def _main(arguments: list[str] | None) -> int:
 def _check_out(
     args: argparse.Namespace, looking: Callable[[Callable], str | None] = lambda look: look()
 ) -> None:
-    """Refuse an ``--out`` that could not be written, before any work; of several processes the main one looks."""
+    """Refuse an ``--out`` that could not be written, before any work; of several processes the main
+    one looks."""
 
     def refusal() -> str | None:
         try:

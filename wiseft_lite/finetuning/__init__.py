@@ -1,1 +1,2 @@
-"""Other ways to fine-tune a CLIP model: LoRA, prompt learning, contrastive fine-tuning, layer-wise learning rates."""
+"""Other ways to fine-tune a CLIP model: LoRA, prompt learning, contrastive fine-tuning, layer-wise
+learning rates."""

@@ -1,4 +1,5 @@
-"""Fine-tune like you pre-train: both encoders, CLIP's own loss, and prompts of the class names as captions."""
+"""Fine-tune like you pre-train: both encoders, CLIP's own loss, and prompts of the class names as
+captions."""
 
 from __future__ import annotations
 
@@ -26,22 +27,25 @@ UNCLIPPED = 1e9  # a gradient norm that no step reaches
 
 
 def published_loss(images: Tensor, texts: Tensor, labels: Tensor, scale: float | Tensor) -> Tensor:
-    """Return CLIP's loss, which FLYP is published with: only the caption drawn for an image is its right answer.
+    """Return CLIP's loss, which FLYP is published with: only the caption drawn for an image is its
+    right answer.
 
-    It is ``contrastive_loss(images, texts, scale)``. The labels are not used, so where a batch holds two images of
-    one class, the caption of each counts as a wrong answer for the other.
+    It is ``contrastive_loss(images, texts, scale)``. The labels are not used, so where a batch
+    holds two images of one class, the caption of each counts as a wrong answer for the other.
 
     Args:
         images: L2-normalised image embeddings ``[b, d]``.
-        texts: L2-normalised text embeddings ``[b, d]``, row ``i`` a prompt of the class of image ``i``.
+        texts: L2-normalised text embeddings ``[b, d]``, row ``i`` a prompt of the class of image
+            ``i``.
         labels: classes ``[b]``.
         scale: ``s``, the inverse temperature.
 
     Raises:
         UserError: not one text for each image.
 
-    Source: Goyal et al. 2023, section 3; their ``flyp_loss.py`` calls ``ClipLoss`` without labels. The same
-    ``ClipLoss`` can be given labels and is then ``class_contrastive_loss``, but their run does not do that.
+    Source: Goyal et al. 2023, section 3; their ``flyp_loss.py`` calls ``ClipLoss`` without labels.
+    The same ``ClipLoss`` can be given labels and is then ``class_contrastive_loss``, but their run
+    does not do that.
 
     Example:
         >>> one_class = published_loss(torch.eye(2), torch.eye(2), torch.tensor([5, 5]), 100.0)
@@ -54,22 +58,25 @@ def published_loss(images: Tensor, texts: Tensor, labels: Tensor, scale: float |
 def class_contrastive_loss(
     images: Tensor, texts: Tensor, labels: Tensor, scale: float | Tensor
 ) -> Tensor:
-    """Return CLIP's loss with multiple positives: every caption of an image's class is a right answer.
+    """Return CLIP's loss with multiple positives: every caption of an image's class is a right
+    answer.
 
-    ``L = (CE(s I T^t, P) + CE(s T I^t, P)) / 2`` with ``P_ij = [y_i = y_j] / |{k: y_i = y_k}|``. With one
-    image per class in the batch it is ``published_loss``.
+    ``L = (CE(s I T^t, P) + CE(s T I^t, P)) / 2`` with ``P_ij = [y_i = y_j] / |{k: y_i = y_k}|``.
+    With one image per class in the batch it is ``published_loss``.
 
     Args:
         images: L2-normalised image embeddings ``[b, d]``.
-        texts: L2-normalised text embeddings ``[b, d]``, row ``i`` a prompt of the class of image ``i``.
+        texts: L2-normalised text embeddings ``[b, d]``, row ``i`` a prompt of the class of image
+            ``i``.
         labels: classes ``[b]``.
         scale: ``s``, the inverse temperature.
 
     Raises:
         UserError: not one text and one label for each image.
 
-    Source: Yang et al. 2022, "Unified contrastive learning in image-text-label space". It is not the loss that FLYP
-    is published with, see ``published_loss``; Goyal et al. 2023 discuss these collisions and leave them in.
+    Source: Yang et al. 2022, "Unified contrastive learning in image-text-label space". It is not
+    the loss that FLYP is published with, see ``published_loss``; Goyal et al. 2023 discuss these
+    collisions and leave them in.
 
     Example:
         >>> one_class = class_contrastive_loss(torch.eye(2), torch.eye(2), torch.tensor([5, 5]), 0.0)
@@ -90,17 +97,19 @@ def class_contrastive_loss(
 def flyp(
     clip: Clip, task: Task, recipe: Recipe, *, loss: Loss = published_loss, progress: bool = False
 ) -> Clip:
-    """Return a CLIP with both encoders fine-tuned on the images of a task and prompts of their classes.
+    """Return a CLIP with both encoders fine-tuned on the images of a task and prompts of their
+    classes.
 
-    Each image of a batch gets a random template of the task, filled with its class name. The logit scale is
-    trained too. Afterwards ``zero_shot_classifier(tuned, task)`` writes the head with the tuned text encoder,
-    and ``interpolate`` with the first zero-shot classifier goes back towards it.
+    Each image of a batch gets a random template of the task, filled with its class name. The logit
+    scale is trained too. Afterwards ``zero_shot_classifier(tuned, task)`` writes the head with the
+    tuned text encoder, and ``interpolate`` with the first zero-shot classifier goes back towards
+    it.
 
     Args:
         clip: where to start; it is left alone.
         task: gives the training split, the class names and the templates.
-        recipe: how to train. The authors' run does not clip gradients, where ``Recipe()`` does: give
-            ``Recipe(clip_norm=UNCLIPPED)`` to train as they do.
+        recipe: how to train. The authors' run does not clip gradients, where ``Recipe()`` does:
+            give ``Recipe(clip_norm=UNCLIPPED)`` to train as they do.
         loss: of the embeddings and labels of a batch. ``published_loss`` is the authors'; with
             ``class_contrastive_loss`` images of one class share their captions.
         progress: show a bar.
@@ -108,7 +117,8 @@ def flyp(
     Raises:
         UserError: the loss is not finite.
 
-    Source: Goyal et al. 2023, section 3, and ``src/models/flyp_loss.py`` of github.com/locuslab/FLYP.
+    Source: Goyal et al. 2023, section 3, and ``src/models/flyp_loss.py`` of
+    github.com/locuslab/FLYP.
     """
     encoders = copy.deepcopy(clip.model).requires_grad_(True)
     prompts = torch.stack(

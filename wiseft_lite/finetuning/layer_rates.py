@@ -11,19 +11,22 @@ from torch import Tensor, nn
 def layerwise_rates(
     theta_0: Mapping[str, Tensor], share: Callable[[str], float]
 ) -> Callable[[nn.Module], None]:
-    """Return what to give ``fit`` as ``after_step``, so that each parameter trains at its share of the rate.
+    """Return what to give ``fit`` as ``after_step``, so that each parameter trains at its share of
+    the rate.
 
-    ``theta_t <- theta_{t-1} + share (theta_t - theta_{t-1})`` after each step. A step of AdamW, weight decay
-    included, is proportional to its rate: to shorten the step *is* to lower the rate. Set the recipe's rate to
-    that of the fastest layer, as a rule the head, and the shares of the others below 1.
+    ``theta_t <- theta_{t-1} + share (theta_t - theta_{t-1})`` after each step. A step of AdamW,
+    weight decay included, is proportional to its rate: to shorten the step *is* to lower the rate.
+    Set the recipe's rate to that of the fastest layer, as a rule the head, and the shares of the
+    others below 1.
 
     Args:
         theta_0: the weights that training starts from; they are copied.
-        share: given a parameter's name such as ``"head.weight"``, its share of the recipe's rate; 0 holds it. Buffers, such
-            as batch norm's running statistics, are no parameters: ``models.freeze`` holds them too.
+        share: given a parameter's name such as ``"head.weight"``, its share of the recipe's rate; 0
+            holds it. Buffers, such as batch norm's running statistics, are no parameters:
+            ``models.freeze`` holds them too.
 
-    Source: layer-wise rates as in the winning solutions of Google Universal Image Embedding 2022, whose 4th
-    place went from 1.25e-6 in the first blocks to 3e-4 in the head.
+    Source: layer-wise rates as in the winning solutions of Google Universal Image Embedding 2022,
+    whose 4th place went from 1.25e-6 in the first blocks to 3e-4 in the head.
 
     Example:
         >>> model = nn.Linear(1, 1)

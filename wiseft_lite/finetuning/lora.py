@@ -1,9 +1,10 @@
-"""Low-rank fine-tuning: few weights train, and the line to zero-shot is one number in front of them.
+"""Low-rank fine-tuning: few weights train, and the line to zero-shot is one number in front of
+them.
 
-Of a low-rank model ``W_0 + B A`` the point at ``alpha`` is ``W_0 + alpha B A``: WiSE-FT of merged weights and
-scaling an adapter are one thing. So ``merge_lora`` and ``interpolate`` are all that is needed. It is not so for methods in
-which the update does not enter by addition alone, such as DoRA. (The library peft does much more, and brings
-transformers with it; here two matrices are enough.)
+Of a low-rank model ``W_0 + B A`` the point at ``alpha`` is ``W_0 + alpha B A``: WiSE-FT of merged
+weights and scaling an adapter are one thing. So ``merge_lora`` and ``interpolate`` are all that is
+needed. It is not so for methods in which the update does not enter by addition alone, such as DoRA.
+(The library peft does much more, and brings transformers with it; here two matrices are enough.)
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _BLOCK = re.compile(r"\.resblocks\.\d+\.(attn|mlp)\.")
 
 
 class LowRank(nn.Module):
-    """``W -> W + B A``, with ``A [rank, in]`` random, ``B [out, rank]`` zero at first, so that nothing changes yet."""
+    """``W -> W + B A``, with ``A [rank, in]`` random, ``B [out, rank]`` zero at first, so that
+    nothing changes yet."""
 
     def __init__(self, weight: Tensor, rank: int, dice: torch.Generator):
         super().__init__()
@@ -48,8 +50,9 @@ def with_lora(
 ) -> ImageClassifier:
     """Return a copy that answers the same, in which only low-rank updates of some weights train.
 
-    ``W = W_0 + B A`` with ``A [rank, in]`` and ``B [out, rank]``. Give it to ``finetune``, with a rate chosen for it
-    (as a rule a higher one than for all weights), and the result to ``merge_lora``.
+    ``W = W_0 + B A`` with ``A [rank, in]`` and ``B [out, rank]``. Give it to ``finetune``, with a
+    rate chosen for it (as a rule a higher one than for all weights), and the result to
+    ``merge_lora``.
 
     Args:
         classifier: it is left alone.
@@ -83,7 +86,8 @@ def with_lora(
 
 
 def merge_lora(classifier: ImageClassifier) -> dict[str, Tensor]:
-    """Return the weights of a model with low-rank updates, with the updates added in: a plain state dict.
+    """Return the weights of a model with low-rank updates, with the updates added in: a plain state
+    dict.
 
     ``interpolate(theta_0, merge_lora(tuned), alpha)`` has the updates scaled by ``alpha``.
     """

@@ -1,4 +1,5 @@
-"""Prompt learning: the words in front of the class names are trained, both towers stay as they are."""
+"""Prompt learning: the words in front of the class names are trained, both towers stay as they
+are."""
 
 from __future__ import annotations
 
@@ -23,13 +24,15 @@ COOP = Recipe(
 class PromptHead(nn.Module):
     """A head whose rows the text tower writes anew from ``M`` vectors that all classes share.
 
-    ``w_c = s * normalise(h(v_1 ... v_M name_c .))`` with ``s`` CLIP's logit scale. What is trained is how far
-    ``v`` moves from its start, in units of the start's own spread: so one learning rate serves every CLIP.
+    ``w_c = s * normalise(h(v_1 ... v_M name_c .))`` with ``s`` CLIP's logit scale. What is trained
+    is how far ``v`` moves from its start, in units of the start's own spread: so one learning rate
+    serves every CLIP.
 
     Args:
         clip: its text tower; it is not changed.
         class_names: ``C`` names.
-        start: where the vectors start, ``[M, width]``, such as ``clip.token_embeddings("an icon of a")``.
+        start: where the vectors start, ``[M, width]``, such as ``clip.token_embeddings("an icon of
+            a")``.
     """
 
     def __init__(self, clip: Clip, class_names: Sequence[str], start: Tensor):
@@ -63,7 +66,8 @@ def learn_prompt(
 
     Args:
         clip: both towers; neither is changed.
-        task: gives the class names and the training split; ``task.few_shot(16)`` for the usual 16 shots.
+        task: gives the class names and the training split; ``task.few_shot(16)`` for the usual 16
+            shots.
         recipe: how to train the ``M`` vectors.
         start: words that the vectors start from; ``M`` is the number of their tokens.
         progress: show a bar.
@@ -71,8 +75,8 @@ def learn_prompt(
     Raises:
         UserError: the start and a class name do not fit into the text tower together.
 
-    Source: Zhou et al. 2022, "Learning to prompt for vision-language models", section 3.2 (CoOp, unified
-    context, class name last); compared in the paper's appendix C.3.4.
+    Source: Zhou et al. 2022, "Learning to prompt for vision-language models", section 3.2 (CoOp,
+    unified context, class name last); compared in the paper's appendix C.3.4.
     """
     classifier = zero_shot_classifier(clip, task)
     features, labels = encode(classifier, task.train)

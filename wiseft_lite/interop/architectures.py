@@ -13,7 +13,8 @@ from wiseft_lite.errors import UserError
 
 @dataclass(frozen=True)
 class VisionShape:
-    """The size of a vision transformer: blocks, width, patch and picture in pixels, and its embedding."""
+    """The size of a vision transformer: blocks, width, patch and picture in pixels, and its
+    embedding."""
 
     layers: int
     width: int
@@ -28,7 +29,8 @@ class VisionShape:
 
 
 def vision_shape(arch: str) -> VisionShape:
-    """The size of an architecture's image encoder, from open_clip's configuration; no weights are made.
+    """The size of an architecture's image encoder, from open_clip's configuration; no weights are
+    made.
 
     Raises:
         UserError: an unknown name, or an image encoder that is no plain vision transformer.
@@ -60,11 +62,13 @@ class Architecture:
 
     Args:
         name: open_clip's.
-        family: of image encoder and text encoder; what works for one architecture works for its family.
+        family: of image encoder and text encoder; what works for one architecture works for its
+            family.
         image_encoder: its kind and size, or timm's name of it.
         text_encoder: its kind and size, or Hugging Face's name of it.
         image_size: pixels on a side.
-        image_parameters, text_parameters: how many. Those of a text encoder of Hugging Face are not known here: 0.
+        image_parameters, text_parameters: how many. Those of a text encoder of Hugging Face are not
+            known here: 0.
         pretrained: how many sets of weights open_clip lists for it.
         needs: a package that must be installed beside this one, or "".
         refused: why it works nowhere, or "".
@@ -83,10 +87,11 @@ class Architecture:
 
 
 def architecture(name: str) -> Architecture:
-    """Build an architecture on no device, send one image and one text through it, and say what it is.
+    """Build an architecture on no device, send one image and one text through it, and say what it
+    is.
 
-    That costs time, about a second, and no memory, however large the architecture is. Only a text encoder of Hugging
-    Face is not built.
+    That costs time, about a second, and no memory, however large the architecture is. Only a text
+    encoder of Hugging Face is not built.
 
     Raises:
         UserError: an unknown name.

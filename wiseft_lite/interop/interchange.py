@@ -49,23 +49,25 @@ def import_checkpoint(
     """Read a classifier that another library fine-tuned.
 
     Known are the files of ``mlfoundations/wise-ft`` (whole pickled modules, and state dicts with
-    ``image_encoder.model.*`` and ``classification_head.*``) and of ``mlfoundations/model-soups`` (``model.*`` and
-    ``classification_head.*``), and any other in which an image encoder of open_clip and a ``classification_head``
-    are found, whatever wraps them: ``DataParallel``, ``torch.compile``, the dictionary of a trainer; pickled or as
-    safetensors.
+    ``image_encoder.model.*`` and ``classification_head.*``) and of ``mlfoundations/model-soups``
+    (``model.*`` and ``classification_head.*``), and any other in which an image encoder of
+    open_clip and a ``classification_head`` are found, whatever wraps them: ``DataParallel``,
+    ``torch.compile``, the dictionary of a trainer; pickled or as safetensors.
 
-    Weights do not tell which activation they were trained with, and with the wrong one they predict worse without
-    any error. It is taken from a clue, or else asked for. Clues are the classes that a pickle names, a configuration
-    beside the file (``open_clip_config.json``, ``config.json``, or open_clip's ``params.txt``), and the layouts of
-    wise-ft and model-soups, which fine-tune OpenAI's CLIP and so need QuickGELU.
+    Weights do not tell which activation they were trained with, and with the wrong one they predict
+    worse without any error. It is taken from a clue, or else asked for. Clues are the classes that
+    a pickle names, a configuration beside the file (``open_clip_config.json``, ``config.json``, or
+    open_clip's ``params.txt``), and the layouts of wise-ft and model-soups, which fine-tune
+    OpenAI's CLIP and so need QuickGELU.
 
     Args:
         path: the file.
         class_names: one for each row of the head, in its order; the files do not hold them.
-        architecture: open_clip's name for it, such as ``"ViT-B-32-quickgelu"``; found from shapes and clues if
-            not given.
-        image_size: of the model that is wanted, in pixels, for a file that was trained at another size than its
-            architecture's. Where it differs from the file's, the positional embeddings are resized.
+        architecture: open_clip's name for it, such as ``"ViT-B-32-quickgelu"``; found from shapes
+            and clues if not given.
+        image_size: of the model that is wanted, in pixels, for a file that was trained at another
+            size than its architecture's. Where it differs from the file's, the positional
+            embeddings are resized.
         prefix: what the keys of the wanted model begin with, where a file holds several.
         sha256: what the file must hash to, as published beside a download.
 
@@ -111,21 +113,22 @@ def import_clip(
 ) -> Clip:
     """Rewrite a file with a whole CLIP as a folder in open_clip's layout, and load it from there.
 
-    Known are OpenAI's files (TorchScript archives, of which only the weights are read) and state dicts, open_clip's
-    state dicts and training checkpoints, and the same as safetensors, whatever wraps them. The folder is a model like
-    any other afterwards: ``load_clip("local-dir:FOLDER")``.
+    Known are OpenAI's files (TorchScript archives, of which only the weights are read) and state
+    dicts, open_clip's state dicts and training checkpoints, and the same as safetensors, whatever
+    wraps them. The folder is a model like any other afterwards: ``load_clip("local-dir:FOLDER")``.
 
     Args:
         path: the file.
         folder: a new folder.
-        architecture, image_size, prefix, sha256: see ``import_checkpoint``. A state dict does not tell whether it needs
-            QuickGELU: OpenAI's weights do.
-        text_encoder: name of a CLIP model whose text encoder and architecture are taken, for a file that holds an
-            image encoder alone, such as one that was fine-tuned from that model.
+        architecture, image_size, prefix, sha256: see ``import_checkpoint``. A state dict does not
+            tell whether it needs QuickGELU: OpenAI's weights do.
+        text_encoder: name of a CLIP model whose text encoder and architecture are taken, for a file
+            that holds an image encoder alone, such as one that was fine-tuned from that model.
         overwrite: replace a model that is there.
 
     Raises:
-        UserError: it cannot be read, is damaged, lacks a text encoder, or the architecture cannot be told.
+        UserError: it cannot be read, is damaged, lacks a text encoder, or the architecture cannot
+            be told.
     """
     parts = _read(path, sha256, prefix)
     if text_encoder is not None:
@@ -169,25 +172,25 @@ def export_open_clip(
 ) -> Path:
     """Write a classifier as a folder that open_clip alone can use.
 
-    ``open_clip.create_model_and_transforms("local-dir:FOLDER")`` has the fine-tuned image encoder and the text encoder
-    that it was pre-trained with. An imported classifier has none: then the image encoder is alone in
-    ``image_tower.safetensors``, for ``create_model(ARCH, pretrained_image_path=...)``. The head, ``weight`` and
-    ``bias``, is in ``head.safetensors``, its classes in ``class_names.json``:
-    ``logits = encode_image(x, normalize=True) @ weight.T + bias``.
+    ``open_clip.create_model_and_transforms("local-dir:FOLDER")`` has the fine-tuned image encoder
+    and the text encoder that it was pre-trained with. An imported classifier has none: then the
+    image encoder is alone in ``image_tower.safetensors``, for ``create_model(ARCH,
+    pretrained_image_path=...)``. The head, ``weight`` and ``bias``, is in ``head.safetensors``, its
+    classes in ``class_names.json``: ``logits = encode_image(x, normalize=True) @ weight.T + bias``.
 
-    A classifier does not hold the text encoder itself but a digest of it. It is looked for under the name that the
-    model had, and whatever is found there is written only if it has that digest.
+    A classifier does not hold the text encoder itself but a digest of it. It is looked for under
+    the name that the model had, and whatever is found there is written only if it has that digest.
 
     Args:
         classifier: what to write.
         folder: a new folder.
-        text_encoder: name of the CLIP model that holds the text encoder, such as ``"local-dir:PATH"``, if it lies no
-            longer where it lay, or for an imported classifier.
+        text_encoder: name of the CLIP model that holds the text encoder, such as
+            ``"local-dir:PATH"``, if it lies no longer where it lay, or for an imported classifier.
         overwrite: replace an export that is there.
 
     Raises:
-        UserError: the encoder is none of open_clip's, the text encoder is not found or is another one, or the folder
-            exists or cannot be written.
+        UserError: the encoder is none of open_clip's, the text encoder is not found or is another
+            one, or the folder exists or cannot be written.
     """
     origin = getattr(classifier.encoder, "origin", None)
     if origin is None:
@@ -231,7 +234,8 @@ def _with_text_encoder_of(origin: Origin, name: str | None) -> Clip:
 
 
 def _check_tokenizer(origin: Origin) -> None:
-    """Refuse what open_clip could not read back from a folder: there it looks for Hugging Face's files too."""
+    """Refuse what open_clip could not read back from a folder: there it looks for Hugging Face's
+    files too."""
     text = origin.config["model_cfg"].get("text_cfg", {})
     source = text.get("hf_model_name") or text.get("hf_tokenizer_name")
     if source:
@@ -342,7 +346,8 @@ def _identified(
     image_size: int | None,
     embed_dim: int | None = None,
 ) -> tuple[Origin, dict[str, Tensor]]:
-    """The one architecture that fits shapes, clues and wishes, and the image encoder's weights at its image size."""
+    """The one architecture that fits shapes, clues and wishes, and the image encoder's weights at
+    its image size."""
     shapes = {key: tensor.shape for key, tensor in weights.items()}
     beside = _configuration_beside(path, parts.image)
     if wanted is not None:
@@ -371,7 +376,8 @@ def _identified(
 def _known(
     path: Path, shapes: Mapping[str, torch.Size], embed_dim: int | None, wanted: str | None = None
 ) -> dict[str, dict]:
-    """The architectures of open_clip that fit, whatever the image size; the wanted one alone if one is."""
+    """The architectures of open_clip that fit, whatever the image size; the wanted one alone if one
+    is."""
     if wanted is not None and wanted not in library().list_models():
         near = difflib.get_close_matches(wanted, library().list_models(), n=3, cutoff=0.3)
         raise UserError(
@@ -410,7 +416,8 @@ def _resolved(
     image_size: int | None,
     quick: bool | None,
 ) -> tuple[str, dict, dict[str, Tensor]]:
-    """The one architecture of those that fit, with the wanted image size and the activation if that is known."""
+    """The one architecture of those that fit, with the wanted image size and the activation if that
+    is known."""
     grid, known = _grid(image), _distinct(known)
     exact = [
         name
@@ -493,13 +500,15 @@ def _patch(model_cfg: Mapping) -> int:
 
 
 def _grid(image: Mapping[str, Tensor]) -> int | None:
-    """Patches on a side, as many as there are positional embeddings for; None where there are none that tell."""
+    """Patches on a side, as many as there are positional embeddings for; None where there are none
+    that tell."""
     positions = next((image[key] for key in POSITIONS if key in image), None)
     return None if positions is None else math.isqrt(len(positions) - 1)
 
 
 def _usual_preprocessing(architecture: str) -> dict:
-    """The preprocessing of the weights that were released for an architecture: OpenAI's if any has it."""
+    """The preprocessing of the weights that were released for an architecture: OpenAI's if any has
+    it."""
     default = open_clip_config(f"{architecture}/none")["preprocess_cfg"]
     tags = library().list_pretrained_tags_by_model(architecture)
     released = [open_clip_config(f"{architecture}/{tag}")["preprocess_cfg"] for tag in tags]
@@ -510,7 +519,8 @@ def _usual_preprocessing(architecture: str) -> dict:
 
 
 def _configuration_beside(path: Path, image: Mapping[str, Tensor]) -> dict | None:
-    """The ``open_clip_config.json`` in the file's folder, if there is one and it describes this image encoder."""
+    """The ``open_clip_config.json`` in the file's folder, if there is one and it describes this
+    image encoder."""
     if not (path.parent / CONFIG).is_file():
         return None
     config = open_clip_config(f"local-dir:{path.parent}")
@@ -529,7 +539,8 @@ def _configuration_beside(path: Path, image: Mapping[str, Tensor]) -> dict | Non
 def _clues_beside(
     path: Path, image: Mapping[str, Tensor], configuration: dict | None
 ) -> dict[str, bool]:
-    """Which activation the configurations beside a file give it; those of other architectures do not count."""
+    """Which activation the configurations beside a file give it; those of other architectures do
+    not count."""
     clues = {}
     if configuration is not None:
         clues[f"{CONFIG} beside it"] = _is_quick(configuration["model_cfg"])
@@ -547,7 +558,8 @@ def _clues_beside(
 
 
 def _trained_with_quick_gelu(path: Path, image: Mapping[str, Tensor]) -> bool | None:
-    """The activation that open_clip's list of a training's settings means; None if there is none, or it is unclear."""
+    """The activation that open_clip's list of a training's settings means; None if there is none,
+    or it is unclear."""
     if not path.is_file():
         return None
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -567,7 +579,8 @@ def _trained_with_quick_gelu(path: Path, image: Mapping[str, Tensor]) -> bool | 
 
 
 def _transformers_activation(path: Path, image: Mapping[str, Tensor]) -> str | None:
-    """The activation that a ``config.json`` of Hugging Face's CLIP gives an image encoder of this width."""
+    """The activation that a ``config.json`` of Hugging Face's CLIP gives an image encoder of this
+    width."""
     try:
         vision = json.loads(path.read_text(encoding="utf-8")).get("vision_config", {})
         same = vision.get("hidden_size") == image["visual.conv1.weight"].shape[0]

@@ -1,9 +1,11 @@
-"""Which tensor of another library's checkpoint is what: wrappers taken off, image encoder, text encoder, head.
+"""Which tensor of another library's checkpoint is what: wrappers taken off, image encoder, text
+encoder, head.
 
-Training code wraps a model again and again (``torch.compile``, ``DataParallel``, a trainer's own dictionary), and each
-wrapper puts something before the keys or into them. Here the keys are read from the inside, from ``visual.`` and
-``classification_head.``, so that it does not matter how many wrappers there are, nor which. And because a wrapper says
-nothing about the model in it, a prefix alone is never taken as a clue to the activation.
+Training code wraps a model again and again (``torch.compile``, ``DataParallel``, a trainer's own
+dictionary), and each wrapper puts something before the keys or into them. Here the keys are read
+from the inside, from ``visual.`` and ``classification_head.``, so that it does not matter how many
+wrappers there are, nor which. And because a wrapper says nothing about the model in it, a prefix
+alone is never taken as a clue to the activation.
 """
 
 from __future__ import annotations
@@ -63,7 +65,8 @@ class Parts:
 
     @property
     def has_text_encoder(self) -> bool:
-        """Whether the text encoder is whole; wise-ft and model-soups delete its blocks and leave the rest."""
+        """Whether the text encoder is whole; wise-ft and model-soups delete its blocks and leave
+        the rest."""
         return "logit_scale" in self.text and _has_blocks(self.text)
 
 
@@ -135,7 +138,8 @@ def _before_image(key: str) -> str | None:
 
 
 def _only(starts: set[str], path: Path) -> str:
-    """The one place where a model begins; of several the outermost, and an error if none holds the others."""
+    """The one place where a model begins; of several the outermost, and an error if none holds the
+    others."""
     outermost = min(starts, key=len)
     if all(start.startswith(outermost) for start in starts):
         return outermost
@@ -149,7 +153,8 @@ def _only(starts: set[str], path: Path) -> str:
 
 
 def _is_authors_layout(start: str, head_start: str, text: Mapping[str, Tensor]) -> bool:
-    """The module names of the authors' code, and a text encoder without its blocks, which both of them delete."""
+    """The module names of the authors' code, and a text encoder without its blocks, which both of
+    them delete."""
     inside = ".".join(
         part for part in start.removeprefix(head_start).split(".") if part != "module"
     )
@@ -179,7 +184,8 @@ def _guess(weights: Mapping[str, Tensor]) -> str:
 def _warn_of_rest(
     weights: Mapping[str, Tensor], start: str, head_start: str | None, path: Path
 ) -> None:
-    """Name the weights that are left out: with an adapter among them the model would be another one."""
+    """Name the weights that are left out: with an adapter among them the model would be another
+    one."""
     known = (_IMAGE, _HEAD, *_TEXT, *_NUMBERS, "attn_mask")
     roots = [start] if head_start is None else [start, head_start]
     left = [

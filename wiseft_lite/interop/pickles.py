@@ -1,8 +1,9 @@
 """Tensors out of other people's pickles. A pickle is a program: here it is read, never run.
 
-Each instruction is looked at in turn. Where a pickle would import and call something, only the name and the
-arguments are noted down; the few names by which torch stores tensors are understood here and rebuilt. No foreign
-class is imported, nothing is called, and no archive is unpacked to the disk.
+Each instruction is looked at in turn. Where a pickle would import and call something, only the name
+and the arguments are noted down; the few names by which torch stores tensors are understood here
+and rebuilt. No foreign class is imported, nothing is called, and no archive is unpacked to the
+disk.
 """
 
 from __future__ import annotations
@@ -73,11 +74,12 @@ class Thing:
 
 
 def read(path: str | Path) -> tuple[dict[str, Tensor], set[str]]:
-    """Return all tensors of a pickled file by their dotted names, and every name that the pickle asks for.
+    """Return all tensors of a pickled file by their dotted names, and every name that the pickle
+    asks for.
 
     Args:
-        path: a file of ``torch.save`` (a state dict, a dict that holds one, or a whole module; old and new
-            format), of ``pickle.dump``, or of TorchScript.
+        path: a file of ``torch.save`` (a state dict, a dict that holds one, or a whole module; old
+            and new format), of ``pickle.dump``, or of TorchScript.
 
     Raises:
         UserError: it is none of these, or it is damaged.
@@ -98,7 +100,8 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], set[str]]:
 
 
 def _named(value: Any, name: str, seen: set[int]) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a state dict, or of a module's parameters and buffers, as its ``state_dict`` names them."""
+    """The tensors of a state dict, or of a module's parameters and buffers, as its ``state_dict``
+    names them."""
     if isinstance(value, Tensor):
         yield name, value
         return
@@ -126,7 +129,8 @@ class _Reader:
         self.names: set[str] = set()
 
     def archive(self, path: Path) -> Any:
-        """What ``torch.save`` and TorchScript write today: a zip with one pickle and a member for each storage."""
+        """What ``torch.save`` and TorchScript write today: a zip with one pickle and a member for
+        each storage."""
         storages: dict[str, Tensor] = {}
         with zipfile.ZipFile(path) as file:
             pickles = [name for name in file.namelist() if name.rpartition("/")[2] == "data.pkl"]
@@ -147,7 +151,8 @@ class _Reader:
             return self._read(io.BytesIO(file.read(pickles[0])), storage)
 
     def stream(self, file: BinaryIO) -> Any:
-        """A plain pickle, or torch's old format: pickles in a row, then the bytes of every storage."""
+        """A plain pickle, or torch's old format: pickles in a row, then the bytes of every
+        storage."""
         root, storages = self._read(file), {}
         if root != _LEGACY:
             return root

@@ -1,7 +1,9 @@
-"""The line's descendants: other ways to make one model of a zero-shot model and what was fine-tuned from it.
+"""The line's descendants: other ways to make one model of a zero-shot model and what was fine-tuned
+from it.
 
-Each takes state dicts and returns a new one. PAINT (Ilharco et al. 2022) needs nothing new: fine-tune with
-``freeze(classifier, lambda name: not name.startswith("head."))``, then ``interpolate``.
+Each takes state dicts and returns a new one. PAINT (Ilharco et al. 2022) needs nothing new:
+fine-tune with ``freeze(classifier, lambda name: not name.startswith("head."))``, then
+``interpolate``.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ _BLOCK = re.compile(r"\.resblocks\.(\d+)\.")
 def layerwise(
     theta_0: Weights, theta_1: Weights, alpha: Callable[[str], float]
 ) -> dict[str, Tensor]:
-    """Return the model with an alpha for each tensor: ``theta_l = (1 - alpha_l) theta_0,l + alpha_l theta_1,l``.
+    """Return the model with an alpha for each tensor: ``theta_l = (1 - alpha_l) theta_0,l + alpha_l
+    theta_1,l``.
 
     Args:
         theta_0: state dict of the zero-shot model.
@@ -48,11 +51,12 @@ def layerwise(
 
 
 def lines(theta_0: Weights, theta_1: Weights, first: float, last: float) -> dict[str, Tensor]:
-    """Return LiNeS: an alpha that grows in a straight line with depth, so that early layers stay near zero-shot.
+    """Return LiNeS: an alpha that grows in a straight line with depth, so that early layers stay
+    near zero-shot.
 
-    ``alpha_l = first + (last - first) l / (L - 1)`` in block ``l = 0 ... L - 1`` of the encoder's transformer.
-    As in the authors' code all tensors outside the blocks get ``first``; but the head, which they freeze and
-    which is the deepest layer, gets ``last``.
+    ``alpha_l = first + (last - first) l / (L - 1)`` in block ``l = 0 ... L - 1`` of the encoder's
+    transformer. As in the authors' code all tensors outside the blocks get ``first``; but the head,
+    which they freeze and which is the deepest layer, gets ``last``.
 
     Args:
         theta_0: state dict of the zero-shot classifier.
@@ -62,8 +66,8 @@ def lines(theta_0: Weights, theta_1: Weights, first: float, last: float) -> dict
     Raises:
         UserError: the two do not fit together, or the model has fewer than two blocks.
 
-    Source: Wang et al. 2025, "LiNeS: post-training layer scaling prevents forgetting and enhances model
-    merging", whose ``alpha + beta (l - 1) / (L - 1)`` counts blocks from 1.
+    Source: Wang et al. 2025, "LiNeS: post-training layer scaling prevents forgetting and enhances
+    model merging", whose ``alpha + beta (l - 1) / (L - 1)`` counts blocks from 1.
 
     Example:
         >>> names = [f"encoder.transformer.resblocks.{l}.w" for l in range(3)]
@@ -89,10 +93,12 @@ def lines(theta_0: Weights, theta_1: Weights, first: float, last: float) -> dict
 def task_arithmetic(
     theta_0: Weights, thetas: Sequence[Weights], scales: Sequence[float]
 ) -> dict[str, Tensor]:
-    """Return ``theta_0 + sum_t scale_t (theta_t - theta_0)``, the zero-shot model moved along task vectors.
+    """Return ``theta_0 + sum_t scale_t (theta_t - theta_0)``, the zero-shot model moved along task
+    vectors.
 
-    It is a weighted mean in which ``theta_0`` has what is left of 1. One model is the line of WiSE-FT, a
-    negative scale forgets a task, and scales (1, 1, -1) are the analogy "c is to d as a is to b".
+    It is a weighted mean in which ``theta_0`` has what is left of 1. One model is the line of
+    WiSE-FT, a negative scale forgets a task, and scales (1, 1, -1) are the analogy "c is to d as a
+    is to b".
 
     Args:
         theta_0: state dict that all the others started from.
@@ -127,15 +133,16 @@ def _moved(theta_0: Weights, delta: Mapping[str, Tensor], scale: float) -> dict[
 def ties(
     theta_0: Weights, thetas: Sequence[Weights], density: float = 0.2, scale: float = 1.0
 ) -> dict[str, Tensor]:
-    """Return TIES: trim each task vector, elect a sign for each weight, average those that agree with it.
+    """Return TIES: trim each task vector, elect a sign for each weight, average those that agree
+    with it.
 
-    ``tau_t`` keeps the ``density`` of its entries that are largest in magnitude, over the whole model;
-    ``gamma = sign(sum_t tau_t)``; ``theta = theta_0 + scale * mean of the tau_t != 0 with sign gamma``.
-    A weight whose sum is exactly 0 stays as it was.
+    ``tau_t`` keeps the ``density`` of its entries that are largest in magnitude, over the whole
+    model; ``gamma = sign(sum_t tau_t)``; ``theta = theta_0 + scale * mean of the tau_t != 0 with
+    sign gamma``. A weight whose sum is exactly 0 stays as it was.
 
-    Of ``n`` entries ``k = max(1, round(density * n))`` are to be kept. Every entry whose magnitude is at least the
-    ``k``-th largest is: entries that tie at the threshold are all kept, so that which weights move does not depend on
-    how a sort breaks ties.
+    Of ``n`` entries ``k = max(1, round(density * n))`` are to be kept. Every entry whose magnitude
+    is at least the ``k``-th largest is: entries that tie at the threshold are all kept, so that
+    which weights move does not depend on how a sort breaks ties.
 
     Args:
         theta_0: state dict that all the others started from.
@@ -146,8 +153,9 @@ def ties(
     Raises:
         UserError: no models, ones that do not fit together, or a density outside 0..1.
 
-    Source: Yadav et al. 2023, "TIES-Merging", algorithm 1, whose text says nothing of ties. The authors' code keeps all
-    entries at the threshold too, which it sets at the entry of rank ``int(density * n) + 1``.
+    Source: Yadav et al. 2023, "TIES-Merging", algorithm 1, whose text says nothing of ties. The
+    authors' code keeps all entries at the threshold too, which it sets at the entry of rank
+    ``int(density * n) + 1``.
 
     Example:
         >>> zero, a, b = ({"w": torch.tensor(x)} for x in ([0.0, 0.0, 0.0], [4.0, 3.0, 1.0], [2.0, -5.0, 1.0]))
@@ -179,8 +187,9 @@ def ties(
 def dare(theta_0: Weights, theta_1: Weights, drop: float, seed: int = 0) -> dict[str, Tensor]:
     """Return DARE: forget a random share of the fine-tuning and make up for it in the rest.
 
-    ``theta = theta_0 + m * (theta_1 - theta_0) / (1 - drop)``, each ``m`` 0 with probability ``drop``, else 1.
-    Its mean over seeds is ``theta_1``. Merge the results of several models with ``task_arithmetic`` or ``ties``.
+    ``theta = theta_0 + m * (theta_1 - theta_0) / (1 - drop)``, each ``m`` 0 with probability
+    ``drop``, else 1. Its mean over seeds is ``theta_1``. Merge the results of several models with
+    ``task_arithmetic`` or ``ties``.
 
     Args:
         theta_0: state dict of the zero-shot model.
@@ -211,14 +220,15 @@ def dare(theta_0: Weights, theta_1: Weights, drop: float, seed: int = 0) -> dict
 def stock_ratios(theta_0: Weights, thetas: Sequence[Weights]) -> dict[str, float]:
     """Return how far Model Stock goes from ``theta_0`` to the mean of ``N`` runs, for each tensor.
 
-    ``t = N c / (1 + (N - 1) c)`` with ``c`` the cosine between ``theta_i - theta_0`` and ``theta_j - theta_0``,
-    averaged over pairs: 1 for equal runs, 0 for ones at right angles. Below 0 it is taken as 0, of which the
-    paper says nothing.
+    ``t = N c / (1 + (N - 1) c)`` with ``c`` the cosine between ``theta_i - theta_0`` and ``theta_j
+    - theta_0``, averaged over pairs: 1 for equal runs, 0 for ones at right angles. Below 0 it is
+    taken as 0, of which the paper says nothing.
 
     Raises:
         UserError: fewer than two runs, or models that do not fit together.
 
-    Source: Jang et al. 2024, "Model Stock", the ratio for N models; the mean over pairs is mergekit's.
+    Source: Jang et al. 2024, "Model Stock", the ratio for N models; the mean over pairs is
+    mergekit's.
     """
     if len(thetas) < 2:
         raise UserError(
@@ -235,7 +245,8 @@ def stock_ratios(theta_0: Weights, thetas: Sequence[Weights]) -> dict[str, float
 
 
 def model_stock(theta_0: Weights, thetas: Sequence[Weights]) -> dict[str, Tensor]:
-    """Return Model Stock, ``t mean_i theta_i + (1 - t) theta_0``: a layer-wise alpha that the runs' angle gives.
+    """Return Model Stock, ``t mean_i theta_i + (1 - t) theta_0``: a layer-wise alpha that the runs'
+    angle gives.
 
     ``t`` is ``stock_ratios(theta_0, thetas)`` for each tensor; it raises what that raises.
 

@@ -1,4 +1,5 @@
-"""Fisher-weighted averaging: a weight counts in proportion to how strongly its model's predictions depend on it."""
+"""Fisher-weighted averaging: a weight counts in proportion to how strongly its model's predictions
+depend on it."""
 
 from __future__ import annotations
 
@@ -21,8 +22,9 @@ def diagonal_fisher(
 ) -> dict[str, Tensor]:
     """Return the diagonal of the Fisher information of every weight.
 
-    ``F = 1/n sum_i (d/d theta log p(y_i | x_i, theta))^2`` with ``y_i`` drawn from the model's own prediction
-    ``p(y | x_i, theta)``: no labels are used. The gradients of a batch come from one vectorised pass.
+    ``F = 1/n sum_i (d/d theta log p(y_i | x_i, theta))^2`` with ``y_i`` drawn from the model's own
+    prediction ``p(y | x_i, theta)``: no labels are used. The gradients of a batch come from one
+    vectorised pass.
 
     Args:
         classifier: it is left alone and run in eval mode.
@@ -36,8 +38,9 @@ def diagonal_fisher(
     Raises:
         UserError: no images.
 
-    Source: Matena and Raffel 2022, "Merging models with Fisher-weighted averaging", section 3; labels are drawn, as in
-    ``fisher.py`` of Wortsman et al. 2022, where the paper's definition takes the expectation over all classes.
+    Source: Matena and Raffel 2022, "Merging models with Fisher-weighted averaging", section 3;
+    labels are drawn, as in ``fisher.py`` of Wortsman et al. 2022, where the paper's definition
+    takes the expectation over all classes.
     """
     if not len(images):
         raise UserError("no images to take the Fisher information from; give at least one")
@@ -70,25 +73,28 @@ def fisher_average(
 ) -> dict[str, Tensor]:
     """Return the mean of state dicts in which each weight counts by its Fisher information.
 
-    ``theta = sum_i w_i F_i theta_i / sum_i w_i F_i`` with ``F_i = max(F_i, floor)``, entry by entry. Equal Fishers
-    give ``average``.
+    ``theta = sum_i w_i F_i theta_i / sum_i w_i F_i`` with ``F_i = max(F_i, floor)``, entry by
+    entry. Equal Fishers give ``average``.
 
     Args:
         thetas: state dicts with the same keys and shapes.
-        fishers: for each its ``diagonal_fisher``. A tensor without one in any of them, such as a buffer, gets the
-            mean with ``weights`` alone.
-        weights: one number each, none below 0 and not all 0; equal if not given. ``[1 - alpha, alpha]`` makes a path
-            of two models, whose ends are the two, bit for bit.
-        floor: the least that an entry counts, so that a weight that no model depends on is averaged.
+        fishers: for each its ``diagonal_fisher``. A tensor without one in any of them, such as a
+            buffer, gets the mean with ``weights`` alone.
+        weights: one number each, none below 0 and not all 0; equal if not given. ``[1 - alpha,
+            alpha]`` makes a path of two models, whose ends are the two, bit for bit.
+        floor: the least that an entry counts, so that a weight that no model depends on is
+            averaged.
 
     Raises:
-        UserError: unequal numbers, a weight that is negative or all that are 0, a floor that is not positive, a
-            tensor with a Fisher in some models only, or models that do not fit together.
+        UserError: unequal numbers, a weight that is negative or all that are 0, a floor that is not
+            positive, a tensor with a Fisher in some models only, or models that do not fit
+            together.
 
-    Source: Matena and Raffel 2022, "Merging models with Fisher-weighted averaging". The floor of 1e-8 and the mean
-    without Fishers are those of the code of Wortsman et al. 2022 (``_merge`` in ``wise_ft.py``, ``--fisher_floor``).
-    Matena and Raffel's own code has a floor of 1e-6, as a rule for the first model alone, and first divides each
-    Fisher by its norm; weights ``w_i / norm_i`` do the same here.
+    Source: Matena and Raffel 2022, "Merging models with Fisher-weighted averaging". The floor of
+    1e-8 and the mean without Fishers are those of the code of Wortsman et al. 2022 (``_merge`` in
+    ``wise_ft.py``, ``--fisher_floor``). Matena and Raffel's own code has a floor of 1e-6, as a rule
+    for the first model alone, and first divides each Fisher by its norm; weights ``w_i / norm_i``
+    do the same here.
 
     Example:
         >>> thetas = [{"w": torch.tensor([0.0, 0.0])}, {"w": torch.tensor([4.0, 4.0])}]

@@ -22,7 +22,8 @@ LEARNED = Recipe(
 
 
 class Mixture(nn.Module):
-    """A soup whose shares are trained: ``beta f(x, sum_i a_i theta_i)``, with ``a`` the softmax of ``preference``.
+    """A soup whose shares are trained: ``beta f(x, sum_i a_i theta_i)``, with ``a`` the softmax of
+    ``preference``.
 
     Args:
         classifier: what the weights belong to.
@@ -59,7 +60,8 @@ class Mixture(nn.Module):
 
     @torch.no_grad()
     def cooked(self) -> dict[str, Tensor]:
-        """The soup as a state dict to save or load: without its gradient, and without the temperature."""
+        """The soup as a state dict to save or load: without its gradient, and without the
+        temperature."""
         return {name: tensor.clone() for name, tensor in self.soup().items()}
 
     def forward(self, images: Tensor) -> Tensor:
@@ -76,9 +78,11 @@ def learned_soup(
     per_tensor: bool = False,
     progress: bool = False,
 ) -> Mixture:
-    """Return a soup whose shares minimise the cross-entropy on held-out pictures; its weights are ``.cooked()``.
+    """Return a soup whose shares minimise the cross-entropy on held-out pictures; its weights are
+    ``.cooked()``.
 
-    A temperature ``1 / beta`` is learned with the shares, since the mean of models is less sure than each.
+    A temperature ``1 / beta`` is learned with the shares, since the mean of models is less sure
+    than each.
 
     Args:
         classifier: what the weights belong to; it is left alone.

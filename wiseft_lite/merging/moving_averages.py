@@ -14,12 +14,14 @@ from wiseft_lite.weights import interpolate
 class MovingAverages:
     """Exponential moving averages of a model's weights, for several decays in one run.
 
-    ``mu_t = beta mu_{t-1} + (1 - beta) theta_t`` after step ``t``, with ``mu_0 = 0``, for each decay ``beta``.
-    It is called with the model after each step: ``finetune(..., after_step=averages)``. Sums are kept in
-    float32 or wider; integer buffers are those of the last step.
+    ``mu_t = beta mu_{t-1} + (1 - beta) theta_t`` after step ``t``, with ``mu_0 = 0``, for each
+    decay ``beta``. It is called with the model after each step: ``finetune(...,
+    after_step=averages)``. Sums are kept in float32 or wider; integer buffers are those of the last
+    step.
 
     Args:
-        decays: each ``beta``, from 0 (the last step alone) to below 1; about ``1 / (1 - beta)`` steps count.
+        decays: each ``beta``, from 0 (the last step alone) to below 1; about ``1 / (1 - beta)``
+            steps count.
 
     Raises:
         UserError: no decays, or one that does not lie in 0..1.

@@ -1,7 +1,8 @@
 """Model soups: the mean of many fine-tuned models costs no more to run than one of them.
 
-Ingredients are state dicts: a list of them, or ``Stored`` checkpoints that are read when their turn comes.
-A soup is a state dict too, so ``interpolate(theta_0, soup, alpha)`` takes it back towards zero-shot.
+Ingredients are state dicts: a list of them, or ``Stored`` checkpoints that are read when their turn
+comes. A soup is a state dict too, so ``interpolate(theta_0, soup, alpha)`` takes it back towards
+zero-shot.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from wiseft_lite.weights import Weights, average, check_alike
 
 
 class Stored(Sequence):
-    """Checkpoints on disk as a sequence of state dicts; each is read when it is asked for and then forgotten.
+    """Checkpoints on disk as a sequence of state dicts; each is read when it is asked for and then
+    forgotten.
 
     Args:
         folders: checkpoints that ``save`` wrote.
@@ -44,8 +46,8 @@ class Stored(Sequence):
 class NoAliases:
     """Call it with each model in turn: it refuses one that lives in the memory of an earlier one.
 
-    ``state_dict()`` hands out no copies. Checkpoints that are loaded into one module one after the other all
-    *are* the last of them, and their "mean" is that one.
+    ``state_dict()`` hands out no copies. Checkpoints that are loaded into one module one after the
+    other all *are* the last of them, and their "mean" is that one.
 
     Raises:
         UserError: when called with such a model; the message names the tensor.
@@ -75,9 +77,11 @@ class NoAliases:
 
 
 def uniform_soup(thetas: Iterable[Weights]) -> dict[str, Tensor]:
-    """Return the plain mean of models in one pass: ``sum_i theta_i / k``, in the memory of two of them.
+    """Return the plain mean of models in one pass: ``sum_i theta_i / k``, in the memory of two of
+    them.
 
-    ``average`` gives the same of models that are in memory all at once. Sums are kept in float32 or wider.
+    ``average`` gives the same of models that are in memory all at once. Sums are kept in float32 or
+    wider.
 
     Args:
         thetas: state dicts, such as ``Stored(folders)`` or a generator.
@@ -119,7 +123,8 @@ def uniform_soup(thetas: Iterable[Weights]) -> dict[str, Tensor]:
 def held_out_accuracy(
     classifier: ImageClassifier, split: Split, batch_size: int = 256
 ) -> Callable[[Weights], float]:
-    """Return a function that scores weights by what the split reports, as a rule accuracy, a fraction in 0..1.
+    """Return a function that scores weights by what the split reports, as a rule accuracy, a
+    fraction in 0..1.
 
     Args:
         classifier: what the weights belong to; it is left alone.
@@ -141,29 +146,34 @@ RULES = ("paper", "code")  # of the greedy soup, where scores are equal
 def greedy_soup(
     thetas: Sequence[Weights], score: Callable[[Weights], float], rule: str = "paper"
 ) -> tuple[dict[str, Tensor], pd.DataFrame]:
-    """Return the greedy soup: from the best model down, each goes in if the mean does not get worse by it.
+    """Return the greedy soup: from the best model down, each goes in if the mean does not get worse
+    by it.
 
-    Models are tried in the order of their scores alone. On a few hundred held-out images equal scores are common, and
-    the paper and its code treat them differently:
+    Models are tried in the order of their scores alone. On a few hundred held-out images equal
+    scores are common, and the paper and its code treat them differently:
 
-    - ``"paper"``: a model stays if ``score(mean with it) >= score(mean without it)``. In which order models of equal
-      score are tried the paper does not say; here the one that comes first in ``thetas`` is first.
-    - ``"code"``: a model stays if ``score(mean with it) > score(mean without it)``, and of models of equal score the
-      one that comes last in ``thetas`` is first.
+    - ``"paper"``: a model stays if ``score(mean with it) >= score(mean without it)``. In which
+      order models of equal score are tried the paper does not say; here the one that comes first in
+      ``thetas`` is first.
+    - ``"code"``: a model stays if ``score(mean with it) > score(mean without it)``, and of models
+      of equal score the one that comes last in ``thetas`` is first.
 
     Args:
-        thetas: state dicts; each is read twice, and at most two and a sum are in memory if they are ``Stored``.
+        thetas: state dicts; each is read twice, and at most two and a sum are in memory if they are
+            ``Stored``.
         score: higher is better; see ``held_out_accuracy``. Test images must not be in it.
         rule: what equal scores mean, one of ``RULES``.
 
     Returns:
-        The soup, and a row for each model in the order of trial: ``model`` (its place in ``thetas``), ``alone``
-        (its score), ``with_it`` (the score of the mean with it), ``kept``, ``soup`` (the score after it),
-        ``tied_alone`` (another model has the same score) and ``tied`` (the mean with it scores exactly as much as the
-        mean without it, so that the rule decided).
+        The soup, and a row for each model in the order of trial: ``model`` (its place in
+        ``thetas``), ``alone`` (its score), ``with_it`` (the score of the mean with it), ``kept``,
+        ``soup`` (the score after it), ``tied_alone`` (another model has the same score) and
+        ``tied`` (the mean with it scores exactly as much as the mean without it, so that the rule
+        decided).
 
     Raises:
-        UserError: no models, ones that do not fit together, several names for one model, or an unknown rule.
+        UserError: no models, ones that do not fit together, several names for one model, or an
+            unknown rule.
 
     Source: Wortsman et al. 2022, "Model soups", recipe 1; the second rule is that of ``main.py`` of
     github.com/mlfoundations/model-soups.
@@ -210,10 +220,11 @@ def greedy_soup(
 def greedy_ensemble(
     logits: Sequence[Tensor], split: Split, rule: str = "paper"
 ) -> tuple[list[int], pd.DataFrame]:
-    """Return which models the greedy ensemble consists of, and its trace: the greedy soup, with logits for weights.
+    """Return which models the greedy ensemble consists of, and its trace: the greedy soup, with
+    logits for weights.
 
-    Its prediction is that of the plain mean of their logits, at the cost of a pass of each. Models are scored by what
-    the split reports, as a rule accuracy.
+    Its prediction is that of the plain mean of their logits, at the cost of a pass of each. Models
+    are scored by what the split reports, as a rule accuracy.
 
     Args:
         logits: for each model ``[n, C]``, on the images of ``split``.
@@ -221,7 +232,8 @@ def greedy_ensemble(
         rule: what equal scores mean, see ``greedy_soup``.
 
     Returns:
-        The places of the models, in the order they came in, and a trace as ``greedy_soup`` gives it.
+        The places of the models, in the order they came in, and a trace as ``greedy_soup`` gives
+        it.
 
     Raises:
         UserError: no models, unequal shapes, or an unknown rule.

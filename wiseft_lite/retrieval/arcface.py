@@ -1,4 +1,5 @@
-"""Metric learning: an embedding in which pictures of one class lie together, classes never seen included."""
+"""Metric learning: an embedding in which pictures of one class lie together, classes never seen
+included."""
 
 from __future__ import annotations
 
@@ -13,14 +14,16 @@ from wiseft_lite.losses import Objective
 
 
 class Embedder(nn.Module):
-    """``e(x) = W dropout(g(x) / |g(x)|)``, normalised: an encoder with a linear map to a few dimensions.
+    """``e(x) = W dropout(g(x) / |g(x)|)``, normalised: an encoder with a linear map to a few
+    dimensions.
 
-    ``fit`` trains it together with centres: ``fit(nn.Sequential(embedder, SubCentres(...)), ...)``. WiSE-FT
-    and soups act on its ``encoder``, or on all of it.
+    ``fit`` trains it together with centres: ``fit(nn.Sequential(embedder, SubCentres(...)), ...)``.
+    WiSE-FT and soups act on its ``encoder``, or on all of it.
 
     Args:
         encoder: image tower, ``[b, 3, h, w] -> [b, d]``.
-        weight: ``[dimensions, d]``, the linear map that training starts from, such as ``text_projection``'s.
+        weight: ``[dimensions, d]``, the linear map that training starts from, such as
+            ``text_projection``'s.
         dropout: share of features dropped in training.
     """
 
@@ -36,9 +39,11 @@ class Embedder(nn.Module):
 
 
 class SubCentres(nn.Module):
-    """``cos_c = max_k <e, w_ck>``: how near an embedding is to the nearest of the ``K`` centres of each class.
+    """``cos_c = max_k <e, w_ck>``: how near an embedding is to the nearest of the ``K`` centres of
+    each class.
 
-    Several centres let a class have several looks, and leave mislabelled pictures a corner of their own.
+    Several centres let a class have several looks, and leave mislabelled pictures a corner of their
+    own.
 
     Args:
         n_classes: ``C``.
@@ -62,8 +67,8 @@ class SubCentres(nn.Module):
 def adaptive_margins(counts: Tensor, low: float = 0.05, high: float = 0.5) -> Tensor:
     """Return a margin for each class, in radians: the rarer the class, the wider.
 
-    ``m_c = low + (high - low) r_c`` with ``r_c`` the ``n_c^(-1/4)`` of all classes stretched to 0..1. Classes
-    of equal size all get ``high``.
+    ``m_c = low + (high - low) r_c`` with ``r_c`` the ``n_c^(-1/4)`` of all classes stretched to
+    0..1. Classes of equal size all get ``high``.
 
     Args:
         counts: training pictures of each class, ``[C]``.
@@ -73,8 +78,8 @@ def adaptive_margins(counts: Tensor, low: float = 0.05, high: float = 0.5) -> Te
     Raises:
         UserError: a class without pictures.
 
-    Source: Ha et al. 2020, "Google Landmark Recognition 2020 competition third place solution"; the numbers
-    are those of the 4th place of Google Universal Image Embedding 2022.
+    Source: Ha et al. 2020, "Google Landmark Recognition 2020 competition third place solution"; the
+    numbers are those of the 4th place of Google Universal Image Embedding 2022.
 
     Example:
         >>> adaptive_margins(torch.tensor([1, 16, 10_000]))
@@ -93,15 +98,18 @@ def adaptive_margins(counts: Tensor, low: float = 0.05, high: float = 0.5) -> Te
 def arcface(margins: Tensor, scale: float = 30.0) -> Objective:
     """Return ArcFace: cross-entropy in which the right class must win by an angle.
 
-    ``L = CE(s cos(theta_c + m_y [c = y]), y)`` with ``theta_c`` the angle to class ``c``. Where ``theta + m``
-    would pass 180 degrees, ``cos theta - m sin m`` takes over, so that nearer is always better.
+    ``L = CE(s cos(theta_c + m_y [c = y]), y)`` with ``theta_c`` the angle to class ``c``. Where
+    ``theta + m`` would pass 180 degrees, ``cos theta - m sin m`` takes over, so that nearer is
+    always better.
 
     Args:
-        margins: ``[C]`` in radians, 0 to below pi; see ``adaptive_margins``, or ``torch.full((C,), 0.5)``.
+        margins: ``[C]`` in radians, 0 to below pi; see ``adaptive_margins``, or ``torch.full((C,),
+            0.5)``.
         scale: ``s``, the inverse temperature.
 
     Returns:
-        An objective for a model that gives cosines ``[b, C]``, such as one that ends in ``SubCentres``.
+        An objective for a model that gives cosines ``[b, C]``, such as one that ends in
+        ``SubCentres``.
 
     Raises:
         UserError: a margin outside 0..pi.

@@ -1,4 +1,5 @@
-"""Embedders on disk: weights and a card that describes their image encoder by content, as a checkpoint's does."""
+"""Embedders on disk: weights and a card that describes their image encoder by content, as a
+checkpoint's does."""
 
 from __future__ import annotations
 

@@ -14,13 +14,16 @@ from wiseft_lite.errors import UserError
 def nearest(
     queries: Tensor, index: Tensor | None = None, k: int = 5, batch_size: int = 1024
 ) -> Tensor:
-    """Return the places of the ``k`` nearest embeddings of each query, the nearest first; exact, not approximate.
+    """Return the places of the ``k`` nearest embeddings of each query, the nearest first; exact,
+    not approximate.
 
-    Of equally near ones the earlier comes first. For unit vectors the nearest is also the most similar.
+    Of equally near ones the earlier comes first. For unit vectors the nearest is also the most
+    similar.
 
     Args:
         queries: ``[q, d]``, L2-normalised.
-        index: ``[n, d]`` to search in, L2-normalised. Without one, each query searches among all the others.
+        index: ``[n, d]`` to search in, L2-normalised. Without one, each query searches among all
+            the others.
         k: how many.
         batch_size: queries at once.
 
@@ -53,10 +56,10 @@ def nearest(
 class Retrieval:
     """Scores over ``n`` queries, all shares in 0..1.
 
-    ``recall_1`` and ``recall_5``: queries with a relevant picture among the first 1 or 5.
-    ``mp_5``: ``1/Q sum_q 1/min(n_q, 5) sum_{j <= min(n_q, 5)} rel_q(j)`` with ``n_q`` the relevant pictures
-    there are: a query with two of them is judged by its first two finds.
-    ``mrr_5``: the mean of 1 / place of the first relevant picture among 5, 0 if there is none.
+    ``recall_1`` and ``recall_5``: queries with a relevant picture among the first 1 or 5. ``mp_5``:
+    ``1/Q sum_q 1/min(n_q, 5) sum_{j <= min(n_q, 5)} rel_q(j)`` with ``n_q`` the relevant pictures
+    there are: a query with two of them is judged by its first two finds. ``mrr_5``: the mean of 1 /
+    place of the first relevant picture among 5, 0 if there is none.
     """
 
     recall_1: float
@@ -81,7 +84,8 @@ def query_scores(
         index_labels: ``[n]``, given if ``index`` is.
 
     Raises:
-        UserError: unequal numbers, fewer than five pictures to find, or a query of which there is no other.
+        UserError: unequal numbers, fewer than five pictures to find, or a query of which there is
+            no other.
 
     Example:
         >>> angles = torch.tensor([0.0, 0.1, 0.2, 1.0, 1.1, 1.2])
@@ -146,7 +150,8 @@ def retrieval(
 
 @dataclass(frozen=True)
 class Projection:
-    """``z = normalise(W (e - mean))``: ``weight`` is ``W [k, d]`` with orthonormal rows, ``mean`` is ``[d]``."""
+    """``z = normalise(W (e - mean))``: ``weight`` is ``W [k, d]`` with orthonormal rows, ``mean``
+    is ``[d]``."""
 
     weight: Tensor
     mean: Tensor
@@ -157,10 +162,11 @@ class Projection:
 
 
 def text_projection(texts: Tensor, dimensions: int = 64) -> Projection:
-    """Return the principal components of text embeddings: a small universal embedding made without a picture.
+    """Return the principal components of text embeddings: a small universal embedding made without
+    a picture.
 
-    Names of many things tell which directions of CLIP's space tell things apart; pictures are then projected
-    on those: ``text_projection(clip.encode_text(names))(features)``.
+    Names of many things tell which directions of CLIP's space tell things apart; pictures are then
+    projected on those: ``text_projection(clip.encode_text(names))(features)``.
 
     Args:
         texts: ``[n, d]``, embeddings of class names.

@@ -1,4 +1,5 @@
-"""Universal embeddings end to end: pictures of many tasks, one embedding, and the line chosen on retrieval."""
+"""Universal embeddings end to end: pictures of many tasks, one embedding, and the line chosen on
+retrieval."""
 
 from __future__ import annotations
 
@@ -32,9 +33,11 @@ ALL = "all tasks"  # a row over the pictures of every task
 
 
 def recipe_for(model: str) -> tuple[Recipe, float]:
-    """The recipe and the embedder's share of its rate to begin with: IconCLIP's own, or rates for every other CLIP.
+    """The recipe and the embedder's share of its rate to begin with: IconCLIP's own, or rates for
+    every other CLIP.
 
-    Source: the rates of the 4th place, 3e-4 for the head and 1e-5 for the last blocks of a ViT-H or ViT-L.
+    Source: the rates of the 4th place, 3e-4 for the head and 1e-5 for the last blocks of a ViT-H or
+    ViT-L.
     """
     return (
         (EMBED, TOWER) if model == "iconclip" else (replace(EMBED, lr=3e-4, batch_size=32), 1 / 30)
@@ -43,7 +46,8 @@ def recipe_for(model: str) -> tuple[Recipe, float]:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Preprocessed ``images [n, 3, h, w]``, the class of each, ``labels [n]``, and the task that each comes from.
+    """Preprocessed ``images [n, 3, h, w]``, the class of each, ``labels [n]``, and the task that
+    each comes from.
 
     Images that memory does not hold are ``LazyImages``: read again whenever they are asked for.
     """
@@ -55,10 +59,11 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Universe:
-    """Pictures of many tasks, in three parts that share no class: to train, to choose alpha, to report on.
+    """Pictures of many tasks, in three parts that share no class: to train, to choose alpha, to
+    report on.
 
-    ``prompts`` are those of the training classes, which ``train.labels`` number from 0. ``val`` is in the style of
-    training, ``test`` comes from the test splits and all shifts.
+    ``prompts`` are those of the training classes, which ``train.labels`` number from 0. ``val`` is
+    in the style of training, ``test`` comes from the test splits and all shifts.
     """
 
     prompts: tuple[str, ...]
@@ -140,7 +145,8 @@ def _collect(
 def from_text(
     clip: Clip, prompts: Sequence[str], dimensions: int = 64, dropout: float = 0.2
 ) -> Embedder:
-    """Return the embedding that names alone give: CLIP's tower, then ``text_projection`` without its shift.
+    """Return the embedding that names alone give: CLIP's tower, then ``text_projection`` without
+    its shift.
 
     It is ``theta_0`` of the line: it has seen no picture.
     """
@@ -193,10 +199,11 @@ def finetuned(
 
 
 def scores(embeddings: Tensor, pictures: Pictures) -> pd.DataFrame:
-    """Return how well embeddings retrieve: a row for all pictures, then one for the pictures of each task.
+    """Return how well embeddings retrieve: a row for all pictures, then one for the pictures of
+    each task.
 
-    Each picture searches among all others, those of other tasks too. Columns: ``task``, which is ``ALL`` in the
-    first, and those of ``Retrieval``.
+    Each picture searches among all others, those of other tasks too. Columns: ``task``, which is
+    ``ALL`` in the first, and those of ``Retrieval``.
     """
     of_each = query_scores(embeddings, pictures.labels)
     come_from = pd.Series(pictures.tasks).groupby(list(pictures.tasks), sort=False).indices

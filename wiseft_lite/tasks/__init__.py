@@ -1,4 +1,5 @@
-"""Classification tasks: images, labels, class names and prompts, and the shifts they are tested on."""
+"""Classification tasks: images, labels, class names and prompts, and the shifts they are tested
+on."""
 
 from __future__ import annotations
 
@@ -22,9 +23,9 @@ def load_task(name: str | Path, data: str | Path | None = None) -> Task:
     """Return a task by its name, or one of your own images by its path.
 
     Args:
-        name: one of ``task_names()``; a folder or a ``.csv`` file of your own (see ``folder_task`` and
-            ``csv_task``); or a data set of ``catalogue.FAMILIES``. A folder with the name of a data set is meant by
-            ``"./flags"`` or by a ``Path``.
+        name: one of ``task_names()``; a folder or a ``.csv`` file of your own (see ``folder_task``
+            and ``csv_task``); or a data set of ``catalogue.FAMILIES``. A folder with the name of a
+            data set is meant by ``"./flags"`` or by a ``Path``.
         data: where downloaded data sets are; ``WISEFT_DATA``, or ``~/data``, if not given.
 
     Raises:

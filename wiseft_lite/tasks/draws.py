@@ -40,7 +40,8 @@ def few_shot_rows(labels: Tensor, k: int, seed: int = 0) -> list[int]:
 
 
 def hold_out(labels: Tensor, share: float = 0.1, seed: int = 0) -> tuple[list[int], list[int]]:
-    """Split places into those to train on and those held out, class by class, both in ascending order.
+    """Split places into those to train on and those held out, class by class, both in ascending
+    order.
 
     Of every class with at least two images at least one is held out and at least one stays.
 

@@ -20,7 +20,8 @@ TILE, COLUMNS = 48, 32
 
 
 class Tiles(Sequence):
-    """The first ``n`` tiles of a sheet, row by row; the sheet is decoded once, when first needed."""
+    """The first ``n`` tiles of a sheet, row by row; the sheet is decoded once, when first
+    needed."""
 
     def __init__(self, path: Path, n: int):
         self.path, self.n = path, n
@@ -81,8 +82,9 @@ def load(name: str, data: Path = DATA) -> Task:
 def _read(folder: Path) -> Task:
     """The task of a folder.
 
-    ``own_classes_only`` in its ``task.json`` lists the splits whose predictions are restricted to the classes that they
-    hold, which is part of the benchmark's definition: those of IconShift's shifts, and of nothing else.
+    ``own_classes_only`` in its ``task.json`` lists the splits whose predictions are restricted to
+    the classes that they hold, which is part of the benchmark's definition: those of IconShift's
+    shifts, and of nothing else.
     """
     card = json.loads((folder / "task.json").read_text())
     index = pd.read_csv(folder / "index.csv", keep_default_na=False, dtype=str)

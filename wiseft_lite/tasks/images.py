@@ -1,4 +1,5 @@
-"""Where a split's images come from: files, arrays, or a choice of another sequence; decoded when asked for.
+"""Where a split's images come from: files, arrays, or a choice of another sequence; decoded when
+asked for.
 
 One rule turns every image into RGB, see ``rgb``; files are decoded by ``load_image`` alone.
 """
@@ -39,15 +40,18 @@ END = {
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """An image as 8-bit RGB, whatever its mode; where Pillow's own ``convert("RGB")`` is right, with the same bits.
+    """An image as 8-bit RGB, whatever its mode; where Pillow's own ``convert("RGB")`` is right,
+    with the same bits.
 
-    - Transparency is composed on white: transparent pixels often hold black, and a drawing on it would be lost.
-    - 16-bit values keep their upper byte, as torchvision and scikit-image scale them. Pillow holds some 16-bit files
-      as 32-bit integers; those in 0..65535 count as 16-bit.
+    - Transparency is composed on white: transparent pixels often hold black, and a drawing on it
+      would be lost.
+    - 16-bit values keep their upper byte, as torchvision and scikit-image scale them. Pillow holds
+      some 16-bit files as 32-bit integers; those in 0..65535 count as 16-bit.
     - Floats must lie in 0..1, as in scikit-image and torchvision, and are multiplied by 255.
 
     Raises:
-        ValueError: floats outside 0..1, or integers that are not 16-bit: nothing says what white is.
+        ValueError: floats outside 0..1, or integers that are not 16-bit: nothing says what white
+            is.
 
     Example:
         >>> rgb(Image.new("RGBA", (1, 1), (0, 0, 0, 0))).getpixel((0, 0))
@@ -104,7 +108,8 @@ def _orientation(image: Image.Image) -> int:
 def _opened(path: str | Path) -> Iterator[tuple[Image.Image, BinaryIO]]:
     """An image file with its header read; whatever goes wrong with it is one ``UserError``.
 
-    Pillow gets the open file, not its name: files that it maps into memory by name it does not turn rightly.
+    Pillow gets the open file, not its name: files that it maps into memory by name it does not turn
+    rightly.
     """
     try:
         with open(path, "rb") as file, Image.open(file) as image:
@@ -138,11 +143,12 @@ def load_image(path: str | Path, border: int = 0, upright: bool = False) -> Imag
 
 
 def check_header(path: str | Path) -> str:
-    """The mode of an image file, such as ``"RGB"``, after a quick check that the file is there and whole.
+    """The mode of an image file, such as ``"RGB"``, after a quick check that the file is there and
+    whole.
 
-    Only the header is read, and whether the file ends as its format does. A file with another end is decoded: many
-    that some program appended to are sound. Formats without an end marker are decoded too. Damage in the middle of
-    a file is not found; decoding every image finds it.
+    Only the header is read, and whether the file ends as its format does. A file with another end
+    is decoded: many that some program appended to are sound. Formats without an end marker are
+    decoded too. Damage in the middle of a file is not found; decoding every image finds it.
 
     Raises:
         UserError: the file is missing or cannot be decoded.
@@ -177,15 +183,16 @@ def _ends_well(image: Image.Image, file: BinaryIO) -> bool:
 class Files(Sequence):
     """Image files as a sequence of RGB images.
 
-    A JPEG with a shorter edge of 1,344 pixels or more, such as a photograph from a phone, is decoded at a half, a
-    quarter or an eighth of its size, never below ``ENOUGH``: that is several times faster and shows the same image.
-    ImageNet's are as a rule smaller and are decoded whole.
+    A JPEG with a shorter edge of 1,344 pixels or more, such as a photograph from a phone, is
+    decoded at a half, a quarter or an eighth of its size, never below ``ENOUGH``: that is several
+    times faster and shows the same image. ImageNet's are as a rule smaller and are decoded whole.
 
     Args:
         paths: one for each image.
-        border: pixels to cut off on every side; ObjectNet has a red frame of 2 (wise-ft cuts as much).
-        upright: turn photographs as their cameras noted (EXIF). The paper's data sets are read as they lie, as in the
-            authors' code.
+        border: pixels to cut off on every side; ObjectNet has a red frame of 2 (wise-ft cuts as
+            much).
+        upright: turn photographs as their cameras noted (EXIF). The paper's data sets are read as
+            they lie, as in the authors' code.
     """
 
     def __init__(self, paths: Sequence[str | Path], border: int = 0, upright: bool = False):
@@ -227,7 +234,8 @@ class Arrays(Sequence):
 
 
 class Picked(Sequence):
-    """Some places of another sequence, in a given order; nothing is decoded until it is asked for."""
+    """Some places of another sequence, in a given order; nothing is decoded until it is asked
+    for."""
 
     def __init__(self, images: Sequence[Image.Image], rows: Sequence[int]):
         self.images, self.rows = images, list(rows)
@@ -244,7 +252,8 @@ class Picked(Sequence):
 
 
 def load_array(path: Path, key: str | None = None) -> np.ndarray:
-    """The array of a ``.npy`` file, mapped from disk, or the one under ``key`` in a ``.npz`` file; never unpickled.
+    """The array of a ``.npy`` file, mapped from disk, or the one under ``key`` in a ``.npz`` file;
+    never unpickled.
 
     Raises:
         UserError: the file is missing, cut short, or holds Python objects.

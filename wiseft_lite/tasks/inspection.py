@@ -43,7 +43,8 @@ def path_of(images: Sequence[Image.Image], index: int) -> str | None:
 def _read(
     name: str, data: str | Path | None
 ) -> tuple[tuple[str, ...], dict[str, Part], tuple[str, ...]]:
-    """The classes, the splits with ``train`` first, and the problems that need no look into a file."""
+    """The classes, the splits with ``train`` first, and the problems that need no look into a
+    file."""
     if own.is_own(name, (*task_names(), *FAMILIES)):
         found = own.read(name)
         splits = {
@@ -64,7 +65,8 @@ def _read(
 
 
 def _refused(found: own.Found) -> tuple[str, ...]:
-    """What keeps sound names from being a task, such as two classes with the same words; at most one problem."""
+    """What keeps sound names from being a task, such as two classes with the same words; at most
+    one problem."""
     try:
         own.assemble(found)
     except UserError as error:
@@ -77,7 +79,8 @@ def _bar(steps: Iterable, name: str, count: int) -> Iterable:
 
 
 def _headers(name: str, images: Sequence[Image.Image]) -> tuple[Counter[str], dict[int, str]]:
-    """Check the header and the end of every file, which is quick: how many have each mode, and problems by place."""
+    """Check the header and the end of every file, which is quick: how many have each mode, and
+    problems by place."""
     modes: Counter[str] = Counter()
     problems = {}
     for i in _bar(range(len(images)), f"{name}: headers", len(images)):
@@ -94,7 +97,8 @@ def _headers(name: str, images: Sequence[Image.Image]) -> tuple[Counter[str], di
 def _pixels(
     name: str, images: Sequence[Image.Image], places: Sequence[int]
 ) -> tuple[dict[int, bytes], dict[int, str]]:
-    """Decode images: a hash of the pixels of each that can be decoded, and the problems of the others, by place."""
+    """Decode images: a hash of the pixels of each that can be decoded, and the problems of the
+    others, by place."""
 
     def decode(i: int) -> bytes | UserError:
         try:
@@ -142,7 +146,8 @@ def _table(
 def _repeated(
     splits: Mapping[str, Part], pixels: Mapping[str, Mapping[int, bytes]]
 ) -> Iterator[str]:
-    """What is known of images that occur twice: in ``train`` and another split, or in two classes."""
+    """What is known of images that occur twice: in ``train`` and another split, or in two
+    classes."""
     first: dict[bytes, tuple[str, int]] = {}
     leaked: dict[str, list[str]] = {}
     doubted: list[str] = []
@@ -165,11 +170,13 @@ def _repeated(
 
 
 def inspect(name: str, data: str | Path | None = None) -> Iterator[str]:
-    """Lines for a person, each as soon as it is known: what a task holds, and every problem of its names and images.
+    """Lines for a person, each as soon as it is known: what a task holds, and every problem of its
+    names and images.
 
-    First the names, classes and splits, then the header and the end of every file, which is quick, then every image
-    is decoded. An image that occurs twice, by its pixels, is reported if it is in ``train`` and in another split, or in
-    two classes. That stops no run, but measured accuracy is then too high, or cannot reach 100 %.
+    First the names, classes and splits, then the header and the end of every file, which is quick,
+    then every image is decoded. An image that occurs twice, by its pixels, is reported if it is in
+    ``train`` and in another split, or in two classes. That stops no run, but measured accuracy is
+    then too high, or cannot reach 100 %.
 
     Args:
         name: what ``--task`` takes.

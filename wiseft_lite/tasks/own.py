@@ -1,7 +1,8 @@
-"""Your own images: a folder of folders, or a table of files, as a task with shifts and a validation split.
+"""Your own images: a folder of folders, or a table of files, as a task with shifts and a validation
+split.
 
-``read`` finds what is there and lists every problem; ``build`` makes the task of it. ``wiseft-lite doctor --task``
-shows what ``read`` found, so what is checked is what is used.
+``read`` finds what is there and lists every problem; ``build`` makes the task of it. ``wiseft-lite
+doctor --task`` shows what ``read`` found, so what is checked is what is used.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ def split_name(text: str) -> str:
 def is_own(name: str | Path, known: Sequence[str]) -> bool:
     """Whether this names a folder or a table of images, and not one of the ``known`` tasks.
 
-    It does if it is a ``Path``, has a slash, ends in .csv, or is there under a name that no task has.
+    It does if it is a ``Path``, has a slash, ends in .csv, or is there under a name that no task
+    has.
     """
     written_as_path = isinstance(name, Path) or "/" in name or os.sep in name
     return (
@@ -159,7 +161,8 @@ def _files(folder: Path | str, above: tuple[str, ...] = ()) -> list[str]:
 
 
 def _endings() -> set[str]:
-    """The endings of what Pillow can open; it also lists those that it can only write, such as .pdf."""
+    """The endings of what Pillow can open; it also lists those that it can only write, such as
+    .pdf."""
     Image.init()
     return {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
 
@@ -169,7 +172,8 @@ def _plural(paths: Sequence[str], one: str, many: str) -> str:
 
 
 def _class_folders(folder: Path, problems: list[str]) -> dict[str, list[str]]:
-    """The image files of each class folder of a split, by the class's name; what is left out is said as a warning."""
+    """The image files of each class folder of a split, by the class's name; what is left out is
+    said as a warning."""
     endings, found = _endings(), {}
 
     def images(files: Sequence[str]) -> list[str]:
@@ -222,7 +226,8 @@ def class_folders(folder: Path) -> dict[str, list[str]]:
 
 
 def _names(path: Path, folders: Sequence[str], problems: list[str]) -> dict[str, str]:
-    """What prompts call each class folder: the lines of ``classes.csv`` (folder,name), or the folder's own name."""
+    """What prompts call each class folder: the lines of ``classes.csv`` (folder,name), or the
+    folder's own name."""
     if not path.exists():
         return {folder: folder.replace("_", " ") for folder in folders}
     names: dict[str, str] = {}
@@ -282,7 +287,8 @@ def _read_folder(path: Path, templates: Sequence[str] | None) -> Found:
 
 
 def _existing(path: str) -> str | None:
-    """The path of a file as the disk has it, perhaps with accents in another Unicode form; None if it is not there."""
+    """The path of a file as the disk has it, perhaps with accents in another Unicode form; None if
+    it is not there."""
     forms = (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path))
     return next((form for form in forms if os.path.isfile(form)), None)
 
@@ -343,7 +349,8 @@ def _checked(found: Found) -> list[str]:
 
 
 def read(path: str | Path, templates: Sequence[str] | None = None) -> Found:
-    """Find the images of a folder or a table, and every problem with their names, classes and splits.
+    """Find the images of a folder or a table, and every problem with their names, classes and
+    splits.
 
     No image is opened.
 
@@ -374,10 +381,11 @@ def read(path: str | Path, templates: Sequence[str] | None = None) -> Found:
 
 
 def unreadable(paths: Sequence[str]) -> dict[str, str]:
-    """The files whose header or end shows that they cannot be decoded, each with the reason; see ``check_header``.
+    """The files whose header or end shows that they cannot be decoded, each with the reason; see
+    ``check_header``.
 
-    100,000 JPEG files of 500 x 375 pixels take 6 seconds of one CPU core, decoding them 3 minutes; a slow disk adds its
-    own time.
+    100,000 JPEG files of 500 x 375 pixels take 6 seconds of one CPU core, decoding them 3 minutes;
+    a slow disk adds its own time.
     """
     reasons = {}
     for path in tqdm(paths, desc="checking image files", delay=2, leave=False, disable=None):
@@ -392,7 +400,8 @@ def assemble(found: Found, val_share: float = 0.1, seed: int = 0) -> Task:
     """A task of what ``read`` found; no file is opened.
 
     Raises:
-        UserError: the first problem, and how many more there are; class names or prompts that are no task's.
+        UserError: the first problem, and how many more there are; class names or prompts that are
+            no task's.
     """
     _stop(found, found.problems)
     number = {label: k for k, label in enumerate(found.names)}
@@ -443,14 +452,16 @@ def folder_task(
 ) -> Task:
     """Return a task of your own images, one folder for each split and in it one for each class.
 
-    ``path/train/cat/1.jpg``, ``path/test/cat/2.jpg``, and any other folder is a shift: ``path/night/cat/3.jpg``.
-    If there is no ``val``, a fraction of each class of ``train`` is held out. Two files in ``path`` may refine it:
-    ``classes.csv`` (columns ``folder,name``) gives the words for the prompts and the order of the classes, and
-    ``prompts.txt`` one prompt per line with ``{}`` for the name.
+    ``path/train/cat/1.jpg``, ``path/test/cat/2.jpg``, and any other folder is a shift:
+    ``path/night/cat/3.jpg``. If there is no ``val``, a fraction of each class of ``train`` is held
+    out. Two files in ``path`` may refine it: ``classes.csv`` (columns ``folder,name``) gives the
+    words for the prompts and the order of the classes, and ``prompts.txt`` one prompt per line with
+    ``{}`` for the name.
 
-    Names count without blanks around them and with accents in one Unicode form; ``Train``, ``VAL`` and ``Test`` are
-    train, val and test. Folders in a class folder belong to the class, links to folders too. Hidden files and folders
-    and those that systems add, such as ``@eaDir``, are left out. Every file is checked, see ``unreadable``.
+    Names count without blanks around them and with accents in one Unicode form; ``Train``, ``VAL``
+    and ``Test`` are train, val and test. Folders in a class folder belong to the class, links to
+    folders too. Hidden files and folders and those that systems add, such as ``@eaDir``, are left
+    out. Every file is checked, see ``unreadable``.
 
     Args:
         path: the folder.
@@ -459,8 +470,8 @@ def folder_task(
         seed: of that draw.
 
     Raises:
-        UserError: a missing or empty folder, fewer than two classes, a name that occurs twice, a class of a shift
-            that ``train`` does not have, an image that cannot be read.
+        UserError: a missing or empty folder, fewer than two classes, a name that occurs twice, a
+            class of a shift that ``train`` does not have, an image that cannot be read.
     """
     if not os.path.isdir(os.path.expanduser(path)):
         raise UserError(f"{path} is no folder; give a folder that holds train and test")
@@ -476,9 +487,10 @@ def csv_task(
 ) -> Task:
     """Return a task of your own images from a table with the columns ``path,class,split``.
 
-    ``split`` is train, val, test or the name of a shift; paths are relative to the table. Class names are those
-    of ``class``, in alphabetical order. If there is no ``val``, a fraction of each class of ``train`` is held out.
-    The separator may be a comma, a semicolon or a tab, the encoding UTF-8 or UTF-16; see ``textfiles.read_table``.
+    ``split`` is train, val, test or the name of a shift; paths are relative to the table. Class
+    names are those of ``class``, in alphabetical order. If there is no ``val``, a fraction of each
+    class of ``train`` is held out. The separator may be a comma, a semicolon or a tab, the encoding
+    UTF-8 or UTF-16; see ``textfiles.read_table``.
 
     Args:
         path: the table, a ``.csv`` or ``.tsv`` file.

@@ -38,8 +38,8 @@ class Share:
 class MacroF1:
     """Macro-F1, as iWildCam reports it, with a 95 % bootstrap interval over images.
 
-    No exact interval is known. This one takes images as independent; frames of one visit to a camera are not, so
-    it is too narrow rather than too wide.
+    No exact interval is known. This one takes images as independent; frames of one visit to a
+    camera are not, so it is too narrow rather than too wide.
 
     Args:
         draws: resamplings, always the same ones.

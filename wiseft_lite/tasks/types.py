@@ -1,4 +1,5 @@
-"""What a task is: splits of images with labels, class names, prompts, and the shifts it is tested on."""
+"""What a task is: splits of images with labels, class names, prompts, and the shifts it is tested
+on."""
 
 from __future__ import annotations
 
@@ -19,16 +20,17 @@ from wiseft_lite.tasks.scoring import Score, Share
 
 @dataclass(frozen=True)
 class Split:
-    """Images with labels: ``split[i]`` is ``(PIL image, int)``, the image in 8-bit RGB (``images.rgb``).
+    """Images with labels: ``split[i]`` is ``(PIL image, int)``, the image in 8-bit RGB
+    (``images.rgb``).
 
     Args:
         name: what tables and figures call it.
         images: a sequence of PIL images, decoded when asked for.
-        labels: int64 ``[n]``, indices into the task's class names; in a shift also -1, an image for which no class
-            is right.
-        classes: the classes that predictions are restricted to, if the data set defines a subset, as ImageNet-R
-            does; of equal logits the class that comes first here wins. All classes if not given, whichever of
-            them the images show.
+        labels: int64 ``[n]``, indices into the task's class names; in a shift also -1, an image for
+            which no class is right.
+        classes: the classes that predictions are restricted to, if the data set defines a subset,
+            as ImageNet-R does; of equal logits the class that comes first here wins. All classes if
+            not given, whichever of them the images show.
         merged: classes that count as another one, as ImageNet's two clocks are one for ObjectNet.
         measure: what it reports; top-1 accuracy if not given.
 
@@ -64,14 +66,17 @@ class Split:
         return rgb(self.images[index]), int(self.labels[index])
 
     def content(self) -> str | None:
-        """A name that changes when a picture does, if the images' source can tell without decoding them.
+        """A name that changes when a picture does, if the images' source can tell without decoding
+        them.
 
-        Such a source has a method ``content`` of its own, as ``icons.Tiles`` has: a hash of the bytes on disk.
+        Such a source has a method ``content`` of its own, as ``icons.Tiles`` has: a hash of the
+        bytes on disk.
         """
         return self.images.content() if hasattr(self.images, "content") else None
 
     def select(self, rows: Sequence[int]) -> Split:
-        """The images at these places, in this order, with predictions restricted to the same classes, if to any."""
+        """The images at these places, in this order, with predictions restricted to the same
+        classes, if to any."""
         rows = [int(i) for i in rows]
         return replace(
             self,
@@ -81,7 +86,8 @@ class Split:
         )
 
     def predicted(self, logits: Tensor) -> Tensor:
-        """The predicted class ``[n]`` of logits ``[n, C]``: the largest of all, or of ``classes`` alone."""
+        """The predicted class ``[n]`` of logits ``[n, C]``: the largest of all, or of ``classes``
+        alone."""
         classes = predictions(logits, self.classes)
         if not self.merged:
             return classes
@@ -110,8 +116,8 @@ class Task:
     Args:
         name: what tables and folders call it.
         class_names: ``C`` names that prompts can hold.
-        templates: prompts with ``{}`` where the name goes, or ``{a}`` where it goes with its article; see
-            ``zeroshot.prompt``.
+        templates: prompts with ``{}`` where the name goes, or ``{a}`` where it goes with its
+            article; see ``zeroshot.prompt``.
         train: what is trained on.
         val: held out of the training data, to choose alpha and everything else on.
         test: the reference that results are reported on.
@@ -119,7 +125,8 @@ class Task:
         twins: names that two classes share on purpose, as in OpenAI's list for ImageNet.
 
     Raises:
-        UserError: class names doubled or missing, a template without ``{}``, a label outside the classes.
+        UserError: class names doubled or missing, a template without ``{}``, a label outside the
+            classes.
     """
 
     name: str
@@ -178,14 +185,16 @@ class Task:
         return splits[name]
 
     def held_out(self, share: float, seed: int = 0) -> Task:
-        """The same task with ``val`` drawn out of ``train``, a share of each class; see ``hold_out``."""
+        """The same task with ``val`` drawn out of ``train``, a share of each class; see
+        ``hold_out``."""
         rest, held = hold_out(self.train.labels, share, seed)
         return replace(
             self, train=self.train.select(rest), val=replace(self.train.select(held), name="val")
         )
 
     def few_shot(self, k: int, seed: int = 0) -> Task:
-        """The same task with ``k`` random training images of each class; a smaller class gives all it has.
+        """The same task with ``k`` random training images of each class; a smaller class gives all
+        it has.
 
         Raises:
             UserError: ``k`` is not positive.

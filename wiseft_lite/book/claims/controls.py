@@ -1,7 +1,8 @@
-"""Claims about what else could keep the shifts: each control beside the line between the two models.
+"""Claims about what else could keep the shifts: each control beside the line between the two
+models.
 
-A control's *gap* (chapter 10) is its accuracy under shift minus what the line of its seed offers at the same accuracy
-on the reference.
+A control's *gap* (chapter 10) is its accuracy under shift minus what the line of its seed offers at
+the same accuracy on the reference.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Quantities that a claim needs and no chapter records: worked out, seed by seed, from recorded tables.
+"""Quantities that a claim needs and no chapter records: worked out, seed by seed, from recorded
+tables.
 
-Each function below, called with its arguments, returns a ``Derived``: the claim can name it, and the rule's hash knows
-it by its name, its arguments and its code.
+Each function below, called with its arguments, returns a ``Derived``: the claim can name it, and
+the rule's hash knows it by its name, its arguments and its code.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ ALPHA = 0.5  # the paper's advice without further knowledge
 
 
 def derived(*experiments: str) -> Callable[[Callable], Callable[..., Derived]]:
-    """Let a call name the quantity, with the experiments that it reads; calling what it returns works it out."""
+    """Let a call name the quantity, with the experiments that it reads; calling what it returns
+    works it out."""
 
     def decorate(function: Callable) -> Callable[..., Derived]:
         @wraps(function)
@@ -54,9 +56,11 @@ def derived(*experiments: str) -> Callable[[Callable], Callable[..., Derived]]:
 
 
 def curves(kind: str = "end-to-end") -> dict[int, pd.DataFrame]:
-    """Recorded sweeps by seed: accuracy in percent, a row for each alpha from 0 to 1, a column for each split.
+    """Recorded sweeps by seed: accuracy in percent, a row for each alpha from 0 to 1, a column for
+    each split.
 
-    ``shifts`` is the mean of the shifts. The end-to-end curves are chapter 6's; chapter 7 has those of the probe too.
+    ``shifts`` is the mean of the shifts. The end-to-end curves are chapter 6's; chapter 7 has those
+    of the probe too.
     """
     table = ledger.table("ch07_curves")
     table = table[(table["kind"] == kind) & table["alpha"].between(0, 1)]
@@ -76,7 +80,8 @@ def images(split: str) -> int:
 def _by_other_seeds(
     runs: Mapping[int, pd.Series], pick: Callable[[pd.Series], float]
 ) -> tuple[float, ...]:
-    """For each seed its curve at one alpha between the ends; which alpha, the curves of the *other* seeds decide.
+    """For each seed its curve at one alpha between the ends; which alpha, the curves of the *other*
+    seeds decide.
 
     The best or worst of nine noisy numbers on a curve would flatter or blame itself.
     """
@@ -103,14 +108,16 @@ def _task_curves(task: str) -> dict[int, pd.Series]:
 
 @derived("ch07")
 def over_better_end(split: str) -> Values:
-    """Gain of the best alpha over the better end, in points, on one split or the mean of the shifts."""
+    """Gain of the best alpha over the better end, in points, on one split or the mean of the
+    shifts."""
     runs = {seed: _gain(run[split]) for seed, run in curves().items()}
     return Values(_by_other_seeds(runs, pd.Series.idxmax), "points", images(split))
 
 
 @derived("ch07")
 def over_better_end_one_by_one() -> Values:
-    """The same on each shift by itself, with an alpha and a better end of its own; mean over the shifts."""
+    """The same on each shift by itself, with an alpha and a better end of its own; mean over the
+    shifts."""
     rows = [
         _by_other_seeds(
             {seed: _gain(run[shift]) for seed, run in curves().items()}, pd.Series.idxmax
@@ -122,7 +129,8 @@ def over_better_end_one_by_one() -> Values:
 
 @derived("ch11")
 def over_better_end_of_tasks() -> Values:
-    """The same on each task's own test images, where each task has its own fine-tuned model; mean over the tasks."""
+    """The same on each task's own test images, where each task has its own fine-tuned model; mean
+    over the tasks."""
     rows = [
         _by_other_seeds(
             {seed: _gain(run) for seed, run in _task_curves(task).items()}, pd.Series.idxmax
@@ -136,7 +144,8 @@ def over_better_end_of_tasks() -> Values:
 def over_random(kind: str, split: str) -> Values:
     """What averaging gains: alpha = 0.5 minus the mean of both ends, in points.
 
-    That mean is what one gets, in expectation, by choosing one of the two models at random for each image.
+    That mean is what one gets, in expectation, by choosing one of the two models at random for each
+    image.
     """
     gains = [
         run.loc[ALPHA, split] - (run.loc[0.0, split] + run.loc[1.0, split]) / 2
@@ -147,9 +156,11 @@ def over_random(kind: str, split: str) -> Values:
 
 @derived("ch07", "ch10")
 def probe_line_over_random() -> Values:
-    """How far the probe's line lies above random choice, at the same accuracy on the reference, in points.
+    """How far the probe's line lies above random choice, at the same accuracy on the reference, in
+    points.
 
-    The gap of chapter 10, with its sign turned, of a control that chooses one of the two ends at random.
+    The gap of chapter 10, with its sign turned, of a control that chooses one of the two ends at
+    random.
     """
     table = ledger.table("ch10_probes")
     own = {
@@ -166,7 +177,8 @@ def probe_line_over_random() -> Values:
 
 @derived("ch07")
 def over_chord(split: str) -> Values:
-    """Height of the lowest point between the ends over the straight line between their accuracies, in points."""
+    """Height of the lowest point between the ends over the straight line between their accuracies,
+    in points."""
 
     def height(run: pd.Series) -> pd.Series:
         alpha = run.index.to_series()
@@ -188,7 +200,8 @@ def over_probe(column: str, alpha: float) -> Values:
 
 
 def _counts(split: str) -> dict[str, tuple[float, int]]:
-    """Accuracy of the zero-shot model as a fraction, and images, of a split or of each shift for ``shifts``."""
+    """Accuracy of the zero-shot model as a fraction, and images, of a split or of each shift for
+    ``shifts``."""
     entries = ledger.read()
     found = {
         name: entries[f"data.iconshift.{name}.zero_shot"]
@@ -208,10 +221,11 @@ def _with_interval(counts: Mapping[str, tuple[float, int]], level: float = 0.95)
 
 
 def _baselines() -> pd.DataFrame:
-    """The models that carry the baseline: one row per kind and number of images, the mean of its seeds.
+    """The models that carry the baseline: one row per kind and number of images, the mean of its
+    seeds.
 
-    The scatter around the line is between such settings. Seeds of one setting share it, so that to count each seed
-    as a model would make the line look better known than it is.
+    The scatter around the line is between such settings. Seeds of one setting share it, so that to
+    count each seed as a model would make the line look better known than it is.
     """
     return (
         ledger.table("ch02_baselines")
@@ -222,7 +236,8 @@ def _baselines() -> pd.DataFrame:
 
 @derived("ch02", "data")
 def robustness(column: str) -> EveryFit:
-    """Effective robustness of the zero-shot model on a shift or their mean, in points, under each fit of the baseline.
+    """Effective robustness of the zero-shot model on a shift or their mean, in points, under each
+    fit of the baseline.
 
     Intervals are ``robustness_interval``'s: test images and line.
     """
@@ -250,10 +265,11 @@ def robustness(column: str) -> EveryFit:
 
 @derived("ch02", "ch07")
 def robustness_change(first: float, second: float) -> EveryFit:
-    """Effective robustness at alpha ``second`` minus that at ``first``, on the mean of the shifts, in points.
+    """Effective robustness at alpha ``second`` minus that at ``first``, on the mean of the shifts,
+    in points.
 
-    Under each fit of the baseline. The interval adds, as squares, the spread of the runs over seeds and the uncertainty
-    of how much more the line promises to the one than to the other.
+    Under each fit of the baseline. The interval adds, as squares, the spread of the runs over seeds
+    and the uncertainty of how much more the line promises to the one than to the other.
     """
     table, runs = _baselines(), curves()
 
@@ -292,7 +308,8 @@ def robustness_change(first: float, second: float) -> EveryFit:
 
 @derived("ch07", "ch10")
 def distance_to_line(decay: float) -> Values:
-    """How far a moving average started at zero-shot lies from the nearest point of its seed's line, in points.
+    """How far a moving average started at zero-shot lies from the nearest point of its seed's line,
+    in points.
 
     Euclidean, over accuracy on the reference and the mean of the shifts.
     """
@@ -306,7 +323,8 @@ def distance_to_line(decay: float) -> Values:
 
 @derived("ch07")
 def random_distance_to_line() -> Values:
-    """How far the middle between both ends' accuracies, a random choice of them, lies from the line, in points."""
+    """How far the middle between both ends' accuracies, a random choice of them, lies from the
+    line, in points."""
     apart = [
         _from_line(run, run.loc[[0.0, 1.0], ["test", "shifts"]].mean()) for run in curves().values()
     ]
@@ -324,7 +342,8 @@ def _learning_rates() -> pd.DataFrame:
 
 @derived("ch05")
 def twins_apart(within: float) -> Values:
-    """Among learning rates within ``within`` points of the best on ``val``: range on the shifts minus that on test."""
+    """Among learning rates within ``within`` points of the best on ``val``: range on the shifts
+    minus that on test."""
     apart = []
     for _, rows in _learning_rates().groupby("seed"):
         near = rows[rows["val"] >= rows["val"].max() - within]
@@ -336,9 +355,11 @@ def twins_apart(within: float) -> Values:
 
 @derived("ch05")
 def learning_rate_correlation(column: str) -> Values:
-    """Correlation of an accuracy with log10 of the learning rate, over those up to the recipe's own.
+    """Correlation of an accuracy with log10 of the learning rate, over those up to the recipe's
+    own.
 
-    The recipe's is the largest that ``val`` cannot tell from the best (chapter 5); beyond it the reference suffers too.
+    The recipe's is the largest that ``val`` cannot tell from the best (chapter 5); beyond it the
+    reference suffers too.
     """
     table = _learning_rates()
     gentle = table[table["lr"] <= Recipe().lr * (1 + 1e-9)]
@@ -351,7 +372,8 @@ def learning_rate_correlation(column: str) -> Values:
 
 @derived("ch08")
 def cka_lead(split: str) -> Values:
-    """CKA complement of zero-shot and probe minus that of two probes: too small for the ledger's four decimals."""
+    """CKA complement of zero-shot and probe minus that of two probes: too small for the ledger's
+    four decimals."""
     table = ledger.table("ch08_diversity")
     pairs = table[table["split"] == split].pivot(
         index="seed", columns="pair", values="cka_complement"
@@ -361,9 +383,11 @@ def cka_lead(split: str) -> Values:
 
 @derived("ch11")
 def chosen_over_chosen_end(k: int) -> Values:
-    """Of probes on ``k`` images per class: alpha chosen on ``val`` minus the end chosen on ``val``, mean of the tasks.
+    """Of probes on ``k`` images per class: alpha chosen on ``val`` minus the end chosen on ``val``,
+    mean of the tasks.
 
-    Both have seen the same split. Of equal ends zero-shot counts, as of equal alphas the smallest does.
+    Both have seen the same split. Of equal ends zero-shot counts, as of equal alphas the smallest
+    does.
     """
     table = ledger.table("ch11_shots")
     rows = table[(table["search"] == "searched") & (table["k"] == k)]

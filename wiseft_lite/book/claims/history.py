@@ -1,18 +1,21 @@
 """When each rule was made and changed, and which rules were in force when a number was measured.
 
-``history.json`` lists every change of a rule with its date and reason. ``record/rules.json`` holds, for each
-experiment, the hashes of the rules that rest on it, written by ``wiseft-lite ledger chNN --run``. A rule whose hash is
-no longer the recorded one must be listed: ``unlisted`` names those that are not.
+``history.json`` lists every change of a rule with its date and reason. ``record/rules.json`` holds,
+for each experiment, the hashes of the rules that rest on it, written by ``wiseft-lite ledger chNN
+--run``. A rule whose hash is no longer the recorded one must be listed: ``unlisted`` names those
+that are not.
 """
 
 from __future__ import annotations
 
+import ast
 import datetime
 import hashlib
 import inspect
 import json
 import re
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +69,8 @@ def changes() -> tuple[Change, ...]:
 
 
 def rule_date(number: int) -> str:
-    """Return when the rule of a claim, as it is now, was made: the date of its last change, or of the first list."""
+    """Return when the rule of a claim, as it is now, was made: the date of its last change, or of
+    the first list."""
     return max([_load(HISTORY)["first_rules"], *(c.date for c in changes() if number in c.claims)])
 
 
@@ -76,14 +80,23 @@ def _named(source: Source | None) -> object:
     return [source.function.__name__, list(source.args), _statements(source.function)]
 
 
-def _statements(function) -> str:
-    """The source of a function without its docstring and without blanks; the same under every version of Python."""
-    text = inspect.getsource(function)
-    return re.sub(r"\s+", "", text.replace(f'"""{function.__doc__}"""', ""))
+def _statements(function: Callable) -> str:
+    """The source of a function without its docstring and without blanks.
+
+    The docstring is found in the source: ``__doc__`` has other indents from Python 3.13 on.
+    """
+    source = textwrap.dedent(inspect.getsource(function))
+    definition = ast.parse(source).body[0]
+    lines = source.splitlines()
+    if ast.get_docstring(definition) is not None:
+        docstring = definition.body[0]
+        del lines[docstring.lineno - 1 : docstring.end_lineno]
+    return re.sub(r"\s+", "", "".join(lines))
 
 
 def rule_hash(claim: Claim) -> str:
-    """Return a hash of what a rule says to the machine: quantities, bounds, correction; words do not count.
+    """Return a hash of what a rule says to the machine: quantities, bounds, correction; words do
+    not count.
 
     Example:
         >>> from wiseft_lite.book.claims import CLAIMS
@@ -105,7 +118,8 @@ def rule_hash(claim: Claim) -> str:
 
 
 def experiments(claim: Claim) -> tuple[str, ...]:
-    """Return the experiments that a claim rests on, such as ``ch06``, by its keys and by the tables that it reads."""
+    """Return the experiments that a claim rests on, such as ``ch06``, by its keys and by the tables
+    that it reads."""
     sources = [
         source for e in claim.evidence for source in (e.of, e.minus, e.gain) if source is not None
     ]
@@ -137,7 +151,8 @@ def stamp(experiment: str, hashes: dict[str, str], path: Path = RECORD) -> None:
 
 
 def unlisted(claims: Sequence[Claim], path: Path = RECORD) -> list[str]:
-    """Return the changes of rules that are not in ``history.json``, in words: empty if all is well."""
+    """Return the changes of rules that are not in ``history.json``, in words: empty if all is
+    well."""
     record = _load(path)
     listed = {(number, known) for change in changes() for number, known in change.hashes.items()}
     wrong = []

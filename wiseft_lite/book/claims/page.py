@@ -1,4 +1,5 @@
-"""Chapter 12 as HTML: the table of claims, and the paper's alpha curves beside ours. Nothing is loaded from outside."""
+"""Chapter 12 as HTML: the table of claims, and the paper's alpha curves beside ours. Nothing is
+loaded from outside."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ _numbers = count()  # of the pieces on one page
 
 
 def signed(value: float, unit: str) -> str:
-    """A number with one decimal, two where it is no share of images, more where it would vanish; points get a sign.
+    """A number with one decimal, two where it is no share of images, more where it would vanish;
+    points get a sign.
 
     Example:
         >>> signed(2.34, "points"), signed(-0.03, "points"), signed(0.0048, "points"), signed(-0.5, "correlation")
@@ -58,7 +60,8 @@ def _with_unit(text: str, unit: str) -> str:
 def measured(piece: Piece) -> str:
     """One piece of evidence as a line of text: estimate, interval, p-value, seeds, images.
 
-    Where several fits are open the smallest and the largest estimate are given, and the interval spans theirs.
+    Where several fits are open the smallest and the largest estimate are given, and the interval
+    spans theirs.
     """
     found = piece.measured
     first, last = found.estimates
@@ -170,7 +173,8 @@ def _row(judgement: Judgement) -> str:
 
 
 def claims_table(judgements: Sequence[Judgement]) -> str:
-    """Return the judged claims as a table in HTML with buttons that show the rows of one verdict only."""
+    """Return the judged claims as a table in HTML with buttons that show the rows of one verdict
+    only."""
     mark = f"claims-{next(_numbers)}"
     verdicts = [judgement.verdict for judgement in judgements]
     radios = "".join(
@@ -230,7 +234,8 @@ def _script(mark: str, code: str) -> str:
 
 
 def verdicts(judgements: Sequence[Judgement]) -> pd.DataFrame:
-    """Return a row for each claim: what it says, its verdict before and after correction, p-values, chapter."""
+    """Return a row for each claim: what it says, its verdict before and after correction, p-values,
+    chapter."""
     rows = [
         (j.claim.number, j.claim.says, j.before, j.verdict, j.p_holds, j.p_fails, j.claim.chapter)
         for j in judgements
@@ -240,7 +245,8 @@ def verdicts(judgements: Sequence[Judgement]) -> pd.DataFrame:
 
 
 def curve_data() -> dict:
-    """What the figure shows: the paper's curves, and ours, both as runs of percentages along alpha."""
+    """What the figure shows: the paper's curves, and ours, both as runs of percentages along
+    alpha."""
     names = {
         "ImageNet": "ImageNet",
         "shifts": "the mean of five shifts",
@@ -275,7 +281,8 @@ def curve_data() -> dict:
 
 
 def beside() -> str:
-    """Return the interactive figure in HTML: one of the paper's alpha curves beside ours, on the same axes."""
+    """Return the interactive figure in HTML: one of the paper's alpha curves beside ours, on the
+    same axes."""
     mark = f"curves-{next(_numbers)}"
     data = json.dumps(curve_data(), separators=(",", ":")).replace("</", "<\\/")
     code = Path(__file__).with_name("curves.js").read_text()

@@ -1,10 +1,11 @@
 """How a claim is judged: one procedure for both directions.
 
-Each piece of evidence gets two one-sided tests at level ``LEVEL``: that the quantity lies where the claim says, and
-that it lies on the other side of a bound. A claim *holds* if all of its pieces do, so its p-value is the largest among
-theirs (an intersection-union test, which needs no correction). It *does not hold here* if any one piece speaks against
-it, so the smallest of these p-values is multiplied by their number (Bonferroni). Over all claims of the list each
-direction is then corrected by Holm's steps, at ``LEVEL`` for each direction.
+Each piece of evidence gets two one-sided tests at level ``LEVEL``: that the quantity lies where the
+claim says, and that it lies on the other side of a bound. A claim *holds* if all of its pieces do,
+so its p-value is the largest among theirs (an intersection-union test, which needs no correction).
+It *does not hold here* if any one piece speaks against it, so the smallest of these p-values is
+multiplied by their number (Bonferroni). Over all claims of the list each direction is then
+corrected by Holm's steps, at ``LEVEL`` for each direction.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ PROCEDURE = {
 
 
 def interval(values: Sequence[float], level: float = 1 - 2 * LEVEL) -> tuple[float, float]:
-    """Return the interval for the mean of runs like these, ``mean +- t s / sqrt(k)``, with k - 1 degrees of freedom.
+    """Return the interval for the mean of runs like these, ``mean +- t s / sqrt(k)``, with k - 1
+    degrees of freedom.
 
-    It answers for chance in training: other seeds, the same test images. A single value gives itself. At 90 %, the
-    default, each of its ends is the limit of a one-sided test at 5 %.
+    It answers for chance in training: other seeds, the same test images. A single value gives
+    itself. At 90 %, the default, each of its ends is the limit of a one-sided test at 5 %.
 
     Raises:
         UserError: no values.
@@ -59,7 +61,8 @@ def interval(values: Sequence[float], level: float = 1 - 2 * LEVEL) -> tuple[flo
 
 
 def p_value(values: Sequence[float], bound: float = 0.0) -> float:
-    """Return how often chance alone would speak so clearly for ``mean > bound``: a one-sided t test.
+    """Return how often chance alone would speak so clearly for ``mean > bound``: a one-sided t
+    test.
 
     Example:
         >>> round(p_value([1.0, 2.0, 3.0]), 3)
@@ -75,8 +78,9 @@ def p_value(values: Sequence[float], bound: float = 0.0) -> float:
 def holm(p_values: Sequence[float], level: float = LEVEL) -> list[bool]:
     """Return which of many tests stay significant when all are judged together, by Holm's steps.
 
-    The smallest of m p-values must lie at or below ``level / m``, the next at or below ``level / (m - 1)``, and so on;
-    at the first that fails, all that are left fail. The chance of even one false finding then stays below ``level``.
+    The smallest of m p-values must lie at or below ``level / m``, the next at or below ``level / (m
+    - 1)``, and so on; at the first that fails, all that are left fail. The chance of even one false
+    finding then stays below ``level``.
 
     Source: Holm 1979.
 
@@ -105,7 +109,8 @@ class Measured(Protocol):
 
     @property
     def estimates(self) -> tuple[float, float]:
-        """The estimate, twice; or the smallest and the largest, where several ways of estimating are open."""
+        """The estimate, twice; or the smallest and the largest, where several ways of estimating
+        are open."""
 
     def interval(self, level: float = 1 - 2 * LEVEL) -> tuple[float, float]: ...
 
@@ -144,11 +149,13 @@ class Values:
 
 @dataclass(frozen=True)
 class IntervalEstimate:
-    """A quantity whose uncertainty comes from more than seeds: its interval is a function of the level.
+    """A quantity whose uncertainty comes from more than seeds: its interval is a function of the
+    level.
 
     Args:
         estimate: its value.
-        bounds: level to interval; the p-value is found from the level at which the interval touches a bound.
+        bounds: level to interval; the p-value is found from the level at which the interval touches
+            a bound.
         unit: of both.
         n: images that it was measured on.
         seeds: runs that it rests on.
@@ -188,9 +195,11 @@ class IntervalEstimate:
 
 @dataclass(frozen=True)
 class EveryFit:
-    """A quantity that can be estimated in several ways, none of them the right one: it counts what holds in all.
+    """A quantity that can be estimated in several ways, none of them the right one: it counts what
+    holds in all.
 
-    Its interval reaches from the lowest to the highest of theirs, and each p-value is the largest of theirs.
+    Its interval reaches from the lowest to the highest of theirs, and each p-value is the largest
+    of theirs.
     """
 
     fits: Mapping[str, IntervalEstimate]
@@ -224,10 +233,12 @@ class EveryFit:
 
 
 def could_see(found: Measured, above: bool) -> float:
-    """Return how far from its bound a quantity must truly lie to be seen in ``POWER`` of all experiments.
+    """Return how far from its bound a quantity must truly lie to be seen in ``POWER`` of all
+    experiments.
 
-    The distance from the estimate to the end of the interval that a test at ``LEVEL`` uses, plus that to the end with
-    a tail of ``1 - POWER``: for a mean of many runs ``(1.64 + 0.84) s / sqrt(k)``. For one test, not for the list.
+    The distance from the estimate to the end of the interval that a test at ``LEVEL`` uses, plus
+    that to the end with a tail of ``1 - POWER``: for a mean of many runs ``(1.64 + 0.84) s /
+    sqrt(k)``. For one test, not for the list.
     """
     if isinstance(found, EveryFit):
         return max(could_see(fit, above) for fit in found.fits.values())
@@ -263,10 +274,12 @@ class Evidence:
     Args:
         what: the quantity in words, as the table shows it.
         of: a ledger key, or a quantity worked out from recorded tables.
-        minus: a second ledger key, subtracted seed by seed; one that was measured once is subtracted from all.
+        minus: a second ledger key, subtracted seed by seed; one that was measured once is
+            subtracted from all.
         above: the claim says that the mean is larger than this.
         below: the claim says that the mean is smaller than this.
-        gain: what the bounds are fractions of, measured on the same seeds; without it they are in the quantity's unit.
+        gain: what the bounds are fractions of, measured on the same seeds; without it they are in
+            the quantity's unit.
         exact: an identity or a count that no seed changes, judged by its single value.
     """
 
@@ -331,8 +344,8 @@ def _minus(first: Values, second: Values, names: str) -> Values:
 class Side:
     """One bound of a piece of evidence: that the quantity lies above it, or below it.
 
-    Where the bound is a fraction of a gain, ``quantity - bound * gain`` is tested against 0, seed by seed, so that the
-    gain's own spread counts.
+    Where the bound is a fraction of a gain, ``quantity - bound * gain`` is tested against 0, seed
+    by seed, so that the gain's own spread counts.
     """
 
     found: Measured
@@ -371,7 +384,8 @@ class Side:
 
     @property
     def blind(self) -> bool:
-        """Whether it allows a difference, and even no difference at all would not be seen to lie within it."""
+        """Whether it allows a difference, and even no difference at all would not be seen to lie
+        within it."""
         margin = -self.limit if self.above else self.limit
         return 0 < margin < self.sees
 
@@ -464,15 +478,16 @@ class Judgement:
 
     @property
     def sees(self) -> float | None:
-        """The smallest distance from the bound that could have been seen in every piece: the largest of theirs."""
+        """The smallest distance from the bound that could have been seen in every piece: the
+        largest of theirs."""
         return max((piece.sees for piece in self.pieces if piece.sees is not None), default=None)
 
 
 def judge(claims: Sequence[Claim]) -> tuple[Judgement, ...]:
     """Return what came out for each claim, all judged together.
 
-    A claim that stays open cannot be tested here if it allows a difference so small that the seeds could not have
-    shown it, were it zero.
+    A claim that stays open cannot be tested here if it allows a difference so small that the seeds
+    could not have shown it, were it zero.
     """
     pieces = [tuple(evidence.judged() for evidence in claim.evidence) for claim in claims]
     holds = [[p.p_holds for p in of if p.p_holds is not None] for of in pieces]

@@ -1,4 +1,5 @@
-"""Claims about the two ends of the line: the zero-shot model, the probe, fine-tuning and its settings."""
+"""Claims about the two ends of the line: the zero-shot model, the probe, fine-tuning and its
+settings."""
 
 from __future__ import annotations
 

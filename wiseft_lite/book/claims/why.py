@@ -1,4 +1,5 @@
-"""Claims about why averaging works: diversity, confidence, the height of the path, weights against outputs."""
+"""Claims about why averaging works: diversity, confidence, the height of the path, weights against
+outputs."""
 
 from __future__ import annotations
 

@@ -34,7 +34,8 @@ def _zeroed(logits, classes):
     return (logits * mask).argmax(-1)
 
 
-# Six classes, of which the shift has 1, 3 and 4: the others are larger once, and all logits are negative once.
+# Six classes, of which the shift has 1, 3 and 4: the others are larger once, and all logits are
+# negative once.
 _LOGITS = torch.tensor(
     [
         [9.0, 1.0, 0.0, 2.0, 0.0, 0.0],
@@ -101,7 +102,8 @@ def _averaged(logits, groups, labels):
     return float((means.argmax(-1) == torch.as_tensor(labels)).float().mean())
 
 
-# Class 0 of the shift is ImageNet's 0 or 1 (two clocks), class 1 is its 2; ImageNet's 3 is not in the shift.
+# Class 0 of the shift is ImageNet's 0 or 1 (two clocks), class 1 is its 2; ImageNet's 3 is not in
+# the shift.
 _GROUPS = ((0, 1), (2,))
 _CLOCKS = torch.tensor(
     [[1.0, 5.0, 0.0, 0.0], [4.0, 0.0, 1.0, 9.0], [9.0, -20.0, 2.0, 0.0], [0.0, 1.0, 3.0, 2.0]]

@@ -1,4 +1,5 @@
-"""The runs behind the book's numbers, a module for each chapter: ``wiseft-lite ledger ch06 --run``."""
+"""The runs behind the book's numbers, a module for each chapter: ``wiseft-lite ledger ch06
+--run``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""How fast: each procedure against the one that it replaces, in turns in one run, with the floor beside it."""
+"""How fast: each procedure against the one that it replaces, in turns in one run, with the floor
+beside it."""
 
 from __future__ import annotations
 
@@ -61,7 +62,8 @@ def curves(
     repeats: int,
     folder: Path,
 ) -> tuple[Seconds, dict[str, pd.DataFrame]]:
-    """Seconds of whole curves, from image files, by each procedure, and of the two parts of the floor; the curves."""
+    """Seconds of whole curves, from image files, by each procedure, and of the two parts of the
+    floor; the curves."""
     images = {name: pixels(zero_shot, split) for name, split in splits.items()}
     one_pass(zero_shot, images)  # warms up
     rival = partial(per_alpha, zero_shot, fine_tuned, splits, folder=folder)
@@ -89,7 +91,8 @@ def curves(
 
 
 def error(exact: pd.DataFrame, five: pd.DataFrame) -> tuple[float, float]:
-    """The largest accuracy error of five passes over all alphas and splits: in points, and in images."""
+    """The largest accuracy error of five passes over all alphas and splits: in points, and in
+    images."""
     wrong = (five["accuracy"] - exact["accuracy"]).abs()
     return 100 * wrong.max(), round((wrong * exact["n"]).max())
 
@@ -110,7 +113,8 @@ def features(zero_shot: ImageClassifier, splits: Mapping[str, Split], repeats: i
 
 
 def loops(zero_shot: ImageClassifier, task, repeats: int) -> Seconds:
-    """Seconds of an epoch of ``finetune`` and of the bare loop, on the same pictures, decoding included in both."""
+    """Seconds of an epoch of ``finetune`` and of the bare loop, on the same pictures, decoding
+    included in both."""
     recipe = Recipe(epochs=1)
     bare = lambda: bare_loop(zero_shot, pixels(zero_shot, task.train), task.train.labels, recipe)  # noqa: E731
     bare()  # warms up
@@ -118,7 +122,8 @@ def loops(zero_shot: ImageClassifier, task, repeats: int) -> Seconds:
 
 
 def probes(zero_shot: ImageClassifier, task, repeats: int) -> Seconds:
-    """Seconds of our probe, and of scikit-learn's solver stopped where its training loss is not above ours."""
+    """Seconds of our probe, and of scikit-learn's solver stopped where its training loss is not
+    above ours."""
     inputs, labels = (x.clone() for x in encode(zero_shot, task.train))
     ours = lambda: fit(copy.deepcopy(zero_shot.head), inputs, labels, PROBE)  # noqa: E731
 
@@ -138,7 +143,8 @@ def probes(zero_shot: ImageClassifier, task, repeats: int) -> Seconds:
 def memory(
     zero_shot: ImageClassifier, fine_tuned: ImageClassifier, split: Split, folder: Path
 ) -> dict[str, float]:
-    """The most that each procedure holds, the two ends included, in sizes of the model; on 16 pictures."""
+    """The most that each procedure holds, the two ends included, in sizes of the model; on 16
+    pictures."""
     few = {"few": split.select(range(16))}
     model = sum(tensor.nbytes for tensor in zero_shot.state_dict().values())
     jobs = {
@@ -150,7 +156,8 @@ def memory(
 
 
 def scaling(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, split: Split) -> pd.DataFrame:
-    """Seconds of an exact sweep of one split as images, alphas and models grow; the rest stays at its middle."""
+    """Seconds of an exact sweep of one split as images, alphas and models grow; the rest stays at
+    its middle."""
     rows = []
     for axis, sizes in (
         ("images", (len(split) // 4, len(split) // 2, len(split))),
@@ -168,7 +175,8 @@ def scaling(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, split: Spli
 
 
 def run(record: Record, seeds: list[int]) -> None:
-    """Measure everything; there is a repeat for each seed, three for training, and all repeats do the same."""
+    """Measure everything; there is a repeat for each seed, three for training, and all repeats do
+    the same."""
     task, repeats = load_task("iconshift"), len(seeds)
     zero_shot = zero_shot_classifier(load_clip("iconclip"), task)
     fine_tuned, probe = trained(zero_shot, task), linear_probe(zero_shot, task)

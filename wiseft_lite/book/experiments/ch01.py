@@ -18,7 +18,8 @@ WORDS, STEPS = 20, 300
 
 
 def small_pictures(split, words: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ink of 16 x 16 cells ``[n, 256]`` and word numbers ``[n]`` of the images whose class is in ``words``."""
+    """Ink of 16 x 16 cells ``[n, 256]`` and word numbers ``[n]`` of the images whose class is in
+    ``words``."""
     from torchvision.transforms.v2.functional import pil_to_tensor
 
     rows = [i for i, label in enumerate(split.labels.tolist()) if label in words]
@@ -31,7 +32,8 @@ def small_pictures(split, words: list[int]) -> tuple[torch.Tensor, torch.Tensor]
 def miniature(
     task: Task, seed: int = 0, steps: int = STEPS
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Train two tiny towers, a matrix for pictures and a vector for each of 20 words, by CLIP's loss.
+    """Train two tiny towers, a matrix for pictures and a vector for each of 20 words, by CLIP's
+    loss.
 
     Returns:
         Similarities of words and test pictures before and after training, each ``[n, 20]``, and the

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 
 from wiseft_lite.analysis.robustness import Baseline, effective_robustness, fit_baseline
-from wiseft_lite.book.baselines import KINDS, SCRATCH, nearest_neighbour, scratch_classifier
+from wiseft_lite.analysis.baselines import KINDS, SCRATCH, nearest_neighbour, scratch_classifier
 from wiseft_lite.book.experiments.common import mean_of_shifts, n_shifts, percents
 from wiseft_lite.book.ledger import Record
 from wiseft_lite.book.runs import trained
@@ -43,7 +43,8 @@ def neighbours(task: Task, zero_shot: ImageClassifier) -> pd.Series:
 def baselines(
     task: Task, zero_shot: ImageClassifier, seed: int, shots: tuple[int, ...] = SHOTS
 ) -> pd.DataFrame:
-    """One row for each model trained on the reference only: kind, shots, seed, accuracy in percent by split."""
+    """One row for each model trained on the reference only: kind, shots, seed, accuracy in percent
+    by split."""
     rows = []
     for k in shots:
         few = task.few_shot(k, seed)
@@ -57,7 +58,8 @@ def baselines(
     return pd.DataFrame(rows)
 
 
-# Which models carry the baseline is a choice: each fit takes the rows whose columns have these values.
+# Which models carry the baseline is a choice: each fit takes the rows whose columns have these
+# values.
 FITS: dict[str, dict[str, list]] = {
     "all": {},
     "networks": {"kind": [*KINDS]},
@@ -67,7 +69,8 @@ FITS: dict[str, dict[str, list]] = {
 
 
 def members(table: pd.DataFrame, fit: str = "all") -> pd.DataFrame:
-    """The models of a table that carry one of the ``FITS``, each once: some do not depend on the seed."""
+    """The models of a table that carry one of the ``FITS``, each once: some do not depend on the
+    seed."""
     for column, values in FITS[fit].items():
         table = table[table[column].isin(values)]
     return table.drop_duplicates(subset=[column for column in table if column != "seed"])
@@ -88,10 +91,11 @@ def line(table: pd.DataFrame, column: str, fit: str = "all") -> Baseline:
 def robustness_numbers(
     record: Record, table: pd.DataFrame, scores: pd.Series, n: Mapping[str, int], seeds: list[int]
 ) -> None:
-    """Effective robustness of zero-shot under each fit: ``scores`` in percent by split, with ``shifts``.
+    """Effective robustness of zero-shot under each fit: ``scores`` in percent by split, with
+    ``shifts``.
 
-    The fit through all models keeps the short names, ``ch02.emoji.rho``; the others have the fit's name in them,
-    ``ch02.emoji.networks.rho``.
+    The fit through all models keeps the short names, ``ch02.emoji.rho``; the others have the fit's
+    name in them, ``ch02.emoji.networks.rho``.
     """
     for fit in FITS:
         part = "" if fit == "all" else f"{fit}."

@@ -1,4 +1,5 @@
-"""Chapter 3: a head on frozen features, from several starts, with few pictures, over many settings."""
+"""Chapter 3: a head on frozen features, from several starts, with few pictures, over many
+settings."""
 
 from __future__ import annotations
 
@@ -21,13 +22,14 @@ from wiseft_lite.zeroshot import zero_shot_classifier
 
 SHOTS = (1, 2, 4, 8, 1000)  # pictures a class; the last is all there are
 TRIALS = 64
-# A head that begins near its goal wants small steps, one that begins far from it large ones. Each rate is the best on
-# ``val`` of 0.003, 0.03, 0.1, 0.3 and 1.
+# A head that begins near its goal wants small steps, one that begins far from it large ones. Each
+# rate is the best on ``val`` of 0.003, 0.03, 0.1, 0.3 and 1.
 START_RATES = {"zero-shot": PROBE.lr, "zeros": 0.1, "random": 0.3}
 
 
 def start_head(kind: str, zero_shot: Head, seed: int) -> Head:
-    """A head to start from: ``"zero-shot"``, ``"zeros"``, or ``"random"`` rows of the zero-shot rows' length."""
+    """A head to start from: ``"zero-shot"``, ``"zeros"``, or ``"random"`` rows of the zero-shot
+    rows' length."""
     weight = zero_shot.weight.detach()
     if kind == "zeros":
         return Head(torch.zeros_like(weight))
@@ -58,9 +60,11 @@ class Frozen:
     def probe(
         self, recipe: Recipe, start: str = "zero-shot", shots: int | None = None
     ) -> dict[str, float]:
-        """Train a head on the features of ``shots`` pictures a class, all if not given, and score it.
+        """Train a head on the features of ``shots`` pictures a class, all if not given, and score
+        it.
 
-        The recipe counts but for its learning rate when the start is another than zero-shot: see ``START_RATES``.
+        The recipe counts but for its learning rate when the start is another than zero-shot: see
+        ``START_RATES``.
         """
         if start != "zero-shot":
             recipe = replace(recipe, lr=START_RATES[start])

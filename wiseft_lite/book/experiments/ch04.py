@@ -20,7 +20,8 @@ OTHERS = tuple(name for name in task_names() if name != "iconshift")
 def forgetting(
     clip: Clip, fine_tuned: ImageClassifier, names: tuple[str, ...] = OTHERS
 ) -> pd.DataFrame:
-    """Zero-shot accuracy in percent on other tasks, with the old image tower and with the fine-tuned one.
+    """Zero-shot accuracy in percent on other tasks, with the old image tower and with the
+    fine-tuned one.
 
     The heads come from the text tower, which fine-tuning never touched.
     """

@@ -32,9 +32,11 @@ def row(zero_shot, task, recipe: Recipe) -> dict[str, float]:
 
 
 def one_standard_error(rates: pd.DataFrame, error: float | None = None) -> float:
-    """The largest rate whose mean on ``val`` lies within one standard error of the best rate's mean.
+    """The largest rate whose mean on ``val`` lies within one standard error of the best rate's
+    mean.
 
-    Source: Breiman, Friedman, Olshen, Stone 1984, section 3.4.3, who take the simplest tree within it.
+    Source: Breiman, Friedman, Olshen, Stone 1984, section 3.4.3, who take the simplest tree within
+    it.
 
     Args:
         rates: a row for each run, with the columns ``lr`` and ``val``.
@@ -116,7 +118,8 @@ def run(record: Record, seeds: list[int]) -> None:
             seeds,
         )
 
-    # Early stopping, from the learning curves of chapter 4: the epoch that is best on val, against the last.
+    # Early stopping, from the learning curves of chapter 4: the epoch that is best on val, against
+    # the last.
     curves = ledger.table("ch04_curve")
     for column in ("test", "shifts"):
         gains = []

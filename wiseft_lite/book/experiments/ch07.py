@@ -1,4 +1,5 @@
-"""Chapter 7: what 0.5, validation and an oracle choose for alpha, and how much chance is in the choice."""
+"""Chapter 7: what 0.5, validation and an oracle choose for alpha, and how much chance is in the
+choice."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ def curves(
 
 
 def percents_of(table: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """A sweep in percent, a row for each alpha: all splits, ``shifts``, and ``both``, the mean of test and shifts."""
+    """A sweep in percent, a row for each alpha: all splits, ``shifts``, and ``both``, the mean of
+    test and shifts."""
     result = wide(table, task)
     return result.assign(both=result[["test", "shifts"]].mean(axis=1))
 
@@ -76,7 +78,8 @@ def optima(table: pd.DataFrame, columns: Sequence[str]) -> tuple[float, float]:
     """The two meanings of "the mean at the optimal alpha", in the paper's tables 13 and 1.
 
     Returns:
-        The mean of the columns' best values, each at an alpha of its own, and the best value of their mean.
+        The mean of the columns' best values, each at an alpha of its own, and the best value of
+        their mean.
     """
     columns = table[list(columns)]
     return float(columns.max().mean()), float(columns.mean(axis=1).max())
@@ -93,10 +96,12 @@ def lend(table: pd.DataFrame, shifts: Sequence[str]) -> pd.Series:
 
 
 def rules(table: pd.DataFrame) -> pd.DataFrame:
-    """What each way to choose alpha takes and gets: alpha, and percent in ``test``, ``shifts`` and ``both``.
+    """What each way to choose alpha takes and gets: alpha, and percent in ``test``, ``shifts`` and
+    ``both``.
 
-    ``half`` is 0.5, ``val`` the best on val, ``one oracle`` the best on ``both``. ``own oracle`` takes another
-    alpha for each column, so it has none of its own. The last two look at the test pictures.
+    ``half`` is 0.5, ``val`` the best on val, ``one oracle`` the best on ``both``. ``own oracle``
+    takes another alpha for each column, so it has none of its own. The last two look at the test
+    pictures.
     """
     columns = ["test", "shifts", "both"]
     taken = {"half": 0.5, "val": best_alpha(table["val"]), "one oracle": best_alpha(table["both"])}
@@ -117,13 +122,14 @@ def choices(
     Args:
         right: bool ``[alphas, images]``.
         alphas: one for each row, in rising order.
-        size: images that are drawn, with replacement; as many as there are if not given. All alphas are
-            judged by the same drawn images.
+        size: images that are drawn, with replacement; as many as there are if not given. All alphas
+            are judged by the same drawn images.
         resamples: how many sets are drawn.
         seed: of the random generator.
 
     Returns:
-        ``[resamples]``; of several equally good alphas the first, which is the smallest, as ``best_alpha`` has it.
+        ``[resamples]``; of several equally good alphas the first, which is the smallest, as
+        ``best_alpha`` has it.
     """
     drawn = np.random.default_rng(seed).integers(
         right.shape[1], size=(resamples, size or right.shape[1])
@@ -133,7 +139,8 @@ def choices(
 
 
 def undecided(curve: pd.Series, n: int) -> tuple[float, float]:
-    """The smallest and largest alpha within one standard error of the best accuracy, in percent on ``n`` pictures."""
+    """The smallest and largest alpha within one standard error of the best accuracy, in percent on
+    ``n`` pictures."""
     top = curve.max()
     near = curve[curve >= top - (top * (100 - top) / n) ** 0.5]
     return float(near.index.min()), float(near.index.max())
@@ -148,7 +155,8 @@ def record_kind(
     seeds: list[int],
     recipe: Recipe,
 ) -> pd.DataFrame:
-    """Put all numbers of one kind of fine-tuning into the record; return how often val chooses which alpha."""
+    """Put all numbers of one kind of fine-tuning into the record; return how often val chooses
+    which alpha."""
     shifts, n_val = list(task.shifts), len(task.val)
     n = {**{name: len(split) for name, split in task.evaluation.items()}, "shifts": n_shifts(task)}
     n["both"] = n["test"] + n["shifts"]

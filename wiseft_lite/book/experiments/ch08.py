@@ -50,7 +50,8 @@ def halves(task: Task, seed: int) -> tuple[Task, Task]:
 
 
 def differences(first: Tensor, second: Tensor, split: Split) -> dict[str, float]:
-    """Every measure of diversity between two classifiers' logits, on the classes that count; the first in percent."""
+    """Every measure of diversity between two classifiers' logits, on the classes that count; the
+    first in percent."""
     f, g = predictions(first, split.classes), predictions(second, split.classes)
     own = list(split.classes or range(first.shape[1]))
     return {
@@ -64,7 +65,8 @@ def differences(first: Tensor, second: Tensor, split: Split) -> dict[str, float]
 def confidence(
     zero_shot: Tensor, fine_tuned: Tensor, mixture: Tensor, split: Split
 ) -> dict[str, float]:
-    """Who overrides whom in the mixture, in percent of the pictures, and the mean margins, from logits.
+    """Who overrides whom in the mixture, in percent of the pictures, and the mean margins, from
+    logits.
 
     A lead is zero-shot's number minus the fine-tuned model's.
     """
@@ -93,7 +95,8 @@ def answer(model: ImageClassifier, images: Tensor) -> Tensor:
 def compared(
     models: Mapping[str, ImageClassifier], task: Task
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Figure 5 for one seed: how pairs of the ``MODELS`` differ, and who overrides whom, on every split."""
+    """Figure 5 for one seed: how pairs of the ``MODELS`` differ, and who overrides whom, on every
+    split."""
     zero_shot = models["zero-shot"]
     mixed = {
         kind: zero_shot.with_weights(
@@ -136,16 +139,19 @@ def compared(
 
 
 def heights(right: Tensor, alphas: Sequence[float] = ALPHAS) -> pd.DataFrame:
-    """How far each mixture lies above the straight line and above the better end, with standard errors.
+    """How far each mixture lies above the straight line and above the better end, with standard
+    errors.
 
-    All models see the same pictures, so the error is that of a mean of *differences*, picture by picture.
+    All models see the same pictures, so the error is that of a mean of *differences*, picture by
+    picture.
 
     Args:
         right: 1 where the mixture at an alpha is right on a picture, else 0, ``[len(alphas), n]``.
         alphas: from 0 to 1.
 
     Returns:
-        A row for each alpha: ``accuracy`` as a share; ``above_line``, ``above_better`` and their ``_se`` in points.
+        A row for each alpha: ``accuracy`` as a share; ``above_line``, ``above_better`` and their
+        ``_se`` in points.
     """
     right, n = right.double(), right.shape[1]
     first, last = right[0], right[-1]
@@ -180,7 +186,8 @@ def along(
 
 
 def verdicts(path: pd.DataFrame) -> pd.DataFrame:
-    """Observations 1 and 2 for each split of a path, in points, and whether the pictures suffice to be sure."""
+    """Observations 1 and 2 for each split of a path, in points, and whether the pictures suffice to
+    be sure."""
     one, two = observation_1(path), observation_2(path)
     inside = path[(path["alpha"] > 0) & (path["alpha"] < 1)]
     below = inside["above_line"] + SURE * inside["above_line_se"] < 0
@@ -200,7 +207,8 @@ def verdicts(path: pd.DataFrame) -> pd.DataFrame:
 def grid(
     thetas: Sequence[Weights], steps: int = 9, border: float = 0.35
 ) -> tuple[list[float], list[float]]:
-    """Coordinates of a grid over the plane of three models, with a border of a share of the first side."""
+    """Coordinates of a grid over the plane of three models, with a border of a share of the first
+    side."""
     _, (base, _), (x, y) = corners(thetas)
     edge = border * base
     return (

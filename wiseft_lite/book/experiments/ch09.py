@@ -1,4 +1,5 @@
-"""Chapter 9: weights or outputs, how straight the network is along the line, and a curve from few passes."""
+"""Chapter 9: weights or outputs, how straight the network is along the line, and a curve from few
+passes."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from wiseft_lite._runtime.chebyshev import interpolated, lobatto_nodes
 from wiseft_lite.analysis.ensembles import output_ensemble, random_ensemble, softmax_ensemble
-from wiseft_lite.book.baselines import scratch_classifier
+from wiseft_lite.analysis.baselines import scratch_classifier
 from wiseft_lite.book.experiments import ch02
 from wiseft_lite.book.experiments.common import n_shifts
 from wiseft_lite.book.experiments.first_order import slope_at_zero_shot
@@ -52,11 +53,12 @@ def measure(
         seed: of the dice of the random mixture.
 
     Returns:
-        A row for each curve and each of 21 alphas. ``kind``: ``"weights"`` is the exact curve, beside it the other
-        ``MIXTURES`` and ``"K passes"``. ``accuracy`` in percent; ``agreement``, the percentage of images on which
-        the curve and the exact one predict the same; ``departure``, how far its logits lie from the exact ones, in
-        percent of the way from the first model's logits to the last's (not for softmax and random); ``changed``,
-        for odd K, the percentage of images whose prediction changes when every second pass is left out.
+        A row for each curve and each of 21 alphas. ``kind``: ``"weights"`` is the exact curve,
+        beside it the other ``MIXTURES`` and ``"K passes"``. ``accuracy`` in percent; ``agreement``,
+        the percentage of images on which the curve and the exact one predict the same;
+        ``departure``, how far its logits lie from the exact ones, in percent of the way from the
+        first model's logits to the last's (not for softmax and random); ``changed``, for odd K, the
+        percentage of images whose prediction changes when every second pass is left out.
     """
     points = sorted({*GRID, *(x for k in passes for x in lobatto_nodes(k))})
     at = dict(zip(points, logits_along(first, last, inputs, points), strict=True))
@@ -105,7 +107,8 @@ def measure(
 
 
 def with_mean(table: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """What ``measure`` returned, with a column ``split``, and rows of split ``"shifts"``: the mean over them."""
+    """What ``measure`` returned, with a column ``split``, and rows of split ``"shifts"``: the mean
+    over them."""
     shifts = table[table["split"].isin(task.shifts)]
     mean = shifts.groupby(["kind", "alpha"], sort=False)[MEASURES].mean().reset_index()
     return pd.concat([table, mean.assign(split="shifts")], ignore_index=True)
@@ -114,8 +117,9 @@ def with_mean(table: pd.DataFrame, task: Task) -> pd.DataFrame:
 def few_pass_errors(table: pd.DataFrame) -> pd.DataFrame:
     """One row for each number of passes and split: the worst over 21 alphas.
 
-    ``error`` in accuracy (points), ``agreement`` of predictions with the exact curve (percent), ``departure`` of the
-    logits (percent of the way), ``changed`` without every second pass (percent).
+    ``error`` in accuracy (points), ``agreement`` of predictions with the exact curve (percent),
+    ``departure`` of the logits (percent of the way), ``changed`` without every second pass
+    (percent).
     """
     rows = []
     for (split, kind), curve in table[table["kind"].str.endswith("passes")].groupby(
@@ -143,7 +147,8 @@ def clock(
     passes: int = 5,
     repeats: int = 3,
 ) -> float:
-    """How many times longer 21 exact evaluations take than a curve from few passes, decoding included.
+    """How many times longer 21 exact evaluations take than a curve from few passes, decoding
+    included.
 
     The shortest of some repeats counts: what else a machine does can only make a run longer.
     """
@@ -159,7 +164,8 @@ def clock(
 def strangers(
     zero_shot: ImageClassifier, task: Task, seed: int
 ) -> dict[str, tuple[float, float, float]]:
-    """Zero-shot, half and half by outputs, and a convnet that never met it: accuracy in percent by split."""
+    """Zero-shot, half and half by outputs, and a convnet that never met it: accuracy in percent by
+    split."""
     start = scratch_classifier("convnet", task, zero_shot.preprocess, seed)
     shots = ch02.SHOTS[-1]
     convnet = trained(start, task.few_shot(shots, seed), ch02.recipe_for(shots, seed))

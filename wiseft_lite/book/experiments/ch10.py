@@ -1,4 +1,5 @@
-"""Chapter 10: what else could keep the shifts? Each control beside the line from zero-shot to fine-tuned."""
+"""Chapter 10: what else could keep the shifts? Each control beside the line from zero-shot to
+fine-tuned."""
 
 from __future__ import annotations
 
@@ -98,7 +99,8 @@ def averaged(
 def controls(
     clip: Clip, zero_shot: ImageClassifier, task: Task, recipe: Recipe
 ) -> Iterator[tuple[str, ImageClassifier]]:
-    """Train every control that chapters 4 and 5 have not, and give them one by one with their names."""
+    """Train every control that chapters 4 and 5 have not, and give them one by one with their
+    names."""
     _, averages = averaged(zero_shot, task, recipe)
     for decay in averages.decays:
         yield f"EMA {decay:g}", zero_shot.with_weights(averages.debiased(decay))
@@ -129,7 +131,8 @@ def controls(
 
 
 def recorded() -> pd.DataFrame:
-    """The controls that earlier chapters ran: early stopping on ``val``, other rates, other lengths, no crops."""
+    """The controls that earlier chapters ran: early stopping on ``val``, other rates, other
+    lengths, no crops."""
     curves, grid = ledger.table("ch04_curve"), ledger.table("ch05_grid")
     epochs = curves[curves["epoch"] > 0].reset_index(drop=True)
     stopped = epochs.loc[epochs.groupby("seed")["val"].idxmax()].assign(control="early stopping")
@@ -148,7 +151,8 @@ def between(line: pd.DataFrame) -> pd.DataFrame:
 
 
 def offered(line: pd.DataFrame, reference: float) -> float:
-    """The alpha with the best accuracy over the shifts among those with at least this accuracy on the reference.
+    """The alpha with the best accuracy over the shifts among those with at least this accuracy on
+    the reference.
 
     Where no alpha gets so far on the reference, the one that gets furthest counts.
 
@@ -162,8 +166,8 @@ def offered(line: pd.DataFrame, reference: float) -> float:
 def gaps(part: pd.DataFrame, lines: Mapping[int, pd.DataFrame]) -> list[float]:
     """How far a control lies above the line on the shifts, in points, seed by seed.
 
-    The mean of the lines offers one alpha for the control's mean accuracy on the reference; each run is compared
-    with that alpha on the line of its own seed.
+    The mean of the lines offers one alpha for the control's mean accuracy on the reference; each
+    run is compared with that alpha on the line of its own seed.
 
     Args:
         part: rows of one control, one for each seed.
@@ -182,19 +186,22 @@ def half_width(values: Sequence[float]) -> float:
 
 
 def verdict(gaps: Sequence[float]) -> str:
-    """Where a control lies by its gaps to the line: ``"below"``, ``"above"``, or ``"on"`` if 0 is in the interval."""
+    """Where a control lies by its gaps to the line: ``"below"``, ``"above"``, or ``"on"`` if 0 is
+    in the interval."""
     mean, half = float(np.mean(gaps)), half_width(gaps)
     return "above" if mean - half > 0 else "below" if mean + half < 0 else "on"
 
 
 def scored(name: str, model: ImageClassifier, task: Task, seed: int) -> dict:
-    """A row of the table of controls: accuracy in percent on ``val``, every split, and the mean of the shifts."""
+    """A row of the table of controls: accuracy in percent on ``val``, every split, and the mean of
+    the shifts."""
     scores = percents(model, {"val": task.val, **task.evaluation})
     return {"control": name, "seed": seed, **scores, "shifts": scores[list(task.shifts)].mean()}
 
 
 def probes(frozen: Frozen, seed: int) -> pd.DataFrame:
-    """The paper's figure 13 for heads on frozen features: the line, L2 to zero-shot, distillation; a row each."""
+    """The paper's figure 13 for heads on frozen features: the line, L2 to zero-shot, distillation;
+    a row each."""
     start, (features, labels) = frozen.zero_shot.head, frozen.features["train"]
 
     def trained_head(objective=cross_entropy) -> Head:

@@ -1,4 +1,5 @@
-"""Chapter 11: seven tasks, a fine-tuned model for each; probes from one picture a class to all there are."""
+"""Chapter 11: seven tasks, a fine-tuned model for each; probes from one picture a class to all
+there are."""
 
 from __future__ import annotations
 
@@ -35,19 +36,22 @@ Features = Mapping[str, tuple[Tensor, Tensor]]
 
 
 def own_model(zero_shot: ImageClassifier, task: Task, recipe: Recipe) -> pd.DataFrame:
-    """Fine-tune a task's own model and walk the line: a row for each alpha, ``val`` and ``test`` in percent."""
+    """Fine-tune a task's own model and walk the line: a row for each alpha, ``val`` and ``test`` in
+    percent."""
     splits = {"val": task.val, "test": task.test}
     table = sweep(zero_shot, trained(zero_shot, task, recipe), splits)
     return 100 * table.pivot(index="alpha", columns="split", values="accuracy")[list(splits)]
 
 
 def encoded(zero_shot: ImageClassifier, task: Task) -> Features:
-    """Features and labels of ``train``, ``val`` and ``test``: all that probes of this task ever need."""
+    """Features and labels of ``train``, ``val`` and ``test``: all that probes of this task ever
+    need."""
     return {name: encode(zero_shot, task.split(name)) for name in ("train", "val", "test")}
 
 
 def probe_recipe(n: int, rate: float, seed: int = 0) -> Recipe:
-    """As many epochs as make about ``STEPS`` steps of ``n`` pictures: few pictures are seen more often."""
+    """As many epochs as make about ``STEPS`` steps of ``n`` pictures: few pictures are seen more
+    often."""
     return replace(
         PROBE, lr=rate, epochs=max(1, round(STEPS / -(-n // PROBE.batch_size))), seed=seed
     )
@@ -62,7 +66,8 @@ def head_curve(
     classes: Sequence[int] | None = None,
     alphas: Sequence[float] = ALPHAS,
 ) -> pd.Series:
-    """Accuracy in percent along the line between two heads on the same features, from two products in all."""
+    """Accuracy in percent along the line between two heads on the same features, from two products
+    in all."""
     logits_0, logits_1 = theta_0(features), theta_1(features)
     guesses = {a: predictions(output_ensemble(logits_0, logits_1, a), classes) for a in alphas}
     return pd.Series(
@@ -73,7 +78,8 @@ def head_curve(
 def shot_curve(
     zero_shot: ImageClassifier, task: Task, features: Features, k: int, rate: float, seed: int = 0
 ) -> pd.DataFrame:
-    """Train a head on ``k`` pictures a class and walk the line: alpha, ``val`` and ``test`` in percent."""
+    """Train a head on ``k`` pictures a class and walk the line: alpha, ``val`` and ``test`` in
+    percent."""
     inputs, labels = features["train"]
     rows = few_shot_rows(labels, k, seed)
     head = fit(
@@ -92,7 +98,8 @@ def shot_curve(
 def searched(table: pd.DataFrame) -> pd.DataFrame:
     """Of each task, k and seed the curve of the rate whose probe (alpha = 1) is best on ``val``.
 
-    Of equal rates the smallest counts. This is the paper's way: a search for each data set and each k.
+    Of equal rates the smallest counts. This is the paper's way: a search for each data set and each
+    k.
     """
     ends = table[table["alpha"] == 1].sort_values(["val", "rate"], ascending=[False, True])
     best = ends.drop_duplicates(["task", "k", "seed"])[["task", "k", "seed", "rate"]]
@@ -106,7 +113,8 @@ def one_rate(table: pd.DataFrame) -> float:
 
 
 def points(curve: pd.DataFrame) -> dict[str, float]:
-    """The points of one curve that matter: both ends, the middle, the best on ``val``, the best on ``test``.
+    """The points of one curve that matter: both ends, the middle, the best on ``val``, the best on
+    ``test``.
 
     Of equal alphas the smallest counts. The last, the oracle, has seen what it is judged on.
     """
@@ -147,7 +155,8 @@ def record_tasks(
     n_val: Mapping[str, int],
     seeds: list[int],
 ) -> None:
-    """The end-to-end numbers for each task, of ``n`` test and ``n_val`` validation pictures, and the mean over all."""
+    """The end-to-end numbers for each task, of ``n`` test and ``n_val`` validation pictures, and
+    the mean over all."""
     rows = reduced(table, ["task", "seed"])
     for name in (*n, "mean"):
         part = (
@@ -193,7 +202,8 @@ def record_artists(
     n_val: Mapping[str, int],
     seeds: list[int],
 ) -> None:
-    """Half way against fine-tuned on the small tasks: on test images by other artists than training, on ``val`` by the same.
+    """Half way against fine-tuned on the small tasks: on test images by other artists than
+    training, on ``val`` by the same.
 
     If the other artists were the reason why half way loses, it would not lose on ``val``.
     """
@@ -280,7 +290,8 @@ def run(record: Record, seeds: list[int]) -> None:
     record_artists(record, table, n, n_val, seeds)
     print(reduced(table, ["task", "seed"]).groupby("task", sort=False).mean().round(1).to_string())
 
-    # Are ten epochs enough where they are only forty steps? Asked of val alone, on the six small tasks.
+    # Are ten epochs enough where they are only forty steps? Asked of val alone, on the six small
+    # tasks.
     small = [name for name in tasks if name != "iconshift"]
     for epochs in (Recipe().epochs, LONGER):
         recipe = Recipe(epochs=epochs, seed=seeds[0])

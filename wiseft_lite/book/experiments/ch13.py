@@ -81,7 +81,8 @@ class Kitchen:
 def ingredients(
     zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], seed: int
 ) -> dict[str, Weights]:
-    """One fine-tuned state dict for each recipe, all with one seed, from the cache if they were made before."""
+    """One fine-tuned state dict for each recipe, all with one seed, from the cache if they were
+    made before."""
     return {
         name: trained(zero_shot, task, replace(recipe, seed=seed)).state_dict()
         for name, recipe in recipes.items()
@@ -96,7 +97,8 @@ def mean_logits(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 def dishes(
     kitchen: Kitchen, thetas: Mapping[str, Weights], alone: Mapping[str, Mapping[str, float]]
 ) -> Iterator[tuple[str, Weights, list[str], pd.DataFrame | None]]:
-    """Give every soup of a pool, one by one: its name, its weights, its ingredients and, if greedy, its trace.
+    """Give every soup of a pool, one by one: its name, its weights, its ingredients and, if greedy,
+    its trace.
 
     Whatever is chosen or learned is chosen or learned on ``val``.
 
@@ -124,7 +126,8 @@ def dishes(
 
 
 def with_random_head(zero_shot: ImageClassifier, seed: int) -> ImageClassifier:
-    """The zero-shot classifier with a random head in place of its own, as models without a text tower begin."""
+    """The zero-shot classifier with a random head in place of its own, as models without a text
+    tower begin."""
     start, dice = copy.deepcopy(zero_shot), torch.Generator().manual_seed(seed)
     rows = torch.randn(start.head.weight.shape, generator=dice)
     start.head = Head(rows * start.head.weight.norm(dim=1).mean() / rows.norm(dim=1, keepdim=True))
@@ -135,7 +138,8 @@ def pairs(zero_shot: ImageClassifier, task: Task, kitchen: Kitchen) -> pd.DataFr
     """Soups of two runs: from the zero-shot head, from one random head, from two random heads.
 
     Returns:
-        A row for each pair: ``heads``, then for each column its ``alone`` (the mean of the two) and its ``soup``.
+        A row for each pair: ``heads``, then for each column its ``alone`` (the mean of the two) and
+        its ``soup``.
     """
     starts = {
         "zero-shot": [zero_shot, zero_shot],

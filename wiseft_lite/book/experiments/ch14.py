@@ -63,7 +63,8 @@ def maps(
 
 
 def untrained(clip: Clip, world: Universe, tower: torch.nn.Module, seed: int) -> pd.DataFrame:
-    """How well CLIP's own features retrieve, and each map of them: a row for each kind, number of dimensions and part."""
+    """How well CLIP's own features retrieve, and each map of them: a row for each kind, number of
+    dimensions and part."""
     parts = {"train": world.train, "val": world.val, "test": world.test}
     features = {
         name: F.normalize(batched(tower, part.images, 256), dim=1) for name, part in parts.items()
@@ -102,7 +103,8 @@ def walked(start: Embedder, end: Embedder, parts: dict[str, Pictures]) -> pd.Dat
 
 
 def ensemble(models: Sequence[Embedder], part: Pictures) -> pd.DataFrame:
-    """``scores`` of the mean of several models' embeddings: as many passes a picture as there are models."""
+    """``scores`` of the mean of several models' embeddings: as many passes a picture as there are
+    models."""
     return scores(
         F.normalize(sum(batched(model, part.images, 256) for model in models), dim=1), part
     )
@@ -117,7 +119,8 @@ def one_seed(
         clip: CLIP.
         world: the draw.
         seed: of the training runs.
-        whole: also the other shares of the rate, the soup, the ensemble, and what leaves a part of the loss out.
+        whole: also the other shares of the rate, the soup, the ensemble, and what leaves a part of
+            the loss out.
 
     Returns:
         ``untrained``, and ``walked`` for each ``kind``.
@@ -186,7 +189,8 @@ def run(record: Record, seeds: list[int]) -> None:
 
 
 def numbers(record: Record, flat: pd.DataFrame, lines: pd.DataFrame, n: int) -> None:
-    """Put into the record what the chapter says, all on ``test``, and the differences within each seed.
+    """Put into the record what the chapter says, all on ``test``, and the differences within each
+    seed.
 
     Args:
         record: takes the numbers.

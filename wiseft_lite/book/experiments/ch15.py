@@ -128,7 +128,8 @@ def with_gaps(table: pd.DataFrame, task: Task) -> pd.DataFrame:
 
 
 def numbers(record: Record, table: pd.DataFrame, task: Task) -> None:
-    """The ledger's numbers of each method, and its differences to others seed by seed, from the table."""
+    """The ledger's numbers of each method, and its differences to others seed by seed, from the
+    table."""
     n, by_method = (
         images(task),
         {name: part.set_index("seed") for name, part in table.groupby("method", sort=False)},

@@ -1,4 +1,5 @@
-"""Seconds and bytes: how the benchmarks measure, and how what they measured goes into the ledger."""
+"""Seconds and bytes: how the benchmarks measure, and how what they measured goes into the
+ledger."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ def in_turns(
     repeats: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Seconds:
-    """Seconds of each job in each repeat. A B C, B C A, ...: what else a machine does then falls on all alike."""
+    """Seconds of each job in each repeat. A B C, B C A, ...: what else a machine does then falls on
+    all alike."""
     seconds: Seconds = {name: [] for name in jobs}
     names = list(jobs)
     for turn in range(repeats):
@@ -33,7 +35,8 @@ def in_turns(
 
 
 def children() -> float:
-    """Seconds that a processor has spent on the processes that this one started and that have ended.
+    """Seconds that a processor has spent on the processes that this one started and that have
+    ended.
 
     What else a machine does meanwhile hardly counts.
     """
@@ -49,7 +52,8 @@ def ratio(over: Sequence[float], under: Sequence[float]) -> list[float]:
 
 
 def peak_bytes(job: Callable[[], object]) -> int:
-    """The most bytes of tensors that a job has allocated at any one time, beyond what was there before it."""
+    """The most bytes of tensors that a job has allocated at any one time, beyond what was there
+    before it."""
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
     ) as profiler:
@@ -88,7 +92,8 @@ def add(
     n: int | None = None,
     experiment: str = "bench",
 ) -> None:
-    """Three numbers of the ledger: the median over repeats under the key itself, ``.min`` and ``.max``."""
+    """Three numbers of the ledger: the median over repeats under the key itself, ``.min`` and
+    ``.max``."""
     for end, value in (
         ("", statistics.median(values)),
         (".min", min(values)),

@@ -1,4 +1,5 @@
-"""The whole command at the authors' settings: 11 alphas, four splits, image files, one process, start included."""
+"""The whole command at the authors' settings: 11 alphas, four splits, image files, one process,
+start included."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ LIBRARIES = "import torch, open_clip, pandas"  # what each of them must import
 
 
 def write_task(task: Task, folder: Path) -> tuple[Path, list[str]]:
-    """Write the test images of a task as PNG files and a table of them; returns the table and the splits to measure."""
+    """Write the test images of a task as PNG files and a table of them; returns the table and the
+    splits to measure."""
     splits = {"test": task.test, **dict(list(task.shifts.items())[:SHIFTS])}
     parts = {"train": task.few_shot(1).train, "val": task.val, **splits}
     rows = []
@@ -43,7 +45,8 @@ def write_task(task: Task, folder: Path) -> tuple[Path, list[str]]:
 
 
 def started(*words: object) -> None:
-    """Run Python with these words as a process of its own, on one thread: its seconds are then those of one core."""
+    """Run Python with these words as a process of its own, on one thread: its seconds are then
+    those of one core."""
     subprocess.run(
         [sys.executable, *map(str, words)],
         check=True,
@@ -53,7 +56,8 @@ def started(*words: object) -> None:
 
 
 def measure(folder: Path, repeats: int) -> tuple[Seconds, int]:
-    """Seconds of a processor that each takes, and the number of images; all reach the same accuracies."""
+    """Seconds of a processor that each takes, and the number of images; all reach the same
+    accuracies."""
     table, splits = write_task(load_task("iconshift"), folder)
     task = load_task(str(table))
     zero_shot = zero_shot_classifier(load_clip("iconclip"), task)

@@ -1,4 +1,5 @@
-"""Every descendant of the line on one seed's runs; settings are chosen on ``val`` from five candidates each."""
+"""Every descendant of the line on one seed's runs; settings are chosen on ``val`` from five
+candidates each."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ WIDTH, DENSITY, DROP, FISHER_IMAGES = 0.2, 0.2, 0.5, 256
 
 
 def timed(make: Callable[[], Any]) -> tuple[Any, float]:
-    """What a function gives, and the seconds of processor time that it took; on one thread, of one core."""
+    """What a function gives, and the seconds of processor time that it took; on one thread, of one
+    core."""
     began = time.process_time()
     return make(), time.process_time() - began
 
@@ -86,7 +88,8 @@ class Sheet:
         settings: Sequence = SHARES,
         before: float = 0.0,
     ) -> None:
-        """Measure a method that makes one model; ``before`` are the seconds spent before its weights are mixed."""
+        """Measure a method that makes one model; ``before`` are the seconds spent before its
+        weights are mixed."""
         setting = self._choose(
             method,
             settings,
@@ -102,7 +105,8 @@ class Sheet:
         settings: Sequence = SHARES,
         before: float = 0.0,
     ) -> None:
-        """Measure a method that mixes the answers of several models, given its setting and the name of a split."""
+        """Measure a method that mixes the answers of several models, given its setting and the name
+        of a split."""
         setting = self._choose(
             method, settings, lambda s: self.kitchen.score("val", answers(s, "val"))
         )
@@ -156,7 +160,8 @@ def by_weights(
 
 @torch.no_grad()
 def by_outputs(sheet: Sheet, zero_shot: ImageClassifier, first: ImageClassifier) -> None:
-    """Add every method that mixes the answers of the two ends, or picks a model for each picture."""
+    """Add every method that mixes the answers of the two ends, or picks a model for each
+    picture."""
     kitchen, task, ends = sheet.kitchen, sheet.kitchen.task, (zero_shot, first)
     seen = [
         {name: features(model, images) for name, images in kitchen.images.items()} for model in ends
@@ -203,7 +208,8 @@ def by_outputs(sheet: Sheet, zero_shot: ImageClassifier, first: ImageClassifier)
 
 @torch.no_grad()
 def missed(zero_shot: ImageClassifier, tuned: ImageClassifier, task: Task) -> Tensor:
-    """Features ``[m, d]`` of the training pictures that zero-shot gets wrong and the fine-tuned model right."""
+    """Features ``[m, d]`` of the training pictures that zero-shot gets wrong and the fine-tuned
+    model right."""
     images = pixels(zero_shot, task.train)
     seen = [features(model, images) for model in (zero_shot, tuned)]
     right = [
@@ -216,7 +222,8 @@ def missed(zero_shot: ImageClassifier, tuned: ImageClassifier, task: Task) -> Te
 def picked(
     kitchen: Kitchen, zero_shot: ImageClassifier, tuned: ImageClassifier, name: str, shares: Tensor
 ) -> Tensor:
-    """Logits of a split, each picture through that of the line's five models whose alpha is nearest to its own."""
+    """Logits of a split, each picture through that of the line's five models whose alpha is nearest
+    to its own."""
     nearest = (shares - torch.tensor(SHARES)).abs().argmin(1)
     answers = torch.empty(len(nearest), len(zero_shot.class_names))
     for place, alpha in enumerate(SHARES):

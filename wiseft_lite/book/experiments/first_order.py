@@ -1,4 +1,5 @@
-"""How fast the logits move when the weights set out from the zero-shot model to the fine-tuned one."""
+"""How fast the logits move when the weights set out from the zero-shot model to the fine-tuned
+one."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def slope_at_zero_shot(
 ) -> Tensor:
     """Return how fast each logit ``[n, C]`` grows with alpha where the line leaves ``theta_0``.
 
-    ``d/d alpha f(x, theta_0 + alpha (theta_1 - theta_0))`` at ``alpha = 0``, one forward-mode product a batch.
+    ``d/d alpha f(x, theta_0 + alpha (theta_1 - theta_0))`` at ``alpha = 0``, one forward-mode
+    product a batch.
 
     Args:
         first: ``theta_0``, a classifier, or a head alone.

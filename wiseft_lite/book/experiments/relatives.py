@@ -1,4 +1,5 @@
-"""Other ways to fine-tune than all weights on cross-entropy, in the form that ``runs.trained`` asks for."""
+"""Other ways to fine-tune than all weights on cross-entropy, in the form that ``runs.trained`` asks
+for."""
 
 from __future__ import annotations
 
@@ -54,9 +55,11 @@ def both_towers(
     loss: flyp.Loss,
     code: ModuleType,
 ) -> ImageClassifier:
-    """Fine-tune both encoders contrastively and let the tuned text encoder write the head; ``code`` is ``flyp``.
+    """Fine-tune both encoders contrastively and let the tuned text encoder write the head; ``code``
+    is ``flyp``.
 
-    Both come from the encoder's name, as a classifier has no text encoder. A run that is cut short begins anew.
+    Both come from the encoder's name, as a classifier has no text encoder. A run that is cut short
+    begins anew.
     """
     tuned = code.flyp(
         load_clip(classifier.encoder_name), task, recipe, loss=loss, progress=progress
@@ -64,7 +67,8 @@ def both_towers(
     return zero_shot_classifier(tuned, task)
 
 
-# The code is an argument so that it belongs to the name of a run in the cache: change it, and the run is made again.
+# The code is an argument so that it belongs to the name of a run in the cache: change it, and the
+# run is made again.
 LOW_RANK = partial(low_rank, rank=4, code=lora)
 PUBLISHED = partial(both_towers, loss=flyp.published_loss, code=flyp)
 MULTIPLE_POSITIVES = partial(both_towers, loss=flyp.class_contrastive_loss, code=flyp)
@@ -106,7 +110,8 @@ RELATIVES = {
 
 
 def search(zero_shot: ImageClassifier, task: Task, seed: int = 0) -> pd.DataFrame:
-    """Accuracy on ``val`` in percent, a row for each relative (``kind``) and rate (``lr``), one run each."""
+    """Accuracy on ``val`` in percent, a row for each relative (``kind``) and rate (``lr``), one run
+    each."""
     return pd.DataFrame(
         [
             {
@@ -122,12 +127,14 @@ def search(zero_shot: ImageClassifier, task: Task, seed: int = 0) -> pd.DataFram
 
 
 def spread_of_a_run(rates: pd.DataFrame) -> float:
-    """Standard deviation between seeds of the accuracy of one run, pooled over rates; columns ``lr`` and ``val``."""
+    """Standard deviation between seeds of the accuracy of one run, pooled over rates; columns
+    ``lr`` and ``val``."""
     return float(rates.groupby("lr")["val"].var().mean() ** 0.5)
 
 
 def cost(relative: Relative, zero_shot: ImageClassifier, task: Task, images: int = 128) -> float:
-    """Seconds on one core for an epoch of some images: two epochs minus one, so that no preparation is counted."""
+    """Seconds on one core for an epoch of some images: two epochs minus one, so that no preparation
+    is counted."""
     few, start = (
         replace(task, train=task.train.select(list(range(images)))),
         relative.start(zero_shot),

@@ -1,4 +1,5 @@
-"""What the benchmarks race against: the usual way to do each thing, written as its users write it."""
+"""What the benchmarks race against: the usual way to do each thing, written as its users write
+it."""
 
 from __future__ import annotations
 
@@ -54,13 +55,14 @@ def per_alpha(
     workers: int = 0,
     batch_size: int = 256,
 ) -> list[float]:
-    """The procedure of the paper's own code: mix, write the whole model to disk, read every image again.
+    """The procedure of the paper's own code: mix, write the whole model to disk, read every image
+    again.
 
     Returns:
         Accuracies as shares, for each alpha in turn those of all splits.
 
-    Source: ``src/wise_ft.py`` and ``src/models/eval.py`` of github.com/mlfoundations/wise-ft, done anew. The
-        model that was written is not read back, as there.
+    Source: ``src/wise_ft.py`` and ``src/models/eval.py`` of github.com/mlfoundations/wise-ft, done
+        anew. The model that was written is not read back, as there.
     """
     model = copy.deepcopy(fine_tuned).eval()
     theta_0 = {key: tensor.clone() for key, tensor in zero_shot.state_dict().items()}
@@ -87,7 +89,8 @@ def per_alpha(
 def bare_loop(
     classifier: ImageClassifier, images: Tensor, labels: Tensor, recipe: Recipe
 ) -> nn.Module:
-    """Fine-tuning as a plain PyTorch loop, with the same batches, crops, schedule and clipping, and no check."""
+    """Fine-tuning as a plain PyTorch loop, with the same batches, crops, schedule and clipping, and
+    no check."""
     model = copy.deepcopy(classifier).train()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
@@ -143,7 +146,8 @@ def lbfgs_probe(start: Head, features: Tensor, labels: Tensor, iterations: int) 
 
 
 def main(zero_shot: str, fine_tuned: str, task: str, splits: str, folder: str) -> None:
-    """The whole procedure as a process of its own: read models and task, run ``per_alpha``, write the accuracies."""
+    """The whole procedure as a process of its own: read models and task, run ``per_alpha``, write
+    the accuracies."""
     from wiseft_lite.checkpoints import load
     from wiseft_lite.sweeps import ALPHAS
     from wiseft_lite.tasks import load_task

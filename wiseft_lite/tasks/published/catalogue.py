@@ -1,4 +1,5 @@
-"""The data sets that can be downloaded, by the names that ``load_task`` and the command line know."""
+"""The data sets that can be downloaded, by the names that ``load_task`` and the command line
+know."""
 
 from __future__ import annotations
 
@@ -70,5 +71,6 @@ FAMILIES = {
 
 
 def data_folder(data: str | Path | None = None) -> Path:
-    """Where downloaded data sets are: ``data``, else the variable ``WISEFT_DATA``, else ``~/data`` as in wise-ft."""
+    """Where downloaded data sets are: ``data``, else the variable ``WISEFT_DATA``, else ``~/data``
+    as in wise-ft."""
     return Path(data or os.environ.get("WISEFT_DATA") or "~/data").expanduser()

@@ -1,4 +1,5 @@
-"""CIFAR-10 with 10.1, 10.2 and CIFAR-10-C, and CIFAR-100, from the binary archives: nothing is unpickled."""
+"""CIFAR-10 with 10.1, 10.2 and CIFAR-10-C, and CIFAR-100, from the binary archives: nothing is
+unpickled."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ CORRUPTIONS = (
 
 
 def _binary(name: str, paths: list[Path], head: int) -> Split:
-    """A split of binary batches: records of ``head`` label bytes, the last of which counts, and 3072 of colours."""
+    """A split of binary batches: records of ``head`` label bytes, the last of which counts, and
+    3072 of colours."""
     parts = []
     for path in paths:
         if not path.exists():
@@ -101,13 +103,14 @@ def cifar10(root: Path) -> Task:
 def load(root: Path) -> Task:
     """CIFAR-10 with CIFAR-10.1 (v6, 2,000 images) and the test set of CIFAR-10.2 (2,000 images).
 
-    Layouts, below the data folder: ``cifar-10-batches-bin/*.bin``, ``CIFAR-10.1/cifar10.1_v6_{data,labels}.npy``,
-    ``CIFAR-10.2/cifar102_test.npz``.
+    Layouts, below the data folder: ``cifar-10-batches-bin/*.bin``,
+    ``CIFAR-10.1/cifar10.1_v6_{data,labels}.npy``, ``CIFAR-10.2/cifar102_test.npz``.
 
     Raises:
         UserError: CIFAR-10 or both shifts are missing; a file that is cut short.
 
-    Source: Recht et al. 2018; Lu et al. 2020; the WiSE-FT paper, table 6; prompts from Radford et al. 2021.
+    Source: Recht et al. 2018; Lu et al. 2020; the WiSE-FT paper, table 6; prompts from Radford et
+    al. 2021.
     """
     task, shifts = cifar10(root), {}
     one, two = root / "CIFAR-10.1", root / "CIFAR-10.2" / "cifar102_test.npz"
@@ -168,7 +171,8 @@ def load_corrupted(root: Path, severity: int = 5) -> Task:
 
 
 def load_100(root: Path) -> Task:
-    """CIFAR-100 by its fine labels, from ``cifar-100-binary``; 10 % of the training images are held out as ``val``."""
+    """CIFAR-100 by its fine labels, from ``cifar-100-binary``; 10 % of the training images are held
+    out as ``val``."""
     folder = root / "cifar-100-binary"
     train, test = (_binary(part, [folder / f"{part}.bin"], 2) for part in ("train", "test"))
     names = _names(folder / "fine_label_names.txt", 100)

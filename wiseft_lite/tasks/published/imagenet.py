@@ -1,4 +1,5 @@
-"""ImageNet and its shifts: V2, R, A, Sketch and ObjectNet, by ImageNet's class names or by ObjectNet's own."""
+"""ImageNet and its shifts: V2, R, A, Sketch and ObjectNet, by ImageNet's class names or by
+ObjectNet's own."""
 
 from __future__ import annotations
 
@@ -72,7 +73,8 @@ def present(folders: Mapping[str, Path], what: str) -> dict[str, Path]:
 
 
 def reference(root: Path) -> Task:
-    """ImageNet alone: 98 % of ``train``, 2 % of it as ``val``, ImageNet's validation set as ``test``."""
+    """ImageNet alone: 98 % of ``train``, 2 % of it as ``val``, ImageNet's validation set as
+    ``test``."""
     ids, names, templates = imagenet_classes()
     number = {wnid: k for k, wnid in enumerate(ids)}
     folder = root / "imagenet"
@@ -88,7 +90,8 @@ def reference(root: Path) -> Task:
 
 
 def objectnet_classes(root: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """ObjectNet's 113 shared classes from its own mappings: folder name to its name and its ImageNet classes.
+    """ObjectNet's 113 shared classes from its own mappings: folder name to its name and its
+    ImageNet classes.
 
     Raises:
         UserError: a mapping is missing or damaged, or does not give 113 classes.
@@ -120,9 +123,11 @@ def objectnet_classes(root: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def merged_by(groups: Sequence[Sequence[int]]) -> dict:
-    """The options of a split whose classes are groups of ImageNet's: each group counts as its first member.
+    """The options of a split whose classes are groups of ImageNet's: each group counts as its first
+    member.
 
-    A group's logit is the largest of its members'; of groups with equal logits the first wins, as in the authors' code.
+    A group's logit is the largest of its members'; of groups with equal logits the first wins, as
+    in the authors' code.
     """
     return {
         "classes": tuple(k for group in groups for k in group),
@@ -159,13 +164,15 @@ def objectnet(root: Path, by_own_names: bool = False) -> Split:
 def load(root: Path) -> Task:
     """ImageNet with those of its shifts that are in the data folder, all by ImageNet's class names.
 
-    Layouts, below the data folder: ``imagenet/{train,val}/n01440764``, ``imagenetv2-matched-frequency-format-val/0``,
-    ``imagenet-r/n01443537``, ``imagenet-a/n01498041``, ``sketch/n01440764``, ``objectnet-1.0/{images,mappings}``.
+    Layouts, below the data folder: ``imagenet/{train,val}/n01440764``,
+    ``imagenetv2-matched-frequency-format-val/0``, ``imagenet-r/n01443537``,
+    ``imagenet-a/n01498041``, ``sketch/n01440764``, ``objectnet-1.0/{images,mappings}``.
 
     Raises:
         UserError: ImageNet, or all its shifts, are missing; a wrong layout.
 
-    Predictions are restricted to the 200 classes of R and of A and to the 113 of ObjectNet, as in the authors' code.
+    Predictions are restricted to the 200 classes of R and of A and to the 113 of ObjectNet, as in
+    the authors' code.
 
     Source: the paper, table 1; class lists of wise-ft.
     """
@@ -197,7 +204,8 @@ def regrouped(
     shifts: dict[str, Split],
     classes: tuple[int, ...] | None = None,
 ) -> Task:
-    """The task on groups of its classes, each under a name of its own; images of other classes are left out.
+    """The task on groups of its classes, each under a name of its own; images of other classes are
+    left out.
 
     Args:
         task: with the classes that ``groups`` refers to.
@@ -226,7 +234,8 @@ def regrouped(
 
 
 def load_objectnet(root: Path) -> Task:
-    """ObjectNet by its own 113 class names; the reference is ImageNet on the classes that the two share.
+    """ObjectNet by its own 113 class names; the reference is ImageNet on the classes that the two
+    share.
 
     Source: the paper, appendix D.4: these names add 2.3 points of zero-shot accuracy.
     """
@@ -241,7 +250,8 @@ def load_objectnet(root: Path) -> Task:
 
 
 def imagenet_classes() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """ImageNet's 1000 WordNet ids in class order, OpenAI's names for them, and the 80 prompts with ``{}``.
+    """ImageNet's 1000 WordNet ids in class order, OpenAI's names for them, and the 80 prompts with
+    ``{}``.
 
     Two pairs of classes share a name, missile and sunglasses.
 

@@ -1,6 +1,8 @@
-"""Stand-ins: data sets in their real layouts, with a few flat colours for photographs, to try the code without them.
+"""Stand-ins: data sets in their real layouts, with a few flat colours for photographs, to try the
+code without them.
 
-Layouts and class lists are those of the authors' repositories. Nothing that is measured on a stand-in means anything.
+Layouts and class lists are those of the authors' repositories. Nothing that is measured on a
+stand-in means anything.
 """
 
 from __future__ import annotations
@@ -63,7 +65,8 @@ def imagenet_shifts(root: Path) -> None:
 
 
 def objectnet(folder: Path) -> None:
-    """113 shared classes and two of ObjectNet's 200 others; pictures with a red frame of 2 pixels."""
+    """113 shared classes and two of ObjectNet's 200 others; pictures with a red frame of 2
+    pixels."""
     framed = Image.new("RGB", (20, 16), "red")
     framed.paste(COLOURS[1], (2, 2, 18, 14))
     shared = PUBLISHED["objectnet"]
@@ -96,7 +99,8 @@ def objectnet(folder: Path) -> None:
 
 
 def vid_robust(root: Path) -> None:
-    """Two clips: the second frame of one shows two classes, and one frame lies 4 before its anchor."""
+    """Two clips: the second frame of one shows two classes, and one frame lies 4 before its
+    anchor."""
     folder = root / "imagenet_vid_ytbb_robust" / "imagenet-vid-robust"
     ids = imagenet_classes()[0]
     write(
@@ -130,7 +134,8 @@ def vid_robust(root: Path) -> None:
 
 
 def ytbb_robust(root: Path) -> None:
-    """Anchors: a dog, a car, a cow (no class of ImageNet's), one that a reviewer doubts, one bad by its pair."""
+    """Anchors: a dog, a car, a cow (no class of ImageNet's), one that a reviewer doubts, one bad by
+    its pair."""
     folder = root / "ytbb-robust"
     words = ["good", "unsure", "bad", *(name for name, _ in PUBLISHED["ytbb"])]
     pair = ["similar", "dissimilar", "bad-anchor", "correct"]
@@ -200,7 +205,8 @@ def flat(labels: Sequence[int]) -> np.ndarray:
 
 
 def cifar10(root: Path) -> None:
-    """CIFAR-10 with 10.1 and 10.2: five training pictures of each class and one in each test set."""
+    """CIFAR-10 with 10.1 and 10.2: five training pictures of each class and one in each test
+    set."""
     names = [
         "airplane",
         "automobile",
@@ -232,7 +238,8 @@ def cifar10(root: Path) -> None:
 
 
 def fmow(root: Path) -> None:
-    """62 categories three times before 2013, then a shift of six images in three regions, one of them no region."""
+    """62 categories three times before 2013, then a shift of six images in three regions, one of
+    them no region."""
     folder = root / "fmow_v1.1"
     names = PUBLISHED["fmow"]
     rows = [

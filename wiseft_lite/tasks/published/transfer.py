@@ -1,6 +1,7 @@
 """Stanford Cars, DTD, SUN397 and Food-101, in the layouts that torchvision uses.
 
-The lists are read here, for torchvision's data sets keep their labels private and hand them out with a decoded image.
+The lists are read here, for torchvision's data sets keep their labels private and hand them out
+with a decoded image.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def _lines(path: Path, script: str) -> list[str]:
 def _split(
     name: str, folder: Path, files: Sequence[str], classes: Sequence[str], number: dict[str, int]
 ) -> Split:
-    """A split of listed files; the list is checked against the folder, for a cut archive loses its last files."""
+    """A split of listed files; the list is checked against the folder, for a cut archive loses its
+    last files."""
     for file, label in zip(files, classes, strict=True):
         if label not in number:
             raise UserError(
@@ -61,7 +63,8 @@ def _counted(names: Sequence[str], count: int, source: Path) -> dict[str, int]:
 
 
 def load_cars(root: Path) -> Task:
-    """Stanford Cars (196 classes) from ``stanford_cars/{devkit,cars_train,cars_test}``; 10 % of train is ``val``.
+    """Stanford Cars (196 classes) from ``stanford_cars/{devkit,cars_train,cars_test}``; 10 % of
+    train is ``val``.
 
     Source: Krause et al. 2013; prompts from Radford et al. 2021.
     """
@@ -95,7 +98,8 @@ def load_cars(root: Path) -> Task:
 
 
 def load_dtd(root: Path) -> Task:
-    """Describable Textures (47 classes), its first partition, from ``dtd/dtd/{images,labels}``; ``val`` is its own.
+    """Describable Textures (47 classes), its first partition, from ``dtd/dtd/{images,labels}``;
+    ``val`` is its own.
 
     Source: Cimpoi et al. 2014; prompts from Radford et al. 2021.
     """
@@ -116,7 +120,8 @@ def load_dtd(root: Path) -> Task:
 def load_sun397(root: Path) -> Task:
     """SUN397 (397 classes), its first partition, from ``SUN397/``; 10 % of train is ``val``.
 
-    ``Training_01.txt`` and ``Testing_01.txt`` are those of the authors' Partitions.zip, in ``SUN397/Partitions``.
+    ``Training_01.txt`` and ``Testing_01.txt`` are those of the authors' Partitions.zip, in
+    ``SUN397/Partitions``.
 
     Source: Xiao et al. 2010; prompts from Radford et al. 2021.
     """

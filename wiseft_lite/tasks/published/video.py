@@ -1,8 +1,9 @@
 """ImageNet-Vid-Robust and YTBB-Robust: pm-0 and pm-10 on groups of video frames.
 
-Classes, clips and denominators are those of the authors' code (wise-ft, imagenet-testbed). It is not followed in one
-point: by ImageNet's class names it gives YTBB's classes without an ImageNet class the logit 0, so that one of them is
-predicted where every other logit is negative. Here it never is. A CLIP head's largest logit is positive.
+Classes, clips and denominators are those of the authors' code (wise-ft, imagenet-testbed). It is
+not followed in one point: by ImageNet's class names it gives YTBB's classes without an ImageNet
+class the logit 0, so that one of them is predicted where every other logit is negative. Here it
+never is. A CLIP head's largest logit is positive.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Clips:
         folder: what the paths are relative to.
         names: the data set's own class names.
         groups: the ImageNet classes of each own class; empty if it has none.
-        frames: one row for each frame: ``path, anchor, offset, right``, the last a set of own classes.
+        frames: one row for each frame: ``path, anchor, offset, right``, the last a set of own
+            classes.
         never: own classes that are never predicted, as YTBB's "none".
     """
 
@@ -62,9 +64,10 @@ class Clips:
     def split(self, name: str, k: int, by_own_names: bool = False) -> Split:
         """The frames at most ``k`` away from their anchors, scored with pm-k.
 
-        By ImageNet's class names, no prediction is right for a clip that shows only classes without an ImageNet class.
-        Such clips stay in the denominator, as in the authors' code, with the label -1. The first right class is the
-        label of other clips, for those who need a single one.
+        By ImageNet's class names, no prediction is right for a clip that shows only classes without
+        an ImageNet class. Such clips stay in the denominator, as in the authors' code, with the
+        label -1. The first right class is the label of other clips, for those who need a single
+        one.
         """
         frames = self.frames[self.frames["offset"].abs() <= k]
         label = {
@@ -121,9 +124,11 @@ def _checked(clips: Clips, count: int) -> Clips:
 
 
 def vid_clips(root: Path) -> Clips:
-    """ImageNet-Vid-Robust (30 classes, 1,109 anchors) from ``imagenet-vid-robust/{val,metadata,misc}``.
+    """ImageNet-Vid-Robust (30 classes, 1,109 anchors) from
+    ``imagenet-vid-robust/{val,metadata,misc}``.
 
-    Its own class names are those of its class index, underscores included ("giant_panda"), as wise-ft uses them.
+    Its own class names are those of its class index, underscores included ("giant_panda"), as
+    wise-ft uses them.
 
     Raises:
         UserError: a missing or damaged file.
@@ -168,11 +173,13 @@ def _rows(review: Mapping) -> dict[str, set[str]]:
 
 
 def ytbb_clips(root: Path) -> Clips:
-    """YTBB-Robust (24 classes) from ``ytbb-robust/ytbb_videos`` and the reviews in ``ytbb-robust/metadata``.
+    """YTBB-Robust (24 classes) from ``ytbb-robust/ytbb_videos`` and the reviews in
+    ``ytbb-robust/metadata``.
 
-    An anchor counts if its reviewers found it good and nobody unsure, a frame if they found it similar and named no
-    problem; the classes of a clip are YTBB's own and those that reviewers added. Of 2,169 anchors that
-    reviewers found good, 78 show only a cow, toilet, giraffe or skateboard, which ImageNet does not have.
+    An anchor counts if its reviewers found it good and nobody unsure, a frame if they found it
+    similar and named no problem; the classes of a clip are YTBB's own and those that reviewers
+    added. Of 2,169 anchors that reviewers found good, 78 show only a cow, toilet, giraffe or
+    skateboard, which ImageNet does not have.
 
     Raises:
         UserError: a missing or damaged file, an anchor without a class.
@@ -265,10 +272,12 @@ def load_vid_own(root: Path) -> Task:
 
 
 def load_ytbb(root: Path) -> Task:
-    """ImageNet with YTBB-Robust as pm-0 and pm-10, by ImageNet's class names, which answer all but 78 of its clips."""
+    """ImageNet with YTBB-Robust as pm-0 and pm-10, by ImageNet's class names, which answer all but
+    78 of its clips."""
     return _task(root, "ytbb-robust", ytbb_clips(root))
 
 
 def load_ytbb_own(root: Path) -> Task:
-    """YTBB-Robust by its own 24 class names; the reference is ImageNet on the classes of those 19 that it has."""
+    """YTBB-Robust by its own 24 class names; the reference is ImageNet on the classes of those 19
+    that it has."""
     return _own(root, "ytbb-robust-own", ytbb_clips(root))

@@ -47,7 +47,8 @@ def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _split(name: str, rows: pd.DataFrame, folder: Path, **options) -> Split:
-    """A split of the rows; its first and last file are looked for, for a cut archive loses the end."""
+    """A split of the rows; its first and last file are looked for, for a cut archive loses the
+    end."""
     for path in (
         (folder / rows["file"].iloc[0], folder / rows["file"].iloc[-1]) if len(rows) else ()
     ):
@@ -64,23 +65,28 @@ def _split(name: str, rows: pd.DataFrame, folder: Path, **options) -> Split:
 
 
 def load_fmow(root: Path, clean: bool = False) -> Task:
-    """FMoW (62 classes) from ``fmow_v1.1/``: train, val and test before 2013, shift from 2016 by its worst region.
+    """FMoW (62 classes) from ``fmow_v1.1/``: train, val and test before 2013, shift from 2016 by
+    its worst region.
 
-    Splits as in WILDS: images before 2013 are in distribution, those from 2013 to 2015 are its out-of-distribution
-    validation set and are left out, for alpha is chosen in distribution. The region "Other" does not count.
+    Splits as in WILDS: images before 2013 are in distribution, those from 2013 to 2015 are its
+    out-of-distribution validation set and are left out, for alpha is chosen in distribution. The
+    region "Other" does not count.
 
-    Class names and prompts are those of wise-ft: names as in the metadata, underscores included ("airport_hangar"), and
-    16 prompts, two of which are written with the right article and with spaces.
+    Class names and prompts are those of wise-ft: names as in the metadata, underscores included
+    ("airport_hangar"), and 16 prompts, two of which are written with the right article and with
+    spaces.
 
     Args:
         root: the data folder.
-        clean: the same without oddities: spaces instead of underscores, and the 14 prompts that are left when the
-            right article ("an airport hangar") is used in all. Zero-shot accuracy is then not the paper's.
+        clean: the same without oddities: spaces instead of underscores, and the 14 prompts that are
+            left when the right article ("an airport hangar") is used in all. Zero-shot accuracy is
+            then not the paper's.
 
     Raises:
         UserError: a missing file or column, not 62 classes.
 
-    Source: Christie et al. 2018; Koh et al. 2021; the WiSE-FT paper, table 6, and its code (names, prompts).
+    Source: Christie et al. 2018; Koh et al. 2021; the WiSE-FT paper, table 6, and its code (names,
+    prompts).
     """
     folder = root / "fmow_v1.1"
     table = _table(folder / "rgb_metadata.csv", ("split", "category", "country_code", "timestamp"))
@@ -132,13 +138,15 @@ def load_fmow_clean(root: Path) -> Task:
 
 
 def load_iwildcam(root: Path) -> Task:
-    """iWildCam (182 classes) from ``iwildcam_v2.0/``: test on known cameras, shift on new ones, both by macro-F1.
+    """iWildCam (182 classes) from ``iwildcam_v2.0/``: test on known cameras, shift on new ones,
+    both by macro-F1.
 
-    Predictions are over all 182 species, whichever of them a split shows; WILDS averages the F1 scores of those that it
-    shows.
+    Predictions are over all 182 species, whichever of them a split shows; WILDS averages the F1
+    scores of those that it shows.
 
-    Species stand in ``categories.csv`` by their scientific names; prompts use the English ones that wise-ft chose,
-    four of which two species share. A species that is not in that list keeps its scientific name.
+    Species stand in ``categories.csv`` by their scientific names; prompts use the English ones that
+    wise-ft chose, four of which two species share. A species that is not in that list keeps its
+    scientific name.
 
     Raises:
         UserError: a missing file or column, not 182 classes.

@@ -1,4 +1,5 @@
-"""Models that know nothing but the reference training pictures: the baseline of effective robustness."""
+"""Models that know nothing but the reference training pictures: the baseline of effective
+robustness."""
 
 from __future__ import annotations
 
@@ -65,7 +66,8 @@ def scratch_classifier(
 
 
 def nearest_neighbour(train: Tensor, labels: Tensor, images: Tensor, n_classes: int) -> Tensor:
-    """Return logits ``[n, C]``: minus the distance in pixels to the nearest training picture of each class.
+    """Return logits ``[n, C]``: minus the distance in pixels to the nearest training picture of
+    each class.
 
     Args:
         train: training pictures ``[m, 3, h, w]``.
