@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from wiseft_lite import UserError
+from wiseft_lite.analysis.baselines import nearest_neighbour, scratch_classifier
 from wiseft_lite.analysis.robustness import (
     Baseline,
     effective_robustness,
@@ -18,7 +19,6 @@ from wiseft_lite.analysis.robustness import (
     rise_interval,
     robustness_interval,
 )
-from wiseft_lite.analysis.baselines import nearest_neighbour, scratch_classifier
 from wiseft_lite.book.experiments import ch02
 from wiseft_lite.book.ledger import Record
 from wiseft_lite.metrics import Estimate

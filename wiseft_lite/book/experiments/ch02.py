@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from wiseft_lite.analysis.robustness import Baseline, effective_robustness, fit_baseline
 from wiseft_lite.analysis.baselines import KINDS, SCRATCH, nearest_neighbour, scratch_classifier
+from wiseft_lite.analysis.robustness import Baseline, effective_robustness, fit_baseline
 from wiseft_lite.book.experiments.common import mean_of_shifts, n_shifts, percents
 from wiseft_lite.book.ledger import Record
 from wiseft_lite.book.runs import trained

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from wiseft_lite._runtime.chebyshev import interpolated, lobatto_nodes
-from wiseft_lite.analysis.ensembles import output_ensemble, random_ensemble, softmax_ensemble
 from wiseft_lite.analysis.baselines import scratch_classifier
+from wiseft_lite.analysis.ensembles import output_ensemble, random_ensemble, softmax_ensemble
 from wiseft_lite.book.experiments import ch02
 from wiseft_lite.book.experiments.common import n_shifts
 from wiseft_lite.book.experiments.first_order import slope_at_zero_shot
