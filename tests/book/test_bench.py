@@ -18,7 +18,7 @@ def files(task, tmp_path):
     }
 
 
-def test_files_hold_the_same_pictures_and_notice_a_change(theta_0, task, files):
+def test_files_contain_the_same_images_and_notice_a_change(theta_0, task, files):
     assert torch.equal(pixels(theta_0, files["test"]), pixels(theta_0, task.test))
     before = files["test"].content()
     files["test"].images[3].rotate(90).save(files["test"].images.paths[2])
