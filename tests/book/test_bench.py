@@ -33,7 +33,7 @@ def test_the_per_alpha_procedure_measures_what_a_sweep_does(theta_0, tuned, file
     )[list(files)]
     one_image = 1.01 / min(
         len(split) for split in files.values()
-    )  # two roads: a near tie may fall either way
+    )  # two computations: a near tie may differ
     assert theirs == pytest.approx(ours.to_numpy().ravel().tolist(), abs=one_image)
     assert len(list((tmp_path / "models").glob("*.pt"))) == 3
 

@@ -41,7 +41,9 @@ def test_differences_look_only_at_the_classes_of_the_split(task):
 
 def test_confidence_states_percent_of_images_and_mean_margins(task):
     split = replace(task.shifts["two"], classes=(0, 2))
-    zero = torch.tensor([[4.0, 9.0, 0.0]]).repeat(20, 1)  # answers 0, by a margin of 4 over class 2
+    zero = torch.tensor([[4.0, 9.0, 0.0]]).repeat(
+        20, 1
+    )  # predicts 0, by a margin of 4 over class 2
     tuned = torch.tensor([[0.0, 9.0, 1.0]]).repeat(20, 1)
     mixture = torch.cat([zero[:15], tuned[:5]])
     found = ch08.confidence(zero, tuned, mixture, split)

@@ -225,7 +225,7 @@ beyond = choice(
     "C",
     {
         "A": "the formula is defined for any number; only the reading of alpha as a *fraction* ends at 0 and 1.",
-        "B": "no weight flips its sign as a whole: at alpha = -0.5 the zero-shot model has the coefficient 1.5.",
+        "B": "the zero-shot weights are still there: at alpha = -0.5 their coefficient is 1.5, that of the fine-tuned ones -0.5.",
         "D": "moving away from the fine-tuned weights is not the inverse of training: beyond zero-shot no model has ever "
         "been trained, and only a measurement shows how good it is.",
     },

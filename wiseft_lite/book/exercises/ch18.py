@@ -10,7 +10,7 @@ always_empty = Exercise(
     "18.1",
     claims=[
         (
-            "that is the accuracy; macro-F1 is computed for each class separately.",
+            "that is the accuracy; macro-F1 is the mean of the F1 of each class.",
             lambda x: abs(x - 90) > 0.5,
         ),
         (
