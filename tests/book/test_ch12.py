@@ -303,12 +303,12 @@ def test_claims_are_numbered_and_say_where_they_come_from():
     assert [claim.number for claim in CLAIMS] == list(range(1, len(CLAIMS) + 1)) and len(
         CLAIMS
     ) >= 30
-    assert len({claim.says for claim in CLAIMS}) == len(CLAIMS)
+    assert len({claim.statement for claim in CLAIMS}) == len(CLAIMS)
     for claim in CLAIMS:
         assert re.search(
             r"[Ff]igure|[Tt]able|[Ss]ection|[Aa]ppendix|[Aa]bstract|Proposition", claim.place
         ), claim
-        assert claim.says.endswith(".") and claim.paper, claim
+        assert claim.statement.endswith(".") and claim.paper, claim
         assert bool(claim.evidence) != bool(claim.needs), claim
         assert not claim.chapter or (ROOT / "book" / f"{claim.chapter}.ipynb").exists(), claim
         assert claim.chapter or not claim.evidence, claim
@@ -471,7 +471,7 @@ def test_the_table_says_for_each_claim_what_it_rests_on(judged):
         )
         if judgement.p_holds is not None:
             assert re.search(r"n\xa0=\xa0[\d,]+", row) and re.search(r"\[[−+\d].*?\], p\xa0=", row)
-            assert re.search(r'data-label="Could have seen">[\da]', row), judgement.claim.number
+            assert re.search(r'data-label="Detectable effect">[\da]', row), judgement.claim.number
 
 
 def test_the_list_of_changes_is_on_the_page():

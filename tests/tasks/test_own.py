@@ -40,7 +40,7 @@ def folder(tmp_path):
 
 
 def test_a_folder_becomes_a_task_with_a_seeded_validation_split(folder):
-    task = folder_task(folder, val_share=0.2)
+    task = folder_task(folder, val_fraction=0.2)
     assert task.class_names == ("bar shape", "disc", "square") and list(task.shifts) == ["night"]
     assert [len(s) for s in (task.train, task.val, task.test, task.shifts["night"])] == [
         24,
@@ -51,8 +51,8 @@ def test_a_folder_becomes_a_task_with_a_seeded_validation_split(folder):
     assert task.val.labels.bincount().tolist() == [2, 2, 2]
     files = lambda t: [t.images.images.paths[i] for i in t.images.rows]  # noqa: E731
     assert not set(files(task.train)) & set(files(task.val))
-    assert files(folder_task(folder, val_share=0.2).val) == files(task.val)
-    assert files(folder_task(folder, val_share=0.2, seed=1).val) != files(task.val)
+    assert files(folder_task(folder, val_fraction=0.2).val) == files(task.val)
+    assert files(folder_task(folder, val_fraction=0.2, seed=1).val) != files(task.val)
     assert all(
         task.class_names[label].split()[0] in path
         for path, label in zip(files(task.train), task.train.labels, strict=True)
@@ -576,7 +576,7 @@ def test_accents_of_a_table_need_not_have_the_form_of_the_disk(on_disk, in_table
     text = TABLE.replace("test/disc/0.png,disc", f"test/disc/{in_table}.png,{COMPOSED}")
     text = text.replace("train/disc/0.png,disc", f"train/disc/0.png,{DECOMPOSED}")
     (folder.parent / "t.csv").write_text(text, encoding="utf-8")
-    task = csv_task(folder.parent / "t.csv", val_share=0.5)
+    task = csv_task(folder.parent / "t.csv", val_fraction=0.5)
     assert (
         COMPOSED in task.class_names
         and task.test.labels.tolist().count(task.class_names.index(COMPOSED)) == 1

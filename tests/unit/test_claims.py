@@ -24,7 +24,7 @@ from wiseft_lite.book.claims.rules import (
     Evidence,
     IntervalEstimate,
     Values,
-    could_see,
+    detectable_effect,
     holm,
     interval,
     judge,
@@ -105,7 +105,7 @@ def test_what_could_be_seen_is_seen_in_four_of_five_experiments():
     import numpy as np
 
     generator = np.random.default_rng(0)
-    distance = could_see(normal(0.0, 1.0), above=True)
+    distance = detectable_effect(normal(0.0, 1.0), above=True)
     seen = sum(normal(x, 1.0).p_above(0) <= LEVEL for x in generator.normal(distance, 1.0, 400))
     assert abs(seen / 400 - POWER) < 0.06
     found = Values(tuple(generator.normal(0, 1, 5)), "points", 10)
@@ -113,7 +113,7 @@ def test_what_could_be_seen_is_seen_in_four_of_five_experiments():
         level: found.interval(level)[1] - found.estimates[0]
         for level in (1 - 2 * LEVEL, 1 - 2 * (1 - POWER))
     }
-    assert could_see(found, above=False) == pytest.approx(sum(half.values()))
+    assert detectable_effect(found, above=False) == pytest.approx(sum(half.values()))
 
 
 def test_holm_stops_at_the_first_that_fails_and_keeps_the_order():
@@ -253,7 +253,7 @@ def test_noise_alone_gives_hardly_a_verdict():
     assert wrong <= 9
 
 
-def test_a_margin_below_what_the_seeds_could_see_cannot_be_tested():
+def test_a_margin_below_what_the_seeds_can_detect_cannot_be_tested():
     noisy = (0.3, -0.4, 0.2, -0.1, 0.05)
 
     def verdict(margin):
@@ -281,7 +281,7 @@ def test_the_table_says_what_was_measured_on_how_much(four):
     assert 'href="06_interpolate.html"' in html and "photographs" in html
     assert "all 4" in html and f"{HOLDS} 1" in html
     assert "<details" not in html and html.count("<ul>") == 3
-    for label in ("Paper", "Rule", "Here", "Could have seen"):
+    for label in ("Paper", "Rule", "Here", "Detectable effect"):
         assert html.count(f'data-label="{label}"') == 4, label
     assert (
         html.count("before correction: ") == 3
