@@ -58,7 +58,7 @@ def test_the_interval_is_students_and_its_ends_are_those_of_the_tests():
         high
     ) == pytest.approx(LEVEL)
     assert interval([1.5]) == (1.5, 1.5)
-    with pytest.raises(UserError, match="no values"):
+    with pytest.raises(UserError, match="values"):
         interval([])
 
 
@@ -158,7 +158,7 @@ def test_a_bound_may_be_a_fraction_of_a_gain_measured_on_the_same_seeds(entries)
         piece.verdict == HOLDS
         and Evidence("gain", "ch00.clear", above=0.6, gain=double).verdict() == FAILS
     )
-    with pytest.raises(UserError, match="not the same seeds"):
+    with pytest.raises(UserError, match="seeds"):
         Evidence("odd", "ch00.three", above=-1, gain=double).verdict()
 
 
@@ -166,11 +166,9 @@ def test_two_keys_are_subtracted_seed_by_seed(entries):
     gain = Evidence("gain", "ch00.after", "ch00.before", above=0).measured()
     assert gain == Values((2.0, 3.0, 4.0, 3.0, 2.0), "points", 100)
     assert Evidence("nothing", "ch00.after", "ch00.after").measured().values == (0.0,) * 5
-    with pytest.raises(UserError, match="not the same seeds"):
+    with pytest.raises(UserError, match="seeds"):
         Evidence("odd", "ch00.clear", "ch00.three").measured()
-    with pytest.raises(
-        UserError, match="no entry 'ch00.x'; 'wiseft-lite ledger ch00 --run' makes it"
-    ):
+    with pytest.raises(UserError, match="'ch00.x'.*ledger ch00 --run"):
         Evidence("odd", "ch00.x").measured()
 
 
@@ -365,7 +363,7 @@ def test_words_do_not_change_a_rule_and_what_a_machine_reads_does():
     rule = history.rule_hash(claim(above=0))
     reworded = Claim(
         7,
-        "Otherwise said.",
+        "Other words.",
         "Table 2",
         "8",
         (Evidence("other", "ch06.gain", "ch04.gain", above=0),),
@@ -461,12 +459,10 @@ def test_the_means_in_the_papers_tables_are_means():
 def test_what_the_paper_does_not_have_is_refused():
     with pytest.raises(
         UserError,
-        match="unknown curve of the paper 'ALIGN, probe'; choose one of: ViT-L/14@336px, end",
+        match="'ALIGN, probe'.*ViT-L/14@336px, end",
     ):
         paper.curve("ALIGN", "probe")
-    with pytest.raises(UserError, match="unknown table of the paper 5"):
+    with pytest.raises(UserError, match="table .* 5"):
         paper.published_table(5)
-    with pytest.raises(
-        UserError, match="unknown model of table 8 None; choose one of: ViT-B/16, ALIGN"
-    ):
+    with pytest.raises(UserError, match="table 8 None.*ViT-B/16, ALIGN"):
         paper.published_table(8)

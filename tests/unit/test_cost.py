@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_memory import SHAPE, tower
+from test_memory import SHAPE, image_encoder
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -12,7 +12,7 @@ from wiseft_lite.interop.architectures import vision_shape
 
 
 def test_the_formula_counts_what_torch_counts_forward_and_back():
-    model, images = tower(), torch.zeros(3, 3, 64, 64)
+    model, images = image_encoder(), torch.zeros(3, 3, 64, 64)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as there:
         out = model(images)
     with FlopCounterMode(display=False) as back:
@@ -56,5 +56,5 @@ def test_hours_follow_from_arithmetic_until_images_come_too_slowly():
         0.75 * training_speed(shape, 1e14)
     )
     for wrong in ({"utilisation": 0}, {"utilisation": 30}, {"gpus": 0}):
-        with pytest.raises(UserError, match="at least one GPU"):
+        with pytest.raises(UserError, match=next(iter(wrong))):
             hours_table(**wrong)
