@@ -13,14 +13,13 @@ AUGMENTS = ("none", "crop", "strong")
 
 
 def augmentation(kind: str, size: int) -> Callable[[Tensor], Tensor] | None:
-    """Return the random transform of one preprocessed image ``[3, size, size]``; None for
-    ``"none"``.
+    """Return the random transform of a preprocessed image ``[3, size, size]``, None for "none".
 
     Raises:
         UserError: an unknown kind.
 
-    Source: the paper, appendix D.1 for ``"crop"`` and C.4 for the stronger kind, which there was
-    timm's.
+    Source: the paper, appendix D.1 for ``"crop"``, and C.4 for ``"strong"``, where the paper
+    uses timm's.
     """
     from torchvision.transforms import InterpolationMode, v2
 
@@ -36,47 +35,44 @@ def augmentation(kind: str, size: int) -> Callable[[Tensor], Tensor] | None:
     )
     if kind == "crop":
         return crop
-    turn = v2.RandomAffine(
+    affine = v2.RandomAffine(
         degrees=12,
         translate=(0.05, 0.05),
         shear=6,
         fill=1.0,
         interpolation=InterpolationMode.BILINEAR,
     )
-    return v2.Compose([turn, crop, v2.RandomErasing(p=0.25, scale=(0.02, 0.15))])
+    return v2.Compose([affine, crop, v2.RandomErasing(p=0.25, scale=(0.02, 0.15))])
 
 
-def skip(transform: Callable[[Tensor], Tensor], picture: Tensor) -> None:
-    """Throw the dice that ``transform`` would throw for a picture of this shape, and draw nothing.
+def skip_draws(transform: Callable[[Tensor], Tensor], image: Tensor) -> None:
+    """Advance the random state as ``transform(image)`` would, without computing the image.
 
     Args:
         transform: of ``augmentation``.
-        picture: ``[3, size, size]``; its values do not matter.
+        image: ``[3, size, size]``; only its shape matters.
     """
     for step in getattr(transform, "transforms", [transform]):
         if hasattr(step, "p") and torch.rand(1) >= step.p:
             continue
-        draw = (
-            getattr(step, "make_params", None) or step._get_params
-        )  # its name before torchvision 0.21
-        draw([picture])
+        draw = getattr(step, "make_params", None) or step._get_params  # before torchvision 0.21
+        draw([image])
 
 
-def transformed(
-    transform: Callable[[Tensor], Tensor], batch: Tensor, part: slice, n: int
+def transform_shard(
+    transform: Callable[[Tensor], Tensor], shard: Tensor, rows: slice, batch_size: int
 ) -> Tensor:
-    """Transform the part of a batch of ``n`` pictures that is here as it would be with the others
-    before and after it.
+    """Transform a shard of a batch with the random numbers that the whole batch would give it.
 
     Args:
-        transform: of one picture; of ``augmentation`` if the part is not the whole.
-        batch: the part's pictures.
-        part: their places in the batch.
-        n: pictures in the batch.
+        transform: of one image; of ``augmentation`` if the shard is not the whole batch.
+        shard: images ``[b, 3, size, size]``.
+        rows: where they are in the batch.
+        batch_size: images in the batch.
     """
-    for _ in range(part.start):
-        skip(transform, batch[0])
-    done = torch.stack([transform(picture) for picture in batch])
-    for _ in range(n - part.stop):
-        skip(transform, batch[0])
-    return done
+    for _ in range(rows.start):
+        skip_draws(transform, shard[0])
+    transformed = torch.stack([transform(image) for image in shard])
+    for _ in range(batch_size - rows.stop):
+        skip_draws(transform, shard[0])
+    return transformed

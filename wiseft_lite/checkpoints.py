@@ -1,4 +1,4 @@
-"""Checkpoints: ``model.safetensors`` beside ``card.json``. Nothing here ever runs a pickle."""
+"""Checkpoints: ``model.safetensors`` beside ``card.json``; no pickle is ever loaded."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from wiseft_lite.errors import UserError
 from wiseft_lite.models import Head, ImageClassifier
 from wiseft_lite.weights import check_finite
 
-SCHEMA = 2  # 1 kept of an encoder its name alone, which may be the path of a folder
+SCHEMA = 2  # schema 1 held only the encoder's name, which may be the path of a folder
 
 
 def portable(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors as safetensors wants them: on the CPU, contiguous, none shared."""
+    """Return the tensors as safetensors needs them: on the CPU, contiguous, without aliases."""
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
 
 
@@ -35,17 +35,16 @@ def save(
     metrics: dict | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a classifier into a new folder and return it; the folder appears whole or not at all.
+    """Write a classifier into a new folder, completely or not at all, and return the folder.
 
-    The card describes the image encoder by content, so that ``load`` needs nothing but the folder,
-    wherever it lies.
+    The card describes the image encoder by content, so ``load`` needs nothing but the folder.
 
     Args:
         classifier: what to save.
-        folder: where to; it must not exist unless ``overwrite``.
-        recipe: a dataclass that says how it was trained, kept in the card.
-        metrics: results to keep in the card.
-        overwrite: replace a checkpoint that is there.
+        folder: the new folder; it must not exist unless ``overwrite``.
+        recipe: a dataclass with the settings of the training, for the card.
+        metrics: results, for the card.
+        overwrite: replace a checkpoint that exists.
 
     Raises:
         UserError: the folder exists or cannot be written, or a weight is not finite, which ``load``
@@ -54,9 +53,7 @@ def save(
     from safetensors.torch import save_file
 
     check_finite(classifier.state_dict(), f"the model for {folder}")
-    origin = getattr(
-        classifier.encoder, "origin", None
-    )  # an encoder that is none of open_clip's has none
+    origin = getattr(classifier.encoder, "origin", None)  # only open_clip's encoders have one
     with new_folder(folder, overwrite) as part:
         save_file(portable(classifier.state_dict()), part / "model.safetensors")
         card = {
@@ -75,10 +72,10 @@ def save(
 
 
 def add_metrics(folder: str | Path, metrics: Mapping[str, float]) -> None:
-    """Put results into the card of a checkpoint that was saved before it was measured.
+    """Add results to the card of a saved checkpoint.
 
     Raises:
-        UserError: the folder is no checkpoint, or its card cannot be written.
+        UserError: the folder is not a checkpoint, or its card cannot be written.
     """
     card = read_card(folder)
     with new_file(Path(folder) / "card.json", overwrite=True) as part:
@@ -91,7 +88,7 @@ def read_card(folder: str | Path) -> dict:
     """Return the card of a checkpoint.
 
     Raises:
-        UserError: the folder is no checkpoint, or one of a later version.
+        UserError: the folder is not a checkpoint, or one of a later version.
     """
     path = Path(folder) / "card.json"
     try:
@@ -126,8 +123,7 @@ def read_card(folder: str | Path) -> dict:
 
 
 def _describes(config: dict | None) -> bool:
-    """Whether a card's configuration has the parts that one of open_clip's has; the rest is seen
-    when it is built."""
+    """Whether a card's configuration has the parts of open_clip's; building checks the rest."""
     if config is None:
         return True
     model = config.get("model_cfg")
@@ -140,13 +136,16 @@ def _describes(config: dict | None) -> bool:
 
 
 def read_origin(folder: str | Path) -> Origin | None:
-    """Return what the image encoder of a checkpoint is; None if it is none of open_clip's.
+    """Return the description of a checkpoint's image encoder; None if it is not open_clip's.
 
     Raises:
-        UserError: it is no checkpoint, or one of an older version whose model lies no longer where
-            it lay.
+        UserError: the folder is not a checkpoint, or one of an older version whose model folder is
+            gone.
     """
-    card = read_card(folder)
+    return _origin(folder, read_card(folder))
+
+
+def _origin(folder: str | Path, card: dict) -> Origin | None:
     name = card["encoder"]
     if card["schema"] > 1:
         return card["config"] and Origin(name, card["config"], card["text_encoder"])
@@ -154,9 +153,9 @@ def read_origin(folder: str | Path) -> Origin | None:
         return Origin(name, open_clip_config(name))
     except UserError as error:
         raise UserError(
-            f"{folder} is of an older version, which kept only the name of its encoder, {name!r}: {error}; "
-            "put that model there again, or run the command where it lies, and save the checkpoint "
-            "again"
+            f"{folder} is of an older version, which kept only the name of its encoder, {name!r}: "
+            f"{error}; restore that model, or run the command in its folder, and save the "
+            "checkpoint again"
         ) from error
 
 
@@ -164,12 +163,17 @@ def read_weights(folder: str | Path) -> dict[str, Tensor]:
     """Return the state dict of a checkpoint after comparing its hash with the card's.
 
     Raises:
-        UserError: it is no checkpoint, it is damaged or half-written, or a weight is not finite.
+        UserError: the folder is not a checkpoint, its file is missing or damaged, or a weight is
+            not finite.
     """
+    return _weights(folder, read_card(folder))
+
+
+def _weights(folder: str | Path, card: dict) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    card, path = read_card(folder), Path(folder) / "model.safetensors"
+    path = Path(folder) / "model.safetensors"
     if not path.exists() or file_sha256(path) != card["sha256"]:
         raise UserError(
             f"{path} is missing or damaged (its hash is not the card's); "
@@ -177,9 +181,9 @@ def read_weights(folder: str | Path) -> dict[str, Tensor]:
         )
     try:
         weights = load_file(path)
-    except SafetensorError as error:  # another kind of file, which its card was made for
+    except SafetensorError as error:  # the card holds the hash of another kind of file
         raise UserError(
-            f"{path} is no safetensors file ({error}); save the checkpoint again"
+            f"{path} is not a safetensors file ({error}); save the checkpoint again"
         ) from error
     check_finite(weights, str(path))
     return weights
@@ -190,30 +194,33 @@ def load(
 ) -> ImageClassifier:
     """Read a checkpoint back into a classifier in eval mode.
 
+    The image encoder is built from the card, so nothing is downloaded.
+
     Args:
         folder: of the checkpoint.
-        device: where its weights go.
-        class_names: those it must have been made for, in their order; any if not given.
+        device: device of the weights.
+        class_names: the class names it must have, in their order; any if not given.
 
     Raises:
-        UserError: it is no checkpoint, it is damaged or half-written, its encoder cannot be loaded,
-            or it has other classes.
+        UserError: the folder is not a checkpoint, it is damaged, its encoder cannot be built, or it
+            has other classes.
     """
-    card, weights = read_card(folder), read_weights(folder)
+    card = read_card(folder)
+    weights = _weights(folder, card)
     if class_names is not None and list(class_names) != card["class_names"]:
         raise UserError(
-            f"{folder} was made for other classes, or for these in another order; give the task that it was "
-            "trained on"
+            f"{folder} was made for other classes, or for these in another order; "
+            "give the task that it was trained on"
         )
-    origin = read_origin(folder)
+    origin = _origin(folder, card)
     if "head.weight" not in weights:
         raise UserError(
-            f"{folder} holds no head.weight, so it is no classifier; save the checkpoint again"
+            f"{folder} has no head.weight, so it is not a classifier; save the checkpoint again"
         )
     if origin is None:
         raise UserError(
-            f"{folder} has an encoder, {card['encoder']!r}, that open_clip cannot build; build it as it "
-            "was and fill it with read_weights"
+            f"{folder} has an encoder, {card['encoder']!r}, that open_clip cannot build; build the "
+            "model yourself and load the weights with read_weights"
         )
     encoder, preprocess = build_encoder(origin)
     head = Head(torch.zeros(weights["head.weight"].shape))  # float32, whatever the file holds
@@ -229,19 +236,17 @@ def load(
 
 
 def check_same_start(models: Mapping[str, ImageClassifier | str | Path]) -> None:
-    """Raise a ``UserError`` unless models can be averaged: one architecture, preprocessing and list
-    of classes.
+    """Raise unless models share their architecture, preprocessing and class names.
 
-    What is compared is what they hold, not what their encoders were called or where they lay.
-    Whether weights come from one pre-training they do not tell; ``connectivity.midpoint_barrier``
-    measures it.
+    The content of the encoders is compared, not their names or paths. Whether they come from one
+    pre-training is not checked; ``connectivity.midpoint_barrier`` measures it.
 
     Args:
-        models: classifiers, or folders of checkpoints, of which only the card and the headers of
-            the weights are read; by the names to call them in the message.
+        models: classifiers, or folders of checkpoints, by the names used in the message. Of a
+            folder only the card and the headers of the weights are read.
 
     Raises:
-        UserError: a folder is no checkpoint, or a model differs from the first.
+        UserError: a folder is not a checkpoint, or a model differs from the first.
     """
     (first, (origin, classes, shapes)), *others = [
         (name, _content(model)) for name, model in models.items()
@@ -253,8 +258,8 @@ def check_same_start(models: Mapping[str, ImageClassifier | str | Path]) -> None
         differences += [f"tensors ({', '.join(odd[:3])})"] if odd and not differences else []
         if differences:
             raise UserError(
-                f"{first} and {name} differ in their {' and '.join(differences)}; give a zero-shot model "
-                "and what was fine-tuned from it"
+                f"{first} and {name} differ in their {' and '.join(differences)}; "
+                "give a zero-shot model and models fine-tuned from it"
             )
 
 
@@ -265,7 +270,8 @@ def _content(
     if isinstance(model, ImageClassifier):
         shapes = {key: list(tensor.shape) for key, tensor in model.state_dict().items()}
         return getattr(model.encoder, "origin", None), model.class_names, shapes
-    return read_origin(model), tuple(read_card(model)["class_names"]), _shapes(model)
+    card = read_card(model)
+    return _origin(model, card), tuple(card["class_names"]), _shapes(model)
 
 
 def _shapes(folder: str | Path) -> dict[str, list[int]]:

@@ -26,23 +26,19 @@ from wiseft_lite.errors import UserError
 from wiseft_lite.weights import check_finite
 
 ICONCLIP = Path(__file__).resolve().parent / "assets" / "iconclip"
-POSITIONS = (
-    "visual.positional_embedding",
-    "visual.attnpool.positional_embedding",
-)  # of images: a ViT's, a ResNet's
+POSITIONS = ("visual.positional_embedding", "visual.attnpool.positional_embedding")  # ViT, ResNet
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What an image encoder is, by content: all that is needed to build it anywhere.
-    ``encoder.origin`` holds it.
+    """Description of an image encoder from which it can be built; kept as ``encoder.origin``.
 
     Args:
-        name: what ``load_clip`` loaded, a folder by its full path; the first place to look for the
-            text encoder.
+        name: of the model that ``load_clip`` loaded, with the full path of a folder; the text
+            encoder is searched there first.
         config: open_clip's configuration, ``{"model_cfg": ..., "preprocess_cfg": ...}``.
-        text_encoder: digest of the pre-trained weights beside the image encoder's; None if there
-            are none, or if an older version kept no digest.
+        text_encoder: digest of the pre-trained weights outside the image encoder; None if there
+            are none, or if an older version stored no digest.
     """
 
     name: str
@@ -50,8 +46,7 @@ class Origin:
     text_encoder: str | None = None
 
     def differences(self, other: Origin) -> list[str]:
-        """In what two image encoders differ, other than in their weights; empty if weights can pass
-        between them."""
+        """What differs besides the weights; empty if one can load the other's weights."""
         same = {
             "architecture": described(self.config["model_cfg"])
             == described(other.config["model_cfg"]),
@@ -62,7 +57,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Clip:
-    """A contrastively pre-trained image encoder and text encoder with what belongs to them.
+    """A contrastively pre-trained image and text encoder, with preprocessing and tokenizer.
 
     Args:
         name: the name it was loaded by.
@@ -78,8 +73,7 @@ class Clip:
 
     @torch.inference_mode()
     def encode_text(self, texts: Sequence[str], batch_size: int = 1024) -> Tensor:
-        """L2-normalised text embeddings ``[n, d]``, ``batch_size`` at a time: ImageNet has 80,000
-        prompts."""
+        """L2-normalised text embeddings ``[n, d]``, computed ``batch_size`` texts at a time."""
         device = next(self.model.parameters()).device
         parts = self.tokenizer(list(texts)).split(batch_size)
         return F.normalize(
@@ -87,36 +81,32 @@ class Clip:
         )
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
-        """Those of both encoders, as a module gives its own."""
+        """The parameters of both encoders."""
         return self.model.parameters()
 
     def token_embeddings(self, text: str) -> Tensor:
-        """The vectors ``[m, width]`` that a text's ``m`` tokens enter the text encoder as, without
-        start and end."""
+        """Input embeddings ``[m, width]`` of the ``m`` tokens of a text, without start and end."""
         table = self._token_table
         tokens = self.tokenizer([text])[0]
-        words = tokens[
-            1 : int(tokens.argmax())
-        ]  # the end has the largest number, as in CLIP's own pooling
+        end = int(tokens.argmax())  # the end token has the largest id, as in CLIP's own pooling
+        words = tokens[1:end]
         return table(words.to(table.weight.device)).detach().clone()
 
     def encode_with_context(self, context: Tensor, texts: Sequence[str]) -> Tensor:
-        """L2-normalised embeddings ``[n, d]`` of texts with vectors in place of words before them.
+        """L2-normalised embeddings ``[n, d]`` of texts that begin with the vectors ``context``.
 
-        The gradient flows to the vectors.
+        Gradients flow to ``context``.
 
         Args:
-            context: ``[M, width]``, the same before every text; see ``token_embeddings``.
+            context: ``[M, width]``, prepended to every text; see ``token_embeddings``.
             texts: ``n`` strings, such as ``"cat."``.
 
         Raises:
-            UserError: vectors and text do not fit into the text encoder together.
+            UserError: vectors and text are longer than the text encoder's context.
         """
         m, table = len(context), self._token_table
         alone = self.tokenizer(list(texts))
-        tokens = self.tokenizer(
-            [" ".join(["x"] * m + [text]) for text in texts]
-        )  # "x" keeps the places
+        tokens = self.tokenizer([" ".join(["x"] * m + [text]) for text in texts])  # placeholders
         fits = (
             torch.cat([alone[:, :1], alone[:, 1 : alone.shape[1] - m]], 1)
             == torch.cat([tokens[:, :1], tokens[:, m + 1 :]], 1)
@@ -132,9 +122,7 @@ class Clip:
                 [words[:, :1], context.expand(len(words), -1, -1), words[:, m + 1 :]], dim=1
             )
 
-        hook = table.register_forward_hook(
-            replace
-        )  # so that the rest of the encoder is open_clip's own
+        hook = table.register_forward_hook(replace)  # the rest of the encoder is open_clip's own
         try:
             return F.normalize(self.model.encode_text(tokens.to(context.device)), dim=-1)
         finally:
@@ -148,21 +136,21 @@ class Clip:
         ):
             raise UserError(
                 f"the words of {self.name} cannot be replaced: its text encoder or its tokenizer is not "
-                "CLIP's own; take a model such as ViT-B-32"
+                "CLIP's own; use a model such as ViT-B-32"
             )
         return text.token_embedding
 
     @property
     def origin(self) -> Origin:
-        """What the image encoder is, by content."""
+        """The description of the image encoder."""
         return self.model.visual.origin
 
     @property
     def logit_scale(self) -> float:
         """CLIP's inverse temperature, the factor before its softmax.
 
-        SigLIP adds a bias too. It is one number for all classes, so that no softmax and no argmax
-        depends on it, and a head leaves it out.
+        SigLIP also adds a bias. It is the same for all classes, so softmax and argmax do not
+        depend on it and a head omits it.
         """
         return float(self.model.logit_scale.detach().exp())
 
@@ -170,9 +158,7 @@ class Clip:
         """A copy of the image encoder to train, ``[b, 3, h, w] -> [b, d]``."""
         encoder = copy.deepcopy(self.model.visual)
         if getattr(encoder, "output_tokens", False):
-            encoder.output_tokens = (
-                False  # CoCa's captions need an image's tokens beside its embedding
-            )
+            encoder.output_tokens = False  # CoCa's captions need tokens besides the embedding
         return encoder.requires_grad_(True)
 
 
@@ -184,11 +170,11 @@ def load_clip(name: str = "iconclip", device: str | torch.device = "cpu") -> Cli
             them, such as ``"ViT-B-32/openai"`` (``"ARCH/none"``: random weights, always the same),
             or ``"local-dir:PATH"``, a folder in open_clip's layout: ``open_clip_config.json`` and
             ``open_clip_model.safetensors``.
-        device: where its weights go, such as ``"cuda"``; what is made from it stays there.
+        device: device of the weights, such as ``"cuda"``; classifiers made from it are there too.
 
     Raises:
-        UserError: an unknown name, with the nearest known ones; an architecture that cannot be used
-            here, with the reason; files that are missing, damaged, or do not fit together.
+        UserError: an unknown name; an architecture that cannot be used on this machine; files that
+            are missing, damaged, or do not belong together.
 
     Example:
         >>> load_clip("iconclip").encode_text(["an icon of a cat."]).shape
@@ -203,7 +189,7 @@ def load_clip(name: str = "iconclip", device: str | torch.device = "cpu") -> Cli
     weights = _weights_file(folder) if folder else None
     if folder:
         _check_tokenizer(folder, config["model_cfg"]["text_cfg"].get("hf_tokenizer_name"))
-    with _explained(name, "check the files" if folder else "check the network and the disk"):
+    with _as_user_error(name, "check the files" if folder else "check the network and the disk"):
         tokenizer = open_clip.get_tokenizer(source)  # first: it is small
         if tag is None:
             model = blank(source)
@@ -224,7 +210,7 @@ def load_clip(name: str = "iconclip", device: str | torch.device = "cpu") -> Cli
 
 
 def library():
-    """open_clip, imported without the complaint that a notebook lacks widgets for progress bars."""
+    """Return the module ``open_clip``, imported without a warning about progress bars."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="IProgress not found")
         import open_clip
@@ -232,8 +218,7 @@ def library():
 
 
 def refusal(config: Mapping[str, Any]) -> str | None:
-    """Why a model of this configuration cannot be used on this machine, and what to do; None if it
-    can.
+    """Return why a model cannot be used on this machine, and the fix; None if it can.
 
     Args:
         config: open_clip's configuration of an architecture, ``model_cfg`` of ``open_clip_config``.
@@ -258,7 +243,7 @@ def refusal(config: Mapping[str, Any]) -> str | None:
 
 
 def _folder(name: str) -> Path | None:
-    """The folder of a model that is one."""
+    """The folder of a model; None if the name is one of open_clip's."""
     if name == "iconclip":
         return ICONCLIP
     return Path(name.removeprefix("local-dir:")) if name.startswith("local-dir:") else None
@@ -280,19 +265,18 @@ def _checked(name: str) -> tuple[str, str | None]:
 
 
 def full_name(name: str) -> str:
-    """The name of a model by which it is found from any working folder."""
+    """Return the name of a model with the full path of its folder."""
     folder = name.removeprefix("local-dir:")
     return name if folder == name else f"local-dir:{Path(folder).resolve()}"
 
 
 def is_random(name: str) -> bool:
-    """Whether a name of ``load_clip`` asks for random weights: ``"ARCH/none"``, but not a folder
-    called none."""
+    """Return whether a name of ``load_clip`` means random weights, as ``"ARCH/none"`` does."""
     return name.endswith("/none") and not name.startswith("local-dir:")
 
 
 def text_digest(name: str, model: torch.nn.Module) -> str | None:
-    """A digest of all weights beside the image encoder's; None where they are random."""
+    """Return a digest of all weights outside the image encoder; None if they are random."""
     if is_random(name):
         return None
     return digest(
@@ -301,8 +285,9 @@ def text_digest(name: str, model: torch.nn.Module) -> str | None:
 
 
 def open_clip_config(name: str) -> dict:
-    """Return the ``open_clip_config.json`` of a model: its architecture and its preprocessing. No
-    weights are made.
+    """Return the ``open_clip_config.json`` of a model: architecture and preprocessing.
+
+    No weights are created or downloaded.
 
     Raises:
         UserError: an unknown name, or a folder without a configuration that can be read.
@@ -328,8 +313,7 @@ def open_clip_config(name: str) -> dict:
 
 
 def build_encoder(origin: Origin) -> tuple[torch.nn.Module, Callable]:
-    """Return an image encoder whose weights are yet to be loaded, and its preprocessing, from its
-    origin alone.
+    """Return an image encoder with random weights, and its preprocessing, without a download.
 
     Raises:
         UserError: open_clip cannot build what the configuration describes.
@@ -340,7 +324,7 @@ def build_encoder(origin: Origin) -> tuple[torch.nn.Module, Callable]:
         128
     """
     advice = "its configuration is damaged, or of another version of open_clip or timm"
-    with _explained(origin.name, advice), _always_the_same():
+    with _as_user_error(origin.name, advice), _fixed_seed():
         encoder = image_encoder(origin.config["model_cfg"])
         library().set_model_preprocess_cfg(
             encoder, {**origin.config["preprocess_cfg"], "size": encoder.image_size}
@@ -371,8 +355,7 @@ def _read_config(path: Path) -> dict:
 
 
 def _weights_file(folder: Path) -> Path:
-    """The safetensors file with a model folder's weights; pickles are left to ``import``, which
-    never runs them."""
+    """The safetensors file of a model folder; pickles are left to the command ``import``."""
     for name in (
         "open_clip_model.safetensors",
         "open_clip_pytorch_model.safetensors",
@@ -398,19 +381,18 @@ def _weights_file(folder: Path) -> Path:
 
 
 def _check_tokenizer(folder: Path, source: str | None) -> None:
-    """open_clip looks for Hugging Face's tokenizer in the folder, and transformers does not say
-    that it is missing."""
+    """Raise if the folder lacks a Hugging Face tokenizer, which transformers does not report."""
     if source and not any(
         (folder / name).exists() for name in ("tokenizer.json", "tokenizer_config.json")
     ):
         raise UserError(
-            f"{folder} holds no tokenizer.json: copy the files of the tokenizer {source} there, from "
-            "Hugging Face or from where the model came"
+            f"{folder} holds no tokenizer.json: copy the files of the tokenizer {source} there, "
+            "from Hugging Face or from the source of the model"
         )
 
 
 def _load(model: torch.nn.Module, path: Path) -> None:
-    """Put the weights of a safetensors file into a model, all of them and no others."""
+    """Load the weights of a safetensors file into a model; their keys must match exactly."""
     from safetensors import SafetensorError
 
     try:
@@ -437,41 +419,27 @@ def _load(model: torch.nn.Module, path: Path) -> None:
 
 
 def blank(source: str, device: str = "cpu") -> torch.nn.Module:
-    """A model with random weights, the same in every process, and without open_clip's warning that
-    it has no others."""
-    with _quietly(), _always_the_same(), torch.device(device):
+    """Return a model with random weights, the same in every process, without a warning."""
+    with _without_warnings(), _fixed_seed(), torch.device(device):
         model = library().create_model(
             source, load_weights=False, pretrained_text=False, device=device
         )
-        if isinstance(
-            model, library().CoCa
-        ):  # open_clip never writes this matrix: it holds what the memory held
+        if isinstance(model, library().CoCa):  # open_clip leaves this matrix uninitialised
             projection = model.text_decoder.text_projection
             torch.nn.init.normal_(projection, std=len(projection) ** -0.5)
         return model
 
 
 def image_encoder(model_cfg: Mapping) -> torch.nn.Module:
-    """The image encoder of a configuration with random weights; its text encoder is not needed for
-    that."""
+    """Return the image encoder of a configuration with random weights, without its text encoder."""
     vision_cfg = {**model_cfg["vision_cfg"], "output_tokens": False, "timm_model_pretrained": False}
-    text_cfg = {
-        "context_length": 4,
-        "vocab_size": 4,
-        "width": 4,
-        "heads": 1,
-        "layers": 1,
-    }  # as small as can be
-    return (
-        library()
-        .CLIP(model_cfg["embed_dim"], vision_cfg, text_cfg, model_cfg.get("quick_gelu", False))
-        .visual
-    )
+    smallest = {"context_length": 4, "vocab_size": 4, "width": 4, "heads": 1, "layers": 1}
+    quick_gelu = model_cfg.get("quick_gelu", False)
+    return library().CLIP(model_cfg["embed_dim"], vision_cfg, smallest, quick_gelu).visual
 
 
 def described(model_cfg: Mapping) -> dict[str, Any]:
-    """What decides which function an image encoder's weights compute, in one form for equal
-    functions.
+    """Return the settings that decide the function of an image encoder, in a canonical form.
 
     Example:
         >>> names = ("ViT-B-32", "nllb-clip-base", "ViT-B-32-quickgelu")
@@ -501,9 +469,8 @@ def _preprocess(visual: torch.nn.Module) -> Callable:
 
 
 @contextmanager
-def _explained(name: str, advice: str) -> Iterator[None]:
-    """What open_clip, timm or transformers raise becomes one line: they raise everything from
-    OSError to KeyError."""
+def _as_user_error(name: str, advice: str) -> Iterator[None]:
+    """Turn any exception of open_clip, timm or transformers into a ``UserError``."""
     try:
         yield
     except Exception as error:
@@ -512,9 +479,8 @@ def _explained(name: str, advice: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Without open_clip's warning that a model has no weights, where that is meant. Elsewhere it is
-    an error."""
+def _without_warnings() -> Iterator[None]:
+    """Silence open_clip's warning that a model has random weights, where that is intended."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -524,29 +490,27 @@ def _quietly() -> Iterator[None]:
 
 
 @contextmanager
-def _always_the_same() -> Iterator[None]:
-    """Random weights from one seed: processes and runs that build a model find the same one, and
-    draw on as before."""
+def _fixed_seed() -> Iterator[None]:
+    """Seed the random weights, so that all processes build the same; then restore the state."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         yield
 
 
 def resized_positions(positions: Tensor, grid: int) -> Tensor:
-    """Return an image encoder's positional embeddings for another image size, interpolated as
-    open_clip does.
+    """Return positional embeddings interpolated to another image size, as open_clip does.
 
     Args:
-        positions: ``[1 + g * g, width]``, the class token's first: ``POSITIONS`` names them in
-            open_clip's own image encoders. There are ``g = image size / patch size`` patches on a
-            side, 32 pixels each in a ResNet.
-        grid: how many patches on a side there shall be.
+        positions: ``[1 + g * g, width]``, the class token's first; ``POSITIONS`` lists their keys
+            in open_clip's image encoders. ``g = image size / patch size``; a ResNet's patch size
+            is 32.
+        grid: the new ``g``.
 
     Returns:
         ``[1 + grid * grid, width]``; the class token's row is kept.
 
     Raises:
-        UserError: the patches are no square.
+        UserError: the patches do not form a square.
 
     Example:
         >>> resized_positions(torch.zeros(50, 768), 9).shape  # ViT-B-32 from 224 to 288 pixels
@@ -554,7 +518,7 @@ def resized_positions(positions: Tensor, grid: int) -> Tensor:
     """
     if math.isqrt(len(positions) - 1) ** 2 != len(positions) - 1:
         raise UserError(
-            f"{len(positions)} positional embeddings are not those of a class token and a square of "
+            f"{len(positions)} positional embeddings are not a class token and a square of "
             "patches; they cannot be resized"
         )
     state = {POSITIONS[0]: positions}
@@ -570,33 +534,26 @@ def architectures_of(
     embed_dim: int | None = None,
     names: Sequence[str] | None = None,
 ) -> dict[str, dict]:
-    """Return the open_clip architectures, with their configurations, whose weights have these
-    shapes.
+    """Return the configurations of the open_clip architectures whose weights have these shapes.
 
     Args:
-        shapes: of all of an image encoder (keys ``"visual."...``), and of as much of a text encoder
-            as is known. A text encoder that is a model of Hugging Face is not compared, and an
-            architecture that has one is left out where another has the same image encoder:
-            ``roberta-ViT-B-32`` beside ``ViT-B-32``.
-        any_size: also those that fit but for the number of positional embeddings of images, which
-            an image size other than the architecture's own has changed; see ``resized_positions``.
-        embed_dim: length of the features, if it is known; fewer architectures are then built to be
-            compared.
-        names: the architectures to compare; all that open_clip lists if not given.
+        shapes: of the whole image encoder (keys ``"visual."...``), and of the known part of the
+            text encoder. A Hugging Face text encoder is not compared, and an architecture with one
+            is omitted if another has the same image encoder: ``roberta-ViT-B-32`` and
+            ``ViT-B-32``.
+        any_size: ignore the number of positional embeddings, which depends on the image size; see
+            ``resized_positions``.
+        embed_dim: length of the features, if known; fewer architectures are then built to compare.
+        names: the architectures to compare; all of open_clip's if not given.
 
     Example:
         >>> shapes = {k: v.shape for k, v in load_clip("RN50-quickgelu/none").model.state_dict().items()}
         >>> list(architectures_of(shapes))
         ['RN50', 'RN50-quickgelu']
     """
-    has_text = any(
-        key.endswith("token_embedding.weight") for key in shapes
-    )  # one of open_clip's own
-    known = (
-        shapes
-        if has_text
-        else {key: shape for key, shape in shapes.items() if key.startswith("visual.")}
-    )
+    has_text = any(key.endswith("token_embedding.weight") for key in shapes)  # open_clip's own
+    visual = {key: shape for key, shape in shapes.items() if key.startswith("visual.")}
+    known = shapes if has_text else visual
     found = {}
     for name in library().list_models() if names is None else names:
         config = library().get_model_config(name)
@@ -615,16 +572,14 @@ def architectures_of(
 
 
 def fits(model_cfg: Mapping, shapes: Mapping[str, torch.Size]) -> bool:
-    """Whether an image encoder of these shapes (keys ``"visual."...``) is a configuration's, at any
-    image size."""
+    """Return whether image-encoder shapes fit a configuration, at any image size."""
     return _same_shapes(_image_shapes(model_cfg), shapes, any_size=True)
 
 
 def _same_shapes(
     blank: Mapping[str, torch.Size], shapes: Mapping[str, torch.Size], any_size: bool
 ) -> bool:
-    """Whether all of an image encoder is there, and all that is there has the architecture's
-    shapes."""
+    """Whether an image encoder is complete and all shapes are the architecture's."""
 
     def same(key: str, shape: torch.Size) -> bool:
         if any_size and key in POSITIONS and key in blank:
@@ -641,7 +596,7 @@ def _same_shapes(
 
 
 def _may_fit(config: Mapping, shapes: Mapping[str, torch.Size], embed_dim: int | None) -> bool:
-    """Whether an architecture is worth building to compare its shapes."""
+    """Whether an architecture can have these shapes, without building it."""
     vision = config["vision_cfg"]
     if embed_dim not in (None, config["embed_dim"]):
         return False
@@ -653,8 +608,7 @@ def _may_fit(config: Mapping, shapes: Mapping[str, torch.Size], embed_dim: int |
 
 @functools.cache
 def _shapes(name: str, whole: bool) -> dict[str, torch.Size]:
-    """The shapes of the weights of an architecture, or of its image encoder; it is built on no
-    device, once."""
+    """Shapes of the weights of an architecture, or of its image encoder, on the meta device."""
     if whole:
         return {key: tensor.shape for key, tensor in blank(name, "meta").state_dict().items()}
     return _image_shapes(library().get_model_config(name))

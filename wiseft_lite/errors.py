@@ -1,15 +1,15 @@
-"""The one exception for a user's mistake."""
+"""The exception for a user's mistake."""
 
 
 class UserError(ValueError):
-    r"""A mistake that the user can mend: one line that names the thing and the mend.
+    r"""A mistake that the user can fix: one line that names its object and the fix.
 
-    The command line prints it without a traceback and exits with code 2. What a library said may
-    stand in it, so line breaks are taken out here.
+    The command line prints it without a traceback and exits with code 2. The message may quote
+    another library's, so line breaks are removed.
 
     Example:
-        >>> str(UserError("a.csv is damaged (line 3:\n  two fields); mend it"))
-        'a.csv is damaged (line 3: two fields); mend it'
+        >>> str(UserError("a.csv is damaged (line 3:\n  two fields); fix it"))
+        'a.csv is damaged (line 3: two fields); fix it'
     """
 
     def __init__(self, message: str):
@@ -17,7 +17,7 @@ class UserError(ValueError):
 
 
 def unknown(kind: str, name: object, known) -> UserError:
-    """The error for a name that is not known, with the names that are.
+    """Return the error for an unknown name, which lists the known ones.
 
     Example:
         >>> str(unknown("task", "icons", ["arrows", "iconshift"]))

@@ -1,5 +1,4 @@
-"""What training can minimise. An *objective* maps a model, a batch of inputs and its labels to one
-number."""
+"""Objectives for training: each maps a model, a batch of inputs and its labels to a scalar."""
 
 from __future__ import annotations
 
@@ -25,91 +24,87 @@ def cross_entropy(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(model(inputs), labels)
 
 
-def smoothed(share: float) -> Objective:
-    """Return cross-entropy with label smoothing: ``share`` of the target is spread over all
-    classes.
+def smoothed(smoothing: float) -> Objective:
+    """Return cross-entropy with label smoothing: ``smoothing`` is spread evenly over all classes.
 
     Raises:
-        UserError: the share does not lie in 0..1.
+        UserError: ``smoothing`` is not in [0, 1).
 
     Source: Szegedy et al. 2016, section 7; one of the paper's regularisers for probes (appendix
     D.3).
     """
-    if not 0 <= share < 1:
-        raise UserError(
-            f"label smoothing of {share} makes no sense; give a share from 0 to below 1"
-        )
+    if not 0 <= smoothing < 1:
+        raise UserError(f"label smoothing is {smoothing}; give a number from 0 to below 1")
     return lambda model, inputs, labels: F.cross_entropy(
-        model(inputs), labels, label_smoothing=share
+        model(inputs), labels, label_smoothing=smoothing
     )
 
 
 def l2_to(theta_0: Mapping[str, Tensor], strength: float) -> Objective:
-    """Return ``CE + strength * |theta - theta_0|^2``: a spring from each weight to where it
-    started.
+    """Return ``CE + strength * |theta - theta_0|^2``, which pulls each weight to its start.
 
     Args:
-        theta_0: parameters by name, a state dict of the model's start; buffers in it are ignored.
-        strength: of the spring; 0 is plain cross-entropy.
+        theta_0: state dict of the start; its buffers are ignored.
+        strength: of the penalty; 0 is plain cross-entropy.
 
     Source: Li et al. 2018 (L2-SP); the paper, appendix C.3.3.
     """
 
     def objective(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-        far = sum(
+        squared_distance = sum(
             (p - theta_0[name].to(p.device)).square().sum()
             for name, p in model.named_parameters()
             if p.requires_grad
         )
-        return cross_entropy(model, inputs, labels) + strength * far
+        return cross_entropy(model, inputs, labels) + strength * squared_distance
 
     return objective
 
 
 def l1(strength: float) -> Objective:
-    """Return ``CE + strength * sum |theta|``, one of the paper's regularisers for probes (appendix
-    D.3)."""
+    """Return ``CE + strength * sum |theta|``.
+
+    Source: one of the paper's regularisers for probes (appendix D.3).
+    """
 
     def objective(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-        size = sum(p.abs().sum() for p in model.parameters() if p.requires_grad)
-        return cross_entropy(model, inputs, labels) + strength * size
+        norm = sum(p.abs().sum() for p in model.parameters() if p.requires_grad)
+        return cross_entropy(model, inputs, labels) + strength * norm
 
     return objective
 
 
-def distillation(teacher: nn.Module, share: float) -> Objective:
-    """Return ``(1 - share) CE(f(x), y) + share CE(f(x), softmax(teacher(x)))``.
+def distillation(teacher: nn.Module, weight: float) -> Objective:
+    """Return ``(1 - weight) CE(f(x), y) + weight CE(f(x), softmax(teacher(x)))``.
 
     Args:
-        teacher: as a rule the zero-shot model, in eval mode; it gets no gradient.
-        share: 0 is plain cross-entropy, 1 asks only for the teacher's answers.
+        teacher: usually the zero-shot model, in eval mode; it gets no gradient.
+        weight: 0 is plain cross-entropy, 1 trains on the teacher's predictions alone.
 
     Raises:
-        UserError: the share does not lie in 0..1.
+        UserError: ``weight`` is not in [0, 1].
 
-    Source: the paper, appendix C.3.3 (distillation to zero-shot), where the share of the teacher is
-    alpha.
+    Source: the paper, appendix C.3.3 (distillation to zero-shot), where ``weight`` is alpha.
     """
-    if not 0 <= share <= 1:
-        raise UserError(f"a teacher's share of {share} makes no sense; give a number from 0 to 1")
+    if not 0 <= weight <= 1:
+        raise UserError(f"the weight of the teacher is {weight}; give a number from 0 to 1")
 
     def objective(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         with torch.no_grad():
-            wanted = teacher(inputs).softmax(-1)
+            target = teacher(inputs).softmax(-1)
         logits = model(inputs)
-        return (1 - share) * F.cross_entropy(logits, labels) + share * F.cross_entropy(
-            logits, wanted
-        )
+        hard, soft = F.cross_entropy(logits, labels), F.cross_entropy(logits, target)
+        return (1 - weight) * hard + weight * soft
 
     return objective
 
 
 def autocast_dtype(device: torch.device) -> torch.dtype | None:
-    """Return the 16-bit type that a device has fast units for; None if it has none.
+    """Return the 16-bit type that a device computes fast; None if there is none.
 
-    GPUs have them for bfloat16 from compute capability 8.0 on, and for float16 from 7.0 on (V100,
-    T4), where bfloat16 is emulated and slow. float16 holds no number below 6e-8, so its loss must
-    be scaled; see ``training.fit``.
+    That is bfloat16 for GPUs of compute capability 8.0 and above, and float16 for 7.0 and 7.5
+    (V100, T4), where bfloat16 is emulated and slow. float16 cannot represent numbers below 6e-8, so
+    the loss must be scaled; see ``training.fit``.
 
     Example:
         >>> autocast_dtype(torch.device("cpu")) is None
@@ -118,16 +113,15 @@ def autocast_dtype(device: torch.device) -> torch.dtype | None:
     if device.type != "cuda":
         return None
     capability = torch.cuda.get_device_capability(device)
-    return (
-        torch.bfloat16 if capability >= (8, 0) else torch.float16 if capability >= (7, 0) else None
-    )
+    if capability >= (8, 0):
+        return torch.bfloat16
+    return torch.float16 if capability >= (7, 0) else None
 
 
 def in_precision(
     objective: Objective, device: torch.device, precision: torch.dtype | None
 ) -> Objective:
-    """Return the objective computed in a 16-bit type where torch holds that to be safe; None is the
-    objective itself.
+    """Return the objective under ``torch.autocast`` in a 16-bit type; unchanged for None.
 
     Source: Micikevicius et al. 2018, "Mixed precision training".
     """
@@ -142,7 +136,7 @@ def in_precision(
 
 
 def contrastive_loss(images: Tensor, texts: Tensor, scale: float | Tensor) -> Tensor:
-    """Return CLIP's loss: each picture must find its caption, and each caption its picture.
+    """Return CLIP's contrastive loss, which matches images to captions and captions to images.
 
     ``L = (CE(s I T^t, diag) + CE(s T I^t, diag)) / 2``, where pair ``i`` is row ``i`` of both.
 
@@ -152,7 +146,7 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: float | Tensor) -> Te
         scale: ``s``, the inverse temperature.
 
     Raises:
-        UserError: not one text for each image.
+        UserError: the numbers of images and texts differ.
 
     Source: Radford et al. 2021, figure 3.
 
@@ -171,23 +165,21 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: float | Tensor) -> Te
 
 
 def micro_batched(objective: Objective, size: int) -> Objective:
-    """Return an objective that works through a batch a few images at a time, with the gradient of
-    the whole batch.
+    """Return an objective that computes a batch in micro-batches, with the batch's gradient.
 
-    Each piece is forgotten after its forward pass and computed again for its gradient: activations
-    of ``size`` images are held, not of the batch, and each image goes forward twice. Batch size and
-    learning rate stay what they are.
+    The activations of a micro-batch are discarded after its forward pass and recomputed for its
+    gradient: memory holds the activations of ``size`` images instead of the batch's, and each image
+    is computed twice. Batch size and learning rate do not change.
 
     Args:
-        objective: a mean over images that are judged alone, such as cross-entropy; a contrastive
-            loss is none.
-        size: images in a piece.
+        objective: a mean over independent images, such as cross-entropy; not a contrastive loss.
+        size: images in a micro-batch.
 
     Raises:
         UserError: the size is not positive.
 
-    Source: Chen et al. 2016, "Training deep nets with sublinear memory cost", over images in place
-    of layers.
+    Source: Chen et al. 2016, "Training deep nets with sublinear memory cost", applied to images
+    instead of layers.
 
     Example:
         >>> x, y = torch.eye(4), torch.arange(4)
@@ -196,7 +188,7 @@ def micro_batched(objective: Objective, size: int) -> Objective:
         True
     """
     if size < 1:
-        raise UserError(f"a piece of {size} images holds none; give at least 1")
+        raise UserError(f"the micro-batch size is {size}; give at least 1")
 
     def in_turn(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         parts = zip(inputs.split(size), labels.split(size), strict=True)
@@ -209,17 +201,16 @@ def micro_batched(objective: Objective, size: int) -> Objective:
 
 
 def checkpointed(objective: Objective) -> Objective:
-    """Return an objective that keeps the input of each block of the image tower, and computes the
-    rest again.
+    """Return an objective that stores each image-encoder block's input and recomputes the rest.
 
-    The gradient is the same, and a batch goes forward twice. It needs far less memory for an image,
-    see ``book.memory.Need``; ``micro_batched`` bounds the number of images instead.
+    The gradient is the same, and each batch is computed twice. It needs far less memory per image,
+    see ``book.memory.Need``; ``micro_batched`` limits the number of images instead.
 
     Args:
         objective: its model is an ``ImageClassifier``.
 
     Raises:
-        UserError: when it is called, if the image tower has no such switch.
+        UserError: when it is called, if the image encoder has no gradient checkpointing.
 
     Source: Chen et al. 2016, as ``micro_batched``, over blocks.
     """
@@ -228,12 +219,13 @@ def checkpointed(objective: Objective) -> Objective:
         switch = getattr(getattr(model, "encoder", None), "set_grad_checkpointing", None)
         if switch is None:
             raise UserError(
-                "this image tower has no gradient checkpointing; leave --checkpointing out and take --micro-batch-size"
+                "this image encoder has no gradient checkpointing; use --micro-batch-size instead "
+                "of --checkpointing"
             )
         switch(True)
         try:
             return objective(model, inputs, labels)
         finally:
-            switch(False)  # what is to be computed again is known by now
+            switch(False)  # the graph of this batch already holds its checkpoints
 
     return recomputing

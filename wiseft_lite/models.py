@@ -1,4 +1,4 @@
-"""The classifier of the paper: an image encoder, then a linear head on normalised features."""
+"""The paper's classifier: an image encoder and a linear head on normalised features."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Head(nn.Module):
     """Linear classifier, ``logits = features @ weight.T + bias``.
 
     Args:
-        weight: ``[C, d]``, one row for each class.
+        weight: ``[C, d]``, one row per class.
         bias: ``[C]``; zeros if not given.
 
     Example:
@@ -37,17 +37,17 @@ class Head(nn.Module):
 
 
 class ImageClassifier(nn.Module):
-    """``f(x) = head(g(x) / |g(x)|)``, with all that is needed to use it on an image.
+    """``f(x) = head(g(x) / |g(x)|)``, with its preprocessing and class names.
 
     Args:
         encoder: image encoder, ``[b, 3, h, w] -> [b, d]``.
         head: linear classifier on the normalised features.
         preprocess: turns a PIL image into a tensor ``[3, h, w]`` for the encoder.
-        class_names: one for each row of the head.
-        encoder_name: the name that ``load_clip`` knows it by.
+        class_names: one per row of the head.
+        encoder_name: its name for ``load_clip``.
 
     Raises:
-        UserError: the head has not one row for each class name.
+        UserError: the numbers of rows and class names differ.
 
     Source: the paper, section 2; features stay normalised in fine-tuning (appendix D.2).
     """
@@ -64,7 +64,7 @@ class ImageClassifier(nn.Module):
         if len(head.weight) != len(class_names):
             raise UserError(
                 f"the head has {len(head.weight)} rows but there are {len(class_names)} "
-                "class names; give one row each"
+                "class names; give one row per class"
             )
         self.encoder, self.head = encoder, head
         self.preprocess = preprocess
@@ -80,10 +80,10 @@ class ImageClassifier(nn.Module):
         return self.head(self.encode(images))
 
     def train(self, mode: bool = True) -> ImageClassifier:
-        """Set the mode; frozen layers stay in eval mode, so that their buffers do not move either.
+        """Set the mode; frozen layers stay in eval mode, so that their buffers do not change.
 
-        A layer is frozen if it, or a module that it belongs to, has parameters and none of them
-        needs a gradient. In train mode its batch norm would go on updating running statistics.
+        A layer is frozen if it, or a module that contains it, has parameters and none of them
+        needs a gradient. In train mode its batch norm would update the running statistics.
         """
         super().train(mode)
         for module in self.modules():
@@ -95,26 +95,26 @@ class ImageClassifier(nn.Module):
         return self
 
     def with_weights(self, theta: Mapping[str, Tensor]) -> ImageClassifier:
-        """A new classifier of the same kind with other weights; this one is left alone."""
+        """Return a copy of this classifier with other weights."""
         other = copy.deepcopy(self)
         other.load_state_dict(dict(theta))
         return other
 
 
 def freeze(classifier: ImageClassifier, trains: Callable[[str], bool]) -> ImageClassifier:
-    """Return a copy in which only the parameters whose name passes ``trains`` can change.
+    """Return a copy in which only the parameters whose name passes ``trains`` are trained.
 
-    All others are frozen: they need no gradient, and buffers of layers that are frozen whole, such
-    as the running statistics of batch norm, stay as they are, see ``ImageClassifier.train``. Copies
-    are frozen too. A checkpoint
-    does not keep it: what was saved and loaded trains whole, until it is frozen again.
+    The others need no gradient, and the buffers of layers without trained parameters, such as the
+    running statistics of batch norm, do not change, see ``ImageClassifier.train``. Copies are
+    frozen too. A checkpoint does not store it: freeze the classifier again after ``load``.
 
     Args:
-        classifier: it is left alone.
-        trains: given a name such as ``"head.weight"``; see ``last_blocks``.
+        classifier: it is not changed.
+        trains: whether to train a parameter, given its name, such as ``"head.weight"``; see
+            ``last_blocks``.
 
     Raises:
-        UserError: nothing is left to train.
+        UserError: no parameter is left to train.
     """
     other = copy.deepcopy(classifier)
     for name, parameter in other.named_parameters():
@@ -125,10 +125,10 @@ def freeze(classifier: ImageClassifier, trains: Callable[[str], bool]) -> ImageC
 
 
 def last_blocks(classifier: ImageClassifier, k: int) -> Callable[[str], bool]:
-    """Return the test for names of the last ``k`` transformer blocks and all that follows them.
+    """Return whether a parameter is in the last ``k`` transformer blocks or after them, by name.
 
     Args:
-        classifier: its encoder is one of open_clip's own vision transformers, CoCa's among them;
+        classifier: its encoder is one of open_clip's own vision transformers, including CoCa's, but
             not timm's.
         k: 0 leaves the final norm and pooling, the projection and the head.
 
@@ -139,12 +139,12 @@ def last_blocks(classifier: ImageClassifier, k: int) -> Callable[[str], bool]:
     found = {int(match[1]) for name in classifier.state_dict() if (match := number.match(name))}
     if not found:
         raise UserError(
-            f"the encoder of {classifier.encoder_name} is no vision transformer of open_clip, so its last "
-            "blocks are not known; give freeze a test of your own"
+            f"the encoder of {classifier.encoder_name} is no vision transformer of open_clip, so "
+            "its last blocks are unknown; give freeze your own function of a parameter's name"
         )
     if not 0 <= k <= len(found):
         raise UserError(
-            f"{k} blocks, but the encoder has {len(found)}; give a number between 0 and that"
+            f"{k} blocks, but the encoder has {len(found)}; give a number from 0 to {len(found)}"
         )
 
     def trains(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""How to train: the settings of a run, and the rate at each of its steps."""
+"""The settings of a training run, and the learning rate at each step."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from wiseft_lite.errors import UserError, unknown
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: AdamW, warm-up, cosine to 0, gradient clipping.
+    """Settings of training: AdamW, warm-up, cosine decay to 0, gradient clipping.
 
-    The defaults are for IconCLIP on IconShift, chosen on its ``val`` split. Of the rates within one
-    standard error of the best there, the largest was taken, so that the cost of fine-tuning can be
-    seen (chapter 5).
+    The defaults are for IconCLIP on IconShift, chosen on its ``val`` split: the largest learning
+    rate within one standard error of the best, so that the cost of fine-tuning is visible
+    (chapter 5).
 
     Args:
         epochs: passes over the training split.
         lr: peak learning rate.
         weight_decay: AdamW's, on every weight.
-        batch_size: images a step.
-        warmup: steps if an int, a share of all steps if a float.
+        batch_size: images per step.
+        warmup: steps if an int, a fraction of all steps if a float.
         clip_norm: largest global gradient norm.
         betas: AdamW's.
         augment: ``"none"``; ``"crop"``, random square crops of 90 to 100 % of the area, the paper's
-            minimal augmentation; or ``"strong"``, crops of 50 to 100 %, small turns and shears, and
-            erased patches.
-        seed: order of the images and crops.
+            minimal augmentation; or ``"strong"``, crops of 50 to 100 %, small rotations and shears,
+            and erased patches.
+        seed: of the order of the images and of the crops.
 
     Raises:
-        UserError: a value that cannot be meant.
+        UserError: a value out of range.
 
     Source: the paper, appendix D.1 to D.3.
     """
@@ -56,13 +56,11 @@ class Recipe:
             raise unknown("augmentation", self.augment, AUGMENTS)
         for name in ("weight_decay", "warmup"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise UserError(
-                    f"recipe: {name} is {getattr(self, name)}; give 0 or a number above it"
-                )
+                raise UserError(f"recipe: {name} is {getattr(self, name)}; give a number from 0 up")
         if isinstance(self.warmup, float) and self.warmup >= 1:
             raise UserError(
-                f"recipe: warmup {self.warmup} is a share of the run and must stay below 1; "
-                f"for steps write the integer {int(self.warmup)}"
+                f"recipe: warmup {self.warmup} is a fraction of the run and must be below 1; "
+                f"for steps give the integer {int(self.warmup)}"
             )
 
 
@@ -71,7 +69,7 @@ PROBE = Recipe(epochs=30, lr=3e-3, weight_decay=0.0, batch_size=128, augment="no
 
 
 def learning_rate(step: int, total: int, recipe: Recipe) -> float:
-    """Return the learning rate of step ``step`` of ``total``: linear warm-up, then cosine to 0.
+    """Return the learning rate of step ``step`` of ``total``: linear warm-up, cosine decay to 0.
 
     Raises:
         UserError: the warm-up is as long as the run.
@@ -84,7 +82,7 @@ def learning_rate(step: int, total: int, recipe: Recipe) -> float:
     if warmup >= total:
         raise UserError(
             f"recipe: {warmup} warm-up steps, but the run has only {total}; "
-            "give a share such as warmup=0.1"
+            "give a fraction such as warmup=0.1"
         )
     if step < warmup:
         return recipe.lr * (step + 1) / warmup

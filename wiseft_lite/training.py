@@ -1,9 +1,10 @@
-"""One loop trains everything: the head on encoded features, or every weight on pictures."""
+"""One loop trains everything: the head on encoded features, or all weights on images."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from wiseft_lite._runtime import distributed
 from wiseft_lite._runtime.resume import States
-from wiseft_lite.augmentation import augmentation, transformed
+from wiseft_lite.augmentation import augmentation, transform_shard
 from wiseft_lite.errors import UserError
 from wiseft_lite.features import batches, encode, pixels
 from wiseft_lite.losses import Objective, autocast_dtype, cross_entropy, in_precision
@@ -36,40 +37,39 @@ def fit(
     precision: torch.dtype | None = None,
     shared: bool = False,
 ) -> nn.Module:
-    """Train ``model`` in place and return it in eval mode.
+    """Train ``model`` in place with AdamW and return it in eval mode.
 
     Args:
         model: maps a batch of ``inputs`` to logits; parameters that need no gradient stay as they
             are.
-        inputs: ``[n, ...]``, kept where they are; batches go to the model's device.
+        inputs: ``[n, ...]``; only batches are moved to the model's device.
         labels: int64 ``[n]``.
         recipe: how to train.
         objective: what to minimise on a batch; see ``losses``.
         transform: applied to each input of a batch, such as a random crop.
         progress: show a bar.
         after_step: called with the model after each step, to average its weights.
-        after_epoch: called with the number of epochs done and the model, to watch it learn.
-        folder: where a state of the run is kept every minute; a run that was cut short goes on from
-            it and ends with the same bits. ``after_step`` then needs a state too, as
+        after_epoch: called with the number of epochs done and the model, to measure it.
+        folder: where the state of the run is saved every minute, so that an interrupted run resumes
+            and ends with the same bits. ``after_step`` then needs a state too, as
             ``MovingAverages`` has; see ``resume``.
-        resume: False throws the state away and begins anew.
-        precision: what the objective is computed in, see ``losses.autocast_dtype``; weights, their
+        resume: False deletes the saved states and starts again.
+        precision: type in which the objective is computed, see ``losses.autocast_dtype``; weights,
             gradients and AdamW's moments keep their own type. With float16 the loss is scaled, and
-            a step that overflows is left out.
-        shared: the processes of a launch (see ``distributed``) take a part of each batch and add up
-            their gradients. The objective must then be a mean over inputs that are judged alone and
-            draw nothing, and ``transform`` one of ``augmentation``. If False each process trains on
-            whole batches. All start from the main process's weights and end with the same.
+            a step that overflows is skipped.
+        shared: each process of a launch (see ``distributed``) computes a shard of each batch, and
+            their gradients are added up. The objective must then be a mean over independent inputs
+            and draw no random numbers, and ``transform`` be one of ``augmentation``. If False, each
+            process trains on whole batches. All start from the main process's weights and end with
+            the same weights.
 
     Raises:
         UserError: the loss or a weight is not finite, ``after_step`` cannot be resumed, or the
-            model cannot be shared.
+            model cannot be trained on shards.
     """
     from tqdm import tqdm
 
-    distributed.broadcast(
-        model.state_dict().values()
-    )  # processes may each have drawn random weights of their own
+    distributed.broadcast(model.state_dict().values())  # each process may have drawn its own
     device = next(model.parameters()).device
     optimizer = torch.optim.AdamW(
         [p for p in model.parameters() if p.requires_grad],
@@ -77,89 +77,220 @@ def fit(
         betas=recipe.betas,
         weight_decay=recipe.weight_decay,
     )
-    an_epoch = -(-len(inputs) // recipe.batch_size)
-    total = recipe.epochs * an_epoch
-    learning_rate(0, total, recipe)
+    total = recipe.epochs * steps_per_epoch(len(inputs), recipe)
+    learning_rate(0, total, recipe)  # refuses a warm-up that is too long
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
-    states = States(
-        folder,
-        (fit, learning_rate, recipe, inputs, labels, objective, transform, precision),
-        model,
-        optimizer,
-        scaler,
-        after_step,
-    )
+    parts = (code(), recipe, inputs, labels, objective, transform, precision)
+    states = States(folder, parts, model, optimizer, scaler, after_step)
     objective = in_precision(objective, device, precision)
     model.train()
     if shared and distributed.world_size() > 1:
-        objective = _drawing_nothing(model, objective)
-    bar = tqdm(
-        total=total, desc="training", unit="step", disable=not (progress and distributed.is_main())
-    )
-    with torch.random.fork_rng(), bar:  # the caller's random state is left as it was
+        objective = _deterministic(model, objective)
+    hidden = not (progress and distributed.is_main())
+    bar = tqdm(total=total, desc="training", unit="step", disable=hidden)
+
+    def step_done(loss: Tensor) -> None:
+        if after_step is not None:
+            after_step(model)
+        bar.update()
+        bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
+
+    def epoch_done(epochs: int) -> None:
+        if after_epoch is not None:
+            with torch.random.fork_rng():  # what it draws must not change the training
+                after_epoch(epochs, model)
+        model.train()
+
+    with torch.random.fork_rng(), bar:  # leaves the caller's random state as it was
         torch.manual_seed(recipe.seed)
-        step, order = states.restore(resume)
-        bar.update(step)
-        for epoch in range(step // an_epoch, recipe.epochs):
-            order = torch.randperm(len(inputs)) if order is None else order
-            groups = order.split(recipe.batch_size)[step % an_epoch :]
-            shares = [
-                distributed.local_slice(len(rows)) if shared else (slice(0, len(rows)), 1.0)
-                for rows in groups
-            ]
-            own = [rows[part] for rows, (part, _) in zip(groups, shares, strict=True)]
-            for group, (part, weight), rows, batch in zip(
-                groups, shares, own, batches(inputs, own), strict=True
-            ):
-                states.maybe_save(step, order)
-                batch = batch.to(device)  # before the crops, which a GPU then cuts
-                if transform is not None:
-                    batch = transformed(transform, batch, part, len(group))
-                loss = weight * objective(model, batch, labels[rows].to(device))
-                total_loss = loss.detach().clone()
-                if shared:
-                    distributed.all_reduce([total_loss])
-                if not torch.isfinite(total_loss):
-                    raise UserError(
-                        f"the loss is {total_loss.item()} at step {step + 1} of {total}; "
-                        f"lower the learning rate (it is {recipe.lr:g})"
-                    )
-                for settings in optimizer.param_groups:
-                    settings["lr"] = learning_rate(step, total, recipe)
-                optimizer.zero_grad(set_to_none=True)
-                scaler.scale(loss).backward()
-                if shared:
-                    distributed.all_reduce(p.grad for p in model.parameters() if p.grad is not None)
-                scaler.unscale_(optimizer)
-                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-                scaler.step(optimizer)
-                scaler.update()
-                step += 1
-                if after_step is not None:
-                    after_step(model)
-                bar.update()
-                bar.set_postfix(loss=f"{total_loss.item():.3f}", refresh=False)
-            order = None
-            if after_epoch is not None:
-                with torch.random.fork_rng():  # watching must not change what is watched
-                    after_epoch(epoch + 1, model)
-                model.train()
+        start = states.restore(resume)
+        bar.update(start[0])
+        train_epochs(
+            model,
+            inputs,
+            labels,
+            recipe,
+            objective,
+            optimizer,
+            scaler,
+            states,
+            start,
+            transform=transform,
+            shared=shared,
+            step_done=step_done,
+            epoch_done=epoch_done,
+        )
     if not all(torch.isfinite(p).all() for p in model.parameters()):
         raise UserError(
-            f"the last step gave weights that are not finite; lower the rate (it is {recipe.lr:g})"
+            "the last step gave weights that are not finite; "
+            f"lower the learning rate (it is {recipe.lr:g})"
         )
     if not shared:
         distributed.broadcast(model.state_dict().values())
     return model.eval()
 
 
-def _drawing_nothing(model: nn.Module, objective: Objective) -> Objective:
-    """The same objective for a part of a batch, refused where it would not be a part of the whole
-    batch's.
+def train_epochs(
+    model: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    states: States,
+    start: tuple[int, Tensor | None],
+    *,
+    transform: Callable[[Tensor], Tensor] | None,
+    shared: bool,
+    step_done: Callable[[Tensor], None],
+    epoch_done: Callable[[int], None],
+) -> None:
+    """Run the loop of ``fit``: shuffle, split into batches, and take one step on each.
 
-    Batch norm looks at the other inputs of its batch, unless it is frozen. What draws random
-    numbers, such as dropout, would draw others than on the whole batch, and then the processes
-    would no longer agree on the order of the next epoch.
+    Args:
+        model, inputs, labels, recipe, objective, transform, shared: as for ``fit``.
+        optimizer: AdamW on the parameters that train.
+        scaler: scales the loss for float16.
+        states: saves the run, so that it can be resumed.
+        start: steps already done, and the order of the inputs in this epoch, None for a new one.
+        step_done: called with the loss of the batch after each step.
+        epoch_done: called with the number of epochs done.
+
+    Raises:
+        UserError: the loss is not finite.
+    """
+    device = next(model.parameters()).device
+    steps = steps_per_epoch(len(inputs), recipe)
+    total = recipe.epochs * steps
+    step, order = start
+    for epoch in range(step // steps, recipe.epochs):
+        order = torch.randperm(len(inputs)) if order is None else order
+        groups = order.split(recipe.batch_size)[step % steps :]
+        for shard in shards(inputs, labels, groups, shared):
+            states.maybe_save(step, order)
+            lr = learning_rate(step, total, recipe)
+            batch = shard.inputs.to(device)
+            if transform is not None:
+                batch = transform_shard(transform, batch, shard.rows, shard.batch_size)
+            loss = shard.weight * objective(model, batch, shard.labels.to(device))
+            batch_loss = _total(loss, shared)
+            _check_loss(batch_loss, step, total, recipe)
+            update_weights(model, loss, optimizer, scaler, lr, recipe.clip_norm, shared)
+            step += 1
+            step_done(batch_loss)
+        order = None
+        epoch_done(epoch + 1)
+
+
+def update_weights(
+    model: nn.Module,
+    loss: Tensor,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    lr: float,
+    clip_norm: float,
+    shared: bool = False,
+) -> None:
+    """Take one step: the gradient of ``loss``, clipped to the norm ``clip_norm``, then AdamW.
+
+    Args:
+        model: what is trained.
+        loss: of this process's shard of the batch.
+        optimizer: AdamW on the parameters that train.
+        scaler: scales a float16 loss, and skips a step whose gradient overflows.
+        lr: learning rate of this step.
+        clip_norm: largest global gradient norm.
+        shared: add up the gradients of all processes.
+    """
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+    optimizer.zero_grad(set_to_none=True)
+    scaler.scale(loss).backward()
+    if shared:
+        distributed.all_reduce(p.grad for p in model.parameters() if p.grad is not None)
+    scaler.unscale_(optimizer)
+    nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    scaler.step(optimizer)
+    scaler.update()
+
+
+def steps_per_epoch(n: int, recipe: Recipe) -> int:
+    """Return the number of batches that ``n`` inputs make; the last may be smaller.
+
+    Example:
+        >>> steps_per_epoch(130, Recipe(batch_size=64))
+        3
+    """
+    return -(-n // recipe.batch_size)
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The part of a batch that this process computes; with one process, the whole batch.
+
+    Args:
+        inputs: ``[b, ...]``.
+        labels: int64 ``[b]``.
+        rows: where they are in the batch.
+        batch_size: inputs in the whole batch.
+        weight: of the shard's mean loss in the mean over the batch.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    rows: slice
+    batch_size: int
+    weight: float
+
+
+def shards(
+    inputs: Tensor, labels: Tensor, groups: Sequence[Tensor], shared: bool
+) -> Iterator[Shard]:
+    """Yield this process's shard of each batch in turn, the whole batch if not ``shared``.
+
+    Args:
+        inputs: ``[n, ...]``.
+        labels: int64 ``[n]``.
+        groups: for each batch the indices of its inputs.
+        shared: the processes divide each batch.
+    """
+    parts = [
+        distributed.local_slice(len(group)) if shared else (slice(0, len(group)), 1.0)
+        for group in groups
+    ]
+    own = [group[rows] for group, (rows, _) in zip(groups, parts, strict=True)]
+    loaded = batches(inputs, own)
+    for group, (rows, weight), index, batch in zip(groups, parts, own, loaded, strict=True):
+        yield Shard(batch, labels[index], rows, len(group), weight)
+
+
+def code() -> tuple[Callable, ...]:
+    """Return the functions that decide what training gives, to hash them for a run's name."""
+    return fit, train_epochs, update_weights, steps_per_epoch, shards, learning_rate
+
+
+def _total(loss: Tensor, shared: bool) -> Tensor:
+    """The loss of the whole batch, the sum of the shards' losses."""
+    total = loss.detach().clone()
+    if shared:
+        distributed.all_reduce([total])
+    return total
+
+
+def _check_loss(loss: Tensor, step: int, total: int, recipe: Recipe) -> None:
+    if not torch.isfinite(loss):
+        raise UserError(
+            f"the loss is {loss.item()} at step {step + 1} of {total}; "
+            f"lower the learning rate (it is {recipe.lr:g})"
+        )
+
+
+def _deterministic(model: nn.Module, objective: Objective) -> Objective:
+    """The same objective for a shard of a batch; it refuses what a shard cannot compute.
+
+    Batch norm needs the other inputs of its batch, unless it is frozen. Dropout would draw other
+    random numbers than on the whole batch, and the processes' random states would diverge.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
@@ -173,8 +304,8 @@ def _drawing_nothing(model: nn.Module, objective: Objective) -> Objective:
         loss = objective(model, inputs, labels)
         if not all(map(torch.equal, before, _random_states(inputs.device))):
             raise UserError(
-                "the model or its objective draws random numbers, such as dropout, and each process would "
-                "draw others; fine-tune it with one process"
+                "the model or its objective draws random numbers, such as dropout, which would "
+                "differ between processes; fine-tune it with one process"
             )
         return loss
 
@@ -182,17 +313,15 @@ def _drawing_nothing(model: nn.Module, objective: Objective) -> Objective:
 
 
 def _random_states(device: torch.device) -> list[Tensor]:
-    return [
-        torch.get_rng_state(),
-        *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else []),
-    ]
+    cpu = [torch.get_rng_state()]
+    return [*cpu, torch.cuda.get_rng_state(device)] if device.type == "cuda" else cpu
 
 
 def _check_classes(classifier: ImageClassifier, task: Task) -> None:
     if classifier.class_names != tuple(task.class_names):
         raise UserError(
-            f"the classifier has other classes than task {task.name!r}; "
-            "make it with zero_shot_classifier(clip, task)"
+            f"the classes of the classifier are not those of task {task.name!r}; "
+            "build it with zero_shot_classifier(clip, task)"
         )
 
 
@@ -211,17 +340,16 @@ def finetune(
     """Return a copy of ``classifier`` with every weight fine-tuned on ``task.train``.
 
     Args:
-        classifier: where to start, as a rule the zero-shot classifier; it is left alone. What is
-            frozen in it (``models.freeze``) stays frozen.
-        task: gives the training split.
+        classifier: the start, usually the zero-shot classifier; it is not changed. Frozen
+            parameters (``models.freeze``) stay frozen.
+        task: its ``train`` split is used.
         recipe: how to train; one seed gives the same weights on the same machine.
         objective: what to minimise on a batch; see ``losses``. A GPU computes it in
-            ``losses.autocast_dtype``. Several processes share each batch if they were launched, see
-            ``fit``.
+            ``losses.autocast_dtype``. If several processes were launched, each computes a shard of
+            each batch, see ``fit``.
         progress: show a bar.
-        after_step, after_epoch: as for ``fit``, to watch the copy.
-        folder, resume: see ``fit``; a run that was cut short goes on from its last state in the
-            folder.
+        after_step, after_epoch: as for ``fit``; they get the copy.
+        folder, resume: as for ``fit``.
 
     Raises:
         UserError: the classes differ, or as ``fit``.
@@ -257,11 +385,11 @@ def linear_probe(
     folder: str | Path | None = None,
     resume: bool = True,
 ) -> ImageClassifier:
-    """Return a copy of ``classifier`` with its head alone trained, on features encoded once.
+    """Return a copy of ``classifier`` whose head is trained on features that are encoded once.
 
-    The head starts where it is, as a rule at the zero-shot head; the encoder keeps its weights. The
-    objective gets the head as its model and features ``[b, d]`` as its inputs; see ``fit`` for the
-    rest.
+    Training starts from the classifier's head, usually the zero-shot head; the encoder keeps its
+    weights. The objective gets the head as its model and features ``[b, d]`` as its inputs; see
+    ``fit`` for the rest.
 
     Raises:
         UserError: the classes differ, or as ``fit``.

@@ -12,20 +12,23 @@ from wiseft_lite.errors import UserError
 
 Weights = Mapping[str, Tensor]
 
-COUNTER = "num_batches_tracked"  # batch norm's count of training steps; no forward pass reads it, so it may differ
+COUNTER = "num_batches_tracked"  # batch norm's count of steps; no forward pass reads it
 
 
 def check_alike(thetas: Sequence[Weights]) -> None:
-    """Raise a ``UserError`` unless all state dicts have the same keys, shapes and integer buffers,
-    counters apart."""
+    """Raise unless state dicts have equal keys, shapes and integer buffers, except ``COUNTER``.
+
+    Raises:
+        UserError: it names the first three tensors that differ.
+    """
     if not thetas:
         raise UserError("no state dicts to combine; give at least one")
     first = thetas[0]
     for other in thetas[1:]:
-        odd = [k for k in [*first, *other] if (k in first) != (k in other)]
-        if odd:
+        unmatched = [k for k in [*first, *other] if (k in first) != (k in other)]
+        if unmatched:
             raise UserError(
-                f"state dicts have different keys, such as {', '.join(odd[:3])}; "
+                f"state dicts have different keys, such as {', '.join(unmatched[:3])}; "
                 "combine checkpoints of one architecture"
             )
         bad = [
@@ -48,17 +51,22 @@ def check_alike(thetas: Sequence[Weights]) -> None:
         if bad:
             raise UserError(
                 f"integer buffers differ: {', '.join(bad[:3])}; "
-                "they cannot be averaged, make them equal first"
+                "integers cannot be averaged, so make them equal first"
             )
 
 
 def check_finite(theta: Weights, where: str) -> None:
-    """Raise a ``UserError`` that names ``where`` and the tensors if a weight is infinite or not a
-    number.
+    """Raise if a weight is infinite or not a number.
 
-    One such weight makes every prediction one class, and an average with it is no better. All that
-    is read, from a checkpoint, an imported file or a pre-trained model, passes through here, so
-    that nothing behind it need ask again.
+    With one such weight all predictions are of one class, also after averaging. Every checkpoint,
+    imported file and pre-trained model is checked when it is read, so no later code checks again.
+
+    Args:
+        theta: state dict.
+        where: what holds it, such as a path, for the message.
+
+    Raises:
+        UserError: it names ``where`` and the first three tensors.
 
     Example:
         >>> check_finite({"w": torch.tensor([1.0])}, "model.pt")
@@ -69,21 +77,20 @@ def check_finite(theta: Weights, where: str) -> None:
         if tensor.is_floating_point()
         and tensor.numel()
         and not all(end.isfinite() for end in tensor.aminmax())
-    ]  # no copy, and NaN spreads to both ends
+    ]  # aminmax makes no copy, and returns NaN if there is one
     if bad:
         raise UserError(
-            f"{where} has weights that are not finite: {', '.join(bad[:3])}; copy or download it again, or "
-            "train it again with a lower learning rate"
+            f"{where} has weights that are not finite: {', '.join(bad[:3])}; "
+            "copy or download it again, or train it again with a lower learning rate"
         )
 
 
 def relative_distance(theta_0: Weights, theta_1: Weights) -> float:
-    """Return how far apart two models are that can be averaged, ``|theta_1 - theta_0| /
-    |theta_0|``.
+    """Return the distance between two models, ``|theta_1 - theta_0| / |theta_0|``.
 
-    Fine-tuning moves a model by some percent of its length. Two models that were pre-trained apart
-    stand about as far from each other as they are long; then their average is no model, and
-    ``connectivity.midpoint_barrier`` measures it.
+    Fine-tuning changes a model by a few percent of its norm. For two models that were pre-trained
+    separately the distance is about 1, and their average does not work;
+    ``connectivity.midpoint_barrier`` measures how badly.
 
     Args:
         theta_0: state dict of the zero-shot model.
@@ -99,36 +106,12 @@ def relative_distance(theta_0: Weights, theta_1: Weights) -> float:
     check_alike([theta_0, theta_1])
     for name, theta in (("first", theta_0), ("second", theta_1)):
         check_finite(theta, f"the {name} model")
-    length = distance(
-        theta_0,
-        {
-            key: torch.zeros_like(tensor) if tensor.is_floating_point() else tensor
-            for key, tensor in theta_0.items()
-        },
-    )
-    return distance(theta_0, theta_1) / length if length else math.inf
-
-
-def _combine(thetas: Sequence[Weights], shares: Sequence[float]) -> dict[str, Tensor]:
-    """``sum_i shares_i theta_i``, in float32 or wider, back in each tensor's own type."""
-    check_alike(thetas)
-    return {
-        key: _sum([theta[key] for theta in thetas], shares)
-        if first.is_floating_point()
-        else first.clone()
-        for key, first in thetas[0].items()
+    origin = {
+        key: torch.zeros_like(tensor) if tensor.is_floating_point() else tensor
+        for key, tensor in theta_0.items()
     }
-
-
-def _sum(tensors: Sequence[Tensor], shares: Sequence[float], out: Tensor | None = None) -> Tensor:
-    """``sum_i shares_i tensors_i``; added up in ``out`` itself, without a copy, where that is wide
-    enough."""
-    wide = torch.promote_types(tensors[0].dtype, torch.float32)
-    here = out is not None and out.dtype == wide
-    total = out.zero_() if here else torch.zeros_like(tensors[0], dtype=wide)
-    for tensor, share in zip(tensors, shares, strict=True):
-        total.add_(tensor.to(wide), alpha=share)
-    return total.to(tensors[0].dtype)
+    norm = distance(theta_0, origin)
+    return distance(theta_0, theta_1) / norm if norm else math.inf
 
 
 def interpolate(theta_0: Weights, theta_1: Weights, alpha: float) -> dict[str, Tensor]:
@@ -142,7 +125,8 @@ def interpolate(theta_0: Weights, theta_1: Weights, alpha: float) -> dict[str, T
         alpha: any finite number; 0 gives ``theta_0`` and 1 gives ``theta_1``, bit for bit.
 
     Returns:
-        A new state dict that shares no memory with its inputs.
+        A new state dict that shares no memory with its inputs. Floating-point tensors are mixed in
+        float32 or wider and keep their type; integer buffers are copied.
 
     Raises:
         UserError: keys, shapes or integer buffers differ, or alpha is not finite.
@@ -155,27 +139,35 @@ def interpolate(theta_0: Weights, theta_1: Weights, alpha: float) -> dict[str, T
         {'w': tensor([1.])}
     """
     if not math.isfinite(alpha):
-        raise UserError(f"alpha is {alpha}; give a number such as 0.5")
+        raise UserError(f"alpha is {alpha}; give a finite number such as 0.5")
     check_alike([theta_0, theta_1])
     if alpha in (0, 1):
         end = theta_1 if alpha else theta_0
         return {key: tensor.clone() for key, tensor in end.items()}
-    return _combine([theta_0, theta_1], [1 - alpha, alpha])
+    theta_alpha = {}
+    for key, tensor in theta_0.items():
+        if tensor.is_floating_point():
+            wide = torch.promote_types(tensor.dtype, torch.float32)
+            total = torch.zeros_like(tensor, dtype=wide)  # (1 - alpha) * theta_0 + alpha * theta_1
+            total.add_(theta_0[key].to(wide), alpha=1 - alpha)
+            total.add_(theta_1[key].to(wide), alpha=alpha)
+            theta_alpha[key] = total.to(tensor.dtype)
+        else:
+            theta_alpha[key] = tensor.clone()
+    return theta_alpha
 
 
 def interpolate_(target: Weights, theta_0: Weights, theta_1: Weights, alpha: float) -> None:
-    """Write ``interpolate(theta_0, theta_1, alpha)`` into the tensors of ``target``, bit for bit
-    and without a copy.
+    """Write ``interpolate(theta_0, theta_1, alpha)`` into ``target``, bit for bit and in place.
 
     Args:
-        target: the state dict of a third model with the same keys and shapes; where it lives, the
-            mixing is done.
+        target: state dict of a third model with the same keys and shapes; its device computes.
         theta_0: state dict of the zero-shot model.
         theta_1: state dict of the fine-tuned model.
         alpha: any finite number.
 
     Raises:
-        UserError: as ``interpolate``, or ``target`` shares memory with an end.
+        UserError: as ``interpolate``, or ``target`` shares memory with ``theta_0`` or ``theta_1``.
 
     Source: as ``interpolate``.
 
@@ -186,7 +178,7 @@ def interpolate_(target: Weights, theta_0: Weights, theta_1: Weights, alpha: flo
         {'w': tensor([1.])}
     """
     if not math.isfinite(alpha):
-        raise UserError(f"alpha is {alpha}; give a number such as 0.5")
+        raise UserError(f"alpha is {alpha}; give a finite number such as 0.5")
     check_alike([theta_0, theta_1, target])
     shared = [
         key
@@ -196,14 +188,19 @@ def interpolate_(target: Weights, theta_0: Weights, theta_1: Weights, alpha: flo
     ]
     if shared:
         raise UserError(
-            f"the target shares memory with an end: {', '.join(shared[:3])}; give it a copy.deepcopy"
+            f"the target shares memory with theta_0 or theta_1: {', '.join(shared[:3])}; "
+            "pass a copy.deepcopy of the model"
         )
     for key, tensor in target.items():
+        start, end = theta_0[key], theta_1[key]
         if alpha in (0, 1) or not tensor.is_floating_point():
-            tensor.copy_((theta_1 if alpha == 1 else theta_0)[key])
-        else:
-            ends = [theta[key].to(tensor.device) for theta in (theta_0, theta_1)]
-            tensor.copy_(_sum(ends, [1 - alpha, alpha], tensor))
+            tensor.copy_(end if alpha == 1 else start)
+        elif tensor.dtype == start.dtype in (torch.float32, torch.float64):
+            tensor.zero_()
+            tensor.add_(start.to(tensor), alpha=1 - alpha).add_(end.to(tensor), alpha=alpha)
+        else:  # a 16-bit tensor cannot hold the float32 sum
+            ends = ({key: theta.to(tensor.device)} for theta in (start, end))
+            tensor.copy_(interpolate(*ends, alpha)[key])
 
 
 def average(thetas: Sequence[Weights], weights: Sequence[float] | None = None) -> dict[str, Tensor]:
@@ -211,13 +208,14 @@ def average(thetas: Sequence[Weights], weights: Sequence[float] | None = None) -
 
     Args:
         thetas: state dicts with the same keys and shapes.
-        weights: one number each; equal weights if not given.
+        weights: one number for each state dict; equal weights if not given.
 
     Returns:
         A new state dict.
 
     Raises:
-        UserError: nothing to average, a wrong number of weights, or weights that sum to 0.
+        UserError: nothing to average, a wrong number of weights, weights that sum to 0, or state
+            dicts that do not match.
 
     Source: Wortsman et al. 2022, "Model soups", section 2.
 
@@ -229,12 +227,25 @@ def average(thetas: Sequence[Weights], weights: Sequence[float] | None = None) -
     weights = [1.0] * len(thetas) if weights is None else [float(w) for w in weights]
     if len(weights) != len(thetas):
         raise UserError(
-            f"{len(thetas)} state dicts but {len(weights)} weights; give one weight each"
+            f"{len(thetas)} state dicts but {len(weights)} weights; give one weight for each"
         )
-    total = math.fsum(weights)
-    if thetas and (not math.isfinite(total) or total == 0):
-        raise UserError(f"the weights sum to {total}; give weights with a finite sum other than 0")
-    return _combine(thetas, [w / total for w in weights])
+    weight_sum = math.fsum(weights)
+    if thetas and (not math.isfinite(weight_sum) or weight_sum == 0):
+        raise UserError(
+            f"the weights sum to {weight_sum}; give weights with a finite sum other than 0"
+        )
+    check_alike(thetas)
+    mean = {}
+    for key, first in thetas[0].items():
+        if first.is_floating_point():
+            wide = torch.promote_types(first.dtype, torch.float32)
+            total = torch.zeros_like(first, dtype=wide)
+            for theta, weight in zip(thetas, weights, strict=True):
+                total.add_(theta[key].to(wide), alpha=weight / weight_sum)
+            mean[key] = total.to(first.dtype)
+        else:
+            mean[key] = first.clone()
+    return mean
 
 
 def difference(theta_1: Weights, theta_0: Weights) -> dict[str, Tensor]:
@@ -250,8 +261,15 @@ def difference(theta_1: Weights, theta_0: Weights) -> dict[str, Tensor]:
         {'w': tensor([2.])}
     """
     check_alike([theta_1, theta_0])
-    wide = lambda t: t.to(torch.promote_types(t.dtype, torch.float32))  # noqa: E731
-    return {k: wide(t) - wide(theta_0[k]) for k, t in theta_1.items() if t.is_floating_point()}
+
+    def wide(tensor: Tensor) -> Tensor:
+        return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+    return {
+        key: wide(tensor) - wide(theta_0[key])
+        for key, tensor in theta_1.items()
+        if tensor.is_floating_point()
+    }
 
 
 def distance(theta_0: Weights, theta_1: Weights) -> float:

@@ -1,4 +1,4 @@
-"""From class names and prompts to a linear head."""
+"""Zero-shot classifiers: a linear head from class names and prompts."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from wiseft_lite.tasks import Task
 def prompt(template: str, name: str) -> str:
     """Return the text of a template for one class name.
 
-    ``{}`` stands for the name as it is. ``{a}`` stands for the name with its article and with
-    spaces instead of underscores: "an" before a, e, i, o and u, "a" before everything else.
+    ``{}`` is replaced by the name, ``{a}`` by the name with its article and with spaces instead of
+    underscores: "an" before a, e, i, o and u, "a" before everything else.
 
     Source: wise-ft's templates for FMoW, which use both.
 
@@ -29,19 +29,19 @@ def prompt(template: str, name: str) -> str:
     words = name.replace("_", " ")
     article = "an" if words[:1].lower() in "aeiou" else "a"
     fills = {"{}": name, "{a}": f"{article} {words}"}
-    return re.sub(r"\{a?\}", lambda found: fills[found.group()], template)
+    return re.sub(r"\{a?\}", lambda match: fills[match.group()], template)
 
 
 def zero_shot_head(clip: Clip, class_names: Sequence[str], templates: Sequence[str]) -> Head:
-    """Return the head whose rows are the class names, written by the text encoder.
+    """Return the head whose rows are text embeddings of the class names.
 
-    ``w_c = s * normalise(mean_t normalise(h(template_t(c))))`` with ``s`` CLIP's logit scale,
-    folded in here once, so that the head can be fine-tuned and interpolated as it is.
+    ``w_c = s * normalise(mean_t normalise(h(template_t(c))))`` with ``s`` CLIP's logit scale.
+    The scale is part of the head, so that the head can be fine-tuned and interpolated directly.
 
     Args:
         clip: the model.
         class_names: ``C`` names.
-        templates: prompts with ``{}`` where the name goes; see ``prompt``.
+        templates: prompts with ``{}`` in place of the name; see ``prompt``.
 
     Returns:
         A head with weight ``[C, d]`` and bias zero.
@@ -62,10 +62,10 @@ def zero_shot_head(clip: Clip, class_names: Sequence[str], templates: Sequence[s
 def zero_shot_classifier(clip: Clip, task: Task) -> ImageClassifier:
     """Return the zero-shot classifier of a task, ``theta_0`` of the paper.
 
-    The encoder is copied: fine-tuning the classifier leaves ``clip`` alone.
+    The encoder is copied, so fine-tuning the classifier does not change ``clip``.
     """
     head = zero_shot_head(clip, task.class_names, task.templates)
     encoder = clip.image_encoder()
-    # FLYP trains the text encoder too: an export must find the one that made this head.
+    # FLYP trains the text encoder too: an export needs the one that made this head.
     encoder.origin = replace(clip.origin, text_encoder=text_digest(clip.name, clip.model))
     return ImageClassifier(encoder, head, clip.preprocess, task.class_names, clip.name).eval()

@@ -2,10 +2,13 @@ import copy
 import dataclasses
 import json
 import shutil
+import socket
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from wiseft_lite import (
@@ -25,6 +28,8 @@ from wiseft_lite.analysis.baselines import scratch_classifier
 from wiseft_lite.book.runs import trained
 from wiseft_lite.checkpoints import check_same_start, read_card, read_origin, read_weights
 from wiseft_lite.cli.main import main
+from wiseft_lite.encoders import Origin, build_encoder, open_clip_config
+from wiseft_lite.models import Head, ImageClassifier
 from wiseft_lite.retrieval.arcface import Embedder
 from wiseft_lite.retrieval.embedders import load_embedder, save_embedder
 from wiseft_lite.weights import check_finite
@@ -39,6 +44,43 @@ def test_round_trip_keeps_every_bit_and_the_card(theta_0, task, tmp_path):
     assert card["recipe"]["lr"] == 0.5 and card["metrics"] == {"test": 0.25}
     assert card["class_names"] == list(task.class_names)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a"]  # no temporary folder is left
+
+
+def test_a_published_encoder_is_built_from_the_card_without_a_download(tmp_path, monkeypatch):
+    import open_clip
+
+    name = "ViT-B-32/openai"
+    encoder, preprocess = build_encoder(Origin(name, open_clip_config(name)))
+    assert (
+        encoder.output_dim == 512
+        and preprocess.transforms[-1].mean == open_clip.OPENAI_DATASET_MEAN
+    )
+    encoder.transformer.resblocks = encoder.transformer.resblocks[:1]  # a smaller file
+    origin = copy.deepcopy(encoder.origin.config)
+    origin["model_cfg"]["vision_cfg"]["layers"] = 1
+    encoder.origin = dataclasses.replace(encoder.origin, config=origin)
+    head = Head(torch.randn(3, 512))
+    classifier = ImageClassifier(encoder, head, preprocess, ("a", "b", "c"), name).eval()
+    folder = save(classifier, tmp_path / "a")
+
+    def fail(*args, **kwargs):
+        raise AssertionError("a pre-trained model was asked for")
+
+    for function in ("create_model", "create_model_and_transforms", "download_pretrained"):
+        monkeypatch.setattr(open_clip, function, fail)
+        monkeypatch.setattr(f"open_clip.factory.{function}", fail)
+    monkeypatch.setattr(socket, "socket", fail)
+    reads = []
+    read_text = Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, *a, **k: reads.append(path.name) or read_text(path, *a, **k)
+    )
+    again = load(folder)
+    assert reads.count("card.json") == 1
+    assert str(again.preprocess) == str(preprocess) and again.encoder_name == name
+    image = again.preprocess(Image.new("RGB", (300, 200), "red"))
+    with torch.no_grad():
+        assert torch.equal(again(image[None]), classifier(image[None]))
 
 
 def test_nothing_is_overwritten_unasked(theta_0, tuned, tmp_path):
@@ -400,5 +442,5 @@ def test_a_file_that_is_no_safetensors_is_named_though_its_hash_is_right(theta_0
     (folder / "model.safetensors").write_bytes(b"\x80\x04N.")
     card["sha256"] = file_sha256(folder / "model.safetensors")
     (folder / "card.json").write_text(json.dumps(card))
-    with pytest.raises(UserError, match="model.safetensors is no safetensors file"):
+    with pytest.raises(UserError, match=r"a/model\.safetensors is"):
         load(folder)

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from wiseft_lite import UserError
 from wiseft_lite._runtime import distributed
 from wiseft_lite._runtime.distributed import Shards, local_slice
-from wiseft_lite.augmentation import AUGMENTS, augmentation, skip, transformed
+from wiseft_lite.augmentation import AUGMENTS, augmentation, skip_draws, transform_shard
 from wiseft_lite.cli import doctor
 from wiseft_lite.cli.main import main
 
@@ -280,20 +280,20 @@ def test_every_command_works_with_two_processes_and_a_mistake_is_said(launched):
 
 
 @pytest.mark.parametrize("kind", [kind for kind in AUGMENTS if kind != "none"])
-def test_skipped_dice_are_the_dice_that_would_have_been_thrown(kind):
-    transform, picture = augmentation(kind, 24), torch.rand(3, 24, 24)
+def test_skipped_draws_leave_the_random_state_that_the_transform_would_leave(kind):
+    transform, image = augmentation(kind, 24), torch.rand(3, 24, 24)
     for seed in range(40):  # so that erasing is left out in some, and taken in others
         torch.manual_seed(seed)
-        transform(picture)
-        thrown = torch.get_rng_state()
+        transform(image)
+        drawn = torch.get_rng_state()
         torch.manual_seed(seed)
-        skip(transform, picture)
-        assert torch.equal(torch.get_rng_state(), thrown)
+        skip_draws(transform, image)
+        assert torch.equal(torch.get_rng_state(), drawn)
     batch = torch.rand(5, 3, 24, 24)
     torch.manual_seed(0)
-    whole = transformed(transform, batch, slice(0, 5), 5)
+    whole = transform_shard(transform, batch, slice(0, 5), 5)
     torch.manual_seed(0)
-    assert torch.equal(transformed(transform, batch[1:3], slice(1, 3), 5), whole[1:3])
+    assert torch.equal(transform_shard(transform, batch[1:3], slice(1, 3), 5), whole[1:3])
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 8])

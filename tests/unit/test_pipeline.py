@@ -146,7 +146,7 @@ def test_pieces_give_the_gradient_of_the_whole_batch_and_hold_no_more_images(the
     assert seen == [10, 4, 4, 2, 2, 4, 4]  # the pieces again, last first, for their gradients
     for name, gradient in grads[0].items():
         torch.testing.assert_close(gradient, grads[1][name], rtol=1e-4, atol=1e-5)
-    with pytest.raises(UserError, match="a piece of 0 images"):
+    with pytest.raises(UserError, match="micro-batch size is 0"):
         micro_batched(cross_entropy, 0)
 
 
@@ -154,7 +154,7 @@ def test_pieces_that_hold_nothing_are_refused_before_the_probe_is_trained(
     theta_0, task, monkeypatch
 ):
     monkeypatch.setitem(TRAINERS, "probe", lambda *_, **__: pytest.fail("trained in vain"))
-    with pytest.raises(UserError, match="a piece of 0 images"):
+    with pytest.raises(UserError, match="micro-batch size is 0"):
         run_wise_ft(theta_0, task, {"probe": FAST, "end-to-end": FAST}, micro_batch_size=0)
 
 

@@ -33,8 +33,7 @@ def fingerprint(classifier: ImageClassifier, task: Task, recipe: Recipe, train: 
         augmentation,
         losses,
         models,
-        training.learning_rate,
-        training.fit,
+        training.code(),
     )
 
 
