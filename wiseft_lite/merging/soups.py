@@ -18,9 +18,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from wiseft_lite.checkpoints import read_weights
 from wiseft_lite.errors import UserError, unknown
-from wiseft_lite.features import pixels
+from wiseft_lite.features import pixels, run_in_batches
 from wiseft_lite.models import ImageClassifier
-from wiseft_lite.sweeps import batched
 from wiseft_lite.tasks import Split
 from wiseft_lite.weights import Weights, average, check_alike
 
@@ -135,7 +134,7 @@ def held_out_accuracy(
 
     def score(theta: Weights) -> float:
         model.load_state_dict(dict(theta))
-        return split.score(split.predicted(batched(model, images, batch_size))).accuracy
+        return split.score(split.predicted(run_in_batches(model, images, batch_size))).accuracy
 
     return score
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from wiseft_lite.book.ledger import Record
 from wiseft_lite.encoders import Clip, load_clip
+from wiseft_lite.features import run_in_batches
 from wiseft_lite.merging.soups import uniform_soup
 from wiseft_lite.retrieval.arcface import Embedder
 from wiseft_lite.retrieval.search import retrieval, text_projection
@@ -29,7 +30,6 @@ from wiseft_lite.retrieval.universal import (
     scores,
     universe,
 )
-from wiseft_lite.sweeps import batched
 from wiseft_lite.tasks import load_task, task_names
 
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -67,7 +67,8 @@ def untrained(clip: Clip, world: Universe, tower: torch.nn.Module, seed: int) ->
     dimensions and part."""
     parts = {"train": world.train, "val": world.val, "test": world.test}
     features = {
-        name: F.normalize(batched(tower, part.images, 256), dim=1) for name, part in parts.items()
+        name: F.normalize(run_in_batches(tower, part.images, 256), dim=1)
+        for name, part in parts.items()
     }
     texts = clip.encode_text(world.prompts)
     rows = []
@@ -106,7 +107,7 @@ def ensemble(models: Sequence[Embedder], part: Pictures) -> pd.DataFrame:
     """``scores`` of the mean of several models' embeddings: as many passes a picture as there are
     models."""
     return scores(
-        F.normalize(sum(batched(model, part.images, 256) for model in models), dim=1), part
+        F.normalize(sum(run_in_batches(model, part.images, 256) for model in models), dim=1), part
     )
 
 

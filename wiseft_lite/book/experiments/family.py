@@ -14,13 +14,12 @@ from wiseft_lite.analysis.calibration import fit_temperature
 from wiseft_lite.analysis.ensembles import output_ensemble, softmax_ensemble
 from wiseft_lite.analysis.samplewise import entropy_weights, failure_weights
 from wiseft_lite.book.experiments.ch13 import Kitchen
-from wiseft_lite.features import pixels
+from wiseft_lite.features import pixels, run_in_batches
 from wiseft_lite.merging.arithmetic import dare, lines, model_stock, task_arithmetic, ties
 from wiseft_lite.merging.fisher import diagonal_fisher, fisher_average
 from wiseft_lite.merging.learned_soups import learned_soup
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.results import best_alpha
-from wiseft_lite.sweeps import batched
 from wiseft_lite.tasks import Task
 from wiseft_lite.weights import Weights, interpolate
 
@@ -52,12 +51,6 @@ def timed(make: Callable[[], Any]) -> tuple[Any, float]:
     core."""
     began = time.process_time()
     return make(), time.process_time() - began
-
-
-@torch.no_grad()
-def features(model: ImageClassifier, images: Tensor) -> Tensor:
-    """Normalised features ``[n, d]``."""
-    return torch.cat([model.encode(batch) for batch in images.split(256)])
 
 
 class Sheet:
@@ -144,7 +137,7 @@ def by_weights(
     sheet.merge("LiNeS", lambda a: lines(theta_0, theta_1, a, 1.0))
     sheet.merge(
         "layer-wise",
-        lambda _: learned_soup(zero_shot, [theta_0, theta_1], task.val, per_tensor=True).cooked(),
+        lambda _: learned_soup(zero_shot, [theta_0, theta_1], task.val, per_tensor=True).soup(),
         [None],
     )
     sheet.merge(
@@ -164,7 +157,11 @@ def by_outputs(sheet: Sheet, zero_shot: ImageClassifier, first: ImageClassifier)
     picture."""
     kitchen, task, ends = sheet.kitchen, sheet.kitchen.task, (zero_shot, first)
     seen = [
-        {name: features(model, images) for name, images in kitchen.images.items()} for model in ends
+        {
+            name: run_in_batches(model, images, function=model.encode)
+            for name, images in kitchen.images.items()
+        }
+        for model in ends
     ]
     zero, one = (
         {name: model.head(x) for name, x in part.items()}
@@ -211,7 +208,7 @@ def missed(zero_shot: ImageClassifier, tuned: ImageClassifier, task: Task) -> Te
     """Features ``[m, d]`` of the training pictures that zero-shot gets wrong and the fine-tuned
     model right."""
     images = pixels(zero_shot, task.train)
-    seen = [features(model, images) for model in (zero_shot, tuned)]
+    seen = [run_in_batches(model, images, function=model.encode) for model in (zero_shot, tuned)]
     right = [
         model.head(x).argmax(1) == task.train.labels
         for model, x in zip((zero_shot, tuned), seen, strict=True)
@@ -232,5 +229,5 @@ def picked(
             model = zero_shot.with_weights(
                 interpolate(zero_shot.state_dict(), tuned.state_dict(), alpha)
             )
-            answers[rows] = batched(model, kitchen.images[name][rows], 256)
+            answers[rows] = run_in_batches(model, kitchen.images[name][rows], 256)
     return answers
