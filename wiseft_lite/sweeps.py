@@ -169,7 +169,7 @@ class _Predictions:
 
     classes: Tensor  # [A, n]
     logits: list[Tensor]  # [n, C] at each alpha; empty if nothing measures them
-    changed: Tensor | None = None  # bool [A, n], without every second node; None if not estimated
+    changed: Tensor  # bool [A, n]: which classes change without every second node
 
 
 def _check(
@@ -207,7 +207,7 @@ def _curves(
             zero_shot, frozen, shards.shard(features), split, settings
         ):
             curves[name].append(predictions)
-    if tuned:
+    if images is not None:
         for name, predictions in _tuned_curves(zero_shot, tuned, images, split, settings):
             curves[name].append(predictions)
     return curves
@@ -230,11 +230,7 @@ def _frozen_curves(
             end = run_in_batches(model.head, chunk, settings.batch_size)
             settings.bar.update(2 * len(chunk))
             line = interpolated(torch.stack([start, end]), [0.0, 1.0], settings.alphas)
-            predictions = _predict(line, split, settings)
-            if settings.nodes is not None:  # a straight line needs no further pass
-                exact = torch.zeros_like(predictions.classes, dtype=torch.bool)
-                predictions = dataclasses.replace(predictions, changed=exact)
-            yield name, predictions
+            yield name, _predict(line, split, settings)
 
 
 def _tuned_curves(
@@ -258,7 +254,7 @@ def _tuned_curves(
             if settings.nodes is None:
                 yield name, _predict(curve, split, settings)
             else:
-                yield name, _predict_between(torch.stack(list(curve)), split, settings)
+                yield name, _predict_between(torch.stack(list(curve)), nodes, split, settings)
 
 
 def _predict(curve: Iterator[Tensor], split: Split, settings: _Settings) -> _Predictions:
@@ -268,15 +264,17 @@ def _predict(curve: Iterator[Tensor], split: Split, settings: _Settings) -> _Pre
         classes.append(split.predicted(logits))
         if settings.measures:
             kept.append(logits)
-    return _Predictions(torch.stack(classes), kept)
+    predicted = torch.stack(classes)
+    return _Predictions(predicted, kept, torch.zeros_like(predicted, dtype=torch.bool))
 
 
-def _predict_between(at_nodes: Tensor, split: Split, settings: _Settings) -> _Predictions:
+def _predict_between(
+    at_nodes: Tensor, nodes: Sequence[float], split: Split, settings: _Settings
+) -> _Predictions:
     """Predict along the polynomial through logits ``[K, n, C]`` at the nodes, and see what changes
     when every second node is left out."""
-    nodes, alphas = settings.nodes, settings.alphas
-    predictions = _predict(interpolated(at_nodes, nodes, alphas), split, settings)
-    coarse = interpolated(at_nodes[::2], nodes[::2], alphas)
+    predictions = _predict(interpolated(at_nodes, nodes, settings.alphas), split, settings)
+    coarse = interpolated(at_nodes[::2], nodes[::2], settings.alphas)
     coarse_classes = torch.stack([split.predicted(logits) for logits in coarse])
     return dataclasses.replace(predictions, changed=predictions.classes != coarse_classes)
 

@@ -296,7 +296,7 @@ def test_the_greedy_ensemble_counts_only_the_classes_of_the_split():
     ]
 
 
-def test_shares_start_equal_and_a_mixture_is_its_soup(theta_0, tuned, task):
+def test_mixing_weights_start_equal_and_a_mixture_is_its_soup(theta_0, tuned, task):
     thetas = [theta_0.state_dict(), tuned.state_dict()]
     for per_tensor in (False, True):
         mixture = Mixture(theta_0, thetas, per_tensor)

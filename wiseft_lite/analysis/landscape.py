@@ -83,7 +83,7 @@ def plane(
         xs: coordinates along the side from the first to the second, in distances of weights; see
             ``corners``.
         ys: coordinates across that side.
-        batch_size: images a forward pass.
+        batch_size: images per forward pass.
 
     Returns:
         One row for each point and split: ``x, y, split, accuracy, n, low, high``, as in a sweep:
