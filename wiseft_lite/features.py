@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from wiseft_lite._runtime import distributed
@@ -22,22 +22,21 @@ from wiseft_lite.errors import UserError
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Split
 
-HELD = 2**30  # bytes of preprocessed images that may be held in memory at once
-DECODED = 256  # images that one process decodes in turn
-WORKERS = 4  # processes; each holds two batches ready
+MEMORY_LIMIT = 2**30  # bytes of preprocessed images held in memory at once
+DECODE_BATCH = 256  # images decoded at a time
+WORKERS = 4  # decoding processes; each prefetches two batches
 
 
 class LazyImages:
-    """The preprocessed images of a split, decoded again each time they are asked for: memory stays
-    flat.
+    """The preprocessed images of a split, decoded each time they are read, so that memory stays flat.
 
-    It answers to what training and sweeps ask of a tensor ``[n, 3, h, w]``: ``shape``, ``len``,
-    rows and ``split``.
+    Training and sweeps use it in place of a tensor ``[n, 3, h, w]``: it has ``shape``, ``len``,
+    indexing by rows, and ``split``.
 
     Args:
-        preprocess: shards a PIL image into a tensor ``[3, h, w]``.
+        preprocess: turns a PIL image into a tensor ``[3, h, w]``.
         split: the images.
-        ahead: decode in other processes, for a GPU that would wait.
+        ahead: whether to decode in other processes, so that a GPU need not wait.
     """
 
     def __init__(
@@ -45,7 +44,7 @@ class LazyImages:
     ):
         self.preprocess, self.images, self.ahead = preprocess, split, ahead
         self._first: Tensor | None = None
-        self._first = self._row(0)  # kept, so that asking for the shape decodes nothing twice
+        self._first = self._row(0)  # kept, so that the shape costs no second decoding
         self.shape = (len(split), *self._first.shape)
 
     def __len__(self) -> int:
@@ -61,14 +60,14 @@ class LazyImages:
         except Exception as error:
             raise UserError(
                 f"image {i} of split {self.images.name!r} cannot be read ({error}); "
-                "mend or remove the file"
+                "fix or remove the file"
             ) from error
 
     def __getitem__(self, rows: Tensor) -> Tensor:
         return torch.stack([self._row(i) for i in rows.tolist()])
 
     def batches(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
-        """The images at each of these groups of places in turn."""
+        """Yield the images at each of these groups of rows."""
         workers = min(WORKERS, os.cpu_count() or 1) if self.ahead else 0
         loader = DataLoader(
             self,
@@ -76,74 +75,98 @@ class LazyImages:
             batch_size=None,
             num_workers=workers,
             pin_memory=torch.cuda.is_available() and self.ahead,
-            generator=torch.Generator(),
-        )  # or training's dice would be thrown
+            generator=torch.Generator(),  # of its own: training's random state stays as it is
+        )
         try:
             yield from loader
-        except UserError as error:  # from another process it comes with its traceback
+        except UserError as error:  # another process sends its traceback along
             raise UserError(str(error).rpartition("UserError: ")[2]) from None
 
     def split(self, size: int) -> Iterator[Tensor]:
-        """Batches of ``size`` images in order."""
+        """Yield batches of ``size`` images in order."""
         return self.batches(torch.arange(len(self)).split(size))
 
 
 def pixels(classifier: ImageClassifier, split: Split) -> Tensor | LazyImages:
-    """Every image of a split, preprocessed: float32 ``[n, 3, h, w]``.
+    """Preprocess every image of a split: float32 ``[n, 3, h, w]``.
 
-    Up to ``HELD`` bytes they are decoded once and held in memory; beyond that the answer is
-    ``LazyImages``.
+    Up to ``MEMORY_LIMIT`` bytes they are decoded once and held in memory; beyond that
+    ``LazyImages`` are returned.
 
     Raises:
-        UserError: an image that cannot be decoded, named by its file or its place in the split.
+        UserError: an image cannot be decoded; the message names its file or its index in the split.
     """
     decoded = LazyImages(classifier.preprocess, split, ahead=next(classifier.parameters()).is_cuda)
-    if 4 * math.prod(decoded.shape) > HELD:
+    if 4 * math.prod(decoded.shape) > MEMORY_LIMIT:
         return decoded
-    return torch.cat(list(decoded.split(DECODED)))
+    return torch.cat(list(decoded.split(DECODE_BATCH)))
 
 
 def batches(inputs: Tensor | LazyImages, groups: Sequence[Tensor]) -> Iterator[Tensor]:
-    """The inputs at each of these groups of places in turn; what is decoded, is decoded ahead."""
-    return (
-        inputs.batches(groups)
-        if isinstance(inputs, LazyImages)
-        else (inputs[rows] for rows in groups)
-    )
+    """Yield the inputs at each of these groups of rows; ``LazyImages`` are decoded ahead."""
+    if isinstance(inputs, LazyImages):
+        return inputs.batches(groups)
+    return (inputs[rows] for rows in groups)
 
 
-def pieces(inputs: Tensor | LazyImages, batch_size: int) -> Iterator[Tensor]:
-    """The inputs in turn, in whole batches and as many at a time as may be held in memory."""
-    most = max(HELD // (4 * math.prod(inputs.shape[1:]) * batch_size), 1)
-    held: list[Tensor] = []
+def chunks(inputs: Tensor | LazyImages, batch_size: int) -> Iterator[Tensor]:
+    """Yield the inputs in order, each time as many whole batches as ``MEMORY_LIMIT`` allows."""
+    batch_bytes = 4 * math.prod(inputs.shape[1:]) * batch_size
+    size = max(MEMORY_LIMIT // batch_bytes, 1)
+    chunk: list[Tensor] = []
     for batch in inputs.split(batch_size):
-        held.append(batch)
-        if len(held) == most:
-            yield torch.cat(held)
-            held = []
-    if held:
-        yield torch.cat(held)
+        chunk.append(batch)
+        if len(chunk) == size:
+            yield torch.cat(chunk)
+            chunk = []
+    if chunk:
+        yield torch.cat(chunk)
 
 
 @torch.inference_mode()
-def _run(
+def run_in_batches(
+    model: nn.Module,
+    inputs: Tensor | LazyImages,
+    batch_size: int = 256,
+    function: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Return a model's outputs for all inputs, ``batch_size`` at a time, in eval mode.
+
+    Args:
+        model: decides the device; afterwards it is in the mode that it was in.
+        inputs: ``[n, ...]``, such as images ``[n, 3, h, w]``, or features for a head.
+        batch_size: inputs per forward pass.
+        function: what to run, such as ``model.encode``; the model itself if not given.
+
+    Returns:
+        Float32 ``[n, ...]`` on the CPU, without gradients.
+
+    Example:
+        >>> run_in_batches(torch.nn.Linear(2, 4), torch.ones(3, 2), batch_size=2).shape
+        torch.Size([3, 4])
+    """
+    run = model if function is None else function
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    outputs = [run(batch.to(device)).float().cpu() for batch in inputs.split(batch_size)]
+    model.train(was_training)
+    return torch.cat(outputs)
+
+
+@torch.inference_mode()
+def _run_split(
     classifier: ImageClassifier,
-    function,
+    function: Callable[[Tensor], Tensor] | None,
     split: Split,
     images: Tensor | LazyImages | None,
     batch_size: int,
 ) -> Tensor:
-    """What a function makes of every image; several processes take their shards, each decoding its
-    own images."""
+    """Run over a split; of several processes each decodes and runs its own shard."""
     shards = distributed.Shards(len(split), batch_size)
     if images is None or distributed.world_size() > 1:
         images = pixels(classifier, shards.shard(split))
-    device = next(classifier.parameters()).device
-    was_training = classifier.training
-    classifier.eval()
-    parts = [function(batch.to(device)).float().cpu() for batch in images.split(batch_size)]
-    classifier.train(was_training)
-    return shards.gather(torch.cat(parts))
+    return shards.gather(run_in_batches(classifier, images, batch_size, function))
 
 
 def encode(
@@ -155,51 +178,49 @@ def encode(
     """Return L2-normalised features ``[n, d]`` and labels ``[n]``, in eval mode, without
     augmentation.
 
-    Features are kept in ``cache.cache_folder`` under a name that hashes the encoder's weights, the
-    preprocessing and the pictures, so the same ones are encoded once on a machine; they come back
-    mapped into memory, bit for bit. A source of images that can name its ``content``, as those of
-    the shipped tasks can, is then not even decoded.
+    Features are cached in ``cache.cache_folder`` under a hash of the encoder's weights, the
+    preprocessing and the images, so that a machine encodes the same images once; later they are
+    mapped into memory, bit for bit. Images whose source has a ``content``, as those of the shipped
+    tasks do, are not even decoded then.
 
     Args:
-        classifier: its head plays no part.
+        classifier: its head is not used.
         split: the images.
-        batch_size: images a forward pass.
+        batch_size: images per forward pass.
         images: what ``pixels`` returned for them, if they are decoded already.
     """
 
-    def named() -> str:
+    def cache_key() -> str:
         nonlocal images
         content, encoder = split.content(), classifier.encoder
         if content is None and images is None:
             images = pixels(classifier, split)
-        pictures = (content, classifier.preprocess)
+        source = (content, classifier.preprocess)
         if content is None:
-            pictures = tuple(digest(piece) for piece in pieces(images, batch_size))
+            source = tuple(digest(chunk) for chunk in chunks(images, batch_size))
         device = next(classifier.parameters()).device.type
         return digest(
             ImageClassifier.encode,
             repr(encoder),
             encoder.state_dict(),
-            pictures,
+            source,
             batch_size,
             device,
             torch.__version__,
         )
 
-    with entry(f"features-{distributed.broadcast_object(named)}.safetensors") as path:
+    with entry(f"features-{distributed.broadcast_object(cache_key)}.safetensors") as path:
         features = _read(path)
         if not distributed.all_true(features is not None):
-            features = _run(
-                classifier, classifier.encode, split, images, batch_size
-            ).clone()  # no inference tensor: it trains
+            features = _run_split(classifier, classifier.encode, split, images, batch_size)
+            features = features.clone()  # outside inference mode, so that a head can train on it
             if distributed.is_main():
                 _write(path, features)
     return features, split.labels
 
 
 def _read(path: Path) -> Tensor | None:
-    """The features in a file, mapped into memory; None if it is not there or not what was
-    written."""
+    """Map the features in a file into memory; None if it is missing or damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             features, written = file.get_tensor("features"), file.metadata()["digest"]
@@ -209,8 +230,7 @@ def _read(path: Path) -> Tensor | None:
 
 
 def _write(path: Path, features: Tensor) -> None:
-    """Put features into a file that appears whole or not at all; a full disk costs the next run its
-    time, no more."""
+    """Write features, whole or not at all; if that fails, warn, and they are computed again."""
     part = path.with_suffix(".part")
     try:
         save_file({"features": features}, part, metadata={"digest": digest(features)})
@@ -218,12 +238,12 @@ def _write(path: Path, features: Tensor) -> None:
     except (OSError, SafetensorError) as error:
         part.unlink(missing_ok=True)
         warnings.warn(
-            f"{path} cannot be written ({error}), so these features will be made again; make room there, or "
-            "set WISEFT_CACHE to a folder elsewhere",
+            f"{path} cannot be written ({error}), so these features will be computed again; "
+            "make room there, or set WISEFT_CACHE to a folder elsewhere",
             stacklevel=3,
         )
 
 
 def predict(classifier: ImageClassifier, split: Split, batch_size: int = 256) -> Tensor:
     """Return logits ``[n, C]`` on the CPU, in eval mode, without augmentation."""
-    return _run(classifier, classifier, split, None, batch_size)
+    return _run_split(classifier, None, split, None, batch_size)

@@ -26,7 +26,7 @@ from wiseft_lite.tasks import Split
 
 STYLE = Path(__file__).resolve().parent / "assets" / "wiseft.mplstyle"
 MARKED = (0.2, 0.4, 0.6, 0.8)
-DIRECT = 3  # paths that are named where they end; more of them get a legend
+MAX_NAMED = 3  # paths that are named at their ends; more of them get a legend
 LINES = ("-", "--", ":", "-.")  # the next one when all colours have been used
 AXES = ("reference", "shifts")  # columns of ``results.summary``
 
@@ -146,7 +146,7 @@ def frontier(
     it and has a hollow triangle that points outwards.
 
     Args:
-        table: a sweep, or several by label. More than ``DIRECT`` of them get a legend.
+        table: a sweep, or several by label. More than ``MAX_NAMED`` of them get a legend.
         reference: the split on the x axis; the mean of all others is on y.
         title: text above.
 
@@ -167,36 +167,11 @@ def frontier(
     with house_style():
         figure, ax = plt.subplots()
         logit_axes(ax, _limits(everything, "reference"), _limits(everything, "shifts"))
-        colours = plt.rcParams["axes.prop_cycle"].by_key()["color"]
-        spans = {
-            label: float(np.ptp(curve["reference"]) + np.ptp(curve["shifts"]))
-            for label, curve in curves.items()
-        }
-        longest = max(spans, key=spans.get)  # the path with most room for the names of its alphas
-        for k, (label, curve) in enumerate(curves.items()):
-            line = LINES[k // len(colours) % len(LINES)]
-            _path(
-                ax,
-                label,
-                curve,
-                colours[k % len(colours)],
-                line,
-                name_alphas=label == longest,
-                name_end=len(curves) <= DIRECT,
-            )
+        _paths(ax, curves)
         starts = everything[everything["alpha"] == 0].drop_duplicates(list(AXES))
         for _, start in starts.iterrows():
-            _point(ax, start, "*", 240, "black")
-            star = (start["reference"], start["shifts"])
-            at_left = ax.transAxes.inverted().transform(ax.transData.transform(star))[0] < 0.25
-            ax.annotate(
-                "zero-shot",
-                star,
-                xytext=(8, -16) if at_left else (-9, 8),
-                ha="left" if at_left else "right",
-                textcoords="offset points",
-            )
-        if len(curves) > DIRECT:
+            _mark_zero_shot(ax, start)
+        if len(curves) > MAX_NAMED:
             ax.legend(fontsize=8)
         if everything[[f"{axis}_edge" for axis in AXES]].any(axis=None):
             ax.text(
@@ -214,6 +189,33 @@ def frontier(
         if title:
             ax.set_title(plain(title, 70), loc="left")
     return figure
+
+
+def _paths(ax: Axes, curves: Mapping[str, pd.DataFrame]) -> None:
+    """Draw one path per curve; the longest has most room for the names of its alphas."""
+    colours = plt.rcParams["axes.prop_cycle"].by_key()["color"]
+    lengths = {
+        label: float(np.ptp(curve["reference"]) + np.ptp(curve["shifts"]))
+        for label, curve in curves.items()
+    }
+    longest = max(lengths, key=lengths.get)
+    for k, (label, curve) in enumerate(curves.items()):
+        colour, line = colours[k % len(colours)], LINES[k // len(colours) % len(LINES)]
+        _path(ax, label, curve, colour, line, label == longest, len(curves) <= MAX_NAMED)
+
+
+def _mark_zero_shot(ax: Axes, start: pd.Series) -> None:
+    """Draw the star of a zero-shot model and its name, to the side that has room."""
+    _point(ax, start, "*", 240, "black")
+    star = (start["reference"], start["shifts"])
+    at_left = ax.transAxes.inverted().transform(ax.transData.transform(star))[0] < 0.25
+    ax.annotate(
+        "zero-shot",
+        star,
+        xytext=(8, -16) if at_left else (-9, 8),
+        ha="left" if at_left else "right",
+        textcoords="offset points",
+    )
 
 
 def _point(ax: Axes, row: pd.Series, marker: str, size: float, colour: str) -> None:
@@ -261,32 +263,8 @@ def _path(
         zorder=3,
         label=f" {plain(label, 40)}",
     )  # matplotlib leaves a label that begins with _ out of the legend
-    for alpha in MARKED:
-        near = curve[np.isclose(curve["alpha"], alpha)]
-        if len(near):
-            ax.scatter(near["reference"], near["shifts"], s=20, color=colour, zorder=4)
-            if name_alphas:
-                ax.annotate(
-                    f"α={alpha:g}",
-                    (near["reference"].iloc[0], near["shifts"].iloc[0]),
-                    xytext=(-5, 6) if alpha < 0.5 else (6, 4),
-                    textcoords="offset points",
-                    ha="right" if alpha < 0.5 else "left",
-                    fontsize=8,
-                    color=colour,
-                )
-    for axis, below, above in (("reference", "<", ">"), ("shifts", "v", "^")):
-        for side, marker in ((-1, below), (1, above)):
-            at_edge = curve[curve[f"{axis}_edge"] == side]
-            ax.scatter(
-                at_edge["reference"],
-                at_edge["shifts"],
-                marker=marker,
-                s=110,
-                facecolors="none",
-                edgecolors=colour,
-                zorder=5,
-            )
+    _mark_alphas(ax, curve, colour, name_alphas)
+    _mark_edges(ax, curve, colour)
     end = curve[curve["alpha"] == 1].iloc[0]
     _point(ax, end, "D", 60, colour)
     if name_end:
@@ -299,6 +277,41 @@ def _path(
         )
 
 
+def _mark_alphas(ax: Axes, curve: pd.DataFrame, colour: str, named: bool) -> None:
+    """Draw a dot at each of the ``MARKED`` alphas that was measured."""
+    for alpha in MARKED:
+        near = curve[np.isclose(curve["alpha"], alpha)]
+        if near.empty:
+            continue
+        ax.scatter(near["reference"], near["shifts"], s=20, color=colour, zorder=4)
+        if named:
+            ax.annotate(
+                f"α={alpha:g}",
+                (near["reference"].iloc[0], near["shifts"].iloc[0]),
+                xytext=(-5, 6) if alpha < 0.5 else (6, 4),
+                textcoords="offset points",
+                ha="right" if alpha < 0.5 else "left",
+                fontsize=8,
+                color=colour,
+            )
+
+
+def _mark_edges(ax: Axes, curve: pd.DataFrame, colour: str) -> None:
+    """Draw a hollow triangle, pointing outwards, where an accuracy is 0 or 100 %."""
+    for axis, below, above in (("reference", "<", ">"), ("shifts", "v", "^")):
+        for side, marker in ((-1, below), (1, above)):
+            at_edge = curve[curve[f"{axis}_edge"] == side]
+            ax.scatter(
+                at_edge["reference"],
+                at_edge["shifts"],
+                marker=marker,
+                s=110,
+                facecolors="none",
+                edgecolors=colour,
+                zorder=5,
+            )
+
+
 def alpha_curves(
     table: pd.DataFrame, columns: int = 2, guesses: Mapping[str, float] | None = None
 ) -> Figure:
@@ -307,8 +320,8 @@ def alpha_curves(
     Args:
         table: a sweep.
         columns: panels in a row.
-        guesses: the reader's prediction of the accuracy at alpha = 1, by split, as a share; drawn
-            as a hollow diamond.
+        guesses: the reader's prediction of the accuracy at alpha = 1, by split, as a fraction;
+            drawn as a hollow diamond.
 
     Source: the paper, figure 6.
     """
@@ -323,40 +336,16 @@ def alpha_curves(
             sharex=True,
             constrained_layout=True,
         )
-        for ax, split in zip(axes.flat, splits, strict=True):
+        for ax, split in zip(axes.flat, splits, strict=False):
             part = table[table["split"] == split].sort_values("alpha")
-            ax.fill_between(
-                part["alpha"], 100 * part["low"], 100 * part["high"], alpha=0.18, linewidth=0
+            _panel(ax, part, (guesses or {}).get(split))
+            ax.set_title(
+                f"{plain(split, 30)} (n={int(part['n'].iloc[0])})", loc="left", fontsize=10
             )
-            (curve,) = ax.plot(part["alpha"], 100 * part["accuracy"])
-            first, last = part.iloc[0], part.iloc[-1]
-            ax.scatter(
-                first["alpha"], 100 * first["accuracy"], marker="*", s=90, color="black", zorder=3
-            )
-            ax.scatter(
-                last["alpha"],
-                100 * last["accuracy"],
-                marker="D",
-                s=28,
-                color=curve.get_color(),
-                zorder=3,
-            )
-            if guesses and split in guesses:
-                ax.scatter(
-                    1,
-                    100 * guesses[split],
-                    marker="D",
-                    s=60,
-                    facecolors="none",
-                    edgecolors="black",
-                    zorder=4,
-                )
-            ax.set_title(f"{plain(split, 30)} (n={int(first['n'])})", loc="left", fontsize=10)
         for ax in axes.flat[len(splits) :]:
             ax.set_visible(False)
-        for ax in axes.flat[
-            max(0, len(splits) - columns) : len(splits)
-        ]:  # the lowest of each column
+        lowest = axes.flat[max(0, len(splits) - columns) : len(splits)]  # of each column
+        for ax in lowest:
             ax.tick_params(labelbottom=True)
             ax.set_xlabel("α")
         for ax in axes[:, 0]:
@@ -364,9 +353,32 @@ def alpha_curves(
     return figure
 
 
+def _panel(ax: Axes, curve: pd.DataFrame, guess: float | None) -> None:
+    """Draw one split's accuracy against alpha, its two ends, and a guess for alpha = 1."""
+    ax.fill_between(
+        curve["alpha"], 100 * curve["low"], 100 * curve["high"], alpha=0.18, linewidth=0
+    )
+    (line,) = ax.plot(curve["alpha"], 100 * curve["accuracy"])
+    first, last = curve.iloc[0], curve.iloc[-1]
+    ax.scatter(first["alpha"], 100 * first["accuracy"], marker="*", s=90, color="black", zorder=3)
+    ax.scatter(
+        last["alpha"],
+        100 * last["accuracy"],
+        marker="D",
+        s=28,
+        color=line.get_color(),
+        zorder=3,
+    )
+    if guess is not None:
+        ax.scatter(
+            1, 100 * guess, marker="D", s=60, facecolors="none", edgecolors="black", zorder=4
+        )
+
+
 def gallery(rows: Mapping[str, Split], class_names, label: str, most: int = 10) -> Figure:
-    """Draw one class in several splits, a row of pictures each, as in the paper's figure 2; a split
-    without it says so.
+    """Draw one class in several splits, a row of images each, as in the paper's figure 2.
+
+    A split without the class is marked "none".
 
     Raises:
         UserError: the class is not among ``class_names``.
@@ -384,7 +396,7 @@ def gallery(rows: Mapping[str, Split], class_names, label: str, most: int = 10) 
             found = (split.labels == number).nonzero().flatten().tolist()[:most]
             for ax in line:
                 ax.axis("off")
-            for ax, i in zip(line, found, strict=True):
+            for ax, i in zip(line, found, strict=False):
                 ax.imshow(split[i][0])
             if not found:
                 line[0].text(

@@ -14,7 +14,7 @@ from wiseft_lite.errors import UserError
 
 @dataclass(frozen=True)
 class Estimate:
-    """An accuracy with its 95 % interval, all as shares in 0..1, over ``n`` images."""
+    """An accuracy with its 95 % interval, all as fractions in 0..1, over ``n`` images."""
 
     accuracy: float
     n: int
@@ -77,10 +77,12 @@ def accuracy(logits: Tensor, labels: Tensor, classes: Sequence[int] | None = Non
         0.75
     """
     _same_length(logits=logits, labels=labels)
-    return share(int((predictions(logits, classes) == labels.to(logits.device)).sum()), len(labels))
+    return proportion(
+        int((predictions(logits, classes) == labels.to(logits.device)).sum()), len(labels)
+    )
 
 
-def share(correct: int, n: int) -> Estimate:
+def proportion(correct: int, n: int) -> Estimate:
     """Return ``correct`` of ``n`` as an accuracy with its interval; see ``clopper_pearson``."""
     low, high = clopper_pearson(correct, n)
     return Estimate(correct / n, n, low, high)
@@ -98,11 +100,11 @@ def _same_length(**columns: Sized) -> None:
 
 
 def macro_f1(predicted: Tensor, labels: Tensor) -> float:
-    """Return the plain mean over classes of ``F1_c = 2 TP_c / (2 TP_c + FP_c + FN_c)``, a share in
-    0..1.
+    """Return the plain mean over classes of ``F1_c = 2 TP_c / (2 TP_c + FP_c + FN_c)``, a
+    fraction in 0..1.
 
     The mean runs over the classes among ``labels``, a rare one weighing as much as a common one. A
-    class that is only ever predicted counts through the images that it took from others.
+    class that is only ever predicted counts through the images that it takes from others.
 
     Args:
         predicted: ``[n]``, the predicted classes; see ``predictions``.
@@ -121,7 +123,7 @@ def macro_f1(predicted: Tensor, labels: Tensor) -> float:
     pairs = [(predicted == c, labels == c) for c in labels.unique()]
     return float(
         torch.stack(
-            [2 * (said & true).sum() / (said.sum() + true.sum()) for said, true in pairs]
+            [2 * (guess & true).sum() / (guess.sum() + true.sum()) for guess, true in pairs]
         ).mean()
     )
 
@@ -155,7 +157,7 @@ def worst_group(
     for group, good in zip(groups, (predicted == labels).tolist(), strict=True):
         right.setdefault(group, []).append(good)
     name = min(right, key=lambda group: sum(right[group]) / len(right[group]))
-    return name, share(sum(right[name]), len(right[name]))
+    return name, proportion(sum(right[name]), len(right[name]))
 
 
 def pm_k(right: Tensor, groups: Sequence[Hashable], offsets: Tensor, k: int) -> Estimate:
@@ -202,14 +204,13 @@ def pm_k(right: Tensor, groups: Sequence[Hashable], offsets: Tensor, k: int) -> 
     survives = dict.fromkeys(groups, True)
     for group, offset, good in zip(groups, offsets.tolist(), right.tolist(), strict=True):
         survives[group] &= bool(good) or abs(offset) > k
-    return share(sum(survives.values()), len(survives))
+    return proportion(sum(survives.values()), len(survives))
 
 
 def calibration_error(
     logits: Tensor, labels: Tensor, classes: Sequence[int] | None = None, bins: int = 15
 ) -> float:
-    """Return the expected calibration error: how far confidence and accuracy lie apart, a share in
-    0..1.
+    """Return the expected calibration error, the gap between confidence and accuracy, in 0..1.
 
     ``ECE = sum_b n_b / n |accuracy_b - confidence_b|`` over bins of equal width; an image falls
     into a bin by its confidence, the largest softmax probability. Bin ``b`` holds ``(b / bins, (b +
@@ -227,7 +228,7 @@ def calibration_error(
     Source: Guo et al. 2017, "On calibration of modern neural networks", equation 3.
 
     Example:
-        >>> logits = torch.tensor([[0.0, 0.0], [0.0, 0.0]])  # two coin flips, right once: confidence 1/2, accuracy 1/2
+        >>> logits = torch.tensor([[0.0, 0.0], [0.0, 0.0]])  # confidence 1/2, accuracy 1/2
         >>> calibration_error(logits, torch.tensor([0, 1]))
         0.0
     """

@@ -1,5 +1,4 @@
-"""The whole method in one go: a zero-shot classifier, its probe, its fine-tuned child, and the
-lines to both."""
+"""The whole method: a zero-shot classifier, its probe, its fine-tuned model, and the lines to both."""
 
 from __future__ import annotations
 
@@ -18,13 +17,12 @@ from wiseft_lite.tasks import Task
 from wiseft_lite.training import PROBE, Recipe, finetune, linear_probe
 
 TRAINERS = {"probe": linear_probe, "end-to-end": finetune}
-ONE_GPU = Recipe(
-    lr=3e-5, batch_size=128
-)  # the paper's rate; its 500 warm-up steps may be more than a small run has
+# the paper's learning rate; its 500 warm-up steps may be more than a small run has
+ONE_GPU = Recipe(lr=3e-5, batch_size=128)
 
 
 def recipes_for(model: str) -> dict[str, Recipe]:
-    """The recipes to begin with, by kind: IconCLIP's own, or the paper's rate for every other CLIP.
+    """Return default recipes by kind: IconCLIP's own, or the paper's learning rate for other CLIPs.
 
     Source: the paper, appendix D.1 to D.3.
     """
@@ -32,8 +30,10 @@ def recipes_for(model: str) -> dict[str, Recipe]:
 
 
 def objective(kind: str, micro_batch_size: int | None, checkpointing: bool = False) -> Objective:
-    """Cross-entropy; for end-to-end training with less memory if asked, see
-    ``memory.micro_batched`` and ``checkpointed``."""
+    """Return cross-entropy; for end-to-end training, in less memory if asked.
+
+    See ``losses.micro_batched`` and ``losses.checkpointed``.
+    """
     if kind != "end-to-end":
         return cross_entropy
     chosen = checkpointed(cross_entropy) if checkpointing else cross_entropy
@@ -57,13 +57,13 @@ def train(
         zero_shot: ``theta_0``.
         task: what to train on.
         recipes: how to train, by kind: ``"probe"``, ``"end-to-end"`` or both.
-        folder: where states of the runs are kept, so that one that is cut short goes on; see
+        folder: where the states of runs are saved, so that an interrupted one resumes; see
             ``training.fit``.
-        resume: False throws the states away.
-        progress: show bars.
+        resume: False discards saved states.
+        progress: whether to show bars.
         micro_batch_size: images that fine-tuning holds at a time, for a GPU with little memory; see
-            ``memory.micro_batched``.
-        checkpointing: fine-tuning keeps less of each image; see ``memory.checkpointed``.
+            ``losses.micro_batched``.
+        checkpointing: whether fine-tuning stores fewer activations; see ``losses.checkpointed``.
 
     Returns:
         The models by kind.
@@ -74,9 +74,8 @@ def train(
     Source: the paper, section 2.
     """
     check_kinds(recipes)
-    objectives = {
-        kind: objective(kind, micro_batch_size, checkpointing) for kind in recipes
-    }  # a wrong number is refused at once
+    # all objectives first: a wrong number is refused before anything trains
+    objectives = {kind: objective(kind, micro_batch_size, checkpointing) for kind in recipes}
     return {
         kind: TRAINERS[kind](
             zero_shot,
@@ -92,7 +91,7 @@ def train(
 
 
 def check_kinds(kinds: Iterable[str]) -> None:
-    """Refuse a kind of training that there is not, or none at all."""
+    """Raise a ``UserError`` for an unknown kind of training, or none at all."""
     kinds = list(kinds)
     strange = [kind for kind in kinds if kind not in TRAINERS]
     if strange or not kinds:
@@ -145,9 +144,9 @@ def run_wise_ft(
 
 
 def choices(table: pd.DataFrame) -> pd.DataFrame:
-    """Return what the two rules that look at no test image choose, one row for each kind and rule.
+    """Return the alphas that two rules choose without test images, one row for each kind and rule.
 
-    ``half`` is alpha 0.5, the paper's advice where nothing is known of the shift. ``val`` is
+    ``half`` is alpha 0.5, the paper's advice where nothing is known about the shift. ``val`` is
     ``best_alpha`` of the accuracies on ``val``: of several that are equally good the smallest.
 
     Args:

@@ -4,7 +4,7 @@ of a figure."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -12,18 +12,10 @@ import pandas as pd
 from wiseft_lite._runtime.outputs import new_file
 from wiseft_lite.errors import UserError
 
-NUMBERS = (
-    "alpha",
-    "accuracy",
-    "n",
-    "low",
-    "high",
-)  # what every row of a curve holds, beside its split
+NUMBERS = ("alpha", "accuracy", "n", "low", "high")  # columns of every curve, beside its split
 ROUNDING = 1e-9  # by which an end of an interval may miss the accuracy
-RUN = ("task", "model", "kind")  # what tells the runs in a file apart
-DECIMALS = (
-    10  # values that agree in so many are equal: in which order a mean was added up must not decide
-)
+RUN = ("task", "model", "kind")  # columns that identify the runs in a file
+DECIMALS = 10  # values that agree to so many decimals are equal: rounding errors must not decide
 
 
 def best_alpha(curve: pd.Series | Mapping[float, float]) -> float:
@@ -154,52 +146,40 @@ def write_results(table: pd.DataFrame, path: Path) -> None:
 
 
 def show_table(table: pd.DataFrame) -> None:
-    """Print one row for each alpha and one column for each split; the best of a column has a
-    star."""
+    """Print one row per alpha and one column per split; the best accuracy of a column has a star."""
     splits = list(dict.fromkeys(table["split"]))
     wide = table.pivot(index="alpha", columns="split", values="accuracy")[splits] * 100
     shifts = [s for s in splits if s not in ("val", "test")]
-    columns = [(name, wide[name]) for name in splits]
     if shifts:
-        columns.append(("mean of shifts", wide[shifts].mean(axis=1)))
-    widths = [max(7, len(name)) for name, _ in columns]
-    best = [best_alpha(column) for _, column in columns]
-    print(
-        "alpha  "
-        + "  ".join(f"{name:>{width}}" for (name, _), width in zip(columns, widths, strict=True))
-    )
-    for alpha in wide.index:
-        cells = [
-            f"{column[alpha]:.1f}{'*' if top == alpha else ' '}"
-            for (_, column), top in zip(columns, best, strict=True)
-        ]
-        print(
-            f"{alpha:<5g}  "
-            + "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-        )
-    width = dict(zip(splits, widths, strict=True))
-    first = table.drop_duplicates("split").set_index("split")
-    half = {
-        s: 50 * (table[table.split == s].high - table[table.split == s].low).max() for s in splits
-    }
-    print("n      " + "  ".join(f"{int(first.n[s]):>{width[s]}}" for s in splits))
-    print(
-        "+-     "
-        + "  ".join(f"{half[s]:>{width[s]}.1f}" for s in splits)
-        + "   half of the widest 95 % interval, points; * best alpha on these test images"
+        wide["mean of shifts"] = wide[shifts].mean(axis=1)
+    widths = [max(7, len(name)) for name in wide.columns]
+
+    def show(label: str, cells: Iterable[str], note: str = "") -> None:
+        padded = [f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=False)]
+        print(f"{label:<7}" + "  ".join(padded) + note)
+
+    show("alpha", wide.columns)
+    best = {name: best_alpha(column) for name, column in wide.items()}
+    for alpha, row in wide.iterrows():
+        cells = [f"{value:.1f}{'*' if best[name] == alpha else ' '}" for name, value in row.items()]
+        show(f"{alpha:g}", cells)
+    by_split = table.groupby("split", sort=False)
+    half = 50 * (table["high"] - table["low"]).groupby(table["split"], sort=False).max()
+    show("n", [f"{int(n)}" for n in by_split["n"].first()])
+    show(
+        "+-",
+        [f"{half[s]:.1f}" for s in splits],
+        "   half of the widest 95 % interval, points; * best alpha on these test images",
     )
     if "classes" in table:
-        print(
-            "classes"
-            + "  ".join(f"{int(first.classes[s]):>{width[s]}}" for s in splits)
-            + "   that a prediction can take"
-        )
+        counts = [f"{int(count)}" for count in by_split["classes"].first()]
+        show("classes", counts, "   that a prediction can take")
     if "changed" in table:
-        most = 100 * table.groupby("split")["changed"].max()
-        print(
-            "changed"
-            + "  ".join(f"{most[s]:>{width[s]}.1f}" for s in splits)
-            + "   most predictions that change without every second pass, %"
+        most = 100 * by_split["changed"].max()
+        show(
+            "changed",
+            [f"{value:.1f}" for value in most],
+            "   most predictions that change without every second pass, %",
         )
 
 
@@ -258,5 +238,5 @@ def summary(table: pd.DataFrame, reference: str = "test") -> pd.DataFrame:
 
 def show_choices(chosen: pd.DataFrame) -> None:
     """Print the alphas that ``pipeline.choices`` chose, accuracies in %."""
-    shares = ["val", "test", "shifts"]
-    print(chosen.assign(**100 * chosen[shares]).round(1).to_string(index=False, na_rep="-"))
+    accuracies = ["val", "test", "shifts"]
+    print(chosen.assign(**100 * chosen[accuracies]).round(1).to_string(index=False, na_rep="-"))

@@ -1,4 +1,4 @@
-"""Walk along the line between two models and measure every split on the way."""
+"""Interpolate between two models and measure every split at each alpha."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ import copy
 import dataclasses
 import math
 import warnings
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from wiseft_lite._runtime import distributed
 from wiseft_lite._runtime.chebyshev import interpolated, lobatto_nodes
 from wiseft_lite.checkpoints import check_same_start
 from wiseft_lite.errors import UserError
-from wiseft_lite.features import encode, pieces, pixels
+from wiseft_lite.features import LazyImages, chunks, encode, pixels, run_in_batches
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Split
 from wiseft_lite.weights import interpolate_
 
 ALPHAS = tuple(k / 10 for k in range(11))
-TOO_MANY = 0.05  # share of changed predictions from which a curve from few passes is in doubt
+MAX_CHANGED = 0.05  # fraction of predictions that may depend on every second pass without a warning
+Measure = Callable[[Tensor, Split], float]  # of logits [n, C] on a split
 
 
 def same_encoder(first: ImageClassifier, second: ImageClassifier) -> bool:
@@ -32,26 +34,18 @@ def same_encoder(first: ImageClassifier, second: ImageClassifier) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
-@torch.inference_mode()
-def batched(model: torch.nn.Module, inputs: Tensor, batch_size: int) -> Tensor:
-    """Logits ``[n, C]`` of inputs ``[n, ...]`` on the CPU, without gradients, ``batch_size`` inputs
-    a pass."""
-    device = next(model.parameters()).device
-    return torch.cat([model(batch.to(device)).float().cpu() for batch in inputs.split(batch_size)])
-
-
 def logits_along(
-    first: torch.nn.Module,
-    last: torch.nn.Module,
+    first: nn.Module,
+    last: nn.Module,
     inputs: Tensor,
     alphas: Sequence[float],
     batch_size: int = 256,
+    start: Tensor | None = None,
 ) -> Iterator[Tensor]:
     """Yield the logits ``[n, C]`` of the interpolated model at each alpha in turn, on the CPU.
 
-    The weights are mixed where the first model lives, in one working copy, and nothing is written
-    to disk: three models are held in memory, the two ends and that copy, however many alphas there
-    are.
+    ``f(x, (1 - alpha) theta_0 + alpha theta_1)``. The weights are interpolated on the first model's
+    device in one working copy, so three models are in memory, however many alphas there are.
 
     Args:
         first: ``theta_0``, a classifier, or a head alone.
@@ -59,7 +53,8 @@ def logits_along(
         inputs: preprocessed images ``[n, 3, h, w]`` (see ``features.pixels``), or features for
             heads.
         alphas: mixing coefficients.
-        batch_size: inputs a forward pass.
+        batch_size: inputs per forward pass.
+        start: the logits at alpha 0, if they are known: no model runs for them again.
 
     Raises:
         UserError: the two do not fit together.
@@ -74,8 +69,11 @@ def logits_along(
     theta_0, theta_1 = first.state_dict(), last.state_dict()
     model = copy.deepcopy(first).eval()
     for alpha in alphas:
-        interpolate_(model.state_dict(), theta_0, theta_1, alpha)
-        yield batched(model, inputs, batch_size)
+        if alpha == 0 and start is not None:
+            yield start
+        else:
+            interpolate_(model.state_dict(), theta_0, theta_1, alpha)
+            yield run_in_batches(model, inputs, batch_size)
 
 
 def sweep(
@@ -86,171 +84,235 @@ def sweep(
     batch_size: int = 256,
     progress: bool = False,
     passes: int | None = None,
-    measures: Mapping[str, Callable[[Tensor, Split], float]] = {},
+    measures: Mapping[str, Measure] | None = None,
 ) -> pd.DataFrame:
     """Return the accuracy of every interpolated model on every split.
 
-    Each image is decoded once for all alphas, models and measures, by one of the processes if
-    several were launched (see ``distributed``), and no more are held in memory than
-    ``features.HELD`` allows. When only the head differs, as for a linear probe, the logits are a
-    straight line in alpha, ``f_alpha(x) = (1 - alpha) f_0(x) + alpha f_1(x)``: each image is
-    encoded once on a machine (see ``features.encode``), and any number of alphas costs no forward
-    pass more. Otherwise ``passes`` runs the models at that many Chebyshev-Lobatto nodes only, and
-    each logit at every alpha is read off the polynomial through its values there. What a split
-    reports is up to it: accuracy, or macro-F1, worst region, pm-k.
+    When only the head differs, as for a linear probe, logits are a straight line in alpha,
+    ``f_alpha(x) = (1 - alpha) f_0(x) + alpha f_1(x)``: each image is encoded once on a machine (see
+    ``features.encode``), and further alphas cost no forward pass. Otherwise the interpolated model
+    runs at every alpha, or, with ``passes``, only at that many Chebyshev-Lobatto nodes, and the
+    logits at each alpha are those of the polynomial through the nodes. Each image is decoded once
+    for all alphas, models and measures, by one of the processes if several were launched (see
+    ``distributed``), and ``features.MEMORY_LIMIT`` bounds what is held in memory.
 
     Args:
         zero_shot: ``theta_0``.
         fine_tuned: ``theta_1``, with the same classes and architecture; or several, by name.
         splits: what to measure, by name.
         alphas: mixing coefficients; 0 is ``zero_shot``.
-        batch_size: images a forward pass.
-        progress: show a bar.
-        passes: None measures every alpha itself; an odd number such as 5 measures that many.
+        batch_size: images per forward pass.
+        progress: whether to show a bar.
+        passes: an odd number of nodes, such as 5; None runs the model at every alpha.
         measures: further columns, each a function of logits ``[n, C]`` and the split.
 
     Returns:
-        One row for each split and alpha: ``alpha, split, accuracy, n, low, high, classes``: the
-        accuracy and its 95 % Clopper-Pearson interval as fractions in 0..1, and how many classes a
-        prediction can take (all of the task's, unless the data set restricts them; see ``Split``);
-        then the measures. Several models are told apart by a first column ``model``. With
-        ``passes`` also ``changed``, the share of images whose prediction would change if every
-        second pass were left out. As a rule it is far above the share that ``passes`` gets wrong;
-        when it is large there is a warning.
+        One row for each split and alpha: ``alpha, split, accuracy, n, low, high, classes``: what
+        the split reports, as a rule accuracy, and its 95 % interval as fractions in 0..1, and how
+        many classes a prediction can take (all of the task's, unless the data set restricts them;
+        see ``Split``); then the measures. With several models the first column is ``model``. With
+        ``passes`` the last is ``changed``, the fraction of predictions that change when every
+        second pass is left out: as a rule far more than ``passes`` gets wrong. Where it is large
+        there is a warning.
 
     Raises:
-        UserError: the models do not fit together, no models or splits, an alpha that is no finite
-            number, or with ``passes`` one outside 0..1.
+        UserError: the models do not fit together, no models or splits, an alpha is not finite, or
+            with ``passes`` lies outside 0..1.
 
     Source: the paper, equation 1 and figure 1.
     """
     from tqdm import tqdm
 
-    models = fine_tuned if isinstance(fine_tuned, Mapping) else {"": fine_tuned}
-    check_same_start(
-        {
-            "the zero-shot model": zero_shot,
-            **{label or "the fine-tuned model": model for label, model in models.items()},
-        }
-    )
-    bad = [a for a in alphas if not math.isfinite(a)]
-    if bad or not len(alphas) or not splits or not models:
-        raise UserError(
-            f"alpha {bad[0]} is not finite"
-            if bad
-            else "give at least one alpha, one split and one model"
-        )
-    points = alphas if passes is None else pass_nodes(passes, alphas)
-    frozen = {label: same_encoder(zero_shot, model) for label, model in models.items()}
-    runs = sum(2 if heads_only else len(points) for heads_only in frozen.values())
-    rows = []
+    several = isinstance(fine_tuned, Mapping)
+    models = fine_tuned if several else {"": fine_tuned}
+    _check(zero_shot, models, splits, alphas)
+    nodes = None if passes is None else pass_nodes(passes, alphas)
+    frozen = {name: model for name, model in models.items() if same_encoder(zero_shot, model)}
+    tuned = {name: model for name, model in models.items() if name not in frozen}
     shards = {name: distributed.Shards(len(split), batch_size) for name, split in splits.items()}
+    runs = 2 * len(frozen) + len(nodes or alphas) * len(tuned)
+    rows = []
     with tqdm(
-        total=runs * sum(len(mine.rows) for mine in shards.values()),
+        total=runs * sum(len(shard.rows) for shard in shards.values()),
         desc="sweep",
         unit="image",
         disable=not (progress and distributed.is_main()),
     ) as bar:
+        count = len(zero_shot.class_names)
+        settings = _Settings(alphas, nodes, batch_size, measures or {}, count, bar)
         for name, split in splits.items():
-            mine, part = shards[name], shards[name].shard(split)
-            images = None if all(frozen.values()) else pixels(zero_shot, part)
-            decoded = images if part is split else None
-            features = (
-                mine.shard(encode(zero_shot, split, batch_size, decoded)[0])
-                if any(frozen.values())
-                else None
-            )
-            said, doubted, kept = (
-                defaultdict(list),
-                defaultdict(list),
-                defaultdict(list),
-            )  # one entry for each piece
-            for inputs, group in (
-                (features, [m for m in models if frozen[m]]),
-                (images, [m for m in models if not frozen[m]]),
-            ):
-                for piece in pieces(inputs, batch_size) if group else ():
-                    start: list[Tensor] = []  # logits at alpha 0, the same for every model
-                    for label in group:
-                        first, last = zero_shot, models[label]
-                        ends, nodes = (
-                            ((first.head, last.head), [0.0, 1.0])
-                            if frozen[label]
-                            else ((first, last), points)
-                        )
-                        curve = _counted(_from(start, *ends, piece, nodes, batch_size), bar)
-                        if nodes is not alphas:
-                            measured = torch.stack(list(curve))
-                            curve = interpolated(measured, nodes, alphas)
-                            doubted[label].append(
-                                _changed(measured, nodes, alphas, split)
-                                if not frozen[label]
-                                else torch.zeros(len(alphas), len(piece))
-                            )
-                        curve = (
-                            list(curve) if measures else curve
-                        )  # predictions are kept, logits only to be measured
-                        said[label].append(
-                            torch.stack([split.predicted(logits) for logits in curve])
-                        )
-                        kept[label].append(curve if measures else [])
+            curves = _curves(zero_shot, frozen, tuned, split, shards[name], settings)
             for label in models:
-                changed = (
-                    mine.gather(torch.cat(doubted[label], 1).double().T).mean(0).tolist()
-                    if doubted[label]
-                    else alphas
-                )
-                for i, predicted in enumerate(mine.gather(torch.cat(said[label], 1).T).T):
-                    row = {"model": label, "alpha": float(alphas[i]), "split": name}
-                    row |= dataclasses.asdict(split.score(predicted))
-                    row["classes"] = split.count_classes(len(zero_shot.class_names))
-                    logits = (
-                        mine.gather(torch.cat([piece[i] for piece in kept[label]]))
-                        if measures
-                        else None
-                    )
-                    row |= {key: float(measure(logits, split)) for key, measure in measures.items()}
-                    rows.append(row | {"changed": changed[i]})
-    unasked = [
-        *(["changed"] if passes is None else []),
-        *(["model"] if models is not fine_tuned else []),
-    ]
-    table = pd.DataFrame(rows).drop(columns=unasked)
+                scored = _score(curves[label], name, split, shards[name], settings)
+                rows += [{"model": label} | row if several else row for row in scored]
+    table = pd.DataFrame(rows)
     if passes is not None:
         _warn_if_in_doubt(table, passes)
     return table
 
 
-def _from(
-    start: list[Tensor],
-    first: torch.nn.Module,
-    last: torch.nn.Module,
-    inputs: Tensor,
+@dataclass(frozen=True)
+class _Settings:
+    """How a sweep runs, the same for all models and splits."""
+
+    alphas: Sequence[float]
+    nodes: Sequence[float] | None  # where models run; None for every alpha
+    batch_size: int
+    measures: Mapping[str, Measure]
+    class_count: int
+    bar: Any  # tqdm
+
+
+@dataclass(frozen=True)
+class _Predictions:
+    """What one interpolated model predicts for a chunk of ``n`` images at ``A`` alphas."""
+
+    classes: Tensor  # [A, n]
+    logits: list[Tensor]  # [n, C] at each alpha; empty if nothing measures them
+    changed: Tensor  # bool [A, n]: which classes change without every second node
+
+
+def _check(
+    zero_shot: ImageClassifier,
+    models: Mapping[str, ImageClassifier],
+    splits: Mapping[str, Split],
     alphas: Sequence[float],
-    batch_size: int,
-) -> Iterator[Tensor]:
-    """As ``logits_along``, but the logits at alpha 0 are taken from ``start``, or put there by the
-    first model."""
-    known = bool(start)
-    rest = logits_along(
-        first, last, inputs, [alpha for alpha in alphas if alpha or not known], batch_size
-    )
+) -> None:
+    """Refuse models that do not fit together, an alpha that is not finite, or nothing to measure."""
+    named = {name or "the fine-tuned model": model for name, model in models.items()}
+    check_same_start({"the zero-shot model": zero_shot, **named})
     for alpha in alphas:
-        if alpha or not known:
-            logits = next(rest)
-            start += [logits] if alpha == 0 else []
-        yield logits if alpha or not known else start[0]
+        if not math.isfinite(alpha):
+            raise UserError(f"alpha {alpha} is not finite; give a number such as 0.5")
+    if not len(alphas) or not splits or not models:
+        raise UserError("give at least one alpha, one split and one model")
 
 
-def _counted(curve: Iterator[Tensor], bar) -> Iterator[Tensor]:
+def _curves(
+    zero_shot: ImageClassifier,
+    frozen: Mapping[str, ImageClassifier],
+    tuned: Mapping[str, ImageClassifier],
+    split: Split,
+    shards: distributed.Shards,
+    settings: _Settings,
+) -> dict[str, list[_Predictions]]:
+    """Return the predictions of all models on this process's shard of a split, chunk by chunk."""
+    curves: dict[str, list[_Predictions]] = {name: [] for name in (*frozen, *tuned)}
+    part = shards.shard(split)
+    images = pixels(zero_shot, part) if tuned else None
+    if frozen:
+        decoded = images if part is split else None
+        features, _ = encode(zero_shot, split, settings.batch_size, decoded)
+        for name, predictions in _frozen_curves(
+            zero_shot, frozen, shards.shard(features), split, settings
+        ):
+            curves[name].append(predictions)
+    if images is not None:
+        for name, predictions in _tuned_curves(zero_shot, tuned, images, split, settings):
+            curves[name].append(predictions)
+    return curves
+
+
+def _frozen_curves(
+    zero_shot: ImageClassifier,
+    models: Mapping[str, ImageClassifier],
+    features: Tensor,
+    split: Split,
+    settings: _Settings,
+) -> Iterator[tuple[str, _Predictions]]:
+    """Yield the predictions of models that share the zero-shot model's encoder.
+
+    ``f_alpha(x) = (1 - alpha) f_0(x) + alpha f_1(x)``: the line through the logits of both heads.
+    """
+    for chunk in chunks(features, settings.batch_size):
+        start = run_in_batches(zero_shot.head, chunk, settings.batch_size)
+        for name, model in models.items():
+            end = run_in_batches(model.head, chunk, settings.batch_size)
+            settings.bar.update(2 * len(chunk))
+            line = interpolated(torch.stack([start, end]), [0.0, 1.0], settings.alphas)
+            yield name, _predict(line, split, settings)
+
+
+def _tuned_curves(
+    zero_shot: ImageClassifier,
+    models: Mapping[str, ImageClassifier],
+    images: Tensor | LazyImages,
+    split: Split,
+    settings: _Settings,
+) -> Iterator[tuple[str, _Predictions]]:
+    """Yield the predictions of models whose encoder was trained too: the interpolated models run.
+
+    The zero-shot model, where all lines start, runs once for all of them.
+    """
+    nodes = settings.alphas if settings.nodes is None else settings.nodes
+    size = settings.batch_size
+    for chunk in chunks(images, size):
+        start = run_in_batches(zero_shot, chunk, size) if 0 in nodes else None
+        for name, model in models.items():
+            curve = logits_along(zero_shot, model, chunk, nodes, size, start)
+            curve = _counted(curve, settings.bar)
+            if settings.nodes is None:
+                yield name, _predict(curve, split, settings)
+            else:
+                yield name, _predict_between(torch.stack(list(curve)), nodes, split, settings)
+
+
+def _predict(curve: Iterator[Tensor], split: Split, settings: _Settings) -> _Predictions:
+    """Turn logits at each alpha into predictions; logits are kept only if they are measured."""
+    classes, kept = [], []
+    for logits in curve:
+        classes.append(split.predicted(logits))
+        if settings.measures:
+            kept.append(logits)
+    predicted = torch.stack(classes)
+    return _Predictions(predicted, kept, torch.zeros_like(predicted, dtype=torch.bool))
+
+
+def _predict_between(
+    at_nodes: Tensor, nodes: Sequence[float], split: Split, settings: _Settings
+) -> _Predictions:
+    """Predict along the polynomial through logits ``[K, n, C]`` at the nodes, and see what changes
+    when every second node is left out."""
+    predictions = _predict(interpolated(at_nodes, nodes, settings.alphas), split, settings)
+    coarse = interpolated(at_nodes[::2], nodes[::2], settings.alphas)
+    coarse_classes = torch.stack([split.predicted(logits) for logits in coarse])
+    return dataclasses.replace(predictions, changed=predictions.classes != coarse_classes)
+
+
+def _counted(curve: Iterator[Tensor], bar: Any) -> Iterator[Tensor]:
+    """Yield a curve's logits, and move the progress bar by each."""
     for logits in curve:
         bar.update(len(logits))
         yield logits
 
 
+def _score(
+    curve: Sequence[_Predictions],
+    name: str,
+    split: Split,
+    shards: distributed.Shards,
+    settings: _Settings,
+) -> Iterator[dict[str, Any]]:
+    """Yield a row of the table for each alpha, from the shards of all processes."""
+    changed = None
+    if settings.nodes is not None:
+        doubted = torch.cat([chunk.changed for chunk in curve], 1)
+        changed = shards.gather(doubted.double().T).mean(0).tolist()
+    classes = shards.gather(torch.cat([chunk.classes for chunk in curve], 1).T).T
+    for i, alpha in enumerate(settings.alphas):
+        row = {"alpha": float(alpha), "split": name, **dataclasses.asdict(split.score(classes[i]))}
+        row["classes"] = split.count_classes(settings.class_count)
+        if settings.measures:
+            logits = shards.gather(torch.cat([chunk.logits[i] for chunk in curve]))
+            for column, measure in settings.measures.items():
+                row[column] = float(measure(logits, split))
+        if changed is not None:
+            row["changed"] = changed[i]
+        yield row
+
+
 def pass_nodes(passes: int, alphas: Sequence[float]) -> list[float]:
-    """Return the alphas at which ``passes`` models run, so that a curve can be read off at
-    ``alphas``.
+    """Return the alphas at which ``passes`` models run, so that a curve through them covers ``alphas``.
 
     0, 0.5 and 1 are always among them.
 
@@ -263,35 +325,23 @@ def pass_nodes(passes: int, alphas: Sequence[float]) -> list[float]:
     """
     if passes < 3 or passes % 2 == 0:
         raise UserError(
-            f"passes is {passes}; give an odd number such as 5: a curve through every second pass "
-            "is the check"
+            f"passes is {passes}; give an odd number such as 5: the curve is checked against the "
+            "one through every second pass"
         )
     outside = [a for a in alphas if not 0 <= a <= 1]
     if outside:
         raise UserError(
-            f"alpha {outside[0]:g} lies outside 0..1, where no pass holds the curve; leave passes out"
+            f"alpha {outside[0]:g} lies outside 0..1, beyond all passes; leave passes out"
         )
     return lobatto_nodes(passes)
 
 
-def _changed(
-    measured: Tensor, nodes: Sequence[float], alphas: Sequence[float], split: Split
-) -> Tensor:
-    """Bool ``[alphas, n]``: which predictions change when every second node is left out."""
-    pairs = zip(
-        interpolated(measured, nodes, alphas),
-        interpolated(measured[::2], nodes[::2], alphas),
-        strict=True,
-    )
-    return torch.stack([split.predicted(fine) != split.predicted(coarse) for fine, coarse in pairs])
-
-
 def _warn_if_in_doubt(table: pd.DataFrame, passes: int) -> None:
     worst = table.loc[table["changed"].idxmax()]
-    if worst["changed"] > TOO_MANY:
+    if worst["changed"] > MAX_CHANGED:
         warnings.warn(
             f"{passes} passes may be too few: without every second one, {100 * worst['changed']:.0f} % of "
-            f"the predictions on {worst['split']!r} change at alpha {worst['alpha']:g}; take "
+            f"the predictions on {worst['split']!r} change at alpha {worst['alpha']:g}; use "
             f"{2 * passes - 1}, or measure every alpha",
             stacklevel=3,
         )

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from wiseft_lite import Split, Task
 from wiseft_lite.book.experiments import ch14
 from wiseft_lite.book.ledger import Record
+from wiseft_lite.features import run_in_batches
 from wiseft_lite.merging.soups import uniform_soup
 from wiseft_lite.retrieval.search import retrieval
 from wiseft_lite.retrieval.universal import ALL, finetuned, from_text, universe
-from wiseft_lite.sweeps import batched
 
 WORDS = ["cat", "dog", "cow", "hen", "fox", "owl", "bee", "ant", "elk", "yak", "ram", "pig"]
 
@@ -76,7 +76,7 @@ def test_soup_and_ensemble_are_of_the_same_three_runs(measured, clip):
     )
     assert found["mp_5"].nunique() > 4  # the line is no constant
     lines = lines.query("split == 'test' and alpha == 1").set_index("kind")
-    together = torch.stack([batched(model, draw.test.images, 256) for model in some]).mean(0)
+    together = torch.stack([run_in_batches(model, draw.test.images, 256) for model in some]).mean(0)
     assert (
         lines.loc["ensemble", "mp_5"]
         == retrieval(F.normalize(together, dim=1), draw.test.labels).mp_5

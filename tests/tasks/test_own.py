@@ -280,16 +280,16 @@ def test_images_are_decoded_when_asked_for_and_memory_is_bounded(folder, clip, m
         predict(theta_0, task.train),
         sweep(theta_0, theta_1, {"train": task.train}, [0, 1], passes=3),
     )
-    monkeypatch.setattr(features, "HELD", 4 * 4 * 3 * 24 * 24)  # four images
+    monkeypatch.setattr(features, "MEMORY_LIMIT", 4 * 4 * 3 * 24 * 24)  # four images
     decoded = features.pixels(theta_0, task.train)
     assert isinstance(decoded, features.LazyImages) and decoded.shape == (27, 3, 24, 24)
-    assert [len(piece) for piece in features.pieces(decoded, 2)] == [4] * 6 + [3]
+    assert [len(piece) for piece in features.chunks(decoded, 2)] == [4] * 6 + [3]
     assert torch.allclose(predict(theta_0, task.train, batch_size=2), logits, atol=1e-4)
     again = sweep(theta_0, theta_1, {"train": task.train}, [0, 1], batch_size=2, passes=3)
     assert again.accuracy.tolist() == table.accuracy.tolist()
     recipe = Recipe(epochs=1, batch_size=8)
     bounded = finetune(theta_0, task, recipe).state_dict()
-    monkeypatch.setattr(features, "HELD", 2**30)
+    monkeypatch.setattr(features, "MEMORY_LIMIT", 2**30)
     assert all(
         torch.equal(v, bounded[k]) for k, v in finetune(theta_0, task, recipe).state_dict().items()
     )
@@ -340,7 +340,7 @@ from wiseft_lite.tasks import Split
 from wiseft_lite.tasks.images import Arrays
 
 torch.set_num_threads(1)
-features.HELD = 2**24
+features.MEMORY_LIMIT = 2**24
 encoder = nn.Sequential(nn.AvgPool2d(112), nn.Flatten())
 first, last = (ImageClassifier(encoder, Head(torch.randn(2, 12)), lambda image: torch.ones(3, 224, 224), "ab", "x")
                for _ in range(2))

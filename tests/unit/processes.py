@@ -125,13 +125,13 @@ def measure_all(zero_shot, tuned) -> dict:
     said = {"tensors": {}, "decoded": {}}
     for name, n in (("even", 24), ("odd", 29), ("few", 3), ("one", 1)):
         for held in (2**30, 4 * 4 * 3 * 24 * 24):
-            features.HELD = held
+            features.MEMORY_LIMIT = held
             images = Counted(make_split(name, n).images)
             split = Split(name, images, torch.arange(n) % 3)
             key = f"{name}, {held}"
             said["tensors"][f"predict {key}"] = predict(tuned, split, batch_size=4)
             said["decoded"][f"predict {key}"] = images.decoded
-    features.HELD = 2**30
+    features.MEMORY_LIMIT = 2**30
     split = make_split("odd", 29)
     said["tensors"]["encode"] = encode(zero_shot, split, 4)[0].clone()
     said["tensors"]["encode again"] = encode(zero_shot, split, 4)[0].clone()
@@ -196,7 +196,7 @@ def from_random_weights() -> tuple[dict, str]:
 
 def memory(n: int) -> int:
     """Peak MiB after predictions and a sweep of n large pictures."""
-    held, features.HELD = features.HELD, 2**24
+    held, features.MEMORY_LIMIT = features.MEMORY_LIMIT, 2**24
     first, last = (
         ImageClassifier(
             nn.Sequential(nn.AvgPool2d(112), nn.Flatten(), nn.Linear(12, 12)),
@@ -212,7 +212,7 @@ def memory(n: int) -> int:
     )
     predict(first, split, 16)
     sweep(first, last, {"a": split}, [0, 1], 16)
-    features.HELD = held
+    features.MEMORY_LIMIT = held
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (
         2**20 if sys.platform == "darwin" else 2**10
     )

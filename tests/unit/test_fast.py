@@ -22,6 +22,7 @@ from wiseft_lite import (
     sweep,
 )
 from wiseft_lite._runtime.cache import cache_folder
+from wiseft_lite.features import run_in_batches
 from wiseft_lite.losses import autocast_dtype, cross_entropy
 from wiseft_lite.metrics import accuracy, calibration_error
 from wiseft_lite.sweeps import logits_along
@@ -116,12 +117,16 @@ def test_several_models_and_measures_are_those_of_each_alone(theta_0, tuned, pro
 
 
 def test_theta_0_runs_once_for_all_models(theta_0, tuned, task, monkeypatch):
-    seen = []
+    alphas, itself = [], []
     monkeypatch.setattr(
-        "wiseft_lite.sweeps.interpolate_", lambda *a: seen.append(a[3]) or interpolate_(*a)
+        "wiseft_lite.sweeps.interpolate_", lambda *a: alphas.append(a[3]) or interpolate_(*a)
+    )
+    monkeypatch.setattr(
+        "wiseft_lite.sweeps.run_in_batches",
+        lambda model, *a: itself.append(model is theta_0) or run_in_batches(model, *a),
     )
     sweep(theta_0, {"a": tuned, "b": tuned}, {"test": task.test}, [0, 0.5, 1])
-    assert seen == [0, 0.5, 1, 0.5, 1]
+    assert alphas == [0.5, 1, 0.5, 1] and itself == [True] + 4 * [False]
 
 
 def test_no_models_are_refused(theta_0, task):
@@ -266,8 +271,8 @@ import wiseft_lite.features as f
 from wiseft_lite import encode, load_clip, load_task, zero_shot_classifier
 task = load_task("arrows")
 zero = zero_shot_classifier(load_clip("iconclip"), task)
-run = f._run
-f._run = lambda *a: Path(sys.argv[1]).open("a").write("ran\\n") and (time.sleep(0.3), run(*a))[1]
+run = f._run_split
+f._run_split = lambda *a: Path(sys.argv[1]).open("a").write("ran\\n") and (time.sleep(0.3), run(*a))[1]
 print(encode(zero, task.val)[0].double().sum().item())
 """
 

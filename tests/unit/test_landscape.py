@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from wiseft_lite import UserError, accuracy, distance, interpolate, predict, sweep
-from wiseft_lite.analysis.landscape import corners, plane, shares, shuffle_units
+from wiseft_lite.analysis.landscape import barycentric, corners, plane, shuffle_units
 from wiseft_lite.book.experiments.common import percent
 from wiseft_lite.tasks.scoring import MacroF1, WorstGroup
 from wiseft_lite.weights import average
@@ -29,10 +29,10 @@ def test_corners_keep_the_distances_of_the_weights():
     assert places[0] == (0, 0) and places[1][1] == 0 and places[2][1] > 0
 
 
-def test_a_share_of_each_corner_makes_every_point():
+def test_barycentric_coordinates_make_every_point():
     triangle = corners(three())
     for x, y in ((0.3, 0.7), (-1.0, 2.0), *triangle):
-        part = shares(x, y, triangle)
+        part = barycentric(x, y, triangle)
         assert sum(part) == pytest.approx(1)
         for axis, wanted in enumerate((x, y)):
             assert sum(

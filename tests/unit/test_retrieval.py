@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from wiseft_lite import Recipe, UserError
-from wiseft_lite.features import pixels
+from wiseft_lite.features import pixels, run_in_batches
 from wiseft_lite.retrieval.arcface import Embedder, SubCentres, adaptive_margins, arcface
 from wiseft_lite.retrieval.search import nearest, retrieval, text_projection
-from wiseft_lite.sweeps import batched
 from wiseft_lite.training import fit
 
 
@@ -159,7 +158,7 @@ def test_an_embedder_learns_to_find(theta_0, task):
         theta_0.with_weights(theta_0.state_dict()).encoder, torch.eye(4, 16), dropout=0.1
     )
     images, labels = pixels(theta_0, task.test), task.test.labels
-    before = batched(embedder.eval(), images, 8)
+    before = run_in_batches(embedder.eval(), images, 8)
     torch.testing.assert_close(before.norm(dim=-1), torch.ones(len(images)))
     model = nn.Sequential(embedder, SubCentres(3, 4, centres=2))
     fit(
@@ -169,5 +168,5 @@ def test_an_embedder_learns_to_find(theta_0, task):
         Recipe(epochs=6, lr=1e-2, batch_size=16),
         objective=arcface(adaptive_margins(task.train.labels.bincount())),
     )
-    after = batched(embedder, images, 8)
+    after = run_in_batches(embedder, images, 8)
     assert retrieval(after, labels).mp_5 > retrieval(before, labels).mp_5 + 0.05

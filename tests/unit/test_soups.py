@@ -1,4 +1,4 @@
-"""Soups: one pass in the memory of two, a greedy trace that repeats, shares that are learned."""
+"""Soups: one pass in the memory of two, a greedy trace that repeats, mixing weights that are learned."""
 
 import weakref
 from dataclasses import replace
@@ -296,21 +296,23 @@ def test_the_greedy_ensemble_counts_only_the_classes_of_the_split():
     ]
 
 
-def test_shares_start_equal_and_a_mixture_is_its_soup(theta_0, tuned, task):
+def test_mixing_weights_start_equal_and_a_mixture_is_its_soup(theta_0, tuned, task):
     thetas = [theta_0.state_dict(), tuned.state_dict()]
     for per_tensor in (False, True):
         mixture = Mixture(theta_0, thetas, per_tensor)
-        close({k: v.detach() for k, v in mixture.soup().items()}, average(thetas))
+        close({k: v.detach() for k, v in mixture.mixed().items()}, average(thetas))
         nn.init.normal_(mixture.preference, generator=torch.Generator().manual_seed(0))
-        torch.testing.assert_close(mixture.shares().sum(-1), torch.ones(len(mixture.shares())))
+        torch.testing.assert_close(
+            mixture.mixing_weights().sum(-1), torch.ones(len(mixture.mixing_weights()))
+        )
         images = torch.stack([theta_0.preprocess(task.val[i][0]) for i in range(3)])
         with torch.no_grad():
             torch.testing.assert_close(
-                mixture(images), theta_0.with_weights(mixture.soup())(images)
+                mixture(images), theta_0.with_weights(mixture.mixed())(images)
             )
             nn.init.constant_(mixture.log_beta, 1.0)
             torch.testing.assert_close(
-                mixture(images), torch.e * theta_0.with_weights(mixture.soup())(images)
+                mixture(images), torch.e * theta_0.with_weights(mixture.mixed())(images)
             )
 
 
@@ -322,8 +324,10 @@ def test_a_learned_soup_finds_the_better_model_and_its_temperature(
     spoiled = {k: -0.5 * v if k.startswith("head.") else v.clone() for k, v in good.items()}
     thetas, recipe = [spoiled, good], replace(LEARNED, epochs=30)
     mixture = learned_soup(theta_0, thetas, task.train, recipe, per_tensor=per_tensor)
-    assert mixture.shares()[mixture.names.index("head.weight") if per_tensor else 0, 1] > 0.6
-    assert len(mixture.shares()) == (len(good) if per_tensor else 1)
+    assert (
+        mixture.mixing_weights()[mixture.names.index("head.weight") if per_tensor else 0, 1] > 0.6
+    )
+    assert len(mixture.mixing_weights()) == (len(good) if per_tensor else 1)
     assert mixture.log_beta.item() != 0
     loss = lambda m: nn.functional.cross_entropy(m(images), task.train.labels).item()  # noqa: E731
     images = torch.stack([theta_0.preprocess(image) for image in task.train.images])

@@ -11,7 +11,7 @@ from PIL import Image
 
 from wiseft_lite import Split, Task, UserError, interpolate, load_task
 from wiseft_lite.cli.main import main
-from wiseft_lite.features import LazyImages
+from wiseft_lite.features import LazyImages, run_in_batches
 from wiseft_lite.retrieval import universal as embedding
 from wiseft_lite.retrieval.arcface import adaptive_margins
 from wiseft_lite.retrieval.embedders import load_embedder, save_embedder
@@ -27,7 +27,6 @@ from wiseft_lite.retrieval.universal import (
     scores,
     universe,
 )
-from wiseft_lite.sweeps import batched
 
 WORDS = ["cat", "dog", "cow", "hen", "fox", "owl", "bee", "ant", "elk", "yak"]
 
@@ -89,7 +88,7 @@ def test_pictures_that_memory_does_not_hold_are_decoded_when_asked_for_and_give_
     start = from_text(clip, world.prompts, 4)
     held = finetuned(start, world.train, RECIPE)
     table = line(start, held, {"val": world.val, "test": world.test}, (0.0, 0.5, 1.0))
-    monkeypatch.setattr("wiseft_lite.features.HELD", 1000)
+    monkeypatch.setattr("wiseft_lite.features.MEMORY_LIMIT", 1000)
     other = universe(clip, tasks, seed=0)
     for part, again in (
         (world.train, other.train),
@@ -117,7 +116,7 @@ def test_a_task_given_twice_is_refused(clip, tasks):
 def test_each_picture_knows_its_task_and_searches_among_all(clip, tasks):
     world = universe(clip, tasks, seed=5)  # its test has pictures of both
     start = from_text(clip, world.prompts, 4)
-    embeddings = batched(start, world.test.images, 256)
+    embeddings = run_in_batches(start, world.test.images, 256)
     table = scores(embeddings, world.test).set_index("task")
     assert set(world.test.tasks) == {"one", "two"} == set(table.index[1:]) and table.index[0] == ALL
     assert table.iloc[0].to_dict() == vars(retrieval(embeddings, world.test.labels))
@@ -324,7 +323,7 @@ def test_the_command_takes_folders_and_tables_and_more_pictures_than_memory_hold
     assert (
         table[table["task"] == ALL].groupby("split")["mp_5"].nunique().min() > 1
     )  # the line is no constant
-    monkeypatch.setattr("wiseft_lite.features.HELD", 10_000)
+    monkeypatch.setattr("wiseft_lite.features.MEMORY_LIMIT", 10_000)
     assert main([*command, "--out", str(tmp_path / "streamed")]) == 0
     assert capsys.readouterr().out == printed.replace(
         str(tmp_path / "held"), str(tmp_path / "streamed")

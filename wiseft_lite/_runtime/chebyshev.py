@@ -1,4 +1,4 @@
-"""A curve through few points: where to measure, and what lies between."""
+"""Chebyshev interpolation: where to measure a curve, and the polynomial in between."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def lobatto_nodes(k: int) -> list[float]:
     """Return the ``k`` Chebyshev-Lobatto nodes of the segment from 0 to 1, in rising order.
 
     ``x_j = (1 - cos(pi j / (k - 1))) / 2``: both ends, and closer together near them, where a
-    polynomial through evenly spaced points would swing. Every second node of an odd ``k`` is a node
+    polynomial through evenly spaced points would oscillate. Every second node of an odd ``k`` is a node
     of ``(k + 1) / 2``.
 
     Raises:
@@ -36,12 +36,11 @@ def lobatto_nodes(k: int) -> list[float]:
 
 
 def interpolation_matrix(nodes: Sequence[float], alphas: Sequence[float]) -> Tensor:
-    """Return the matrix ``M`` that turns values at nodes into values at alphas, along the
-    polynomial between them.
+    """Return the matrix ``M`` from values at nodes to the polynomial's values at alphas.
 
     ``f(alpha_i) = sum_j M_ij f(x_j)`` with ``M_ij = (w_j / (alpha_i - x_j)) / sum_k w_k / (alpha_i
-    - x_k)`` and ``w_j = 1 / prod_{k != j} (x_j - x_k)``. A polynomial of lower degree than there
-    are nodes is met exactly.
+    - x_k)`` and ``w_j = 1 / prod_{k != j} (x_j - x_k)``. It is exact for a polynomial of
+    lower degree than there are nodes.
 
     Args:
         nodes: ``K`` different numbers.
@@ -65,9 +64,7 @@ def interpolation_matrix(nodes: Sequence[float], alphas: Sequence[float]) -> Ten
         torch.tensor(list(alphas), dtype=torch.float64),
     )
     if not len(x) or len(x.unique()) < len(x):
-        raise UserError(
-            f"nodes {list(nodes)} are no {len(x) or 1} different numbers; give each once"
-        )
+        raise UserError(f"nodes {list(nodes)} are empty or not distinct; give each number once")
     apart = x[:, None] - x + torch.eye(len(x), dtype=torch.float64)
     away = at[:, None] - x
     terms = 1 / (apart.prod(1) * away)
@@ -79,13 +76,13 @@ def interpolation_matrix(nodes: Sequence[float], alphas: Sequence[float]) -> Ten
 def interpolated(
     values: Tensor, nodes: Sequence[float], alphas: Sequence[float]
 ) -> Iterator[Tensor]:
-    """Yield at each alpha in turn the polynomial through ``values`` at ``nodes``.
+    """Yield the value at each alpha of the polynomial through ``values`` at ``nodes``.
 
     Args:
         values: ``[K, ...]``, such as the logits ``[K, n, C]`` of K interpolated models.
         nodes: ``K`` different numbers. With the two ends alone the result is the output-space
             ensemble.
-        alphas: where to read it off; at a node it gives back that node's values.
+        alphas: where to evaluate it; at a node the result is that node's values.
 
     Raises:
         UserError: not one value for each node.

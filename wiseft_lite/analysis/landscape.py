@@ -1,5 +1,4 @@
-"""The ground around a path: accuracy on the plane through three models, and other weights for one
-function."""
+"""Accuracy on the plane through three models, and other weights that compute the same function."""
 
 from __future__ import annotations
 
@@ -11,9 +10,8 @@ import pandas as pd
 import torch
 
 from wiseft_lite.errors import UserError
-from wiseft_lite.features import pixels
+from wiseft_lite.features import pixels, run_in_batches
 from wiseft_lite.models import ImageClassifier
-from wiseft_lite.sweeps import batched
 from wiseft_lite.tasks import Split
 from wiseft_lite.weights import Weights, average, distance
 
@@ -21,7 +19,7 @@ Point = tuple[float, float]
 
 
 def corners(thetas: Sequence[Weights]) -> tuple[Point, Point, Point]:
-    """Return where three models lie on a sheet of paper, at the distances that their weights have.
+    """Return three models' coordinates in their plane, at the distances that their weights have.
 
     The first lies at (0, 0), the second to its right, the third above that line.
 
@@ -45,9 +43,8 @@ def corners(thetas: Sequence[Weights]) -> tuple[Point, Point, Point]:
     return (0.0, 0.0), (base, 0.0), (round(x, 6), round(math.sqrt(side**2 - x**2), 6))
 
 
-def shares(x: float, y: float, triangle: Sequence[Point]) -> tuple[float, float, float]:
-    """Return how much of each corner a point of the plane has: ``point = sum_i share_i corner_i``,
-    sum 1.
+def barycentric(x: float, y: float, triangle: Sequence[Point]) -> tuple[float, float, float]:
+    """Return the barycentric coordinates of a point: ``point = sum_i a_i corner_i``, ``sum_i a_i = 1``.
 
     Inside the triangle all three are positive; outside at least one is negative.
 
@@ -57,7 +54,7 @@ def shares(x: float, y: float, triangle: Sequence[Point]) -> tuple[float, float,
         triangle: what ``corners`` returns.
 
     Example:
-        >>> shares(1.0, 1.0, ((0.0, 0.0), (4.0, 0.0), (0.0, 2.0)))
+        >>> barycentric(1.0, 1.0, ((0.0, 0.0), (4.0, 0.0), (0.0, 2.0)))
         (0.25, 0.25, 0.5)
     """
     _, (base, _), (x_3, y_3) = triangle
@@ -77,16 +74,16 @@ def plane(
     """Return what each split reports, as a rule accuracy, for models on a grid of the plane through
     three models.
 
-    ``theta(x, y) = sum_i share_i(x, y) theta_i``
+    ``theta(x, y) = sum_i a_i(x, y) theta_i``, with the coordinates ``a`` of ``barycentric``.
 
     Args:
-        classifier: any of the three, as a vessel for the weights.
+        classifier: any of the three; its weights are not used.
         thetas: three state dicts, as a rule zero-shot, fine-tuned and fine-tuned with another seed.
         splits: what to measure, by name.
         xs: coordinates along the side from the first to the second, in distances of weights; see
             ``corners``.
         ys: coordinates across that side.
-        batch_size: images a forward pass.
+        batch_size: images per forward pass.
 
     Returns:
         One row for each point and split: ``x, y, split, accuracy, n, low, high``, as in a sweep:
@@ -98,12 +95,13 @@ def plane(
     Source: Garipov et al. 2018, section 3, draw such planes of the loss.
     """
     triangle = corners(thetas)
-    images, rows = {name: pixels(classifier, split) for name, split in splits.items()}, []
+    images = {name: pixels(classifier, split) for name, split in splits.items()}
+    rows = []
     for x in xs:
         for y in ys:
-            model = classifier.with_weights(average(thetas, shares(x, y, triangle))).eval()
+            model = classifier.with_weights(average(thetas, barycentric(x, y, triangle))).eval()
             for name, split in splits.items():
-                predicted = split.predicted(batched(model, images[name], batch_size))
+                predicted = split.predicted(run_in_batches(model, images[name], batch_size))
                 rows.append(
                     {"x": x, "y": y, "split": name, **dataclasses.asdict(split.score(predicted))}
                 )
@@ -111,29 +109,27 @@ def plane(
 
 
 def shuffle_units(classifier: ImageClassifier, seed: int) -> ImageClassifier:
-    """Return the same function in other weights: the hidden units of each block's MLP stand in a
-    new order.
+    """Return the same function with other weights: each block's MLP has its hidden units permuted.
 
-    Rows of the first matrix and columns of the second move together, so nothing that is computed
-    changes.
+    Rows of the first matrix and columns of the second are permuted alike, so outputs stay the same.
 
     Args:
         classifier: its encoder is one of open_clip's vision transformers; it is left alone.
-        seed: of the new order.
+        seed: of the permutations.
 
     Raises:
         UserError: the encoder has no such blocks.
 
     Source: Entezari et al. 2022, section 2, on permutations of hidden units.
     """
-    theta, dice = dict(classifier.state_dict()), torch.Generator().manual_seed(seed)
+    theta, generator = dict(classifier.state_dict()), torch.Generator().manual_seed(seed)
     names = [name for name in theta if name.endswith("mlp.c_fc.weight")]
     if not names:
         raise UserError(
-            "the encoder has no MLP blocks that could be shuffled; use a vision transformer of open_clip"
+            "the encoder has no MLP blocks to shuffle; use a vision transformer of open_clip"
         )
     for name in names:
-        order = torch.randperm(len(theta[name]), generator=dice).to(theta[name].device)
+        order = torch.randperm(len(theta[name]), generator=generator).to(theta[name].device)
         bias, out = name.replace("weight", "bias"), name.replace("c_fc", "c_proj")
         theta[name], theta[bias], theta[out] = (
             theta[name][order],

@@ -1,4 +1,4 @@
-"""Learned soups: the shares of the ingredients are trained on held-out pictures."""
+"""Learned soups: the mixing weights of the models are trained on held-out images."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from wiseft_lite.weights import Weights, check_alike
 
 LEARNED = Recipe(
     epochs=5, lr=0.05, weight_decay=0.0, augment="none"
-)  # rate and epochs of the authors' code
+)  # learning rate and epochs of the authors' code
 
 
 class Mixture(nn.Module):
-    """A soup whose shares are trained: ``beta f(x, sum_i a_i theta_i)``, with ``a`` the softmax of
+    """A soup with trainable mixing weights: ``beta f(x, sum_i a_i theta_i)``, ``a`` the softmax of
     ``preference``.
 
     Args:
         classifier: what the weights belong to.
         thetas: ``k`` state dicts, all kept in memory.
-        per_tensor: a share for each tensor and model in place of one for each model.
+        per_tensor: a mixing weight per tensor and model, instead of one per model.
     """
 
     def __init__(self, classifier: ImageClassifier, thetas: Sequence[Weights], per_tensor: bool):
@@ -41,32 +41,27 @@ class Mixture(nn.Module):
         )
         self.log_beta = nn.Parameter(torch.zeros(()))
 
-    def shares(self) -> Tensor:
-        """The shares ``[1, k]`` of the models, or ``[tensors, k]``; each row sums to 1."""
+    def mixing_weights(self) -> Tensor:
+        """The weights ``[1, k]`` of the models, or ``[tensors, k]``; each row sums to 1."""
         return self.preference.softmax(-1)
 
-    def soup(self) -> dict[str, Tensor]:
-        """The mean of the models with the present shares."""
-        rows = dict(zip(self.names, self.shares().expand(len(self.names), -1), strict=True))
-        return {
-            name: sum(
-                a * theta[name].to(a.device)
-                for a, theta in zip(rows[name], self.thetas, strict=True)
-            )
-            if name in rows
-            else first
-            for name, first in self.thetas[0].items()
-        }
+    def mixed(self) -> dict[str, Tensor]:
+        """The weighted mean of the models, differentiable in the mixing weights."""
+        mixed = dict(self.thetas[0])
+        rows = self.mixing_weights().expand(len(self.names), -1)
+        for name, row in zip(self.names, rows, strict=True):
+            tensors = [theta[name].to(row.device) for theta in self.thetas]
+            mixed[name] = sum(a * tensor for a, tensor in zip(row, tensors, strict=True))
+        return mixed
 
     @torch.no_grad()
-    def cooked(self) -> dict[str, Tensor]:
-        """The soup as a state dict to save or load: without its gradient, and without the
-        temperature."""
-        return {name: tensor.clone() for name, tensor in self.soup().items()}
+    def soup(self) -> dict[str, Tensor]:
+        """The soup as a state dict to save or load: no gradient, and no temperature."""
+        return {name: tensor.clone() for name, tensor in self.mixed().items()}
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``[b, C]``."""
-        return self.log_beta.exp() * functional_call(self.classifier, self.soup(), (images,))
+        return self.log_beta.exp() * functional_call(self.classifier, self.mixed(), (images,))
 
 
 def learned_soup(
@@ -78,18 +73,16 @@ def learned_soup(
     per_tensor: bool = False,
     progress: bool = False,
 ) -> Mixture:
-    """Return a soup whose shares minimise the cross-entropy on held-out pictures; its weights are
-    ``.cooked()``.
+    """Return the mixture that minimises the cross-entropy on held-out images; see its ``.soup()``.
 
-    A temperature ``1 / beta`` is learned with the shares, since the mean of models is less sure
-    than each.
+    A temperature ``1 / beta`` is learned too, since a mean of models is less confident than each.
 
     Args:
         classifier: what the weights belong to; it is left alone.
         thetas: ``k`` state dicts, all in memory at once.
-        split: pictures that no ingredient was trained on, such as ``task.val``.
-        recipe: how to train the shares.
-        per_tensor: a share for each tensor and model ("by layer") in place of one for each model.
+        split: images that none of the models was trained on, such as ``task.val``.
+        recipe: how to train the mixing weights.
+        per_tensor: a mixing weight per tensor and model ("by layer"), instead of one per model.
         progress: show a bar.
 
     Raises:

@@ -1,7 +1,7 @@
 """Model soups: the mean of many fine-tuned models costs no more to run than one of them.
 
-Ingredients are state dicts: a list of them, or ``Stored`` checkpoints that are read when their turn
-comes. A soup is a state dict too, so ``interpolate(theta_0, soup, alpha)`` takes it back towards
+Models are given as state dicts: a list of them, or ``Stored`` checkpoints that are read one at a
+time. A soup is a state dict too, so ``interpolate(theta_0, soup, alpha)`` moves it back towards
 zero-shot.
 """
 
@@ -18,16 +18,14 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from wiseft_lite.checkpoints import read_weights
 from wiseft_lite.errors import UserError, unknown
-from wiseft_lite.features import pixels
+from wiseft_lite.features import pixels, run_in_batches
 from wiseft_lite.models import ImageClassifier
-from wiseft_lite.sweeps import batched
 from wiseft_lite.tasks import Split
 from wiseft_lite.weights import Weights, average, check_alike
 
 
 class Stored(Sequence):
-    """Checkpoints on disk as a sequence of state dicts; each is read when it is asked for and then
-    forgotten.
+    """Checkpoints on disk as a sequence of state dicts, each read anew whenever it is accessed.
 
     Args:
         folders: checkpoints that ``save`` wrote.
@@ -44,10 +42,10 @@ class Stored(Sequence):
 
 
 class NoAliases:
-    """Call it with each model in turn: it refuses one that lives in the memory of an earlier one.
+    """Call it with each model in turn: it refuses one that shares memory with an earlier one.
 
-    ``state_dict()`` hands out no copies. Checkpoints that are loaded into one module one after the
-    other all *are* the last of them, and their "mean" is that one.
+    ``state_dict()`` returns no copies. Of checkpoints that are loaded into one module one after the
+    other, every state dict is the last one, and so is their "mean".
 
     Raises:
         UserError: when called with such a model; the message names the tensor.
@@ -59,9 +57,7 @@ class NoAliases:
     """
 
     def __init__(self) -> None:
-        self._seen: set[StorageWeakRef] = (
-            set()
-        )  # weak, so that a checkpoint that was used up is freed
+        self._seen: set[StorageWeakRef] = set()  # weak, so that models no longer in use are freed
 
     def __call__(self, theta: Weights) -> None:
         memory = {
@@ -111,7 +107,7 @@ def uniform_soup(thetas: Iterable[Weights]) -> dict[str, Tensor]:
         for key, tensor in total.items():
             if tensor.is_floating_point():
                 tensor += theta[key]
-        del theta  # or it would still be there while the next one is read
+        del theta  # frees it before the next one is read
     if not count:
         raise UserError("no models to average; give at least one")
     return {
@@ -123,19 +119,18 @@ def uniform_soup(thetas: Iterable[Weights]) -> dict[str, Tensor]:
 def held_out_accuracy(
     classifier: ImageClassifier, split: Split, batch_size: int = 256
 ) -> Callable[[Weights], float]:
-    """Return a function that scores weights by what the split reports, as a rule accuracy, a
-    fraction in 0..1.
+    """Return a function of weights: what the split reports, as a rule accuracy, in 0..1.
 
     Args:
         classifier: what the weights belong to; it is left alone.
-        split: images that no ingredient was trained on, nor is tested on, such as ``task.val``.
-        batch_size: images a forward pass.
+        split: images that no model was trained on, nor is tested on, such as ``task.val``.
+        batch_size: images per forward pass.
     """
     model, images = copy.deepcopy(classifier).eval(), pixels(classifier, split)
 
     def score(theta: Weights) -> float:
         model.load_state_dict(dict(theta))
-        return split.score(split.predicted(batched(model, images, batch_size))).accuracy
+        return split.score(split.predicted(run_in_batches(model, images, batch_size))).accuracy
 
     return score
 
@@ -146,23 +141,21 @@ RULES = ("paper", "code")  # of the greedy soup, where scores are equal
 def greedy_soup(
     thetas: Sequence[Weights], score: Callable[[Weights], float], rule: str = "paper"
 ) -> tuple[dict[str, Tensor], pd.DataFrame]:
-    """Return the greedy soup: from the best model down, each goes in if the mean does not get worse
-    by it.
+    """Return the greedy soup: from the best model down, each is added unless the mean gets worse.
 
     Models are tried in the order of their scores alone. On a few hundred held-out images equal
     scores are common, and the paper and its code treat them differently:
 
-    - ``"paper"``: a model stays if ``score(mean with it) >= score(mean without it)``. In which
-      order models of equal score are tried the paper does not say; here the one that comes first in
-      ``thetas`` is first.
-    - ``"code"``: a model stays if ``score(mean with it) > score(mean without it)``, and of models
-      of equal score the one that comes last in ``thetas`` is first.
+    - ``"paper"``: a model stays if ``score(mean with it) >= score(mean without it)``. The paper
+      leaves the order of models of equal score open; here it is that of ``thetas``.
+    - ``"code"``: a model stays if ``score(mean with it) > score(mean without it)``. Models of
+      equal score are tried in the reverse of that order.
 
     Args:
         thetas: state dicts; each is read twice, and at most two and a sum are in memory if they are
             ``Stored``.
         score: higher is better; see ``held_out_accuracy``. Test images must not be in it.
-        rule: what equal scores mean, one of ``RULES``.
+        rule: how equal scores are treated, one of ``RULES``.
 
     Returns:
         The soup, and a row for each model in the order of trial: ``model`` (its place in
@@ -220,10 +213,9 @@ def greedy_soup(
 def greedy_ensemble(
     logits: Sequence[Tensor], split: Split, rule: str = "paper"
 ) -> tuple[list[int], pd.DataFrame]:
-    """Return which models the greedy ensemble consists of, and its trace: the greedy soup, with
-    logits for weights.
+    """Return the members of the greedy ensemble and its trace: a greedy soup, logits for weights.
 
-    Its prediction is that of the plain mean of their logits, at the cost of a pass of each. Models
+    It predicts by the plain mean of its members' logits, at the cost of one pass for each. Models
     are scored by what the split reports, as a rule accuracy.
 
     Args:
@@ -232,8 +224,7 @@ def greedy_ensemble(
         rule: what equal scores mean, see ``greedy_soup``.
 
     Returns:
-        The places of the models, in the order they came in, and a trace as ``greedy_soup`` gives
-        it.
+        The members' indices in the order they were added, and a trace as of ``greedy_soup``.
 
     Raises:
         UserError: no models, unequal shapes, or an unknown rule.

@@ -16,7 +16,7 @@ from torch.utils.data import ConcatDataset
 from wiseft_lite.augmentation import augmentation
 from wiseft_lite.encoders import Clip
 from wiseft_lite.errors import UserError
-from wiseft_lite.features import LazyImages, pieces, pixels
+from wiseft_lite.features import LazyImages, chunks, pixels
 from wiseft_lite.finetuning.layer_rates import layerwise_rates
 from wiseft_lite.results import best_alpha
 from wiseft_lite.retrieval.arcface import Embedder, SubCentres, adaptive_margins, arcface
@@ -231,8 +231,8 @@ def line(
     tables = []
     for name, pictures in parts.items():
         found = [
-            list(logits_along(theta_0, theta_1, piece, alphas))
-            for piece in pieces(pictures.images, 256)
+            list(logits_along(theta_0, theta_1, chunk, alphas))
+            for chunk in chunks(pictures.images, 256)
         ]
         for alpha, embeddings in zip(alphas, zip(*found, strict=True), strict=False):
             table = scores(torch.cat(embeddings), pictures)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wiseft_lite.metrics import Estimate, macro_f1, pm_k, share, worst_group
+from wiseft_lite.metrics import Estimate, macro_f1, pm_k, proportion, worst_group
 
 
 class Score(Protocol):
@@ -28,7 +28,7 @@ class Top1:
     """Top-1 accuracy."""
 
     def __call__(self, predicted: Tensor, labels: Tensor) -> Estimate:
-        return share(int((predicted == labels).sum()), len(labels))
+        return proportion(int((predicted == labels).sum()), len(labels))
 
     def select(self, rows: Sequence[int]) -> Top1:
         return self

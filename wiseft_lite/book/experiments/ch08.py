@@ -23,7 +23,7 @@ from wiseft_lite.book.experiments.common import n_shifts
 from wiseft_lite.book.ledger import Record
 from wiseft_lite.book.runs import trained
 from wiseft_lite.encoders import load_clip
-from wiseft_lite.features import pixels
+from wiseft_lite.features import pixels, run_in_batches
 from wiseft_lite.metrics import predictions
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.sweeps import ALPHAS, logits_along, sweep
@@ -87,12 +87,6 @@ def confidence(
     }
 
 
-@torch.inference_mode()
-def answer(model: ImageClassifier, images: Tensor) -> Tensor:
-    """Return logits ``[n, C]`` of preprocessed images."""
-    return torch.cat([model(batch) for batch in images.split(256)])
-
-
 def compared(
     models: Mapping[str, ImageClassifier], task: Task
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -114,7 +108,7 @@ def compared(
     differ, sure = [], []
     for name, split in task.evaluation.items():
         images = pixels(zero_shot, split)
-        logits = {label: answer(model, images) for label, model in models.items()}
+        logits = {label: run_in_batches(model, images) for label, model in models.items()}
         differ += [
             {
                 "pair": pair,

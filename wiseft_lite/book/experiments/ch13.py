@@ -15,11 +15,10 @@ from wiseft_lite.book.experiments.common import n_shifts
 from wiseft_lite.book.ledger import Record
 from wiseft_lite.book.runs import trained
 from wiseft_lite.encoders import load_clip
-from wiseft_lite.features import pixels
+from wiseft_lite.features import pixels, run_in_batches
 from wiseft_lite.merging.learned_soups import learned_soup
 from wiseft_lite.merging.soups import greedy_ensemble, greedy_soup, held_out_accuracy, uniform_soup
 from wiseft_lite.models import Head, ImageClassifier
-from wiseft_lite.sweeps import batched
 from wiseft_lite.tasks import Split, Task, load_task
 from wiseft_lite.training import Recipe
 from wiseft_lite.weights import Weights, interpolate
@@ -53,7 +52,10 @@ class Evaluator:
     def logits(self, theta: Weights, *splits: str) -> dict[str, Tensor]:
         """Return logits by split (default: all splits)."""
         self.model.load_state_dict(dict(theta))
-        return {name: batched(self.model, self.images[name], 256) for name in splits or self.splits}
+        return {
+            name: run_in_batches(self.model, self.images[name], 256)
+            for name in splits or self.splits
+        }
 
     def score(self, name: str, logits: Tensor) -> float:
         """Return the metric of one split, usually accuracy, in percent."""
@@ -112,7 +114,7 @@ def each_soup(
     for name, per_tensor in (("learned", False), ("learned by tensor", True)):
         yield (
             name,
-            learned_soup(evaluator.model, pool, val, per_tensor=per_tensor).cooked(),
+            learned_soup(evaluator.model, pool, val, per_tensor=per_tensor).soup(),
             names,
             None,
         )

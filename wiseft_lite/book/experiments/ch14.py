@@ -13,6 +13,7 @@ from torch import Tensor
 
 from wiseft_lite.book.ledger import Record
 from wiseft_lite.encoders import Clip, load_clip
+from wiseft_lite.features import run_in_batches
 from wiseft_lite.merging.soups import uniform_soup
 from wiseft_lite.retrieval.arcface import Embedder
 from wiseft_lite.retrieval.search import retrieval, text_projection
@@ -29,7 +30,6 @@ from wiseft_lite.retrieval.universal import (
     scores,
     universe,
 )
-from wiseft_lite.sweeps import batched
 from wiseft_lite.tasks import load_task, task_names
 
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -69,7 +69,7 @@ def untrained(
     """Measure retrieval with CLIP's own features and each map, by dimensions and split."""
     parts = {"train": draw.train, "val": draw.val, "test": draw.test}
     features = {
-        name: F.normalize(batched(image_encoder, part.images, 256), dim=1)
+        name: F.normalize(run_in_batches(image_encoder, part.images, 256), dim=1)
         for name, part in parts.items()
     }
     texts = clip.encode_text(draw.prompts)
@@ -108,7 +108,7 @@ def swept(start: Embedder, end: Embedder, parts: dict[str, Pictures]) -> pd.Data
 def ensemble(models: Sequence[Embedder], part: Pictures) -> pd.DataFrame:
     """Score the mean of several models' embeddings."""
     return scores(
-        F.normalize(sum(batched(model, part.images, 256) for model in models), dim=1), part
+        F.normalize(sum(run_in_batches(model, part.images, 256) for model in models), dim=1), part
     )
 
 

@@ -13,13 +13,12 @@ from wiseft_lite.analysis.calibration import fit_temperature
 from wiseft_lite.analysis.ensembles import output_ensemble, softmax_ensemble
 from wiseft_lite.analysis.samplewise import entropy_weights, failure_weights
 from wiseft_lite.book.experiments.ch13 import Evaluator
-from wiseft_lite.features import pixels
+from wiseft_lite.features import pixels, run_in_batches
 from wiseft_lite.merging.arithmetic import dare, lines, model_stock, task_arithmetic, ties
 from wiseft_lite.merging.fisher import diagonal_fisher, fisher_average
 from wiseft_lite.merging.learned_soups import learned_soup
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.results import best_alpha
-from wiseft_lite.sweeps import batched
 from wiseft_lite.tasks import Task
 from wiseft_lite.weights import Weights, interpolate
 
@@ -37,12 +36,6 @@ def timed(make: Callable[[], Any]) -> tuple[Any, float]:
     """Return a function's result and the processor seconds that it took."""
     began = time.process_time()
     return make(), time.process_time() - began
-
-
-@torch.no_grad()
-def features(model: ImageClassifier, images: Tensor) -> Tensor:
-    """Return normalised features ``[n, d]``."""
-    return torch.cat([model.encode(batch) for batch in images.split(256)])
 
 
 class Sheet:
@@ -126,7 +119,7 @@ def by_weights(
     sheet.merge("LiNeS", lambda a: lines(theta_0, theta_1, a, 1.0))
     sheet.merge(
         "layer-wise",
-        lambda _: learned_soup(zero_shot, [theta_0, theta_1], task.val, per_tensor=True).cooked(),
+        lambda _: learned_soup(zero_shot, [theta_0, theta_1], task.val, per_tensor=True).soup(),
         [None],
     )
     sheet.merge(
@@ -145,7 +138,10 @@ def by_outputs(sheet: Sheet, zero_shot: ImageClassifier, first: ImageClassifier)
     """Add every method that mixes the outputs of both ends, or chooses a model for each image."""
     evaluator, task, ends = sheet.evaluator, sheet.evaluator.task, (zero_shot, first)
     seen = [
-        {name: features(model, images) for name, images in evaluator.images.items()}
+        {
+            name: run_in_batches(model, images, function=model.encode)
+            for name, images in evaluator.images.items()
+        }
         for model in ends
     ]
     zero, one = (
@@ -192,7 +188,7 @@ def by_outputs(sheet: Sheet, zero_shot: ImageClassifier, first: ImageClassifier)
 def missed(zero_shot: ImageClassifier, tuned: ImageClassifier, task: Task) -> Tensor:
     """Return features ``[m, d]`` of training images that only the fine-tuned model gets right."""
     images = pixels(zero_shot, task.train)
-    seen = [features(model, images) for model in (zero_shot, tuned)]
+    seen = [run_in_batches(model, images, function=model.encode) for model in (zero_shot, tuned)]
     right = [
         model.head(x).argmax(1) == task.train.labels
         for model, x in zip((zero_shot, tuned), seen, strict=True)
@@ -216,5 +212,5 @@ def picked(
             model = zero_shot.with_weights(
                 interpolate(zero_shot.state_dict(), tuned.state_dict(), alpha)
             )
-            logits[rows] = batched(model, evaluator.images[name][rows], 256)
+            logits[rows] = run_in_batches(model, evaluator.images[name][rows], 256)
     return logits
