@@ -98,7 +98,7 @@ def train_all(clip, out: Path) -> dict:
         zero_shot, task, RECIPE, objective=micro_batched(checkpointed(cross_entropy), 3)
     )
     runs["flyp"] = flyp(exact, task, RECIPE).model
-    resume.SECONDS = 0  # a state before every step
+    resume.SAVE_INTERVAL = 0  # a state before every step
 
     def stop(epoch, model):
         raise Cut

@@ -92,8 +92,8 @@ def test_models_on_one_line_are_connected_and_others_warn_with_the_figure(theta_
     assert height > 0.3
     with pytest.warns(UserWarning, match="of 15 images"):
         assert (
-            midpoint_barrier(tuned, other, task.test, most=15)
-            == midpoint_barrier(tuned, other, task.test, most=15)
+            midpoint_barrier(tuned, other, task.test, max_images=15)
+            == midpoint_barrier(tuned, other, task.test, max_images=15)
             > 0.26
         )
 

@@ -87,7 +87,7 @@ def test_a_fine_tuned_classifier_gives_the_same_logits_here_and_after_export_in_
     config = json.loads((folder / "open_clip_config.json").read_text())
     assert config["model_cfg"]["quick_gelu"] is True
     alone = open_clip.create_model(
-        "tiny-quickgelu", pretrained_image_path=str(folder / "image_tower.safetensors")
+        "tiny-quickgelu", pretrained_image_path=str(folder / "image_encoder.safetensors")
     )
     torch.testing.assert_close(
         peers.logits(alone.eval(), load_file(folder / "head.safetensors"), images), expected
@@ -696,7 +696,7 @@ def test_the_command_imports_and_exports(tmp_path, capsys, images):
     assert main(["import", soup, "--classes", str(classes), "--out", str(tmp_path / "soup")]) == 0
     assert load(tmp_path / "soup").class_names == peers.CLASSES
     assert main(["export", str(tmp_path / "soup"), "--out", str(tmp_path / "out")]) == 0
-    assert "image_tower.safetensors" in capsys.readouterr().out
+    assert "image_encoder.safetensors" in capsys.readouterr().out
     assert (
         main(["import", str(peers.openai(tmp_path / "openai.pt")), "--out", str(tmp_path / "clip")])
         == 0

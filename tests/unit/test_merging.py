@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from wiseft_lite import Recipe, UserError, average, difference, finetune, interpolate, predict
+from wiseft_lite.analysis.dynamic_alpha import entropy_weights, failure_weights
 from wiseft_lite.analysis.ensembles import output_ensemble, softmax_ensemble
-from wiseft_lite.analysis.samplewise import entropy_weights, failure_weights
 from wiseft_lite.features import pixels
 from wiseft_lite.merging.arithmetic import (
     dare,

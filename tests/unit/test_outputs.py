@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from wiseft_lite import UserError
-from wiseft_lite._runtime.console import Forgiving
+from wiseft_lite._runtime.console import FailSafeStream
 from wiseft_lite._runtime.outputs import check_file, check_folder, new_file, new_folder
 from wiseft_lite.cli.main import main
 
@@ -161,7 +161,7 @@ def test_every_command_refuses_its_place_first(places, command, name, capsys, mo
 
 def test_letters_that_a_terminal_lacks_are_escaped(tmp_path):
     with open(tmp_path / "log", "w", encoding="ascii") as file:
-        stream = Forgiving(file)
+        stream = FailSafeStream(file)
         print("α = 1 in \udcff", file=stream)
         stream.flush()
     assert (tmp_path / "log").read_text() == "\\u03b1 = 1 in \\udcff\n" and stream.error is None
@@ -181,7 +181,7 @@ def test_a_stream_that_is_full_is_noted_once_and_written_no_more():
         def flush(self):
             raise OSError(28, "No space left on device")
 
-    stream = Forgiving(Full())
+    stream = FailSafeStream(Full())
     for _ in range(3):
         print("x", file=stream, flush=True)
     assert stream.stream.writes == 1 and stream.error.errno == 28

@@ -16,7 +16,7 @@ STEPS = 20
 
 @pytest.fixture(autouse=True)
 def a_state_before_every_step(monkeypatch):
-    monkeypatch.setattr("wiseft_lite._runtime.resume.SECONDS", 0)
+    monkeypatch.setattr("wiseft_lite._runtime.resume.SAVE_INTERVAL", 0)
 
 
 def noisy(x):

@@ -88,7 +88,7 @@ def test_a_run_that_was_cut_short_goes_on_and_leaves_nothing_behind(
 ):
     whole = trained(theta_0, task, RECIPE, progress=False)
     monkeypatch.setenv("WISEFT_CACHE", str(cache_folder()) + "-2")
-    monkeypatch.setattr("wiseft_lite._runtime.resume.SECONDS", 0)
+    monkeypatch.setattr("wiseft_lite._runtime.resume.SAVE_INTERVAL", 0)
     step = torch.optim.AdamW.step
 
     def stop(optimizer):

@@ -15,17 +15,17 @@ from wiseft_lite.features import LazyImages
 from wiseft_lite.retrieval import universal as embedding
 from wiseft_lite.retrieval.arcface import adaptive_margins
 from wiseft_lite.retrieval.embedders import load_embedder, save_embedder
-from wiseft_lite.retrieval.search import retrieval
+from wiseft_lite.retrieval.search import retrieval_scores
 from wiseft_lite.retrieval.universal import (
     ALL,
     EMBED,
-    chosen,
-    finetuned,
-    from_text,
-    line,
-    recipe_for,
-    scores,
-    universe,
+    choose_alpha,
+    default_recipe,
+    disjoint_splits,
+    finetune_embedder,
+    score_by_task,
+    sweep_embedders,
+    zero_shot_embedder,
 )
 from wiseft_lite.sweeps import batched
 
@@ -65,7 +65,7 @@ def tasks():
 
 @pytest.fixture(scope="module")
 def world(clip, tasks):
-    return universe(clip, tasks, seed=0)
+    return disjoint_splits(clip, tasks, seed=0)
 
 
 RECIPE = replace(EMBED, epochs=2, batch_size=8)
@@ -86,11 +86,11 @@ def test_the_parts_share_no_class_and_a_name_in_two_tasks_is_one_class(world, ta
 def test_pictures_that_memory_does_not_hold_are_decoded_when_asked_for_and_give_the_same_bits(
     clip, tasks, world, monkeypatch
 ):
-    start = from_text(clip, world.prompts, 4)
-    held = finetuned(start, world.train, RECIPE)
-    table = line(start, held, {"val": world.val, "test": world.test}, (0.0, 0.5, 1.0))
+    start = zero_shot_embedder(clip, world.prompts, 4)
+    held = finetune_embedder(start, world.train, RECIPE)
+    table = sweep_embedders(start, held, {"val": world.val, "test": world.test}, (0.0, 0.5, 1.0))
     monkeypatch.setattr("wiseft_lite.features.HELD", 1000)
-    other = universe(clip, tasks, seed=0)
+    other = disjoint_splits(clip, tasks, seed=0)
     for part, again in (
         (world.train, other.train),
         (world.val, other.val),
@@ -102,25 +102,26 @@ def test_pictures_that_memory_does_not_hold_are_decoded_when_asked_for_and_give_
             and part.tasks == again.tasks
         )
         assert torch.equal(torch.cat(list(again.images.split(7))), part.images)
-    streamed = finetuned(start, other.train, RECIPE)
+    streamed = finetune_embedder(start, other.train, RECIPE)
     assert all(torch.equal(v, held.state_dict()[k]) for k, v in streamed.state_dict().items())
     pd.testing.assert_frame_equal(
-        line(start, streamed, {"val": other.val, "test": other.test}, (0.0, 0.5, 1.0)), table
+        sweep_embedders(start, streamed, {"val": other.val, "test": other.test}, (0.0, 0.5, 1.0)),
+        table,
     )
 
 
 def test_a_task_given_twice_is_refused(clip, tasks):
     with pytest.raises(UserError, match="two tasks are called 'one'"):
-        universe(clip, [tasks[0], tasks[0]])
+        disjoint_splits(clip, [tasks[0], tasks[0]])
 
 
 def test_each_picture_knows_its_task_and_searches_among_all(clip, tasks):
-    world = universe(clip, tasks, seed=5)  # its test has pictures of both
-    start = from_text(clip, world.prompts, 4)
+    world = disjoint_splits(clip, tasks, seed=5)  # its test has pictures of both
+    start = zero_shot_embedder(clip, world.prompts, 4)
     embeddings = batched(start, world.test.images, 256)
-    table = scores(embeddings, world.test).set_index("task")
+    table = score_by_task(embeddings, world.test).set_index("task")
     assert set(world.test.tasks) == {"one", "two"} == set(table.index[1:]) and table.index[0] == ALL
-    assert table.iloc[0].to_dict() == vars(retrieval(embeddings, world.test.labels))
+    assert table.iloc[0].to_dict() == vars(retrieval_scores(embeddings, world.test.labels))
     owls = [
         i for i, label in enumerate(world.test.labels.tolist()) if label == 8
     ]  # both tasks drew them, each its own
@@ -150,16 +151,18 @@ def test_each_picture_knows_its_task_and_searches_among_all(clip, tasks):
 
 
 def test_centres_and_margins_can_be_chosen(clip, world):
-    start, n = from_text(clip, world.prompts, 4), len(world.prompts)
+    start, n = zero_shot_embedder(clip, world.prompts, 4), len(world.prompts)
     first, *others = (
-        finetuned(start, world.train, RECIPE, **change).weight
+        finetune_embedder(start, world.train, RECIPE, **change).weight
         for change in ({}, {"centres": 1}, {"margins": torch.zeros(n)})
     )
     assert not any(torch.equal(first, other) for other in others)
     counts = torch.bincount(world.train.labels)
     assert torch.equal(
         first,
-        finetuned(start, world.train, RECIPE, margins=adaptive_margins(counts), centres=3).weight,
+        finetune_embedder(
+            start, world.train, RECIPE, margins=adaptive_margins(counts), centres=3
+        ).weight,
     )
 
 
@@ -175,22 +178,22 @@ def test_labels_of_training_are_those_of_the_prompts(clip, tasks, world):
 
 
 def test_the_start_has_seen_no_picture_and_is_left_alone(clip, world):
-    start = from_text(clip, world.prompts, 4)
+    start = zero_shot_embedder(clip, world.prompts, 4)
     before = {k: v.clone() for k, v in start.state_dict().items()}
-    tuned = finetuned(start, world.train, RECIPE)
+    tuned = finetune_embedder(start, world.train, RECIPE)
     assert all(torch.equal(v, before[k]) for k, v in start.state_dict().items())
     assert not torch.equal(tuned.weight, start.weight) and not tuned.training
-    held = finetuned(start, world.train, RECIPE, tower=0.0)
+    held = finetune_embedder(start, world.train, RECIPE, lr_multiplier=0.0)
     assert all(torch.equal(v, before[k]) for k, v in held.state_dict().items())
-    again = finetuned(start, world.train, RECIPE)
+    again = finetune_embedder(start, world.train, RECIPE)
     assert all(torch.equal(v, tuned.state_dict()[k]) for k, v in again.state_dict().items())
 
 
 def test_alpha_is_chosen_on_val_alone(clip, world):
-    start = from_text(clip, world.prompts, 4)
-    table = line(
+    start = zero_shot_embedder(clip, world.prompts, 4)
+    table = sweep_embedders(
         start,
-        finetuned(start, world.train, RECIPE),
+        finetune_embedder(start, world.train, RECIPE),
         {"val": world.val, "test": world.test},
         (0.0, 0.5, 1.0),
     )
@@ -198,13 +201,13 @@ def test_alpha_is_chosen_on_val_alone(clip, world):
     assert total.sum() == 6 and set(table["split"]) == {"val", "test"}
     table["mp_5"] = 0.9
     table.loc[total, "mp_5"] = [0.1, 0.3, 0.2, 0.9, 0.3, 0.1]  # val at three alphas, then test
-    assert chosen(table) == 0.5
+    assert choose_alpha(table) == 0.5
     table["mp_5"] = 0.5
-    assert chosen(table) == 0.0
+    assert choose_alpha(table) == 0.0
 
 
 def test_an_embedder_comes_back_as_it_was(clip, world, tmp_path):
-    start = from_text(clip, world.prompts, 4)
+    start = zero_shot_embedder(clip, world.prompts, 4)
     save_embedder(start, clip, tmp_path / "e", {"alpha": 0.0})
     with torch.no_grad():
         torch.testing.assert_close(
@@ -220,7 +223,7 @@ def test_an_embedder_comes_back_as_it_was(clip, world, tmp_path):
 
 def test_too_few_classes_are_an_error(clip, tasks):
     with pytest.raises(UserError, match="have 0 pictures; give more tasks"):
-        universe(clip, tasks, shares=(0.9, 0.1))
+        disjoint_splits(clip, tasks, fractions=(0.9, 0.1))
 
 
 def test_the_command_does_it_all(clip, clip_folder, tasks, tmp_path, capsys, monkeypatch):
@@ -249,11 +252,11 @@ def test_the_command_does_it_all(clip, clip_folder, tasks, tmp_path, capsys, mon
         key=lambda row: row["mp_5"],
     )
     assert card["alpha"] == best["alpha"]
-    world = universe(clip, tasks, 0)
-    start = from_text(clip, world.prompts, 4)
-    recipe, tower = recipe_for(f"local-dir:{clip_folder}")
+    world = disjoint_splits(clip, tasks, 0)
+    start = zero_shot_embedder(clip, world.prompts, 4)
+    recipe, tower = default_recipe(f"local-dir:{clip_folder}")
     assert (recipe.lr, round(recipe.lr * tower, 8)) == (3e-4, 1e-5) and card["tower"] == tower
-    tuned = finetuned(start, world.train, replace(recipe, epochs=1), tower=tower)
+    tuned = finetune_embedder(start, world.train, replace(recipe, epochs=1), lr_multiplier=tower)
     expected = interpolate(start.state_dict(), tuned.state_dict(), card["alpha"])
     assert all(torch.equal(v, expected[k]) for k, v in load_embedder(out).state_dict().items())
     assert main([*command, "--out", str(out)]) == 2 and "exists" in capsys.readouterr().err
@@ -306,16 +309,16 @@ def test_the_command_takes_folders_and_tables_and_more_pictures_than_memory_hold
     printed = capsys.readouterr().out
     assert "2 tasks; trains on" in printed and "\none " in printed and "\nsecond " in printed
     assert json.loads((tmp_path / "held" / "card.json").read_text())["tower"] == 0.5
-    world = universe(
+    world = disjoint_splits(
         clip, [load_task(tmp_path / "one"), load_task(str(tmp_path / "second.csv"))], 5
     )
     start, recipe = (
-        from_text(clip, world.prompts, 4),
+        zero_shot_embedder(clip, world.prompts, 4),
         replace(EMBED, epochs=1, batch_size=8, lr=0.05, seed=5),
     )
-    table = line(
+    table = sweep_embedders(
         start,
-        finetuned(start, world.train, recipe, tower=0.5),
+        finetune_embedder(start, world.train, recipe, lr_multiplier=0.5),
         {"val": world.val, "test": world.test},
     )
     pd.testing.assert_frame_equal(

@@ -15,25 +15,30 @@ from wiseft_lite.book.ledger import Record
 from wiseft_lite.encoders import Clip, load_clip
 from wiseft_lite.merging.soups import uniform_soup
 from wiseft_lite.retrieval.arcface import Embedder
-from wiseft_lite.retrieval.search import retrieval, text_projection
+from wiseft_lite.retrieval.search import retrieval_scores, text_projection
 from wiseft_lite.retrieval.universal import (
     ALL,
     EMBED,
-    TOWER,
-    Pictures,
-    Universe,
-    chosen,
-    finetuned,
-    from_text,
-    line,
-    scores,
-    universe,
+    LR_MULTIPLIER,
+    DisjointSplits,
+    LabelledImages,
+    choose_alpha,
+    disjoint_splits,
+    finetune_embedder,
+    score_by_task,
+    sweep_embedders,
+    zero_shot_embedder,
 )
 from wiseft_lite.sweeps import batched
 from wiseft_lite.tasks import load_task, task_names
 
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-SHARES = {"tower 0.03": 0.03, "fine-tuned": TOWER, "tower 0.3": 0.3, "tower 1": 1.0}  # of the rate
+SHARES = {
+    "tower 0.03": 0.03,
+    "fine-tuned": LR_MULTIPLIER,
+    "tower 0.3": 0.3,
+    "tower 1": 1.0,
+}  # of the rate
 LEFT_OUT = ("no margin", "one centre")  # a part of the loss that a run goes without
 INGREDIENTS = ("tower 0.03", "fine-tuned", "tower 0.3")  # of the soup
 DIMENSIONS = (2, 4, 8, 16, 32, 64, 128)
@@ -62,7 +67,7 @@ def maps(
     }
 
 
-def untrained(clip: Clip, world: Universe, tower: torch.nn.Module, seed: int) -> pd.DataFrame:
+def untrained(clip: Clip, world: DisjointSplits, tower: torch.nn.Module, seed: int) -> pd.DataFrame:
     """How well CLIP's own features retrieve, and each map of them: a row for each kind, number of
     dimensions and part."""
     parts = {"train": world.train, "val": world.val, "test": world.test}
@@ -82,7 +87,7 @@ def untrained(clip: Clip, world: Universe, tower: torch.nn.Module, seed: int) ->
                 "kind": kind,
                 "dimensions": d,
                 "split": name,
-                **vars(retrieval(way(features[name]), parts[name].labels)),
+                **vars(retrieval_scores(way(features[name]), parts[name].labels)),
             }
             for (kind, d), way in ways.items()
         ]
@@ -96,22 +101,21 @@ def with_weights(start: Embedder, theta: Mapping[str, Tensor]) -> Embedder:
     return model
 
 
-def walked(start: Embedder, end: Embedder, parts: dict[str, Pictures]) -> pd.DataFrame:
-    """``line`` at ``ALPHAS``, with a column that says which alpha ``val`` chose."""
-    table = line(start, end, parts, ALPHAS)
-    return table.assign(chosen=table["alpha"] == chosen(table))
+def walked(start: Embedder, end: Embedder, parts: dict[str, LabelledImages]) -> pd.DataFrame:
+    """``sweep_embedders`` at ``ALPHAS``, with a column that says which alpha ``val`` chose."""
+    table = sweep_embedders(start, end, parts, ALPHAS)
+    return table.assign(chosen=table["alpha"] == choose_alpha(table))
 
 
-def ensemble(models: Sequence[Embedder], part: Pictures) -> pd.DataFrame:
-    """``scores`` of the mean of several models' embeddings: as many passes a picture as there are
-    models."""
-    return scores(
+def ensemble(models: Sequence[Embedder], part: LabelledImages) -> pd.DataFrame:
+    """``score_by_task`` of the mean of several models' embeddings, one pass of each model per image."""
+    return score_by_task(
         F.normalize(sum(batched(model, part.images, 256) for model in models), dim=1), part
     )
 
 
 def one_seed(
-    clip: Clip, world: Universe, seed: int, whole: bool
+    clip: Clip, world: DisjointSplits, seed: int, whole: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure everything on one draw of classes.
 
@@ -126,9 +130,9 @@ def one_seed(
         ``untrained``, and ``walked`` for each ``kind``.
     """
     parts, recipe = {"val": world.val, "test": world.test}, replace(EMBED, seed=seed)
-    start = from_text(clip, world.prompts)
+    start = zero_shot_embedder(clip, world.prompts)
     models = {
-        kind: finetuned(start, world.train, recipe, tower=share)
+        kind: finetune_embedder(start, world.train, recipe, lr_multiplier=share)
         for kind, share in SHARES.items()
         if whole or kind == "fine-tuned"
     }
@@ -136,7 +140,7 @@ def one_seed(
     if whole:
         without = ({"margins": torch.zeros(len(world.prompts))}, {"centres": 1})
         models |= {
-            kind: finetuned(start, world.train, recipe, **change)
+            kind: finetune_embedder(start, world.train, recipe, **change)
             for kind, change in zip(LEFT_OUT, without, strict=True)
         }
         some = [models[kind] for kind in INGREDIENTS]
@@ -154,7 +158,7 @@ def run(record: Record, seeds: list[int]) -> None:
     tasks = [load_task(name) for name in task_names()]
     flat, lines, sizes = [], [], []
     for k, seed in enumerate(seeds):
-        world = universe(clip, tasks, seed)
+        world = disjoint_splits(clip, tasks, seed)
         sizes.append(
             {
                 "seed": seed,
