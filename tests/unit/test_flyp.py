@@ -1,4 +1,4 @@
-"""Contrastive fine-tuning of both towers, and a learning rate for each layer."""
+"""Contrastive fine-tuning of both encoders, and layer-wise learning rates."""
 
 import copy
 import math
@@ -152,18 +152,18 @@ def test_layerwise_lr_are_those_of_adamw_with_a_group_for_each_layer():
         torch.arange(40) % 2,
     )
     recipe = Recipe(epochs=3, lr=0.05, weight_decay=0.3, batch_size=40, clip_norm=1e9)
-    share = {"0.weight": 0.1, "0.bias": 0.1, "2.weight": 1.0, "2.bias": 0.5}
+    multiplier = {"0.weight": 0.1, "0.bias": 0.1, "2.weight": 1.0, "2.bias": 0.5}
     ours = fit(
-        net(), inputs, labels, recipe, after_step=layerwise_lr(net().state_dict(), share.get)
+        net(), inputs, labels, recipe, after_step=layerwise_lr(net().state_dict(), multiplier.get)
     )
     theirs = net()
     optimizer = torch.optim.AdamW(
-        [{"params": [p], "share": share[name]} for name, p in theirs.named_parameters()],
+        [{"params": [p], "multiplier": multiplier[name]} for name, p in theirs.named_parameters()],
         weight_decay=0.3,
     )
     for step in range(3):
         for group in optimizer.param_groups:
-            group["lr"] = group["share"] * learning_rate(step, 3, recipe)
+            group["lr"] = group["multiplier"] * learning_rate(step, 3, recipe)
         optimizer.zero_grad()
         F.cross_entropy(theirs(inputs), labels).backward()
         optimizer.step()

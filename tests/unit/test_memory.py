@@ -95,7 +95,7 @@ def test_the_table_grows_with_the_model_and_refuses_what_it_does_not_know():
     assert need("ViT-L-14").training(8) > need("ViT-L-14").state
     for arch, message in (
         ("ViT-Z-1", "unknown architecture"),
-        ("RN50", "no plain vision transformer"),
+        ("RN50", "RN50 is not a plain vision"),
     ):
         with pytest.raises(UserError, match=message):
             need(arch)

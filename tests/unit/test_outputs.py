@@ -12,21 +12,21 @@ from wiseft_lite._runtime.outputs import check_file, check_folder, new_file, new
 from wiseft_lite.cli.main import main
 
 BAD = {
-    ".": "folder that you are in",
-    "..": "folder that you are in",
-    "/": "folder that you are in",
-    "": "folder that you are in",
-    "a/..": "folder that you are in",
+    ".": "the working folder",
+    "..": "the working folder",
+    "/": "the working folder",
+    "": "the working folder",
+    "a/..": "the working folder",
     "x" * 252: "File name too long",
     "å" * 126: "File name too long",
     "file/x": "cannot be written",
     "file/x/y": "cannot be written",
     "full": "full",
-    "dangling": "a link to nothing",
-    "dangling/x": "dangling is a link to nothing",
+    "dangling": "a broken link",
+    "dangling/x": "dangling is a broken link",
     "a\0b": "cannot be written",
     "/proc/x": "cannot be written",
-    "circle": "a link to nothing",
+    "circle": "a broken link",
     "\udcff": "cannot be written",
 }
 
@@ -100,15 +100,15 @@ def test_only_a_result_is_replaced_and_only_if_asked(places):
         with pytest.raises(UserError, match=f"{folder} exists"):
             check_folder(folder)
         check_folder(folder, overwrite=True)
-    with pytest.raises(UserError, match="full is no checkpoint and is left alone"):
+    with pytest.raises(UserError, match="full is not a checkpoint"):
         check_folder("full", overwrite=True)
-    with pytest.raises(UserError, match="file is a file, and a folder is to be written"):
+    with pytest.raises(UserError, match="file is a file, not a folder"):
         check_folder("file", overwrite=True)
     with pytest.raises(UserError, match="file exists"):
         check_file("file")
     check_file("file", overwrite=True)
     os.mkfifo("pipe")
-    with pytest.raises(UserError, match="no regular file"):
+    with pytest.raises(UserError, match="not a regular file"):
         check_file("pipe", overwrite=True)
     assert Path("file").read_text() == "mine" and Path("full/thesis").read_text() == "years of work"
 
@@ -212,7 +212,7 @@ def test_a_folder_that_holds_more_than_a_run_is_left_alone(tmp_path):
     for name in ("zero-shot", "mine"):
         (models / name).mkdir(parents=True)
         (models / name / "card.json").write_text("{}")
-    with pytest.raises(UserError, match="left alone"):
+    with pytest.raises(UserError, match="models"):
         check_folder(models, overwrite=True)
     (models / "mine").rename(models / "end-to-end")
     check_folder(models, overwrite=True)

@@ -67,8 +67,8 @@ def test_a_query_does_not_find_itself_even_if_another_is_equal():
 
 
 def test_batches_change_nothing_and_the_order_is_that_of_distances():
-    dice = torch.Generator().manual_seed(0)
-    queries, index = (F.normalize(torch.randn(n, 8, generator=dice), dim=-1) for n in (20, 50))
+    generator = torch.Generator().manual_seed(0)
+    queries, index = (F.normalize(torch.randn(n, 8, generator=generator), dim=-1) for n in (20, 50))
     among_others = torch.cdist(queries, queries).fill_diagonal_(9).argsort(1)[:, :4]
     for found_in, expected in (
         (None, among_others),
@@ -80,17 +80,17 @@ def test_batches_change_nothing_and_the_order_is_that_of_distances():
 @pytest.mark.parametrize(
     "use, words",
     [
-        (lambda: nearest(INDEX, k=6), "6 neighbours among 5 pictures"),
-        (lambda: scores([0] * 6, 1), "query 0 is of class 1, of which there is nothing to find"),
+        (lambda: nearest(INDEX, k=6), "k is 6 .* 5 images"),
+        (lambda: scores([0] * 6, 1), "query 0 is of class 1, .*"),
         (
             lambda: retrieval_scores(INDEX, torch.tensor([0, 0, 0, 0, 0, 1])),
             "query 5 is of class 1",
         ),
         (lambda: retrieval_scores(INDEX, torch.zeros(6), INDEX), "give both"),
         (lambda: retrieval_scores(INDEX, torch.zeros(5)), "6 queries with 5 labels"),
-        (lambda: text_projection(torch.eye(4), 4), "4 components of 4 texts"),
+        (lambda: text_projection(torch.eye(4), 4), "4 texts .* 4 components"),
         (lambda: arcface(torch.tensor([4.0])), "0 to below pi"),
-        (lambda: adaptive_margins(torch.tensor([3, 0])), "class 1 has no training pictures"),
+        (lambda: adaptive_margins(torch.tensor([3, 0])), "class 1 has no training images"),
     ],
 )
 def test_what_cannot_be_had_is_refused(use, words):

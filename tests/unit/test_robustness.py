@@ -164,9 +164,9 @@ def test_nearest_neighbour_takes_the_nearest_picture_of_each_class():
 def test_few_shot_is_balanced_seeded_and_leaves_the_task_alone(task):
     few, same, other = task.few_shot(2, 3), task.few_shot(2, 3), task.few_shot(2, 4)
     assert few.train.labels.bincount().tolist() == [2, 2, 2] and len(task.train) == 60
-    pictures = [list(t.train.images) for t in (few, same, other)]
-    assert all(a is b for a, b in zip(pictures[0], pictures[1], strict=True))
-    assert any(a is not b for a, b in zip(pictures[0], pictures[2], strict=True))
+    images = [list(t.train.images) for t in (few, same, other)]
+    assert all(a is b for a, b in zip(images[0], images[1], strict=True))
+    assert any(a is not b for a, b in zip(images[0], images[2], strict=True))
     for image, label in (few.train[i] for i in range(6)):
         at = next(
             i for i, known in enumerate(task.train.images) if known.tobytes() == image.tobytes()

@@ -66,7 +66,7 @@ def entry(name: str) -> Iterator[Path]:
     except OSError as error:
         raise UserError(
             f"{path.parent} cannot be written ({error.strerror}); "
-            "set WISEFT_CACHE to a folder that you may write to"
+            "set WISEFT_CACHE to a folder of your own"
         ) from error
     try:
         distributed.all_true(True)

@@ -56,7 +56,7 @@ def _feed(total: hashlib._Hash, part: Any, parents: tuple[int, ...]) -> None:
     if isinstance(part, Tensor):
         total.update(f"{part.dtype} {tuple(part.shape)}".encode())
         bits = part.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-        total.update(memoryview(bits))
+        total.update(bits.data)
         return
     children = _children(part)
     if children is None:

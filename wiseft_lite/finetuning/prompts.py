@@ -32,6 +32,8 @@ class PromptHead(nn.Module):
         start: initial vectors ``[M, width]``, such as ``clip.token_embeddings("an icon of a")``.
     """
 
+    start: Tensor
+
     def __init__(self, clip: Clip, class_names: Sequence[str], start: Tensor):
         super().__init__()
         self.clip = clip

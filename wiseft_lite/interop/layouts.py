@@ -99,7 +99,7 @@ def partition(
         clues["the classes in its pickle"] = kinds == {"QuickGELU"}
     if all(number in model for number in _NUMBERS):
         clues["it is one of OpenAI's own files"] = True
-    if head and not kinds and _is_authors_layout(start, head_start, text):
+    if head_start is not None and not kinds and _is_authors_layout(start, head_start, text):
         clues["the layout of wise-ft or model-soups, which fine-tune OpenAI's CLIP"] = True
     text = {key: tensor for key, tensor in text.items() if not key.endswith("attn_mask")}
     return Parts(image, text, head, clues)

@@ -49,7 +49,7 @@ def diagonal_fisher(
     was_training = classifier.training
     classifier.eval()
 
-    def loss(theta: Mapping[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
+    def loss(theta: dict[str, Tensor], image: Tensor, label: Tensor) -> Tensor:
         return F.cross_entropy(functional_call(classifier, theta, (image[None],)), label[None])
 
     total = {name: torch.zeros_like(p) for name, p in theta.items()}

@@ -126,7 +126,7 @@ def disjoint_splits(
 def _collect(
     clip: Clip,
     sources: Sequence[tuple[Task, Split]],
-    labels_of: dict[str, int],
+    label_of: dict[str, int],
     for_retrieval: bool,
 ) -> LabelledImages:
     """The images of some classes; for retrieval, only of classes with at least two images."""
@@ -137,11 +137,11 @@ def _collect(
         rows = [
             i
             for i, label in enumerate(split.labels.tolist())
-            if label >= 0 and task.class_names[label] in labels_of
+            if label >= 0 and task.class_names[label] in label_of
         ]
         if rows:
             images.append(split.select(rows).images)
-            labels += [labels_of[task.class_names[split.labels[i]]] for i in rows]
+            labels += [label_of[task.class_names[split.labels[i]]] for i in rows]
             tasks += [task.name] * len(rows)
     counts = Counter(labels)
     keep = [i for i, label in enumerate(labels) if not for_retrieval or counts[label] > 1]
