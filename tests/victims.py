@@ -95,7 +95,7 @@ def killed_run(folder, at, begins=None):
 
         setattr(owner, name, watched)
 
-    resume.SECONDS = 0
+    resume.SAVE_INTERVAL = 0
     around(
         safetensors.torch,
         "save_file",

@@ -5,10 +5,10 @@ from .analysis.calibration import fit_temperature as fit_temperature
 from .analysis.connectivity import barrier as barrier
 from .analysis.connectivity import midpoint_barrier as midpoint_barrier
 from .analysis.diversity import prediction_diversity as prediction_diversity
+from .analysis.dynamic_alpha import entropy_weights as entropy_weights
+from .analysis.dynamic_alpha import failure_weights as failure_weights
 from .analysis.ensembles import output_ensemble as output_ensemble
 from .analysis.robustness import effective_robustness as effective_robustness
-from .analysis.samplewise import entropy_weights as entropy_weights
-from .analysis.samplewise import failure_weights as failure_weights
 from .checkpoints import load as load
 from .checkpoints import save as save
 from .encoders import Clip as Clip

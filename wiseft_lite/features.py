@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from wiseft_lite._runtime import distributed
 from wiseft_lite._runtime.cache import entry
 from wiseft_lite._runtime.digest import digest
+from wiseft_lite.encoders import Clip
 from wiseft_lite.errors import UserError
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Split
@@ -87,7 +88,7 @@ class LazyImages:
         return self.batches(torch.arange(len(self)).split(size))
 
 
-def pixels(classifier: ImageClassifier, split: Split) -> Tensor | LazyImages:
+def pixels(classifier: ImageClassifier | Clip, split: Split) -> Tensor | LazyImages:
     """Preprocess every image of a split: float32 ``[n, 3, h, w]``.
 
     Up to ``MEMORY_LIMIT`` bytes they are decoded once and held in memory; beyond that

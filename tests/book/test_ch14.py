@@ -12,8 +12,13 @@ from wiseft_lite.book.experiments import ch14
 from wiseft_lite.book.ledger import Record
 from wiseft_lite.features import run_in_batches
 from wiseft_lite.merging.soups import uniform_soup
-from wiseft_lite.retrieval.search import retrieval
-from wiseft_lite.retrieval.universal import ALL, finetuned, from_text, universe
+from wiseft_lite.retrieval.search import retrieval_scores
+from wiseft_lite.retrieval.universal import (
+    ALL,
+    disjoint_splits,
+    finetune_embedder,
+    zero_shot_embedder,
+)
 
 WORDS = ["cat", "dog", "cow", "hen", "fox", "owl", "bee", "ant", "elk", "yak", "ram", "pig"]
 
@@ -36,7 +41,9 @@ def measured(clip):
         patch.setattr(ch14, "load_clip", lambda name: clip)
         patch.setattr(ch14, "task_names", lambda: list(tasks))
         patch.setattr(ch14, "load_task", tasks.get)
-        patch.setattr(ch14, "from_text", lambda clip, prompts: from_text(clip, prompts, 4))
+        patch.setattr(
+            ch14, "zero_shot_embedder", lambda clip, prompts: zero_shot_embedder(clip, prompts, 4)
+        )
         patch.setattr(ch14, "EMBED", replace(ch14.EMBED, epochs=1, batch_size=4, lr=0.05))
         patch.setattr(ch14, "DIMENSIONS", (2, 4))
         patch.setattr(ch14, "FEW", 1)
@@ -60,10 +67,10 @@ def test_only_a_few_seeds_have_every_run(measured):
 
 def test_soup_and_ensemble_are_of_the_same_three_runs(measured, clip):
     record, tasks, recipe = measured
-    draw = universe(clip, tasks, 3)
-    start = from_text(clip, draw.prompts, 4)
+    draw = disjoint_splits(clip, tasks, 3)
+    start = zero_shot_embedder(clip, draw.prompts, 4)
     some = [
-        finetuned(start, draw.train, replace(recipe, seed=3), tower=multiplier)
+        finetune_embedder(start, draw.train, replace(recipe, seed=3), lr_multiplier=multiplier)
         for multiplier in (0.03, 0.1, 0.3)
     ]
     soup = ch14.with_weights(start, uniform_soup(model.state_dict() for model in some))
@@ -79,7 +86,7 @@ def test_soup_and_ensemble_are_of_the_same_three_runs(measured, clip):
     together = torch.stack([run_in_batches(model, draw.test.images, 256) for model in some]).mean(0)
     assert (
         lines.loc["ensemble", "mp_5"]
-        == retrieval(F.normalize(together, dim=1), draw.test.labels).mp_5
+        == retrieval_scores(F.normalize(together, dim=1), draw.test.labels).mp_5
     )
     assert not any(torch.equal(a.weight, b.weight) for a, b in zip(some, some[1:], strict=False))
 

@@ -70,19 +70,19 @@ def task_of(train: int, test: int) -> Task:
 
 
 class Cut(Exception):
-    """Stands for the end of a scheduler's patience."""
+    """Represents a run killed by a scheduler."""
 
 
 def train_all(clip, out: Path) -> dict:
-    """Every way to train, in float64, where rounding stays small: AdamW makes much of a gradient
-    that is nearly zero.
+    """Every way to train, in float64, because AdamW amplifies rounding errors of
+    gradients near zero.
 
     Returns the weights by name of the run.
     """
     exact = replace(
         clip,
         model=clip.model.double(),
-        preprocess=lambda picture: clip.preprocess(picture).double(),
+        preprocess=lambda image: clip.preprocess(image).double(),
     )
     task = task_of(61, 30)  # batches of 16, 16, 16 and 13
     zero_shot, runs = zero_shot_classifier(exact, task).double(), {}
@@ -91,14 +91,14 @@ def train_all(clip, out: Path) -> dict:
     runs["last batch of one"] = finetune(zero_shot, task_of(33, 3), RECIPE)
     start = {
         key: value + 0.01 for key, value in zero_shot.state_dict().items()
-    }  # no spring at rest
+    }  # so that the penalty is not 0
     averages = MovingAverages([0.9])
     runs["l2"] = finetune(zero_shot, task, RECIPE, objective=l2_to(start, 0.1), after_step=averages)
     runs["pieces"] = finetune(
         zero_shot, task, RECIPE, objective=micro_batched(checkpointed(cross_entropy), 3)
     )
     runs["flyp"] = flyp(exact, task, RECIPE).model
-    resume.SECONDS = 0  # a state before every step
+    resume.SAVE_INTERVAL = 0  # a state before every step
 
     def stop(epoch, model):
         raise Cut
@@ -121,22 +121,22 @@ def train_all(clip, out: Path) -> dict:
 
 
 def measure_all(zero_shot, tuned) -> dict:
-    """Logits, features and tables, from pictures in memory and from pictures decoded as needed."""
-    said = {"tensors": {}, "decoded": {}}
+    """Return logits, features and tables, from images in memory and from images decoded as needed."""
+    report = {"tensors": {}, "decoded": {}}
     for name, n in (("even", 24), ("odd", 29), ("few", 3), ("one", 1)):
         for held in (2**30, 4 * 4 * 3 * 24 * 24):
             features.MEMORY_LIMIT = held
             images = Counted(make_split(name, n).images)
             split = Split(name, images, torch.arange(n) % 3)
             key = f"{name}, {held}"
-            said["tensors"][f"predict {key}"] = predict(tuned, split, batch_size=4)
-            said["decoded"][f"predict {key}"] = images.decoded
+            report["tensors"][f"predict {key}"] = predict(tuned, split, batch_size=4)
+            report["decoded"][f"predict {key}"] = images.decoded
     features.MEMORY_LIMIT = 2**30
     split = make_split("odd", 29)
-    said["tensors"]["encode"] = encode(zero_shot, split, 4)[0].clone()
-    said["tensors"]["encode again"] = encode(zero_shot, split, 4)[0].clone()
+    report["tensors"]["encode"] = encode(zero_shot, split, 4)[0].clone()
+    report["tensors"]["encode again"] = encode(zero_shot, split, 4)[0].clone()
     probe = linear_probe(zero_shot, task_of(30, 3), replace(RECIPE, augment="none"))
-    said["tensors"] |= {f"probe/{key}": value for key, value in probe.state_dict().items()}
+    report["tensors"] |= {f"probe/{key}": value for key, value in probe.state_dict().items()}
     images = Counted(split.images)
     both = {"odd": Split("odd", images, split.labels), "one": make_split("one", 1)}
     table = sweep(
@@ -150,17 +150,17 @@ def measure_all(zero_shot, tuned) -> dict:
             "mean": lambda logits, split: float((logits * torch.arange(len(logits))[:, None]).sum())
         },
     )
-    said["table"] = table.to_dict("records")
-    return said
+    report["table"] = table.to_dict("records")
+    return report
 
 
 def refusals() -> list[str]:
-    """What cannot be divided, and says so."""
+    """The errors of models that cannot be divided."""
     images, labels, messages = torch.randn(8, 3, 4, 4), torch.arange(8) % 2, []
     torch.manual_seed(0)
     for layer in (nn.BatchNorm1d(48), nn.Dropout(0.5)):
-        tower = nn.Sequential(nn.Flatten(), layer)
-        model = ImageClassifier(tower, Head(torch.randn(2, 48)), None, ("a", "b"), "x")
+        encoder = nn.Sequential(nn.Flatten(), layer)
+        model = ImageClassifier(encoder, Head(torch.randn(2, 48)), None, ("a", "b"), "x")
         try:
             fit(model, images, labels, Recipe(epochs=1, batch_size=4), shared=True)
             messages.append("")
@@ -170,7 +170,7 @@ def refusals() -> list[str]:
 
 
 def from_random_weights() -> tuple[dict, str]:
-    """Weights after training that starts from random ones, of which each process would draw others;
+    """Weights after training that starts from random ones, which differ between processes;
     and of ARCH/none."""
     torch.manual_seed(7)
     images, labels, runs = torch.randn(8, 3, 4, 4, dtype=torch.float64), torch.arange(8) % 2, {}
@@ -195,13 +195,13 @@ def from_random_weights() -> tuple[dict, str]:
 
 
 def memory(n: int) -> int:
-    """Peak MiB after predictions and a sweep of n large pictures."""
+    """Return the peak MiB after predictions and a sweep of n large images."""
     held, features.MEMORY_LIMIT = features.MEMORY_LIMIT, 2**24
     first, last = (
         ImageClassifier(
             nn.Sequential(nn.AvgPool2d(112), nn.Flatten(), nn.Linear(12, 12)),
             Head(torch.ones(2, 12)),
-            lambda picture: torch.ones(3, 224, 224),
+            lambda image: torch.ones(3, 224, 224),
             "ab",
             "x",
         )
@@ -219,7 +219,7 @@ def memory(n: int) -> int:
 
 
 def work(clip_folder: str, out: Path) -> None:
-    """Do all of it and write what came out as ``out/RANK.*``."""
+    """Run everything and write the results to ``out/RANK.*``."""
     out.mkdir(parents=True, exist_ok=True)
     os.environ["WISEFT_CACHE"] = str(out / "cache")
     clip = load_clip(f"local-dir:{clip_folder}")
@@ -228,14 +228,14 @@ def work(clip_folder: str, out: Path) -> None:
     turned = zero_shot.with_weights(
         {key: value.roll(1) for key, value in zero_shot.state_dict().items()}
     ).eval()
-    said = measure_all(zero_shot, turned)
-    tensors |= said.pop("tensors")
+    report = measure_all(zero_shot, turned)
+    tensors |= report.pop("tensors")
     random, made = from_random_weights()
     tensors |= random
-    said |= {"made": made, "refused": refusals(), "memory": [memory(n) for n in (100, 800)]}
+    report |= {"made": made, "refused": refusals(), "memory": [memory(n) for n in (100, 800)]}
     kept = {key: value.detach().clone().contiguous() for key, value in tensors.items()}
     save_file(kept, out / f"{distributed.rank()}.safetensors")
-    (out / f"{distributed.rank()}.json").write_text(json.dumps(said))
+    (out / f"{distributed.rank()}.json").write_text(json.dumps(report))
 
 
 if __name__ == "__main__":

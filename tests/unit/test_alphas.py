@@ -9,7 +9,7 @@ from wiseft_lite.book.experiments import ch07, ch10, ch11
 from wiseft_lite.book.experiments.family import Sheet
 from wiseft_lite.pipeline import choices
 from wiseft_lite.results import best_alpha, show_table
-from wiseft_lite.retrieval.universal import ALL, chosen
+from wiseft_lite.retrieval.universal import ALL, choose_alpha
 
 VAL = {
     0.0: 0.7,
@@ -69,7 +69,7 @@ def by_chapter_11():
 
 
 def by_chapter_14():
-    return chosen(
+    return choose_alpha(
         pd.DataFrame({"alpha": VAL.keys(), "mp_5": VAL.values(), "split": "val", "task": ALL})
     )
 

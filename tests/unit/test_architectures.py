@@ -55,7 +55,7 @@ def same_version():
 
 
 def of_row(row):
-    """The architecture that a row tells of, its parameters rounded."""
+    """The architecture of a row, its parameters rounded."""
     *texts, pixels, image, text, pretrained, works = row
     image, text = (round(float(millions.replace("–", "0")) * 1e6) for millions in (image, text))
     return Architecture(
@@ -129,7 +129,7 @@ def folder(tmp_path):
     shutil.rmtree(tmp_path)
 
 
-def walked(clip, pair, folder: Path):
+def run_everything(clip, pair, folder: Path):
     """From a CLIP to an export, and what every step must not change."""
     theta_0 = zero_shot_classifier(clip, pair)
     theta_1 = finetune(
@@ -158,7 +158,7 @@ def walked(clip, pair, folder: Path):
 @pytest.mark.parametrize("name", WORKING)
 def test_the_smallest_of_each_family_goes_all_the_way(name, pair, folder):
     _write(folder / "clip", open_clip_config(f"{name}/none"), blank(name).state_dict())
-    walked(load_clip(f"local-dir:{folder / 'clip'}"), pair, folder)
+    run_everything(load_clip(f"local-dir:{folder / 'clip'}"), pair, folder)
 
 
 class Words:
@@ -228,7 +228,7 @@ def test_a_tokenizer_of_hugging_face_goes_all_the_way_and_along_with_the_export(
         load_clip(source)
     Words().save_pretrained(folder / "clip")
     clip = load_clip(source)
-    walked(clip, pair, folder)
+    run_everything(clip, pair, folder)
     if "init_logit_bias" in small:
         assert clip.model.logit_bias == -10 and not zero_shot_classifier(clip, pair).head.bias.any()
     with pytest.raises(UserError, match="its text encoder or its tokenizer is not CLIP's own"):

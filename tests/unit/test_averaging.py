@@ -48,8 +48,8 @@ def near(a, b, atol=2e-6):
 @pytest.mark.parametrize("decay", DECAYS)
 def test_both_variants_are_the_recursion_written_out(path, theta_0, decay):
     zeros = {k: torch.zeros_like(v) for k, v in theta_0.state_dict().items()}
-    share = 1 - decay ** len(path.thetas)
-    debiased = {k: v / share for k, v in path.recursion(zeros, decay).items()}
+    total = 1 - decay ** len(path.thetas)
+    debiased = {k: v / total for k, v in path.recursion(zeros, decay).items()}
     assert path.averages.steps == len(path.thetas) == 8
     assert near(path.averages.debiased(decay), debiased)
     assert near(
@@ -102,8 +102,8 @@ def test_half_precision_is_summed_in_float32_and_integers_are_the_last():
     "use, words",
     [
         (lambda: MovingAverages([]), "at least one"),
-        (lambda: MovingAverages([0.9, 1.0]), "decay 1.0 makes no average"),
-        (lambda: MovingAverages([0.9]).debiased(0.9), "no step to average"),
+        (lambda: MovingAverages([0.9, 1.0]), "decay is 1.0"),
+        (lambda: MovingAverages([0.9]).debiased(0.9), "no steps to average"),
         (
             lambda: MovingAverages([0.9, 0.99]).debiased(0.5),
             "unknown decay 0.5; choose one of: 0.9, 0.99",
@@ -148,14 +148,14 @@ def test_a_calibrated_classifier_gives_divided_logits_and_leaves_the_old_one_alo
 @pytest.mark.parametrize(
     "use, words",
     [
-        (lambda c: fit_temperature(torch.eye(3), torch.arange(3)), "the answers are all right"),
+        (lambda c: fit_temperature(torch.eye(3), torch.arange(3)), "no temperature"),
         (
             lambda c: fit_temperature(torch.eye(3), torch.arange(3).flip(0).roll(1)),
-            "no better than guesses",
+            "no better than chance",
         ),
         (lambda c: fit_temperature(torch.eye(3), torch.arange(2)), "3 rows of logits but 2 labels"),
-        (lambda c: calibrated(c, 0.0), "temperature of 0.0"),
-        (lambda c: calibrated(c, math.nan), "temperature of nan"),
+        (lambda c: calibrated(c, 0.0), "temperature is 0.0"),
+        (lambda c: calibrated(c, math.nan), "temperature is nan"),
     ],
 )
 def test_a_temperature_that_makes_no_sense_says_why(tuned, use, words):

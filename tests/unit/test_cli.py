@@ -82,7 +82,7 @@ def test_results_record_what_predictions_are_restricted_to(
 
 
 def test_finetune_that_was_cut_short_goes_on(shapes, clip_folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("wiseft_lite._runtime.resume.SECONDS", 0)
+    monkeypatch.setattr("wiseft_lite._runtime.resume.SAVE_INTERVAL", 0)
     command = [
         "finetune",
         "--model",
@@ -109,7 +109,7 @@ def test_finetune_that_was_cut_short_goes_on(shapes, clip_folder, tmp_path, caps
         assert (tmp_path / f"{option}.states").is_dir() and not (tmp_path / option).exists()
         capsys.readouterr()
         assert main([*command, "--out", str(tmp_path / option), option]) == 0
-        assert ("goes on after step 5" in capsys.readouterr().out) == says
+        assert ("resumes after step 5" in capsys.readouterr().out) == says
         assert not (tmp_path / f"{option}.states").exists()
         ends = [load(tmp_path / name).state_dict() for name in ("whole", option)]
         assert all(torch.equal(value, ends[1][key]) for key, value in ends[0].items())

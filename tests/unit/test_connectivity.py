@@ -28,7 +28,7 @@ def path():
 def test_the_barrier_is_the_largest_shortfall_below_the_straight_line(path):
     found = barrier(path)
     assert list(found.index) == ["high", "low", "flat"]  # the order of the sweep
-    # between 50 and 70 % the line stands at 65 % at alpha = 0.75, and the curve at 40 %
+    # between 50 and 70 % at alpha = 0.75 the line is at 65 %, the curve at 40 %
     assert found["low"] == pytest.approx(0.25)
     assert found["high"] == 0
     assert found["flat"] == pytest.approx(0, abs=1e-9)
@@ -86,14 +86,15 @@ def test_models_on_one_line_are_connected_and_others_warn_with_the_figure(theta_
         assert midpoint_barrier(theta_0, tuned, task.test) < 0.05
     other = mirrored(tuned)
     with pytest.warns(
-        UserWarning, match=r"not connected: (\d+) % and \1 % of 30 images of 'test' .* points below"
+        UserWarning,
+        match=r"not connected: on 30 images of 'test' .* (\d+) % and \1 %, .* points below",
     ):
         height = midpoint_barrier(tuned, other, task.test)
     assert height > 0.3
-    with pytest.warns(UserWarning, match="of 15 images"):
+    with pytest.warns(UserWarning, match="on 15 images"):
         assert (
-            midpoint_barrier(tuned, other, task.test, most=15)
-            == midpoint_barrier(tuned, other, task.test, most=15)
+            midpoint_barrier(tuned, other, task.test, max_images=15)
+            == midpoint_barrier(tuned, other, task.test, max_images=15)
             > 0.26
         )
 

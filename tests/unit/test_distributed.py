@@ -137,34 +137,34 @@ def test_random_weights_of_which_each_process_draws_others_are_those_of_the_main
 
 
 def test_an_architecture_without_weights_is_the_same_in_every_process(worked):
-    assert len({said["made"] for _, said in worked}) == 1
+    assert len({report["made"] for _, report in worked}) == 1
 
 
-def test_every_picture_is_decoded_by_one_process_and_counted_once(worked):
+def test_every_image_is_decoded_by_one_process_and_counted_once(worked):
     for key, alone in worked[0][1]["decoded"].items():
-        first, second = (said["decoded"][key] for _, said in worked[1:])
+        first, second = (report["decoded"][key] for _, report in worked[1:])
         assert alone == sorted(set(alone))
         if len(alone) > 4:
             assert sorted(first + second) == alone and abs(len(first) - len(second)) <= 4
-        else:  # one batch for two processes: the second looks at a picture to learn the shape of an answer
+        else:  # one batch for two processes: the second takes an image to learn the output's shape
             assert first == alone and second == [0]
 
 
 def test_peak_memory_stays_flat_in_every_process(worked):
-    for _, said in worked[1:]:
-        few, many = said["memory"]
-        assert many - few < 200  # MiB; 700 pictures of 224 x 224 are 400
+    for _, report in worked[1:]:
+        few, many = report["memory"]
+        assert many - few < 200  # MiB; 700 images of 224 x 224 are 400
 
 
 def test_what_cannot_be_divided_is_refused_by_two_processes_and_not_by_one(worked):
     assert worked[0][1]["refused"] == ["", ""]
-    for _, said in worked[1:]:
-        norm, dropout = said["refused"]
+    for _, report in worked[1:]:
+        norm, dropout = report["refused"]
         assert "encoder.1 is batch norm" in norm and "draws random numbers" in dropout
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
+def image_folder(tmp_path_factory):
     from conftest import picture
 
     folder = tmp_path_factory.mktemp("own")
@@ -191,14 +191,14 @@ RUN = [
 
 
 @pytest.fixture(scope="module")
-def launched(pictures, clip_folder, tmp_path_factory):
+def launched(image_folder, clip_folder, tmp_path_factory):
     """``run`` by one process and, through accelerate, by two; then the other commands by two, on
     what it wrote."""
     out = tmp_path_factory.mktemp("launched")
-    common = ["--model", f"local-dir:{clip_folder}", "--task", str(pictures)]
+    common = ["--model", f"local-dir:{clip_folder}", "--task", str(image_folder)]
     two = launch("accelerate", "-m", "wiseft_lite", "run", *common, *RUN, "--out", out / "two")
     assert main(["run", *common, *RUN, "--out", str(out / "one")]) == 0
-    code, said, err = ended(two)
+    code, printed, err = ended(two)
     assert code == 0, err[-3000:]
     rest = [
         ["zeroshot", *common, "--out", str(out / "zs")],
@@ -214,13 +214,13 @@ def launched(pictures, clip_folder, tmp_path_factory):
             "--micro-batch-size",
             "2",
         ],
-        ["evaluate", str(out / "ft"), "--task", str(pictures), "--out", str(out / "e.jsonl")],
+        ["evaluate", str(out / "ft"), "--task", str(image_folder), "--out", str(out / "e.jsonl")],
         [
             "sweep",
             str(out / "zs"),
             str(out / "ft"),
             "--task",
-            str(pictures),
+            str(image_folder),
             "--out",
             str(out / "s.jsonl"),
         ],
@@ -236,7 +236,7 @@ def launched(pictures, clip_folder, tmp_path_factory):
         distributed.start()
         distributed.start = distributed.stop = lambda *_: None  # one group for all commands
         sys.exit(max([main(arguments) for arguments in {rest!r}]))""")
-    return out, said, err, ended(launch("torchrun", out / "rest.py"))
+    return out, printed, err, ended(launch("torchrun", out / "rest.py"))
 
 
 def test_run_by_two_processes_measures_the_same(launched):
@@ -255,8 +255,8 @@ def test_run_by_two_processes_measures_the_same(launched):
 
 
 def test_only_the_main_process_prints_and_draws_bars(launched):
-    out, said, _, _ = launched
-    assert said.count("end-to-end: accuracy in %") == said.count("; written to") == 1
+    out, printed, _, _ = launched
+    assert printed.count("end-to-end: accuracy in %") == printed.count("; written to") == 1
     main_one, other = ((out / name).read_text() for name in ("err0", "err1"))
     assert "training: 100%" in main_one and "sweep: 100%" in main_one
     assert (
@@ -264,10 +264,10 @@ def test_only_the_main_process_prints_and_draws_bars(launched):
     )
 
 
-def test_every_command_works_with_two_processes_and_a_mistake_is_said(launched):
-    out, _, _, (code, said, _) = launched
+def test_every_command_works_with_two_processes_and_a_mistake_is_reported(launched):
+    out, _, _, (code, printed, _) = launched
     assert code == 1  # torchrun's, for our 2
-    assert said.count("written: ") == 6 and all(
+    assert printed.count("written: ") == 6 and all(
         (out / name).exists() for name in ("zs", "lp", "ft", "f.svg")
     )
     table = pd.read_json(out / "s.jsonl", lines=True)
@@ -298,7 +298,7 @@ def test_skipped_draws_leave_the_random_state_that_the_transform_would_leave(kin
 
 @pytest.mark.parametrize("processes", [1, 2, 3, 8])
 @pytest.mark.parametrize("n", [1, 2, 7, 64])
-def test_shares_and_turns_cover_everything_once(processes, n, monkeypatch):
+def test_slices_and_shards_cover_everything_once(processes, n, monkeypatch):
     monkeypatch.setattr(distributed, "world_size", lambda: processes)
     parts, rows = [], []
     for k in range(processes):
@@ -318,27 +318,27 @@ def test_more_processes_than_gpus_is_one_clear_line(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(UserError, match="process 1 has no GPU of its own, this machine has 1"):
+    with pytest.raises(UserError, match="process 1 has no GPU: this machine has 1"):
         distributed.start()
 
 
-def test_the_doctor_says_what_a_launch_would_use(monkeypatch):
+def test_the_doctor_reports_what_a_launch_would_use(monkeypatch):
     from importlib.metadata import PackageNotFoundError
 
-    def said(gpus):
+    def line_for(gpus):
         monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
         return next(line for line in doctor.report() if line.startswith("processes"))
 
-    assert said(4).endswith(
+    assert line_for(4).endswith(
         "uses 4 GPUs, one process each"
-    ) and "accelerate launch -m wiseft_lite" in said(4)
-    assert "there is one GPU" in said(1) and "torchrun --nproc-per-node 2" in said(0)
+    ) and "accelerate launch -m wiseft_lite" in line_for(4)
+    assert "there is one GPU" in line_for(1) and "torchrun --nproc-per-node 2" in line_for(0)
 
     def missing(name):
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(doctor, "version", missing)
-    assert "pip install 'wiseft-lite[gpu]'" in said(4)
+    assert "pip install 'wiseft-lite[gpu]'" in line_for(4)
 
 
 def test_one_process_alone_imports_nothing_new():

@@ -46,7 +46,7 @@ def test_kappa_complement_by_hand():
     by_chance = (6 * 4 + 3 * 2 + 1 * 4) / 100
     assert kappa_complement(F, G) == pytest.approx((1 - 0.4) / (1 - by_chance))
     assert kappa_complement(F, F) == 0
-    # a classifier that says one thing always agrees with another only by chance
+    # a classifier that always predicts one class agrees with another only by chance
     assert kappa_complement(F, torch.zeros(10, dtype=torch.int64)) == pytest.approx(1)
 
 
@@ -118,7 +118,7 @@ def test_overrides_count_only_where_the_two_differ():
     fine_tuned = torch.tensor([0, 0, 0, 2, 1, 2])
     ensemble = torch.tensor(
         [0, 1, 1, 2, 0, 1]
-    )  # both say 0; then 1 twice as zero-shot, once as fine-tuned
+    )  # both predict 0; then 1 twice as zero-shot, once as fine-tuned
     assert overrides(zero_shot, fine_tuned, ensemble) == Overrides(
         zero_shot=2, fine_tuned=1, neither=1, n=6
     )

@@ -1,4 +1,4 @@
-"""Contrastive fine-tuning of both towers, and a learning rate for each layer."""
+"""Contrastive fine-tuning of both encoders, and layer-wise learning rates."""
 
 import copy
 import math
@@ -20,7 +20,7 @@ from wiseft_lite import (
 )
 from wiseft_lite.features import pixels
 from wiseft_lite.finetuning.flyp import UNCLIPPED, class_contrastive_loss, flyp, published_loss
-from wiseft_lite.finetuning.layer_rates import layerwise_rates
+from wiseft_lite.finetuning.layerwise_lr import layerwise_lr
 from wiseft_lite.losses import contrastive_loss
 from wiseft_lite.models import freeze
 from wiseft_lite.training import fit, learning_rate
@@ -142,7 +142,7 @@ def test_flyp_trains_both_towers_leaves_the_first_alone_and_repeats(clip, task, 
     assert not torch.equal(middle.head.weight, theta_0.head.weight)
 
 
-def test_layerwise_rates_are_those_of_adamw_with_a_group_for_each_layer():
+def test_layerwise_lr_are_those_of_adamw_with_a_group_for_each_layer():
     def net():
         torch.manual_seed(0)
         return nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2))
@@ -152,18 +152,18 @@ def test_layerwise_rates_are_those_of_adamw_with_a_group_for_each_layer():
         torch.arange(40) % 2,
     )
     recipe = Recipe(epochs=3, lr=0.05, weight_decay=0.3, batch_size=40, clip_norm=1e9)
-    share = {"0.weight": 0.1, "0.bias": 0.1, "2.weight": 1.0, "2.bias": 0.5}
+    multiplier = {"0.weight": 0.1, "0.bias": 0.1, "2.weight": 1.0, "2.bias": 0.5}
     ours = fit(
-        net(), inputs, labels, recipe, after_step=layerwise_rates(net().state_dict(), share.get)
+        net(), inputs, labels, recipe, after_step=layerwise_lr(net().state_dict(), multiplier.get)
     )
     theirs = net()
     optimizer = torch.optim.AdamW(
-        [{"params": [p], "share": share[name]} for name, p in theirs.named_parameters()],
+        [{"params": [p], "multiplier": multiplier[name]} for name, p in theirs.named_parameters()],
         weight_decay=0.3,
     )
     for step in range(3):
         for group in optimizer.param_groups:
-            group["lr"] = group["share"] * learning_rate(step, 3, recipe)
+            group["lr"] = group["multiplier"] * learning_rate(step, 3, recipe)
         optimizer.zero_grad()
         F.cross_entropy(theirs(inputs), labels).backward()
         optimizer.step()
@@ -176,14 +176,14 @@ def test_a_share_of_nothing_holds_a_layer_and_of_all_changes_nothing(theta_0, ta
     start = theta_0.state_dict()
     plain = finetune(theta_0, task, recipe).state_dict()
     full = finetune(
-        theta_0, task, recipe, after_step=layerwise_rates(start, lambda name: 1.0)
+        theta_0, task, recipe, after_step=layerwise_lr(start, lambda name: 1.0)
     ).state_dict()
     assert all(torch.allclose(plain[k], full[k], atol=1e-6) for k in plain)
     held = finetune(
         theta_0,
         task,
         recipe,
-        after_step=layerwise_rates(start, lambda name: float(name.startswith("head."))),
+        after_step=layerwise_lr(start, lambda name: float(name.startswith("head."))),
     ).state_dict()
     frozen = freeze(theta_0, lambda name: name.startswith("head."))
     assert {k for k in held if not torch.equal(held[k], start[k])} == {

@@ -72,7 +72,7 @@ def test_to_scale_the_update_is_to_walk_the_line(theta_0, adapted, alpha):
 
 
 def test_mistakes(theta_0):
-    with pytest.raises(UserError, match="rank of 0"):
+    with pytest.raises(UserError, match="rank is 0"):
         with_lora(theta_0, rank=0)
-    with pytest.raises(UserError, match="no matrix is adapted"):
+    with pytest.raises(UserError, match="adapts selects no matrix"):
         with_lora(theta_0, adapts=lambda name: name == "nothing")

@@ -9,14 +9,14 @@ from wiseft_lite.interop.architectures import VisionShape
 from wiseft_lite.losses import checkpointed, cross_entropy, micro_batched
 from wiseft_lite.models import Head, ImageClassifier
 
-SHAPE = VisionShape(layers=4, width=64, patch=8, picture=64, embedding=32)
+SHAPE = VisionShape(layers=4, width=64, patch=8, image_size=64, embedding=32)
 
 
 def image_encoder():
     from open_clip.model import CLIP
 
     vision = {
-        "image_size": SHAPE.picture,
+        "image_size": SHAPE.image_size,
         "patch_size": SHAPE.patch,
         "width": SHAPE.width,
         "layers": SHAPE.layers,

@@ -10,10 +10,10 @@ import torch
 from wiseft_lite import Estimate, UserError, accuracy
 from wiseft_lite.analysis.robustness import (
     Baseline,
+    baseline_interval,
     effective_robustness,
     fit_baseline,
     logit,
-    promise_interval,
     robustness_interval,
 )
 from wiseft_lite.metrics import calibration_error, clopper_pearson, macro_f1, pm_k, worst_group
@@ -188,7 +188,7 @@ def test_the_promise_at_one_half_has_the_interval_of_the_intercept():
     from scipy.stats import linregress, t
 
     line = linregress([logit(x) for x in REFERENCE], [logit(y) for y in SHIFT])
-    low, high = promise_interval(0.5, fit_baseline(REFERENCE, SHIFT), level=0.9)
+    low, high = baseline_interval(0.5, fit_baseline(REFERENCE, SHIFT), level=0.9)
     half = t.ppf(0.95, 3) * line.intercept_stderr
     assert logit(low) == pytest.approx(line.intercept - half) and logit(high) == pytest.approx(
         line.intercept + half
@@ -199,7 +199,7 @@ def test_the_interval_holds_the_promise_and_widens_away_from_the_models():
     line = fit_baseline(REFERENCE, SHIFT)
     widths = []
     for reference in (0.63, 0.9, 0.97):
-        low, high = promise_interval(reference, line)
+        low, high = baseline_interval(reference, line)
         assert 0 < low < line(reference) < high < 1
         widths.append(logit(high) - logit(low))
     assert widths == sorted(widths)
@@ -207,7 +207,7 @@ def test_the_interval_holds_the_promise_and_widens_away_from_the_models():
 
 def test_models_exactly_on_a_line_leave_no_doubt():
     shift = [1 / (1 + math.exp(-(0.8 * logit(x) - 1))) for x in REFERENCE]
-    low, high = promise_interval(0.7, fit_baseline(REFERENCE, shift))
+    low, high = baseline_interval(0.7, fit_baseline(REFERENCE, shift))
     assert high - low < 1e-6
 
 
@@ -218,7 +218,7 @@ def test_the_interval_covers_the_true_line_in_95_of_100_experiments():
         shift = [
             1 / (1 + math.exp(-(0.9 * logit(x) - 1.2 + dice.gauss(0, 0.2)))) for x in reference
         ]
-        low, high = promise_interval(0.85, fit_baseline(reference, shift))
+        low, high = baseline_interval(0.85, fit_baseline(reference, shift))
         covered += low <= truth(0.85) <= high
     assert 0.93 <= covered / 600 <= 0.97
 
@@ -229,13 +229,13 @@ def test_the_interval_covers_the_true_line_in_95_of_100_experiments():
 def test_a_line_without_scatter_has_no_interval(line):
     assert 0 < line(0.7) < 1
     with pytest.raises(UserError, match="at least three models"):
-        promise_interval(0.7, line)
+        baseline_interval(0.7, line)
 
 
 def test_effective_robustness_adds_both_doubts_as_squares():
     line, shift = fit_baseline(REFERENCE, SHIFT), Estimate(0.7, 200, 0.63, 0.76)
     low, high = robustness_interval(0.8, shift, line)
-    b, (b_low, b_high) = line(0.8), promise_interval(0.8, line)
+    b, (b_low, b_high) = line(0.8), baseline_interval(0.8, line)
     rho = effective_robustness(0.8, 0.7, line)
     assert rho - low == pytest.approx(math.sqrt(0.07**2 + (b_high - b) ** 2))
     assert high - rho == pytest.approx(math.sqrt(0.06**2 + (b - b_low) ** 2))

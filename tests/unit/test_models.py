@@ -377,9 +377,9 @@ SPOILED = {
     ),
     "an image encoder alone": (
         lambda folder: (folder / "open_clip_model.safetensors").rename(
-            folder / "image_tower.safetensors"
+            folder / "image_encoder.safetensors"
         ),
-        "no weights in .*/model but image_tower.safetensors",
+        "no weights in .*/model but image_encoder.safetensors",
     ),
     "a pickle": (
         as_pickle,

@@ -7,26 +7,26 @@ from pathlib import Path
 import pytest
 
 from wiseft_lite import UserError
-from wiseft_lite._runtime.console import Forgiving
+from wiseft_lite._runtime.console import FailSafeStream
 from wiseft_lite._runtime.outputs import check_file, check_folder, new_file, new_folder
 from wiseft_lite.cli.main import main
 
 BAD = {
-    ".": "folder that you are in",
-    "..": "folder that you are in",
-    "/": "folder that you are in",
-    "": "folder that you are in",
-    "a/..": "folder that you are in",
+    ".": "the working folder",
+    "..": "the working folder",
+    "/": "the working folder",
+    "": "the working folder",
+    "a/..": "the working folder",
     "x" * 252: "File name too long",
     "å" * 126: "File name too long",
     "file/x": "cannot be written",
     "file/x/y": "cannot be written",
     "full": "full",
-    "dangling": "a link to nothing",
-    "dangling/x": "dangling is a link to nothing",
+    "dangling": "a broken link",
+    "dangling/x": "dangling is a broken link",
     "a\0b": "cannot be written",
     "/proc/x": "cannot be written",
-    "circle": "a link to nothing",
+    "circle": "a broken link",
     "\udcff": "cannot be written",
 }
 
@@ -100,15 +100,15 @@ def test_only_a_result_is_replaced_and_only_if_asked(places):
         with pytest.raises(UserError, match=f"{folder} exists"):
             check_folder(folder)
         check_folder(folder, overwrite=True)
-    with pytest.raises(UserError, match="full is no checkpoint and is left alone"):
+    with pytest.raises(UserError, match="full is not a checkpoint"):
         check_folder("full", overwrite=True)
-    with pytest.raises(UserError, match="file is a file, and a folder is to be written"):
+    with pytest.raises(UserError, match="file is a file, not a folder"):
         check_folder("file", overwrite=True)
     with pytest.raises(UserError, match="file exists"):
         check_file("file")
     check_file("file", overwrite=True)
     os.mkfifo("pipe")
-    with pytest.raises(UserError, match="no regular file"):
+    with pytest.raises(UserError, match="not a regular file"):
         check_file("pipe", overwrite=True)
     assert Path("file").read_text() == "mine" and Path("full/thesis").read_text() == "years of work"
 
@@ -161,7 +161,7 @@ def test_every_command_refuses_its_place_first(places, command, name, capsys, mo
 
 def test_letters_that_a_terminal_lacks_are_escaped(tmp_path):
     with open(tmp_path / "log", "w", encoding="ascii") as file:
-        stream = Forgiving(file)
+        stream = FailSafeStream(file)
         print("α = 1 in \udcff", file=stream)
         stream.flush()
     assert (tmp_path / "log").read_text() == "\\u03b1 = 1 in \\udcff\n" and stream.error is None
@@ -181,7 +181,7 @@ def test_a_stream_that_is_full_is_noted_once_and_written_no_more():
         def flush(self):
             raise OSError(28, "No space left on device")
 
-    stream = Forgiving(Full())
+    stream = FailSafeStream(Full())
     for _ in range(3):
         print("x", file=stream, flush=True)
     assert stream.stream.writes == 1 and stream.error.errno == 28
@@ -212,7 +212,7 @@ def test_a_folder_that_holds_more_than_a_run_is_left_alone(tmp_path):
     for name in ("zero-shot", "mine"):
         (models / name).mkdir(parents=True)
         (models / name / "card.json").write_text("{}")
-    with pytest.raises(UserError, match="left alone"):
+    with pytest.raises(UserError, match="models"):
         check_folder(models, overwrite=True)
     (models / "mine").rename(models / "end-to-end")
     check_folder(models, overwrite=True)

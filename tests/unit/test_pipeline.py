@@ -202,7 +202,7 @@ def test_run_says_a_warning_of_the_check_in_one_line(
 ):
     monkeypatch.setitem(TRAINERS, "end-to-end", lambda classifier, *_, **__: classifier)
     monkeypatch.setattr(
-        "wiseft_lite.analysis.connectivity.midpoint_barrier_of_curve",
+        "wiseft_lite.analysis.connectivity.midpoint_barrier_of_sweep",
         lambda *_: warnings.warn("not connected", stacklevel=1),
     )
     assert (

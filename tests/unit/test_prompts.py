@@ -1,4 +1,4 @@
-"""The text tower run on vectors in place of words, and prompts learned through it."""
+"""The text encoder on vectors in place of words, and prompts learned through it."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ FAST = Recipe(epochs=10, lr=0.3, weight_decay=0.0, batch_size=64, augment="none"
 
 @pytest.fixture(scope="module")
 def apart(clip):
-    """The same tokenizer, and a text tower in open_clip's other layout, ``model.text``."""
+    """The same tokenizer, and a text encoder in open_clip's other layout, ``model.text``."""
     from open_clip.model import CustomTextCLIP
 
     vision = {"image_size": 24, "patch_size": 12, "width": 32, "layers": 1, "head_width": 16}
@@ -72,7 +72,7 @@ def test_a_prompt_starts_as_the_head_of_its_words(clip, task):
     start = PromptHead(clip, task.class_names, clip.token_embeddings(START))
     words = zero_shot_head(clip, task.class_names, [START + " {}."])
     assert torch.allclose(start.weight(), words.weight, atol=1e-4)
-    assert [name for name, _ in start.named_parameters()] == ["moved"]
+    assert [name for name, _ in start.named_parameters()] == ["offset"]
 
 
 def test_learning_lowers_the_loss_and_moves_the_head_alone(clip, task, theta_0):

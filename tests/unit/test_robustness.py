@@ -11,11 +11,11 @@ from wiseft_lite import UserError
 from wiseft_lite.analysis.baselines import nearest_neighbour, scratch_classifier
 from wiseft_lite.analysis.robustness import (
     Baseline,
+    baseline_interval,
     effective_robustness,
     fit_baseline,
     logit,
     mean_accuracy,
-    promise_interval,
     rise_interval,
     robustness_interval,
 )
@@ -101,7 +101,7 @@ def test_the_interval_of_robustness_has_the_level_that_is_asked_for():
     line = fit_baseline([0.3, 0.5, 0.6, 0.75], [0.12, 0.25, 0.27, 0.45])
     shift = Estimate(0.7, 200, 0.65, 0.74)
     low, high = robustness_interval(0.8, shift, line, level=0.5)
-    least, most = promise_interval(0.8, line, level=0.5)
+    least, most = baseline_interval(0.8, line, level=0.5)
     rho = effective_robustness(0.8, 0.7, line)
     assert rho - low == pytest.approx(math.hypot(0.05, most - line(0.8)))
     assert high - rho == pytest.approx(math.hypot(0.04, line(0.8) - least))
@@ -164,9 +164,9 @@ def test_nearest_neighbour_takes_the_nearest_picture_of_each_class():
 def test_few_shot_is_balanced_seeded_and_leaves_the_task_alone(task):
     few, same, other = task.few_shot(2, 3), task.few_shot(2, 3), task.few_shot(2, 4)
     assert few.train.labels.bincount().tolist() == [2, 2, 2] and len(task.train) == 60
-    pictures = [list(t.train.images) for t in (few, same, other)]
-    assert all(a is b for a, b in zip(pictures[0], pictures[1], strict=True))
-    assert any(a is not b for a, b in zip(pictures[0], pictures[2], strict=True))
+    images = [list(t.train.images) for t in (few, same, other)]
+    assert all(a is b for a, b in zip(images[0], images[1], strict=True))
+    assert any(a is not b for a, b in zip(images[0], images[2], strict=True))
     for image, label in (few.train[i] for i in range(6)):
         at = next(
             i for i, known in enumerate(task.train.images) if known.tobytes() == image.tobytes()

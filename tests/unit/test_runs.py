@@ -88,7 +88,7 @@ def test_a_run_that_was_cut_short_goes_on_and_leaves_nothing_behind(
 ):
     whole = trained(theta_0, task, RECIPE, progress=False)
     monkeypatch.setenv("WISEFT_CACHE", str(cache_folder()) + "-2")
-    monkeypatch.setattr("wiseft_lite._runtime.resume.SECONDS", 0)
+    monkeypatch.setattr("wiseft_lite._runtime.resume.SAVE_INTERVAL", 0)
     step = torch.optim.AdamW.step
 
     def stop(optimizer):
@@ -101,7 +101,7 @@ def test_a_run_that_was_cut_short_goes_on_and_leaves_nothing_behind(
         trained(theta_0, task, RECIPE, progress=False)
     assert len(list(cache_folder().glob("*.states/*.safetensors"))) == 2
     again = trained(theta_0, task, RECIPE, progress=False)
-    assert "goes on after step 2" in capsys.readouterr().out
+    assert "resumes after step 2" in capsys.readouterr().out
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in whole.state_dict().items())
     assert not list(cache_folder().glob("*.states"))
 

@@ -103,8 +103,8 @@ def test_cells_may_hold_separators_quotes_and_line_breaks(tmp_path):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("", "is no table, it is empty; give a table with the columns path,class,split"),
-        ("\n \n", "is no table"),
+        ("", "is empty; give a table with the columns path,class,split"),
+        ("\n \n", "is empty"),
         ("path,class,split\n", "has no rows below its first line"),
         ("path,class,split\n,,\n\n", "has no rows"),
         ("path,label,split\na,b,c\n", "has no column 'class' .it has path, label, split"),
@@ -118,10 +118,10 @@ def test_cells_may_hold_separators_quotes_and_line_breaks(tmp_path):
         ("path,class,split\n\n\na, ,c\n", "line 4: class is empty"),
         (
             'path,class,split\na,b,c\n"a,b,c\nd,e,f\n',
-            "line 3, is no row of a table .*close the double quotes",
+            "line 3, is not a row of a table .*close the double quotes",
         ),
-        ('path,class,split\n"a" ,b,c\n', "line 2, is no row of a table"),
-        ('path,class,split\n"a"b,c,d\n', "line 2, is no row of a table"),
+        ('path,class,split\n"a" ,b,c\n', "line 2, is not a row of a table"),
+        ('path,class,split\n"a"b,c,d\n', "line 2, is not a row of a table"),
         ("sep=;\npath;class;split\na;b;c\n", "has no column 'path' .it has sep=;"),
     ],
 )

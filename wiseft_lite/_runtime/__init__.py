@@ -1,2 +1,1 @@
-"""What runs underneath: cached files, digests, several processes, resuming, output files. Not
-public."""
+"""Private helpers: cache, digests, distributed processes, resuming, output files, the console."""

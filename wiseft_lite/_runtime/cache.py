@@ -1,5 +1,4 @@
-"""One place on a machine for what is kept by content, and one process at a time in each of its
-entries."""
+"""A cache on disk, addressed by content, in which one process at a time works on an entry."""
 
 from __future__ import annotations
 
@@ -15,20 +14,18 @@ from wiseft_lite.errors import UserError
 
 
 def cache_folder() -> Path:
-    """Where models and features are kept: ``WISEFT_CACHE``, or ``wiseft_lite`` in the user's cache
-    folder."""
+    """Return the cache's folder: ``WISEFT_CACHE``, or ``wiseft_lite`` in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("WISEFT_CACHE") or Path(base) / "wiseft_lite")
 
 
 def _lock_file(path: Path) -> Path:
-    """Where the lock of an entry lies: beside it, or in this machine's temporary folder if that
-    disk knows no locks.
+    """Return the path of an entry's lock: beside it, or in a temporary folder on disks without locks.
 
-    On such a disk, as a mounted cloud folder may be, a lock would be a file that outlives a lost
-    machine, and the next one would wait for it for ever.
+    On such a disk, for example a mounted cloud folder, a lock would be a file that outlives a
+    machine that crashed, and every later process would wait for it for ever.
     """
-    if os.name == "nt":  # without fcntl; filelock has its own way there
+    if os.name == "nt":  # Windows has no fcntl; filelock locks files in another way there
         return Path(f"{path}.lock")
     import fcntl
 
@@ -44,14 +41,13 @@ def _lock_file(path: Path) -> Path:
 
 @contextmanager
 def entry(name: str) -> Iterator[Path]:
-    """Give the path of an entry, which may not be there yet, while no other program has it.
+    """Lock an entry and yield its path, which may not exist yet.
 
-    Of the processes of one launch (see ``distributed``) only the main one holds the lock: they work
-    on the entry together, and would wait for each other if each wanted it for itself. None looks
-    before the lock is had.
+    Of the processes of one launch (see ``distributed``) only the main one takes the lock, since all
+    of them work on the entry together; the others wait until it has the lock.
 
     Args:
-        name: what it holds and the ``digest`` of all that it depends on.
+        name: of the entry: what it holds, and the ``digest`` of all that it depends on.
 
     Raises:
         UserError: the cache folder cannot be written.

@@ -1,5 +1,4 @@
-"""Printing that costs nothing when it fails: a closed pipe, a full disk or a terminal without the
-letters of a name."""
+"""Printing that never stops a run: on a closed pipe, a full disk or a limited encoding."""
 
 from __future__ import annotations
 
@@ -7,25 +6,26 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TextIO
+from typing import TextIO, cast
 
 
-class Forgiving:
-    """A text stream that goes on when its own stream fails.
+class FailSafeStream:
+    """A text stream whose ``write`` and ``flush`` never raise.
 
-    A letter that the stream's encoding lacks is written as its escape, such as ``\\u03b1``. After
-    the first failure of another kind nothing more is written; ``error`` says what it was.
+    A character that the encoding lacks is written as its escape, such as ``\\u03b1``. After the
+    first failure of another kind nothing more is written, and ``error`` holds the exception.
 
     Example:
         >>> import io
-        >>> stream = Forgiving(io.TextIOWrapper(io.BytesIO(), "ascii", write_through=True))
+        >>> stream = FailSafeStream(io.TextIOWrapper(io.BytesIO(), "ascii", write_through=True))
         >>> _ = stream.write("α = 1")
         >>> stream.stream.buffer.getvalue()
         b'\\\\u03b1 = 1'
     """
 
     def __init__(self, stream: TextIO):
-        self.stream, self.error = stream, None
+        self.stream = stream
+        self.error: OSError | None = None
 
     def __getattr__(self, name: str):
         return getattr(self.stream, name)
@@ -55,22 +55,22 @@ class Forgiving:
 
     def _give_up(self, error: OSError) -> None:
         self.error = error
-        with suppress(
-            OSError, ValueError
-        ):  # what is still in the buffer must not fail again when Python ends
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nothing, self.stream.fileno())
-            os.close(nothing)
+        # what is still in the buffer must not fail again when Python exits
+        with suppress(OSError, ValueError):
+            devnull = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(devnull, self.stream.fileno())
+            os.close(devnull)
 
 
 @contextmanager
-def forgiving() -> Iterator[Forgiving]:
-    """Let all that is printed go through ``Forgiving``; gives the one of the standard output."""
-    kept = sys.stdout, sys.stderr
-    out, err = sys.stdout, sys.stderr = Forgiving(kept[0]), Forgiving(kept[1])
+def failsafe_output() -> Iterator[FailSafeStream]:
+    """Wrap standard output and standard error in ``FailSafeStream``; yields standard output's."""
+    before = sys.stdout, sys.stderr
+    out, err = FailSafeStream(before[0]), FailSafeStream(before[1])
+    sys.stdout, sys.stderr = cast(TextIO, out), cast(TextIO, err)
     try:
         yield out
     finally:
         out.flush()
         err.flush()
-        sys.stdout, sys.stderr = kept
+        sys.stdout, sys.stderr = before

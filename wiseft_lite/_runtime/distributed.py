@@ -1,8 +1,8 @@
-"""Several processes, one for each GPU: who does what, and how it comes together again.
+"""Data-parallel processes, one per GPU: split a batch or a pass, and combine the results.
 
-``accelerate launch`` or ``torchrun`` starts the processes, and ``start`` makes them a group. Each
-of them runs the whole program; what is worth it is divided. Without a group there is one process,
-and every function here does what is right for it.
+``accelerate launch`` or ``torchrun`` starts the processes, and ``start`` makes them a group. Every
+process runs the whole program; training batches and inference passes are divided. Without a group
+there is one process, and every function here works for it too.
 """
 
 from __future__ import annotations
@@ -20,62 +20,60 @@ from torch import Tensor
 
 from wiseft_lite.errors import UserError
 
-PATIENCE = timedelta(
-    days=1
-)  # the others wait while one names a large data set, or for the lock of another job
+# long: the others wait while the main process hashes a large data set or waits for a lock
+TIMEOUT = timedelta(days=1)
 
 
 def start(device: str | None = None) -> None:
-    """Join the processes that a launcher started into one group; this one takes its own GPU. All
-    must call it.
+    """Join the processes of a launch into one group and set each one's GPU; all must call it.
 
-    A program that was not started by a launcher, or as its only process, goes on alone.
+    Without a launcher, or with a single process, it does nothing.
 
     Args:
-        device: ``"cpu"`` leaves the GPUs alone.
+        device: ``"cpu"`` uses no GPU.
 
     Raises:
-        UserError: more processes on this machine than it has GPUs.
+        UserError: there are more processes on this machine than GPUs.
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         return
     on_gpus = torch.cuda.is_available() and device != "cpu"
     if on_gpus:
-        place, there = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if place >= there:
+        local_rank, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if local_rank >= gpus:
             raise UserError(
-                f"process {place} has no GPU of its own, this machine has {there}; launch as many processes "
-                "as there are GPUs, or pass --device cpu"
+                f"process {local_rank} has no GPU: this machine has {gpus}; launch one process per GPU, "
+                "or pass --device cpu"
             )
-        torch.cuda.set_device(place)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo", timeout=PATIENCE)
+        torch.cuda.set_device(local_rank)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo", timeout=TIMEOUT)
 
 
 def stop() -> None:
-    """Leave the group, when all have done their work."""
+    """Leave the group once all processes are done."""
     if world_size() > 1:
         all_true(True)
         dist.destroy_process_group()
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """The number of this process, from 0."""
+    """Return the number of this process, from 0."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
 def is_main() -> bool:
-    """Whether this is the process that prints and writes files."""
+    """Return whether this is the main process, which prints and writes files."""
     return rank() == 0
 
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """Let the main process go through alone, then the others: what it downloads they find."""
+    """Run the block in the main process first, then in the others: one download serves all."""
     if not is_main():
         all_true(True)
     try:
@@ -86,10 +84,10 @@ def main_first() -> Iterator[None]:
 
 
 def broadcast_object(make: Callable[[], Any]) -> Any:
-    """What ``make`` returns in the main process, for all; the others do not call it.
+    """Call ``make`` in the main process alone and return its result in every process.
 
     Args:
-        make: returns what JSON can hold.
+        make: returns a value that JSON can hold.
 
     Example:
         >>> broadcast_object(lambda: [1, None])
@@ -97,65 +95,65 @@ def broadcast_object(make: Callable[[], Any]) -> Any:
     """
     if world_size() == 1:
         return make()
-    text = json.dumps(make()).encode() if is_main() else b""
-    size = torch.tensor(len(text))
+    data = json.dumps(make()).encode() if is_main() else b""
+    size = torch.tensor(len(data))
     dist.broadcast(size, 0)
-    letters = (
-        torch.tensor(list(text), dtype=torch.uint8)
-        if is_main()
-        else torch.empty(int(size), dtype=torch.uint8)
-    )
-    dist.broadcast(letters, 0)
-    return json.loads(bytes(letters.tolist()))
+    buffer = torch.empty(int(size), dtype=torch.uint8)
+    if is_main():
+        buffer = torch.tensor(list(data), dtype=torch.uint8)
+    dist.broadcast(buffer, 0)
+    return json.loads(bytes(buffer.tolist()))
 
 
-def all_true(holds: bool) -> bool:
-    """Whether it holds in every process; none goes on before all have asked."""
-    yes = torch.tensor(int(holds))
-    all_reduce([yes])
-    return int(yes) == world_size()
+def all_true(value: bool) -> bool:
+    """Return whether ``value`` is true in every process; a barrier: all processes wait for all."""
+    total = torch.tensor(int(value))
+    all_reduce([total])
+    return int(total) == world_size()
 
 
 def all_reduce(tensors: Iterable[Tensor]) -> None:
-    """Put the sum over all processes in place of each tensor; every process gets the same bits."""
+    """Replace each tensor, in place, by its sum over all processes; all get the same bits."""
     if world_size() > 1:
         for work in [dist.all_reduce(tensor, async_op=True) for tensor in tensors]:
             work.wait()
 
 
 def broadcast(tensors: Iterable[Tensor]) -> None:
-    """Put the main process's values in place of each tensor."""
+    """Replace each tensor, in place, by the main process's."""
     if world_size() > 1:
         for tensor in tensors:
-            values = tensor.contiguous()  # itself, as a rule
+            values = tensor.contiguous()  # usually the tensor itself
             dist.broadcast(values, 0)
             if values is not tensor:
                 tensor.copy_(values)
 
 
 def local_slice(n: int) -> tuple[slice, float]:
-    """The part of a batch of ``n`` inputs that is this process's, and its weight in the mean over
-    the batch.
+    """Return this process's slice of a batch of ``n`` inputs, and its weight in the batch's mean.
 
-    Where there are fewer inputs than processes, one that would get none takes the first with weight
-    0, so that its gradient is a gradient of the same kind, all zeros.
+    Where a batch has fewer inputs than processes, a process without any takes the first one with
+    weight 0, so that it still computes a gradient for every parameter, of zeros.
 
     Example:
         >>> local_slice(5)
         (slice(0, 5, None), 1.0)
     """
     first, end = rank() * n // world_size(), (rank() + 1) * n // world_size()
-    return (slice(first, end), (end - first) / n) if end > first else (slice(0, 1), 0.0)
+    if end == first:
+        return slice(0, 1), 0.0
+    return slice(first, end), (end - first) / n
 
 
 class Shards:
-    """The ``n`` inputs of a pass without training, whole batches in turn to each process.
+    """Divide the ``n`` inputs of an inference pass among the processes, batch by batch.
 
-    A batch has the same inputs however many processes there are, and so the same bits come out.
+    A batch holds the same inputs whatever the number of processes, so the results are the same,
+    bit for bit.
 
     Args:
         n: inputs.
-        batch_size: inputs a batch.
+        batch_size: inputs per batch.
 
     Example:
         >>> Shards(3, 2).rows.tolist()
@@ -163,38 +161,38 @@ class Shards:
     """
 
     def __init__(self, n: int, batch_size: int):
-        every_batch = torch.arange(n).split(batch_size)
+        batches = torch.arange(n).split(batch_size)
         self._rows = [
-            torch.cat(every_batch[k :: world_size()] or (torch.arange(0),))
-            for k in range(world_size())
+            torch.cat(batches[k :: world_size()] or (torch.arange(0),)) for k in range(world_size())
         ]
         self._n = n
 
     @property
     def rows(self) -> Tensor:
-        """The places of this process's inputs. One without a batch gets the first input, which then
-        counts nothing: what it makes of it has the right shape.
+        """The indices of this process's inputs.
+
+        A process without a batch gets input 0, so that its output has the right shape; ``gather``
+        ignores that output.
         """
-        mine = self._rows[rank()]
-        return mine if len(mine) else torch.arange(1)
+        local = self._rows[rank()]
+        return local if len(local) else torch.arange(1)
 
     def shard(self, inputs: Any) -> Any:
-        """This process's part of a split or tensor; with one process that is ``inputs`` itself."""
+        """Return this process's part of a split or tensor; with one process, ``inputs`` itself."""
         if world_size() == 1:
             return inputs
         return inputs[self.rows] if isinstance(inputs, Tensor) else inputs.select(self.rows)
 
-    def gather(self, part: Tensor) -> Tensor:
-        """What all processes made of their inputs, ``[n, ...]`` in order, from this one's part
-        ``[len(rows), ...]``."""
+    def gather(self, local: Tensor) -> Tensor:
+        """Combine the outputs of all processes, each ``[len(rows), ...]``, into ``[n, ...]``."""
         if world_size() == 1:
-            return part
-        result = part.new_empty(self._n, *part.shape[1:])
+            return local
+        result = local.new_empty(self._n, *local.shape[1:])
         for k, rows in enumerate(self._rows):
             if len(rows):
-                piece = (
-                    part.contiguous() if k == rank() else part.new_empty(len(rows), *part.shape[1:])
-                )
-                dist.broadcast(piece, k)
-                result[rows] = piece
+                shard = local.new_empty(len(rows), *local.shape[1:])
+                if k == rank():
+                    shard = local.contiguous()
+                dist.broadcast(shard, k)
+                result[rows] = shard
         return result

@@ -1,8 +1,8 @@
-"""Where a result goes: a file or a folder that appears whole or not at all, and the check of its
-place before any work.
+"""Atomic output: a file or a folder appears complete or not at all, and is checked before any work.
 
-``check_file`` and ``check_folder`` do all that ``new_file`` and ``new_folder`` do, except that
-nothing is put into place. What they accept can be written at the end, as long as the disk has room.
+``check_file`` and ``check_folder`` do all that ``new_file`` and ``new_folder`` do, except for the
+last step, moving the result into place. What they accept can be written later, if the disk has
+room.
 """
 
 from __future__ import annotations
@@ -17,24 +17,23 @@ from pathlib import Path
 
 from wiseft_lite.errors import UserError
 
-MARKS = ("card.json", "open_clip_config.json")  # of a checkpoint, an export
-RUN = re.compile(
+MARKERS = ("card.json", "open_clip_config.json")  # files that identify a checkpoint, an export
+RUN = re.compile(  # everything that a run's folder may hold
     r"zero-shot|probe|end-to-end|results\.jsonl|(frontier|alpha-.+)\.(png|svg|pdf)|\..*"
-)  # all that a run holds
+)
 
 
 @contextmanager
 def new_folder(folder: str | Path, overwrite: bool = False) -> Iterator[Path]:
-    """Give an empty folder to write into, which takes the place of ``folder`` at the end, whole or
-    not at all.
+    """Yield an empty folder to write into, which replaces ``folder`` atomically at the end.
 
     Args:
         folder: where the result goes; it must not exist, or be empty, unless ``overwrite``. A link
-            stays a link: what it points at is written.
-        overwrite: replace what is there, if it is a result of this library.
+            stays a link: its target is written.
+        overwrite: replace an existing folder, if it is a result of this library.
 
     Raises:
-        UserError: the folder exists, is another's, or cannot be written.
+        UserError: the folder exists, is not a result of this library, or cannot be written.
     """
     with _room(_folder_to_write, folder, overwrite) as (target, room):
         part = room / "new"
@@ -45,15 +44,14 @@ def new_folder(folder: str | Path, overwrite: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def new_file(path: str | Path, overwrite: bool = False) -> Iterator[Path]:
-    """Give the path of a file to write, with the ending of ``path``, which it replaces at the end,
-    whole or not at all.
+    """Yield a temporary path with the suffix of ``path``, which replaces it atomically at the end.
 
     Args:
         path: where the result goes; it must not exist unless ``overwrite``. A link stays a link.
-        overwrite: replace the file that is there.
+        overwrite: replace an existing file.
 
     Raises:
-        UserError: the file exists, is no regular file, or cannot be written.
+        UserError: the file exists, is not a regular file, or cannot be written.
     """
     with _room(_file_to_write, path, overwrite) as (target, room):
         part = room / f"new{target.suffix}"
@@ -74,28 +72,29 @@ def check_file(path: str | Path, overwrite: bool = False) -> None:
 
 
 def _folder_to_write(folder: str | Path, overwrite: bool) -> Path:
-    """The real path of a folder that may be written or replaced."""
+    """Return the real path of a folder that may be written or replaced."""
     target = _real(folder)
     if not target.exists():
         return target
     if not target.is_dir():
-        raise UserError(f"{folder} is a file, and a folder is to be written; choose another --out")
+        raise UserError(f"{folder} is a file, not a folder; choose another --out")
     if os.path.ismount(target):
         raise UserError(
-            f"{folder} is where a disk is mounted and cannot be replaced; choose a folder in it"
+            f"{folder} is a mount point and cannot be replaced; choose a folder inside it"
         )
     if any(target.iterdir()):
         if not overwrite:
             raise UserError(f"{folder} exists; choose another --out or pass --overwrite")
         if not _is_result(target):
-            raise UserError(f"{folder} is no checkpoint and is left alone; choose another --out")
+            raise UserError(
+                f"{folder} is not a checkpoint and is not overwritten; choose another --out"
+            )
     return target
 
 
 def _is_result(folder: Path) -> bool:
-    """Whether all of a folder was written by a command of this library, so that it may be
-    replaced."""
-    if any((folder / mark).exists() for mark in MARKS):
+    """Return whether a folder was written by this library, so that it may be replaced."""
+    if any((folder / marker).exists() for marker in MARKERS):
         return True
     return (folder / "zero-shot" / "card.json").exists() and all(
         RUN.fullmatch(entry.name) for entry in folder.iterdir()
@@ -103,37 +102,39 @@ def _is_result(folder: Path) -> bool:
 
 
 def _file_to_write(path: str | Path, overwrite: bool) -> Path:
-    """The real path of a file that may be written or replaced."""
+    """Return the real path of a file that may be written or replaced."""
     target = _real(path)
     if target.is_dir():
-        raise UserError(f"{path} is a folder, and a file is to be written; choose another --out")
+        raise UserError(f"{path} is a folder, not a file; choose another --out")
     if target.exists():
         if not overwrite:
             raise UserError(f"{path} exists; choose another --out or pass --overwrite")
         if not target.is_file():
-            raise UserError(f"{path} is no regular file and is left alone; choose another --out")
+            raise UserError(
+                f"{path} is not a regular file and is not overwritten; choose another --out"
+            )
     return target
 
 
 def _real(path: str | Path) -> Path:
-    """A path without links, if a result may be put there."""
+    """Resolve the links of a path, and refuse one that no result may replace."""
     path, target, here = Path(path), Path(os.path.realpath(path)), Path.cwd()
-    str(target).encode()  # safetensors can neither write nor read a path that is no UTF-8
+    str(target).encode()  # safetensors can neither write nor read a path that is not UTF-8
     for place in (path, *path.parents):
-        if place.is_symlink() and not place.exists():  # such as one to a disk that is not mounted
-            raise UserError(f"{place} is a link to nothing; remove it, or choose another --out")
+        if place.is_symlink() and not place.exists():  # for example to a disk that is not mounted
+            raise UserError(f"{place} is a broken link; remove it, or choose another --out")
     if target in (here, *here.parents):
         raise UserError(
-            f"{str(path)!r} is the folder that you are in, or one that holds it; give the result a name"
+            f"{str(path)!r} is the working folder or one of its parents; choose a new folder"
         )
     return target
 
 
 @contextmanager
 def _room(find: Callable[..., Path], path: str | Path, *how: object) -> Iterator[tuple[Path, Path]]:
-    """The target that ``find`` allows, and an empty folder beside it, which is gone at the end.
+    """Yield the target that ``find`` allows and a temporary folder beside it, removed at the end.
 
-    Parents of the target are made; those that stay empty are gone at the end as well.
+    Missing parents of the target are created; those that stay empty are removed too.
     """
     from safetensors import SafetensorError
 
@@ -142,7 +143,7 @@ def _room(find: Callable[..., Path], path: str | Path, *how: object) -> Iterator
         missing = [parent for parent in target.parents if not parent.exists()]
     except UserError:
         raise
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name, or no UTF-8
+    except (OSError, ValueError) as error:  # ValueError: a zero byte, or not UTF-8
         raise _failed(path, error) from error
     room = None
     try:
@@ -155,7 +156,7 @@ def _room(find: Callable[..., Path], path: str | Path, *how: object) -> Iterator
         if room is not None:
             shutil.rmtree(room, ignore_errors=True)
         for parent in missing:
-            with suppress(OSError):  # one that is not empty stays
+            with suppress(OSError):  # a folder that is not empty stays
                 parent.rmdir()
 
 
@@ -164,8 +165,7 @@ def _failed(path: str | Path, error: Exception) -> UserError:
 
 
 def _put(part: Path, target: Path, room: Path) -> None:
-    """Move what was written into place; a folder that is there is moved aside first, and back if
-    that fails."""
+    """Move the result into place; an existing folder is moved aside, and back if that fails."""
     old = room / "old"
     if target.is_dir():
         os.replace(target, old)

@@ -1,4 +1,4 @@
-"""A training run that is cut short goes on from its last state and ends with the same bits."""
+"""Save and resume training: an interrupted run continues and ends with the same bits."""
 
 from __future__ import annotations
 
@@ -18,32 +18,31 @@ from wiseft_lite._runtime import distributed
 from wiseft_lite._runtime.digest import digest, file_sha256
 from wiseft_lite.errors import UserError
 
-SECONDS = 60.0  # of training that a kill may cost
-SHARE = 20  # a state that takes long to write is written rarely: at most a twentieth of the time goes there
+SAVE_INTERVAL = 60.0  # seconds of training between two states
+WRITE_FRACTION = 1 / 20  # states that are slow to write are written less often
 
 
 class States:
-    """The states of one run in a folder: the newest and the one before it, each whole or not there
-    at all.
+    """The last two states of a training run in a folder, each written atomically.
 
-    A state is one file, ``RUN-STEP-HASH.safetensors``. It holds the weights, AdamW's moments, the
-    order of the epoch's inputs, the random states, the averages and the loss's scale; its header
-    says in JSON what wrote it. A run finds its own states by its name and never looks at another's.
-    The bits of the end are the same on a CPU with the same number of threads and processes and the
-    same torch. Of several processes the main one writes and all read.
+    A state is a file ``RUN-STEP-HASH.safetensors`` with the weights, AdamW's moments, the order of
+    the epoch's inputs, the random states, the averages and the loss scale. Its header records, as
+    JSON, the versions and the numbers of threads and processes. A run reads its own states alone.
+    The final weights are the same, bit for bit, on a CPU with the same torch and the same numbers
+    of threads and processes. The main process writes; all processes read.
 
     Args:
-        folder: where to; it is made when it is needed. None keeps nothing, at no cost.
-        parts: what the end depends on beside the model and the kind of averages; their ``digest``
-            is ``RUN``.
-        model: what is trained, as it is at the start.
-        optimizer: what trains it.
-        scaler: of the loss, for float16; one that is not enabled has no state.
-        averages: is called after each step; it has ``state_dict`` and ``load_state_dict`` with flat
-            dicts of tensors, like ``MovingAverages``.
+        folder: created when it is needed; None saves nothing, at no cost.
+        parts: what the result depends on, besides the model and the class of the averages; ``RUN``
+            is the ``digest`` of all.
+        model: the model to train, as it is at the start.
+        optimizer: its optimizer.
+        scaler: of the loss, for float16; has no state unless it is enabled.
+        averages: called after each step; it has ``state_dict`` and ``load_state_dict`` with flat
+            dicts of tensors, as ``MovingAverages`` does.
 
     Raises:
-        UserError: the averages have no state that can be kept.
+        UserError: the averages have no ``load_state_dict``.
     """
 
     def __init__(
@@ -55,8 +54,8 @@ class States:
         scaler: torch.amp.GradScaler,
         averages: Any = None,
     ):
-        self.folder = None if folder is None else Path(folder)
-        if self.folder is None:
+        self.enabled, self.folder = folder is not None, Path(folder or ".")
+        if not self.enabled:
             return
         if averages is not None and not hasattr(averages, "load_state_dict"):
             raise UserError(
@@ -65,22 +64,22 @@ class States:
             )
         self.run = digest(*parts, model, type(averages))
         self.model, self.optimizer, self.scaler, self.averages = model, optimizer, scaler, averages
-        self._due = time.monotonic() + SECONDS
+        self._due = time.monotonic() + SAVE_INTERVAL
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob(f"{self.run}-*.safetensors"), reverse=True)
 
     def restore(self, resume: bool = True) -> tuple[int, Tensor | None]:
-        """Put everything as it was in the newest whole state, and say so.
+        """Load the newest complete state and print from where training resumes.
 
         Args:
-            resume: False throws the run's states away.
+            resume: False deletes the run's states instead.
 
         Returns:
-            The number of steps done and the order of the epoch's inputs; 0 and None if there is no
+            The number of steps done and the order of the epoch's inputs; 0 and None without a
             state.
         """
-        if self.folder is None:
+        if not self.enabled:
             return 0, None
         name = distributed.broadcast_object(lambda: self._newest(resume))
         if name is None:
@@ -88,58 +87,55 @@ class States:
         path, step = self.folder / name, int(name.split("-")[1])
         if not path.exists():
             raise UserError(
-                f"process {distributed.rank()} cannot see {path}, which the main process can; let all machines "
-                "share that folder"
+                f"process {distributed.rank()} cannot read {path}, which the main process can; use a folder "
+                "that all machines share"
             )
         order, made = self._load(path)
         if distributed.is_main():
-            print(f"The training goes on after step {step}, from {path}", flush=True)
-            if made != _made():
+            print(f"Training resumes after step {step}, from {path}", flush=True)
+            if made != _environment():
                 print(
-                    f"It began under {made} and goes on under {_made()}: the last bits may differ.",
+                    f"It started with {made} and resumes with {_environment()}: the last bits may "
+                    "differ.",
                     flush=True,
                 )
         return step, order
 
     def _newest(self, resume: bool) -> str | None:
-        """The name of the newest whole state; what is damaged, half written or no longer wanted is
-        thrown away."""
+        """Return the file name of the newest complete state; delete damaged and unwanted ones."""
         for path in [*self.folder.glob(f"{self.run}-*.part"), *(() if resume else self._files())]:
             path.unlink(missing_ok=True)
         for path in self._files():
             if file_sha256(path)[:16] == path.stem.split("-")[2]:
                 return path.name
             warnings.warn(
-                f"{path} is damaged and was thrown away; the state before it is taken", stacklevel=6
+                f"{path} was damaged and is deleted; the state before it is used", stacklevel=6
             )
             path.unlink()
         if any(self.folder.glob("*.safetensors")):
             print(
-                f"{self.folder} holds states of other runs (another recipe, start, data or code); they are left "
-                "alone and this run begins anew.",
+                f"{self.folder} holds states of other runs (another recipe, start, data or code); they are "
+                "kept, and this run starts from the beginning.",
                 flush=True,
             )
         return None
 
     def maybe_save(self, step: int, order: Tensor) -> None:
-        """Write the state before step ``step`` if it is time; the training goes on when that
-        fails."""
-        if self.folder is None or time.monotonic() < self._due or not distributed.is_main():
+        """Write the state before step ``step`` if one is due; a failure to write only warns."""
+        if not self.enabled or time.monotonic() < self._due or not distributed.is_main():
             return
         started = time.monotonic()
         try:
             self._write(step, order)
-        except (
-            Exception
-        ) as error:  # a full disk: OSError from here, SafetensorError from safetensors
+        except Exception as error:  # a full disk: OSError, or SafetensorError of safetensors
             warnings.warn(
-                f"no state could be written to {self.folder} at step {step} ({error}); the training goes "
-                "on, and a kill costs what was done since the state before",
+                f"no state could be written to {self.folder} at step {step} ({error}); training goes "
+                "on, and would resume from the last state that was written",
                 stacklevel=3,
             )
-        self._due = time.monotonic() + max(
-            SECONDS, SHARE * (time.monotonic() - started) if SECONDS else 0
-        )
+        done = time.monotonic()
+        wait = max(SAVE_INTERVAL, (done - started) / WRITE_FRACTION) if SAVE_INTERVAL else 0
+        self._due = done + wait
 
     def _write(self, step: int, order: Tensor) -> None:
         from safetensors import safe_open
@@ -148,7 +144,7 @@ class States:
         self.folder.mkdir(parents=True, exist_ok=True)
         part, tensors = self.folder / f"{self.run}-{os.getpid()}.part", self._tensors(order)
         try:
-            save_file(tensors, part, metadata={"state": json.dumps(_made())})
+            save_file(tensors, part, metadata={"state": json.dumps(_environment())})
             with open(part, "rb") as file:
                 os.fsync(file.fileno())
             with safe_open(part, framework="pt") as written:
@@ -156,14 +152,13 @@ class States:
                     torch.equal(_bits(written.get_tensor(name)), _bits(t))
                     for name, t in tensors.items()
                 ):
-                    raise OSError("the disk gave back other bytes than were written")
+                    raise OSError("the file read back differs from what was written")
             path = self.folder / f"{self.run}-{step:09d}-{file_sha256(part)[:16]}.safetensors"
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
-        for old in [p for p in self._files() if p != path][
-            1:
-        ]:  # only now: the new one was read back
+        others = [other for other in self._files() if other != path]
+        for old in others[1:]:  # only now that the new state was verified
             old.unlink(missing_ok=True)
 
     def _tensors(self, order: Tensor) -> dict[str, Tensor]:
@@ -215,13 +210,13 @@ class States:
             )
         torch.set_rng_state(groups["random"].pop("cpu"))
         for name, state in groups["random"].items():
-            number = int(name.removeprefix("cuda."))
-            if number < torch.cuda.device_count():  # it may go on where there are fewer
-                torch.cuda.set_rng_state(state, number)
+            gpu = int(name.removeprefix("cuda."))
+            if gpu < torch.cuda.device_count():  # this machine may have fewer
+                torch.cuda.set_rng_state(state, gpu)
         return groups["order"][""], made
 
 
-def _made() -> dict:
+def _environment() -> dict:
     return {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),

@@ -1,5 +1,4 @@
-"""Small text files that people write by hand or export from a spreadsheet: lists and tables, in any
-usual encoding."""
+"""Read lists and tables written by hand or exported from a spreadsheet, in the usual encodings."""
 
 from __future__ import annotations
 
@@ -17,13 +16,12 @@ MARKS = {
     codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
-}  # UTF-32's begins with UTF-16's, so it is first
+}  # UTF-32 first: its byte-order mark begins with that of UTF-16
 SEPARATORS = ",;\t|"
 
 
 def clean(text: str) -> str:
-    """A name as it is compared and used everywhere: without blanks around it, accents in one form
-    (Unicode NFC).
+    """Normalise a name: strip surrounding white space, compose accents (Unicode NFC).
 
     Example:
         >>> clean(" cafe\u0301 ") == clean("caf\u00e9")
@@ -33,16 +31,15 @@ def clean(text: str) -> str:
 
 
 def read_text(path: str | Path, needed: str) -> str:
-    """The text of a file in UTF-8, or in UTF-16 or UTF-32 if it begins with a byte-order mark; the
-    mark is left out.
+    """Read a file in UTF-8, or in UTF-16 or UTF-32 if it begins with a byte-order mark.
 
-    Without a mark nothing tells one 8-bit encoding from another, so a file that is not UTF-8 is
-    refused: a guess would turn *café* into *cafÃ©*, another name.
+    Without a mark 8-bit encodings cannot be told apart, so a file that is not UTF-8 is refused: a
+    guess could turn *café* into *cafÃ©*, another name.
 
     Args:
         path: the file.
-        needed: what it should be, for the error message: "a table with the columns
-            path,class,split".
+        needed: what it should be, for the error message, such as ``"a table with the columns
+            path,class,split"``.
 
     Raises:
         UserError: it cannot be read, or is in another encoding; the message names the line.
@@ -71,25 +68,25 @@ def read_text(path: str | Path, needed: str) -> str:
 
 
 def read_lines(path: str | Path, needed: str) -> list[str]:
-    """The lines of a text file, clean and without the empty ones; see ``read_text``."""
+    """Read the lines of a text file, each ``clean``, without empty ones; see ``read_text``."""
     return [line for line in map(clean, read_text(path, needed).splitlines()) if line]
 
 
 def read_table(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """The rows of a table, each with the line that it begins on: ``(line, {column: cell})``.
+    """Read the rows of a table, each with the number of its first line: ``(line, {column: cell})``.
 
-    The separator is a comma, semicolon, tab or vertical bar, whichever splits the first line into
-    the columns asked for; their case does not matter. Blanks around a cell, blank lines, empty
-    cells at the end of a line and further columns do not count. A cell in double quotes may hold
+    The separator is the comma, semicolon, tab or vertical bar that splits the first line into the
+    required columns, whose case does not matter. White space around a cell, blank lines, empty
+    cells at the end of a line and other columns are ignored. A cell in double quotes may contain
     separators and line breaks.
 
     Args:
         path: a text file; see ``read_text``.
-        columns: those that it must have.
+        columns: the required columns.
 
     Raises:
-        UserError: a missing, doubled or empty column, a row longer or shorter than the first line,
-            an open quote.
+        UserError: a missing, repeated or empty column, a row longer than the first line, or an
+            unclosed quote.
     """
     needed = f"a table with the columns {','.join(columns)}"
     text = read_text(path, needed)
@@ -97,13 +94,13 @@ def read_table(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict
     separator = max(SEPARATORS, key=lambda mark: len(set(columns) & set(_cells(first.split(mark)))))
     rows = _rows(path, text, separator)
     if not rows:
-        raise UserError(f"{path} is no table, it is empty; give {needed}")
+        raise UserError(f"{path} is empty; give {needed}")
     header = [clean(name).lower() for name in rows[0][1]]
     for column in columns:
         if header.count(column) != 1:
-            what = "has no" if column not in header else "has more than one"
+            problem = "has no" if column not in header else "has more than one"
             raise UserError(
-                f"{path} {what} column {column!r} (it has {', '.join(header)}); its first line must name "
+                f"{path} {problem} column {column!r} (it has {', '.join(header)}); its first line must name "
                 f"the columns {','.join(columns)}"
             )
     table = []
@@ -124,13 +121,12 @@ def read_table(path: str | Path, columns: Sequence[str]) -> list[tuple[int, dict
 
 
 def _cells(row: Sequence[str]) -> list[str]:
-    """The cells of a row, clean and in lower case, without quotes: as good as needed to recognise a
-    header."""
+    """The cells of a row in lower case, without quotes: enough to recognise a header."""
     return [clean(cell).strip('"').strip().lower() for cell in row]
 
 
 def _rows(path: str | Path, text: str, separator: str) -> list[tuple[int, list[str]]]:
-    """Every row that is not blank, with its line; empty cells at its end are left out."""
+    """The rows that are not blank, each with its line; empty cells at the end are removed."""
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True
     )
@@ -145,7 +141,7 @@ def _rows(path: str | Path, text: str, separator: str) -> list[tuple[int, list[s
             line = reader.line_num + 1
     except csv.Error as error:
         raise UserError(
-            f"{path}, line {line}, is no row of a table ({error}); close the double quotes, and double one "
-            "that is part of a cell"
+            f"{path}, line {line}, is not a row of a table ({error}); close the double quotes, and write one "
+            "that is part of a cell twice"
         ) from None
     return rows

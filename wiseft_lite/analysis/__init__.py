@@ -1,2 +1,1 @@
-"""What two models have in common and where they differ: robustness, diversity, connectivity,
-ensembles, calibration."""
+"""Compare models: robustness, diversity, connectivity, ensembles, calibration."""

@@ -1,5 +1,4 @@
-"""Models that know nothing but the reference training pictures: the baseline of effective
-robustness."""
+"""Models trained on the reference images alone: the baseline of effective robustness."""
 
 from __future__ import annotations
 
@@ -14,12 +13,12 @@ from wiseft_lite.models import Head, ImageClassifier
 from wiseft_lite.tasks import Task
 from wiseft_lite.training import Recipe
 
-WIDTH = 128  # features
+WIDTH = 128  # number of features
 SCRATCH = Recipe(epochs=25, lr=2e-3, batch_size=64, augment="none")
 
 
 def convnet() -> nn.Module:
-    """Four convolutions, each of which halves the picture: ``[b, 3, h, w] -> [b, 128]``."""
+    """Build four convolutions of stride 2, with batch norm: ``[b, 3, h, w] -> [b, 128]``."""
     layers: list[nn.Module] = []
     for n_in, n_out in ((3, 16), (16, 32), (32, 64), (64, WIDTH)):
         layers += [nn.Conv2d(n_in, n_out, 3, stride=2, padding=1), nn.BatchNorm2d(n_out), nn.ReLU()]
@@ -27,7 +26,7 @@ def convnet() -> nn.Module:
 
 
 def vit(image_size: int = 48) -> nn.Module:
-    """A vision transformer of 3 layers on patches of 8 pixels: ``[b, 3, h, w] -> [b, 128]``."""
+    """Build a vision transformer of 3 layers, patches of 8 pixels: ``[b, 3, h, w] -> [b, 128]``."""
     from torchvision.models import VisionTransformer
 
     model = VisionTransformer(
@@ -43,7 +42,7 @@ KINDS: dict[str, Callable[[], nn.Module]] = {"convnet": convnet, "vit": vit}
 def scratch_classifier(
     kind: str, task: Task, preprocess: Callable, seed: int = 0
 ) -> ImageClassifier:
-    """Return an untrained classifier; train it with ``finetune`` as any other.
+    """Return a classifier with random weights; train it with ``finetune``.
 
     Args:
         kind: ``"convnet"`` or ``"vit"``.
@@ -52,7 +51,7 @@ def scratch_classifier(
         seed: of the random weights.
 
     Raises:
-        UserError: an unknown kind.
+        UserError: the kind is unknown.
     """
     if kind not in KINDS:
         raise unknown("baseline", kind, KINDS)
@@ -66,18 +65,17 @@ def scratch_classifier(
 
 
 def nearest_neighbour(train: Tensor, labels: Tensor, images: Tensor, n_classes: int) -> Tensor:
-    """Return logits ``[n, C]``: minus the distance in pixels to the nearest training picture of
-    each class.
+    """Return logits ``[n, C]``: minus the pixel distance to each class's nearest training image.
 
     Args:
-        train: training pictures ``[m, 3, h, w]``.
+        train: training images ``[m, 3, h, w]``.
         labels: their classes ``[m]``.
-        images: pictures to classify ``[n, 3, h, w]``.
-        n_classes: ``C``; a class without training pictures gets minus infinity.
+        images: images to classify ``[n, 3, h, w]``.
+        n_classes: ``C``; a class without training images gets minus infinity.
 
     Example:
-        >>> pictures = torch.stack([torch.zeros(3, 2, 2), torch.ones(3, 2, 2)])
-        >>> nearest_neighbour(pictures, torch.tensor([0, 1]), pictures, 2).argmax(1)
+        >>> images = torch.stack([torch.zeros(3, 2, 2), torch.ones(3, 2, 2)])
+        >>> nearest_neighbour(images, torch.tensor([0, 1]), images, 2).argmax(1)
         tensor([0, 1])
     """
     distance = torch.cdist(images.flatten(1), train.flatten(1))

@@ -1,5 +1,4 @@
-"""Two classifiers, one answer: ensembles of outputs, beside which weights are averaged in
-``weights``."""
+"""Ensembles of two models' outputs; ``weights`` averages their weights instead."""
 
 from __future__ import annotations
 
@@ -13,29 +12,27 @@ def _check(logits_0: Tensor, logits_1: Tensor) -> None:
     if logits_0.shape != logits_1.shape:
         raise UserError(
             f"logits {tuple(logits_0.shape)} and {tuple(logits_1.shape)}; "
-            "both models must answer for the same images and classes"
+            "evaluate both models on the same images and classes"
         )
 
 
-def _check_share(alpha: float | Tensor) -> None:
-    shares = torch.as_tensor(alpha)
-    if not ((shares >= 0) & (shares <= 1)).all():
-        raise UserError(
-            f"alpha {alpha} is no share of two probabilities; give a number from 0 to 1"
-        )
+def _check_alpha(alpha: float | Tensor) -> None:
+    values = torch.as_tensor(alpha)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise UserError(f"alpha {alpha} is not a weight of a mixture; give a number from 0 to 1")
 
 
 def output_ensemble(logits_0: Tensor, logits_1: Tensor, alpha: float | Tensor) -> Tensor:
     """Return ``(1 - alpha) f(x, theta_0) + alpha f(x, theta_1)``, the mean of two models' logits.
 
-    Where only heads differ it is the model with interpolated weights; elsewhere it costs a pass of
-    each model.
+    If only the heads differ, it equals the model with interpolated weights; otherwise it costs a
+    forward pass of each model.
 
     Args:
         logits_0: ``[n, C]`` of the zero-shot model.
         logits_1: ``[n, C]`` of the fine-tuned model, or of any other with the same classes.
-        alpha: any number; 0 gives ``logits_0`` and 1 gives ``logits_1``. One for each image is
-            ``[n, 1]``, as ``samplewise`` gives it.
+        alpha: mixing coefficient; 0 gives ``logits_0`` and 1 gives ``logits_1``. One for each
+            image is ``[n, 1]``, see ``dynamic_alpha``.
 
     Raises:
         UserError: unequal shapes.
@@ -51,10 +48,15 @@ def output_ensemble(logits_0: Tensor, logits_1: Tensor, alpha: float | Tensor) -
 
 
 def softmax_ensemble(logits_0: Tensor, logits_1: Tensor, alpha: float | Tensor) -> Tensor:
-    """Return ``(1 - alpha) softmax(f(x, theta_0)) + alpha softmax(f(x, theta_1))``: probabilities
-    ``[n, C]``.
+    """Return the mean of two models' probabilities ``[n, C]``.
 
-    ``alpha`` is one share, or one for each image, ``[n, 1]``, as ``samplewise`` gives it.
+    ``(1 - alpha) softmax(f(x, theta_0)) + alpha softmax(f(x, theta_1))``
+
+    Args:
+        logits_0: ``[n, C]`` of the zero-shot model.
+        logits_1: ``[n, C]`` of the fine-tuned model.
+        alpha: weight of the fine-tuned model in 0..1, or one for each image, ``[n, 1]``, see
+            ``dynamic_alpha``.
 
     Raises:
         UserError: unequal shapes, or alpha outside 0..1.
@@ -66,17 +68,16 @@ def softmax_ensemble(logits_0: Tensor, logits_1: Tensor, alpha: float | Tensor) 
         tensor([[0.7500, 0.2500]])
     """
     _check(logits_0, logits_1)
-    _check_share(alpha)
+    _check_alpha(alpha)
     return (1 - alpha) * logits_0.softmax(-1) + alpha * logits_1.softmax(-1)
 
 
 def random_ensemble(logits_0: Tensor, logits_1: Tensor, alpha: float, seed: int = 0) -> Tensor:
-    """Return, for each image, the logits of one model: the fine-tuned one with probability
-    ``alpha``.
+    """Return each image's logits from one model, the fine-tuned one with probability ``alpha``.
 
     Its expected accuracy is ``(1 - alpha) Acc(theta_0) + alpha Acc(theta_1)``, the straight line
-    between the ends. One seed throws one die for each image, whatever alpha: a larger alpha only
-    moves images over.
+    between the end points. A seed draws the same number for each image whatever alpha is, so a
+    larger alpha only moves images from the zero-shot to the fine-tuned model.
 
     Raises:
         UserError: unequal shapes, or alpha outside 0..1.
@@ -88,6 +89,6 @@ def random_ensemble(logits_0: Tensor, logits_1: Tensor, alpha: float, seed: int 
         tensor([0., 1., 1., 0.])
     """
     _check(logits_0, logits_1)
-    _check_share(alpha)
-    dice = torch.rand(len(logits_0), generator=torch.Generator().manual_seed(seed))
-    return torch.where((dice < alpha).to(logits_0.device)[:, None], logits_1, logits_0)
+    _check_alpha(alpha)
+    drawn = torch.rand(len(logits_0), generator=torch.Generator().manual_seed(seed))
+    return torch.where((drawn < alpha).to(logits_0.device)[:, None], logits_1, logits_0)

@@ -1,9 +1,8 @@
-"""Effective robustness: accuracy under shift beyond what a baseline predicts from the accuracy on
-the reference.
+"""Effective robustness: accuracy under shift beyond a baseline's prediction from reference accuracy.
 
-Which models carry the baseline is a choice, and the answer can hang on it: families of models lie
-on lines with different slopes. Fit each family by itself, report the range, and say how far each
-line had to be extrapolated.
+The result can depend on the models that the baseline is fitted to, because families of models lie
+on lines with different slopes. Fit each family by itself, report the range, and state how far each
+line was extrapolated.
 """
 
 from __future__ import annotations
@@ -16,36 +15,31 @@ from wiseft_lite.errors import UserError
 from wiseft_lite.metrics import Estimate
 
 
-def logit(share: float) -> float:
+def logit(p: float) -> float:
     """Return ``log(p / (1 - p))``, the scale on which robustness lines are straight.
 
     Raises:
-        UserError: the share does not lie strictly between 0 and 1.
+        UserError: ``p`` is not strictly between 0 and 1.
 
     Example:
         >>> logit(0.5)
         0.0
     """
-    if not 0 < share < 1:
-        raise UserError(
-            f"logit of {share} is infinite; an accuracy must lie strictly between 0 and 1"
-        )
-    return math.log(share / (1 - share))
+    if not 0 < p < 1:
+        raise UserError(f"accuracy {p} has no finite logit; give one strictly between 0 and 1")
+    return math.log(p / (1 - p))
 
 
-def _share(value: float) -> float:
-    return 0.5 + 0.5 * math.tanh(
-        value / 2
-    )  # the inverse of logit, written so that nothing overflows
+def _sigmoid(x: float) -> float:
+    return 0.5 + 0.5 * math.tanh(x / 2)  # without overflow
 
 
 @dataclass(frozen=True)
 class Scatter:
-    """How the models of a baseline lie around their line, in logit space: what its uncertainty
-    needs.
+    """How the models of a baseline scatter around its line, in logit space.
 
     Args:
-        n: models.
+        n: number of models.
         centre: mean of their reference logits.
         spread: sum of squared distances of the reference logits from the centre.
         noise: standard deviation of the models around the line, with ``n - 2`` degrees of freedom.
@@ -59,16 +53,14 @@ class Scatter:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The accuracy under shift that a reference accuracy promises, for models trained on the
-    reference only.
+    """Predicts accuracy under shift from reference accuracy, for models trained on the reference only.
 
     ``beta(x) = sigmoid(slope * logit(x) + intercept)``
 
     Args:
         slope: in logit space.
         intercept: in logit space.
-        scatter: of the models that it was fitted to; None for a line that was not fitted, or to two
-            models.
+        scatter: of the models that it was fitted to; None if it was fitted to two, or not fitted.
     """
 
     slope: float
@@ -76,14 +68,14 @@ class Baseline:
     scatter: Scatter | None = None
 
     def __call__(self, reference: float) -> float:
-        return _share(self.slope * logit(reference) + self.intercept)
+        return _sigmoid(self.slope * logit(reference) + self.intercept)
 
 
 def fit_baseline(reference: Sequence[float], shift: Sequence[float]) -> Baseline:
     """Fit the baseline by least squares in logit space.
 
     Args:
-        reference: accuracies of at least two models on the reference, as shares.
+        reference: accuracies of at least two models on the reference, fractions.
         shift: accuracies of the same models under the shift.
 
     Raises:
@@ -100,7 +92,7 @@ def fit_baseline(reference: Sequence[float], shift: Sequence[float]) -> Baseline
 
     if len(reference) != len(shift):
         raise UserError(
-            f"{len(reference)} reference accuracies but {len(shift)} under shift; give one pair a model"
+            f"{len(reference)} reference accuracies but {len(shift)} under shift; give one pair per model"
         )
     if len(set(reference)) < 2:
         raise UserError("a line needs at least two models with different reference accuracies")
@@ -109,8 +101,9 @@ def fit_baseline(reference: Sequence[float], shift: Sequence[float]) -> Baseline
     if n == 2:
         return Baseline(float(line.slope), float(line.intercept))
     centre = math.fsum(x) / n
-    left = math.fsum((b - line.slope * a - line.intercept) ** 2 for a, b in zip(x, y, strict=True))
-    scatter = Scatter(n, centre, math.fsum((a - centre) ** 2 for a in x), math.sqrt(left / (n - 2)))
+    errors = [b - line.slope * a - line.intercept for a, b in zip(x, y, strict=True)]
+    noise = math.sqrt(math.fsum(error**2 for error in errors) / (n - 2))
+    scatter = Scatter(n, centre, math.fsum((a - centre) ** 2 for a in x), noise)
     return Baseline(float(line.slope), float(line.intercept), scatter)
 
 
@@ -122,18 +115,18 @@ def _scatter(baseline: Baseline) -> Scatter:
     return baseline.scatter
 
 
-def promise_interval(
+def baseline_interval(
     reference: float, baseline: Baseline, level: float = 0.95
 ) -> tuple[float, float]:
-    """Return the interval of what the baseline promises at a reference accuracy, as shares.
+    """Return the confidence interval of the baseline's prediction at a reference accuracy.
 
     In logit space, with ``x = logit(reference)``: ``slope x + intercept -+ t noise sqrt(1/n + (x -
     centre)^2 / spread)``, ``t`` the quantile of Student's distribution with ``n - 2`` degrees of
-    freedom; both ends are turned back into accuracies. It says how well the *line* is known, not
-    where one more baseline model would lie.
+    freedom; both bounds are turned back into accuracies. It is the interval of the *line*, not one
+    in which a further model would lie.
 
     Args:
-        reference: an accuracy as a share, taken as known.
+        reference: an accuracy, a fraction, taken as known.
         baseline: fitted to at least three models.
         level: of the interval.
 
@@ -144,7 +137,7 @@ def promise_interval(
 
     Example:
         >>> line = fit_baseline([0.2, 0.4, 0.6, 0.8], [0.1, 0.2, 0.4, 0.5])
-        >>> [round(x, 2) for x in promise_interval(0.5, line)]
+        >>> [round(x, 2) for x in baseline_interval(0.5, line)]
         [0.19, 0.37]
     """
     from scipy.stats import t
@@ -152,15 +145,13 @@ def promise_interval(
     scatter = _scatter(baseline)
     x = logit(reference)
     error = scatter.noise * math.sqrt(1 / scatter.n + (x - scatter.centre) ** 2 / scatter.spread)
-    middle, half = (
-        baseline.slope * x + baseline.intercept,
-        float(t.ppf((1 + level) / 2, scatter.n - 2)) * error,
-    )
-    return _share(middle - half), _share(middle + half)
+    middle = baseline.slope * x + baseline.intercept
+    half = float(t.ppf((1 + level) / 2, scatter.n - 2)) * error
+    return _sigmoid(middle - half), _sigmoid(middle + half)
 
 
 def effective_robustness(reference: float, shift: float, baseline: Baseline) -> float:
-    """Return ``rho = shift - beta(reference)``, the accuracy beyond what the baseline promises.
+    """Return ``rho = shift - beta(reference)``, the accuracy beyond the baseline's prediction.
 
     Source: Taori et al. 2020, equation 1; the WiSE-FT paper, section 3.
 
@@ -174,22 +165,21 @@ def effective_robustness(reference: float, shift: float, baseline: Baseline) -> 
 def robustness_interval(
     reference: float, shift: Estimate, baseline: Baseline, level: float = 0.95
 ) -> tuple[float, float]:
-    """Return the interval of effective robustness, from those of the shift accuracy and of the
-    promise.
+    """Return the confidence interval of effective robustness.
 
-    With the shift accuracy ``s`` in ``[s-, s+]`` and the promise ``b`` in ``[b-, b+]``: ``rho -
+    With the shift accuracy ``s`` in ``[s-, s+]`` and the baseline's prediction ``b`` in ``[b-, b+]``: ``rho -
     sqrt((s - s-)^2 + (b+ - b)^2)`` to ``rho + sqrt((s+ - s)^2 + (b - b-)^2)``. The two errors are
     taken as independent, and the reference accuracy as known.
 
     Args:
-        reference: an accuracy as a fraction.
-        shift: with its interval at the same level, such as Clopper-Pearson's from
+        reference: an accuracy, a fraction.
+        shift: the accuracy under shift, with its interval at the same level, such as Clopper-Pearson's from
             ``metrics.accuracy``.
         baseline: fitted to at least three models.
-        level: of the interval of the promise.
+        level: of the interval of the baseline's prediction.
 
     Raises:
-        UserError: as ``promise_interval``.
+        UserError: as ``baseline_interval``.
 
     Source: Newcombe 1998, method 10; Zou and Donner 2008, for any two intervals.
 
@@ -198,31 +188,30 @@ def robustness_interval(
         >>> [round(x, 2) for x in robustness_interval(0.5, Estimate(0.6, 100, 0.5, 0.7), line)]
         [0.19, 0.46]
     """
-    promised, (low, high) = baseline(reference), promise_interval(reference, baseline, level)
+    predicted, (low, high) = baseline(reference), baseline_interval(reference, baseline, level)
     rho = effective_robustness(reference, shift.accuracy, baseline)
     return (
-        rho - math.hypot(shift.accuracy - shift.low, high - promised),
-        rho + math.hypot(shift.high - shift.accuracy, promised - low),
+        rho - math.hypot(shift.accuracy - shift.low, high - predicted),
+        rho + math.hypot(shift.high - shift.accuracy, predicted - low),
     )
 
 
 def rise_interval(
     first: float, second: float, baseline: Baseline, level: float = 0.95
 ) -> tuple[float, float]:
-    """Return the interval of how much more the baseline promises at one reference accuracy than at
-    another.
+    """Return the confidence interval of the rise of the baseline, ``beta(second) - beta(first)``.
 
-    Of ``beta(second) - beta(first)``, by the delta method: the line is known by its height at the
-    centre and by its slope, whose errors are independent.
+    By the delta method: the line is given by its height at the centre and its slope, whose errors
+    are independent.
 
     Args:
-        first: reference accuracy of the model to start from, as a fraction.
-        second: reference accuracy of the model to compare with it.
+        first: a reference accuracy, a fraction.
+        second: another reference accuracy.
         baseline: fitted to at least three models.
         level: of the interval.
 
     Raises:
-        UserError: as ``promise_interval``.
+        UserError: as ``baseline_interval``.
 
     Example:
         >>> line = fit_baseline([0.2, 0.4, 0.6, 0.8], [0.1, 0.2, 0.4, 0.5])
@@ -232,23 +221,20 @@ def rise_interval(
     from scipy.stats import t
 
     scatter = _scatter(baseline)
-    steep = [
-        baseline(x) * (1 - baseline(x)) for x in (first, second)
-    ]  # derivative of the promise by the line's height
-    by_height = steep[1] - steep[0]
-    by_slope = steep[1] * (logit(second) - scatter.centre) - steep[0] * (
-        logit(first) - scatter.centre
-    )
-    error = scatter.noise * math.sqrt(by_height**2 / scatter.n + by_slope**2 / scatter.spread)
-    rise, half = (
-        baseline(second) - baseline(first),
-        float(t.ppf((1 + level) / 2, scatter.n - 2)) * error,
-    )
+    # derivatives of beta by the height of the line at the centre, and by its slope
+    by_height = [baseline(x) * (1 - baseline(x)) for x in (first, second)]
+    by_slope = [
+        h * (logit(x) - scatter.centre) for h, x in zip(by_height, (first, second), strict=True)
+    ]
+    height, slope = by_height[1] - by_height[0], by_slope[1] - by_slope[0]
+    error = scatter.noise * math.sqrt(height**2 / scatter.n + slope**2 / scatter.spread)
+    rise = baseline(second) - baseline(first)
+    half = float(t.ppf((1 + level) / 2, scatter.n - 2)) * error
     return rise - half, rise + half
 
 
 def mean_accuracy(parts: Sequence[Estimate]) -> Estimate:
-    """Return the plain mean of independent accuracies, with the interval that theirs make together.
+    """Return the mean of independent accuracies, with its confidence interval from theirs.
 
     With ``k`` accuracies ``p_i`` in ``[p_i-, p_i+]``: ``mean - sqrt(sum (p_i - p_i-)^2) / k`` to
     ``mean + sqrt(sum (p_i+ - p_i)^2) / k``.

@@ -149,7 +149,7 @@ def run(args: argparse.Namespace) -> None:
         return
     write_results(table.assign(model=args.model, task=task.name), args.out / "results.jsonl")
     for kind, part in table.groupby("kind", sort=False):
-        connectivity.midpoint_barrier_of_curve(
+        connectivity.midpoint_barrier_of_sweep(
             part, relative_distance(zero_shot.state_dict(), models[kind].state_dict())
         )
         print(f"\n{kind}: accuracy in % at each alpha (0 zero-shot, 1 fine-tuned)")
@@ -364,7 +364,7 @@ def sweep(args: argparse.Namespace) -> None:
     table = curve[curve["alpha"].isin(alphas)].reset_index(drop=True)
     write_results(table.assign(model=str(args.fine_tuned), task=task.name), args.out)
     if checked_on_the_way:
-        connectivity.midpoint_barrier_of_curve(curve, apart)
+        connectivity.midpoint_barrier_of_sweep(curve, apart)
     show_table(table)
     print(f"written: {args.out}")
 

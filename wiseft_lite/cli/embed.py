@@ -18,21 +18,23 @@ def embed(args: argparse.Namespace) -> None:
     from wiseft_lite.retrieval import embedders, universal
     from wiseft_lite.weights import interpolate
 
-    recipe, tower = universal.recipe_for(args.model)
+    recipe, tower = universal.default_recipe(args.model)
     recipe, tower = recipe_of(args, recipe), tower if args.tower is None else args.tower
     names = tasks.task_names() if args.tasks is None else listed(args.tasks, "--tasks")
     known = [tasks.load_task(name, args.data) for name in names]
     clip = encoders.load_clip(args.model, device_of(args))
-    world = universal.universe(clip, known, recipe.seed)
+    world = universal.disjoint_splits(clip, known, recipe.seed)
     print(
         f"{len(names)} tasks; trains on {len(world.train.labels)} pictures of {len(world.prompts)} classes, chooses "
         f"alpha on {len(world.val.labels)} and tests on {len(world.test.labels)} of classes never trained on"
     )
-    theta_0 = universal.from_text(clip, world.prompts, args.dimensions)
-    theta_1 = universal.finetuned(theta_0, world.train, recipe, tower=tower, progress=True)
-    table = universal.line(theta_0, theta_1, {"val": world.val, "test": world.test})
-    alpha = universal.chosen(table)
-    mixed = universal.from_text(clip, world.prompts, args.dimensions)
+    theta_0 = universal.zero_shot_embedder(clip, world.prompts, args.dimensions)
+    theta_1 = universal.finetune_embedder(
+        theta_0, world.train, recipe, lr_multiplier=tower, progress=True
+    )
+    table = universal.sweep_embedders(theta_0, theta_1, {"val": world.val, "test": world.test})
+    alpha = universal.choose_alpha(table)
+    mixed = universal.zero_shot_embedder(clip, world.prompts, args.dimensions)
     mixed.load_state_dict(interpolate(theta_0.state_dict(), theta_1.state_dict(), alpha))
     card = {
         "tasks": names,

@@ -11,7 +11,7 @@ from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 
 from wiseft_lite import __version__
-from wiseft_lite._runtime.console import forgiving
+from wiseft_lite._runtime.console import failsafe_output
 from wiseft_lite._runtime.outputs import check_file, check_folder
 from wiseft_lite.cli import commands
 from wiseft_lite.cli import embed as embed_command
@@ -356,7 +356,7 @@ class _Help(argparse.ArgumentDefaultsHelpFormatter):
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, or 2 for a mistake that the user can
     fix."""
-    with forgiving() as out:
+    with failsafe_output() as out:
         code = _main(arguments)
         out.flush()
         if out.error and not code:

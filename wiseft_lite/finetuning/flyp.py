@@ -1,15 +1,15 @@
-"""Fine-tune like you pre-train: both encoders, CLIP's own loss, and prompts of the class names as
-captions."""
+"""FLYP, fine-tune like you pretrain: CLIP's loss on both encoders, with class prompts as captions."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from wiseft_lite.augmentation import augmentation
 from wiseft_lite.encoders import Clip
@@ -20,18 +20,16 @@ from wiseft_lite.tasks import Task
 from wiseft_lite.training import Recipe, fit
 from wiseft_lite.zeroshot import prompt
 
-Loss = Callable[
-    [Tensor, Tensor, Tensor, Tensor], Tensor
-]  # of image embeddings, text embeddings, labels and scale
-UNCLIPPED = 1e9  # a gradient norm that no step reaches
+# loss(image embeddings, text embeddings, labels, scale)
+Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+UNCLIPPED = 1e9  # a clip_norm that no gradient reaches; a recipe must be finite
 
 
 def published_loss(images: Tensor, texts: Tensor, labels: Tensor, scale: float | Tensor) -> Tensor:
-    """Return CLIP's loss, which FLYP is published with: only the caption drawn for an image is its
-    right answer.
+    """Return CLIP's contrastive loss, as FLYP was published: the only positive is an image's caption.
 
-    It is ``contrastive_loss(images, texts, scale)``. The labels are not used, so where a batch
-    holds two images of one class, the caption of each counts as a wrong answer for the other.
+    It is ``contrastive_loss(images, texts, scale)``. The labels are not used: where a batch
+    has two images of one class, the caption of each is a negative for the other.
 
     Args:
         images: L2-normalised image embeddings ``[b, d]``.
@@ -41,11 +39,10 @@ def published_loss(images: Tensor, texts: Tensor, labels: Tensor, scale: float |
         scale: ``s``, the inverse temperature.
 
     Raises:
-        UserError: not one text for each image.
+        UserError: the numbers of images and texts differ.
 
     Source: Goyal et al. 2023, section 3; their ``flyp_loss.py`` calls ``ClipLoss`` without labels.
-    The same ``ClipLoss`` can be given labels and is then ``class_contrastive_loss``, but their run
-    does not do that.
+    With labels it would be ``class_contrastive_loss``, but their run does not pass any.
 
     Example:
         >>> one_class = published_loss(torch.eye(2), torch.eye(2), torch.tensor([5, 5]), 100.0)
@@ -58,8 +55,7 @@ def published_loss(images: Tensor, texts: Tensor, labels: Tensor, scale: float |
 def class_contrastive_loss(
     images: Tensor, texts: Tensor, labels: Tensor, scale: float | Tensor
 ) -> Tensor:
-    """Return CLIP's loss with multiple positives: every caption of an image's class is a right
-    answer.
+    """Return CLIP's loss with multiple positives: all captions of an image's class.
 
     ``L = (CE(s I T^t, P) + CE(s T I^t, P)) / 2`` with ``P_ij = [y_i = y_j] / |{k: y_i = y_k}|``.
     With one image per class in the batch it is ``published_loss``.
@@ -72,11 +68,11 @@ def class_contrastive_loss(
         scale: ``s``, the inverse temperature.
 
     Raises:
-        UserError: not one text and one label for each image.
+        UserError: the numbers of images, texts and labels differ.
 
-    Source: Yang et al. 2022, "Unified contrastive learning in image-text-label space". It is not
-    the loss that FLYP is published with, see ``published_loss``; Goyal et al. 2023 discuss these
-    collisions and leave them in.
+    Source: Yang et al. 2022, "Unified contrastive learning in image-text-label space". FLYP
+    was published with ``published_loss`` instead: Goyal et al. 2023 discuss these collisions and
+    leave them in.
 
     Example:
         >>> one_class = class_contrastive_loss(torch.eye(2), torch.eye(2), torch.tensor([5, 5]), 0.0)
@@ -85,8 +81,8 @@ def class_contrastive_loss(
     """
     if images.shape != texts.shape or len(images) != len(labels):
         raise UserError(
-            f"{tuple(images.shape)} embeddings of images, {tuple(texts.shape)} of texts and "
-            f"{len(labels)} labels; give one each"
+            f"{tuple(images.shape)} image embeddings, {tuple(texts.shape)} text embeddings and "
+            f"{len(labels)} labels; give one text and one label per image"
         )
     logits = scale * images @ texts.T
     same = (labels[:, None] == labels[None, :]).to(logits)
@@ -97,21 +93,18 @@ def class_contrastive_loss(
 def flyp(
     clip: Clip, task: Task, recipe: Recipe, *, loss: Loss = published_loss, progress: bool = False
 ) -> Clip:
-    """Return a CLIP with both encoders fine-tuned on the images of a task and prompts of their
-    classes.
+    """Fine-tune both encoders of a CLIP on a task's images, with prompts of their classes.
 
-    Each image of a batch gets a random template of the task, filled with its class name. The logit
-    scale is trained too. Afterwards ``zero_shot_classifier(tuned, task)`` writes the head with the
-    tuned text encoder, and ``interpolate`` with the first zero-shot classifier goes back towards
-    it.
+    Each image of a batch is paired with a random template of the task, filled with its class name.
+    The logit scale is trained too. Afterwards ``zero_shot_classifier(tuned, task)`` builds the head
+    with the tuned text encoder; ``interpolate`` it with the original zero-shot classifier.
 
     Args:
-        clip: where to start; it is left alone.
-        task: gives the training split, the class names and the templates.
-        recipe: how to train. The authors' run does not clip gradients, where ``Recipe()`` does:
-            give ``Recipe(clip_norm=UNCLIPPED)`` to train as they do.
-        loss: of the embeddings and labels of a batch. ``published_loss`` is the authors'; with
-            ``class_contrastive_loss`` images of one class share their captions.
+        clip: the model to start from; not modified.
+        task: training split, class names and templates.
+        recipe: how to train. The authors do not clip gradients: ``Recipe(clip_norm=UNCLIPPED)``.
+        loss: of a batch: ``published_loss``, the authors', or ``class_contrastive_loss``, in which
+            images of one class share their captions.
         progress: show a bar.
 
     Raises:
@@ -120,17 +113,17 @@ def flyp(
     Source: Goyal et al. 2023, section 3, and ``src/models/flyp_loss.py`` of
     github.com/locuslab/FLYP.
     """
-    encoders = copy.deepcopy(clip.model).requires_grad_(True)
-    prompts = torch.stack(
+    model = copy.deepcopy(clip.model).requires_grad_(True)
+    prompts = torch.stack(  # token ids [classes, templates, context length]
         [
             clip.tokenizer([prompt(template, name) for template in task.templates])
             for name in task.class_names
         ]
     )
 
-    def objective(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        drawn = torch.randint(len(task.templates), labels.shape)
-        tokens = prompts[labels.cpu(), drawn].to(images.device)
+    def objective(model: Any, images: Tensor, labels: Tensor) -> Tensor:
+        templates = torch.randint(len(task.templates), labels.shape)
+        tokens = prompts[labels.cpu(), templates].to(images.device)
         return loss(
             F.normalize(model.encode_image(images), dim=-1),
             F.normalize(model.encode_text(tokens), dim=-1),
@@ -140,7 +133,7 @@ def flyp(
 
     images = pixels(clip, task.train)
     fit(
-        encoders,
+        model,
         images,
         task.train.labels,
         recipe,
@@ -148,4 +141,4 @@ def flyp(
         transform=augmentation(recipe.augment, images.shape[-1]),
         progress=progress,
     )
-    return replace(clip, model=encoders.requires_grad_(False))
+    return replace(clip, model=model.requires_grad_(False))

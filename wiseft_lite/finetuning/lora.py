@@ -1,10 +1,9 @@
-"""Low-rank fine-tuning: few weights train, and the line to zero-shot is one number in front of
-them.
+"""LoRA: low-rank fine-tuning, in which WiSE-FT scales the update.
 
-Of a low-rank model ``W_0 + B A`` the point at ``alpha`` is ``W_0 + alpha B A``: WiSE-FT of merged
-weights and scaling an adapter are one thing. So ``merge_lora`` and ``interpolate`` are all that is
-needed. It is not so for methods in which the update does not enter by addition alone, such as DoRA.
-(The library peft does much more, and brings transformers with it; here two matrices are enough.)
+Interpolating merged weights ``W_0 + B A`` with ``W_0`` gives ``W_0 + alpha B A``: WiSE-FT is the
+same as scaling the adapter, so ``merge_lora`` and ``interpolate`` are all that is needed. This does
+not hold where the update is not purely additive, as in DoRA. (The library peft does much more, and
+depends on transformers; two matrices are enough here.)
 """
 
 from __future__ import annotations
@@ -24,12 +23,11 @@ _BLOCK = re.compile(r"\.resblocks\.\d+\.(attn|mlp)\.")
 
 
 class LowRank(nn.Module):
-    """``W -> W + B A``, with ``A [rank, in]`` random, ``B [out, rank]`` zero at first, so that
-    nothing changes yet."""
+    """The parametrisation ``W -> W + B A``; ``A [rank, in]`` starts random, ``B [out, rank]`` at 0."""
 
-    def __init__(self, weight: Tensor, rank: int, dice: torch.Generator):
+    def __init__(self, weight: Tensor, rank: int, generator: torch.Generator):
         super().__init__()
-        a = torch.randn(rank, weight.shape[1], generator=dice) / weight.shape[1] ** 0.5
+        a = torch.randn(rank, weight.shape[1], generator=generator) / weight.shape[1] ** 0.5
         self.a = nn.Parameter(a.to(weight))
         self.b = nn.Parameter(weight.new_zeros(len(weight), rank))
 
@@ -38,7 +36,7 @@ class LowRank(nn.Module):
 
 
 def in_blocks(name: str) -> bool:
-    """Whether a weight belongs to the attention or the perceptron of a transformer block."""
+    """Return whether a weight belongs to the attention or the MLP of a transformer block."""
     return _BLOCK.search(name) is not None
 
 
@@ -48,17 +46,17 @@ def with_lora(
     adapts: Callable[[str], bool] = in_blocks,
     seed: int = 0,
 ) -> ImageClassifier:
-    """Return a copy that answers the same, in which only low-rank updates of some weights train.
+    """Return a copy with LoRA adapters: only low-rank updates of some weights train.
 
-    ``W = W_0 + B A`` with ``A [rank, in]`` and ``B [out, rank]``. Give it to ``finetune``, with a
-    rate chosen for it (as a rule a higher one than for all weights), and the result to
-    ``merge_lora``.
+    ``W = W_0 + B A`` with ``A [rank, in]`` and ``B [out, rank]``; ``B`` is 0 at first, so the
+    predictions are unchanged. Train it with ``finetune``, usually at a higher learning rate than
+    for full fine-tuning, and pass the result to ``merge_lora``.
 
     Args:
-        classifier: it is left alone.
+        classifier: not modified.
         rank: of the updates.
         adapts: given the name of a matrix such as ``"head.weight"``, whether it gets an update.
-        seed: of ``A``.
+        seed: of the random ``A``.
 
     Raises:
         UserError: a rank below 1, or no matrix to adapt.
@@ -66,28 +64,25 @@ def with_lora(
     Source: Hu et al. 2022, "LoRA: low-rank adaptation of large language models", section 4.1.
     """
     if rank < 1:
-        raise UserError(f"a rank of {rank} adapts nothing; give 1 or more")
-    other, dice = (
-        copy.deepcopy(classifier).requires_grad_(False),
-        torch.Generator().manual_seed(seed),
-    )
-    names = [name for name, p in other.named_parameters() if p.dim() == 2 and adapts(name)]
+        raise UserError(f"rank is {rank}; give 1 or more")
+    adapted = copy.deepcopy(classifier).requires_grad_(False)
+    generator = torch.Generator().manual_seed(seed)
+    names = [name for name, p in adapted.named_parameters() if p.dim() == 2 and adapts(name)]
     if not names:
         raise UserError(
-            "no matrix is adapted; give names that the classifier has, such as head.weight"
+            "adapts selects no matrix of the classifier; select at least one, such as head.weight"
         )
     for name in names:
         path, _, tensor = name.rpartition(".")
-        module = other.get_submodule(path)
+        module = adapted.get_submodule(path)
         parametrize.register_parametrization(
-            module, tensor, LowRank(getattr(module, tensor), rank, dice)
+            module, tensor, LowRank(getattr(module, tensor), rank, generator)
         )
-    return other
+    return adapted
 
 
 def merge_lora(classifier: ImageClassifier) -> dict[str, Tensor]:
-    """Return the weights of a model with low-rank updates, with the updates added in: a plain state
-    dict.
+    """Return the state dict of a model with LoRA adapters, the updates added to the weights.
 
     ``interpolate(theta_0, merge_lora(tuned), alpha)`` has the updates scaled by ``alpha``.
     """
@@ -98,5 +93,5 @@ def merge_lora(classifier: ImageClassifier) -> dict[str, Tensor]:
     }
     for path, module in classifier.named_modules():
         for tensor in getattr(module, "parametrizations", ()):
-            weights[f"{path}.{tensor}"] = getattr(module, tensor)  # asking for it adds the update
+            weights[f"{path}.{tensor}"] = getattr(module, tensor)  # reading it adds the update
     return {name: tensor.detach().clone() for name, tensor in weights.items()}

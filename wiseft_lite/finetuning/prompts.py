@@ -1,5 +1,4 @@
-"""Prompt learning: the words in front of the class names are trained, both towers stay as they
-are."""
+"""CoOp, prompt learning: train the context vectors before the class names; both encoders stay frozen."""
 
 from __future__ import annotations
 
@@ -16,39 +15,39 @@ from wiseft_lite.tasks import Task
 from wiseft_lite.training import Recipe, fit
 from wiseft_lite.zeroshot import zero_shot_classifier
 
-COOP = Recipe(
-    epochs=20, lr=0.5, weight_decay=0.0, batch_size=128, augment="none"
-)  # chosen on IconShift's val
+# chosen on IconShift's val
+COOP = Recipe(epochs=20, lr=0.5, weight_decay=0.0, batch_size=128, augment="none")
 
 
 class PromptHead(nn.Module):
-    """A head whose rows the text tower writes anew from ``M`` vectors that all classes share.
+    """A head whose rows the text encoder computes from ``M`` context vectors common to all classes.
 
-    ``w_c = s * normalise(h(v_1 ... v_M name_c .))`` with ``s`` CLIP's logit scale. What is trained
-    is how far ``v`` moves from its start, in units of the start's own spread: so one learning rate
-    serves every CLIP.
+    ``w_c = s * normalise(h(v_1 ... v_M name_c .))`` with ``s`` CLIP's logit scale. The trained
+    parameter is the offset of ``v`` from its start, in units of the start's standard deviation, so
+    that one learning rate suits every CLIP.
 
     Args:
-        clip: its text tower; it is not changed.
+        clip: the model whose text encoder is used; not modified.
         class_names: ``C`` names.
-        start: where the vectors start, ``[M, width]``, such as ``clip.token_embeddings("an icon of
-            a")``.
+        start: initial vectors ``[M, width]``, such as ``clip.token_embeddings("an icon of a")``.
     """
+
+    start: Tensor
 
     def __init__(self, clip: Clip, class_names: Sequence[str], start: Tensor):
         super().__init__()
         self.clip = clip
         self.texts = [f"{name}." for name in class_names]
         self.register_buffer("start", start.detach().clone())
-        self.moved = nn.Parameter(torch.zeros_like(start))
+        self.offset = nn.Parameter(torch.zeros_like(start))
 
     def weight(self) -> Tensor:
-        """The rows ``[C, d]`` that the vectors now give."""
-        context = self.start + self.start.std() * self.moved
+        """Compute the rows ``[C, d]`` from the current context vectors."""
+        context = self.start + self.start.std() * self.offset
         return self.clip.logit_scale * self.clip.encode_with_context(context, self.texts)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits ``[b, C]`` of L2-normalised features ``[b, d]``."""
+        """Compute logits ``[b, C]`` of L2-normalised features ``[b, d]``."""
         return F.linear(features, self.weight())
 
 
@@ -60,20 +59,19 @@ def learn_prompt(
     *,
     progress: bool = False,
 ) -> ImageClassifier:
-    """Return the zero-shot classifier of a task with a head that a learned prompt wrote.
+    """Return the zero-shot classifier of a task with the head of a learned prompt.
 
-    Pictures are encoded once; each step runs the text tower on all class names.
+    Images are encoded once; each step runs the text encoder on all class names.
 
     Args:
-        clip: both towers; neither is changed.
-        task: gives the class names and the training split; ``task.few_shot(16)`` for the usual 16
-            shots.
+        clip: image encoder and text encoder; neither is modified.
+        task: class names and training split; ``task.few_shot(16)`` for the usual 16 shots.
         recipe: how to train the ``M`` vectors.
         start: words that the vectors start from; ``M`` is the number of their tokens.
         progress: show a bar.
 
     Raises:
-        UserError: the start and a class name do not fit into the text tower together.
+        UserError: the start and a class name exceed the text encoder's context length.
 
     Source: Zhou et al. 2022, "Learning to prompt for vision-language models", section 3.2 (CoOp,
     unified context, class name last); compared in the paper's appendix C.3.4.

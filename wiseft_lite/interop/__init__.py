@@ -1,1 +1,1 @@
-"""Other people's files: checkpoints of other libraries read, open_clip's format written."""
+"""Read the checkpoints of other libraries, write open_clip's format."""

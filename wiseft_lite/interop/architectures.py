@@ -1,9 +1,10 @@
-"""What open_clip knows beside weights: its architectures and their sizes."""
+"""open_clip's architectures and their sizes, without weights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -13,27 +14,33 @@ from wiseft_lite.errors import UserError
 
 @dataclass(frozen=True)
 class VisionShape:
-    """The size of a vision transformer: blocks, width, patch and picture in pixels, and its
-    embedding."""
+    """The size of a vision transformer.
+
+    Args:
+        layers: transformer blocks.
+        width: of the blocks.
+        patch: side of a patch, in pixels.
+        image_size: side of the image, in pixels.
+        embedding: dimensions of the embedding.
+    """
 
     layers: int
     width: int
     patch: int
-    picture: int
+    image_size: int
     embedding: int
 
     @property
     def tokens(self) -> int:
-        """Patches and the class token."""
-        return (self.picture // self.patch) ** 2 + 1
+        """Number of patches, plus the class token."""
+        return (self.image_size // self.patch) ** 2 + 1
 
 
 def vision_shape(arch: str) -> VisionShape:
-    """The size of an architecture's image encoder, from open_clip's configuration; no weights are
-    made.
+    """Return the size of an architecture's image encoder, from open_clip's configuration alone.
 
     Raises:
-        UserError: an unknown name, or an image encoder that is no plain vision transformer.
+        UserError: an unknown name, or an image encoder that is not a plain vision transformer.
 
     Example:
         >>> vision_shape("ViT-B-32").tokens
@@ -45,7 +52,8 @@ def vision_shape(arch: str) -> VisionShape:
     vision = config["vision_cfg"]
     if not isinstance(vision.get("layers"), int) or not vision.get("patch_size"):
         raise UserError(
-            f"the image encoder of {arch} is no plain vision transformer; its memory is not known here"
+            f"the image encoder of {arch} is not a plain vision transformer, so its memory cannot be "
+            "estimated; give one such as ViT-B-32"
         )
     return VisionShape(
         vision["layers"],
@@ -58,20 +66,19 @@ def vision_shape(arch: str) -> VisionShape:
 
 @dataclass(frozen=True)
 class Architecture:
-    """One of open_clip's architectures, as far as it is known without weights.
+    """What is known of one of open_clip's architectures without weights.
 
     Args:
-        name: open_clip's.
-        family: of image encoder and text encoder; what works for one architecture works for its
-            family.
-        image_encoder: its kind and size, or timm's name of it.
-        text_encoder: its kind and size, or Hugging Face's name of it.
-        image_size: pixels on a side.
-        image_parameters, text_parameters: how many. Those of a text encoder of Hugging Face are not
-            known here: 0.
-        pretrained: how many sets of weights open_clip lists for it.
-        needs: a package that must be installed beside this one, or "".
-        refused: why it works nowhere, or "".
+        name: in open_clip.
+        family: of image encoder and text encoder; members of a family work the same way.
+        image_encoder: its kind and size, or its name in timm.
+        text_encoder: its kind and size, or its name on Hugging Face.
+        image_size: side of the image, in pixels.
+        image_parameters: number of parameters of the image encoder.
+        text_parameters: number of parameters of the text encoder; 0 if it is Hugging Face's.
+        pretrained: number of pretrained weights that open_clip lists.
+        needs: an additional package that must be installed, or "".
+        refused: why it cannot be used, or "".
     """
 
     name: str
@@ -87,11 +94,10 @@ class Architecture:
 
 
 def architecture(name: str) -> Architecture:
-    """Build an architecture on no device, send one image and one text through it, and say what it
-    is.
+    """Build an architecture on the meta device, run one image and one text, and describe it.
 
-    That costs time, about a second, and no memory, however large the architecture is. Only a text
-    encoder of Hugging Face is not built.
+    It takes about a second and no memory, however large the architecture is. Text encoders of
+    Hugging Face are not built.
 
     Raises:
         UserError: an unknown name.
@@ -106,17 +112,14 @@ def architecture(name: str) -> Architecture:
     text_cfg, refused, text_parameters = config["text_cfg"], "", 0
     of_hf = "hf_model_name" in text_cfg
     with torch.device("meta"), torch.no_grad():
-        model = None if of_hf else encoders.blank(name, "meta").eval()
-        image = encoders.image_encoder(config).eval() if of_hf else model.visual
+        model: Any = None if of_hf else encoders.blank(name, "meta").eval()
+        image: Any = encoders.image_encoder(config).eval() if of_hf else model.visual
         size = image.image_size if isinstance(image.image_size, int) else image.image_size[0]
         pixels = torch.empty(2, 3, size, size)
         features = [image(pixels) if of_hf else model.encode_image(pixels)]
         if not of_hf:
-            features.append(
-                model.encode_text(
-                    torch.zeros(2, text_cfg.get("context_length", 77), dtype=torch.int64)
-                )
-            )
+            tokens = torch.zeros(2, text_cfg.get("context_length", 77), dtype=torch.int64)
+            features.append(model.encode_text(tokens))
             text_parameters = sum(
                 p.numel()
                 for key, p in model.named_parameters()
@@ -148,13 +151,16 @@ _TIMM = {
     "vit_pe_core": "Perception Encoder",
     "vit_relpos": "ViT with relative positions",
     "vit": "ViT",
-}  # by how timm's names begin, the longer ones first
+}  # by the beginning of timm's names, longer ones first
 
 
 def _family(config: Mapping) -> str:
     vision, text = config["vision_cfg"], config["text_cfg"]
     if "timm_model_name" in vision:
-        kind = f"timm's {next(kind for start, kind in _TIMM.items() if vision['timm_model_name'].startswith(start))}"
+        timm_name = vision["timm_model_name"]
+        kind = (
+            f"timm's {next(kind for start, kind in _TIMM.items() if timm_name.startswith(start))}"
+        )
     else:
         kind = "CLIP's ViT" if isinstance(vision["layers"], int) else "CLIP's ResNet"
     kind += ", CoCa" if "multimodal_cfg" in config else ""

@@ -1,4 +1,4 @@
-"""Checkpoints of others in, open_clip's format out. No file is ever unpickled; see ``inert``."""
+"""Import checkpoints of other libraries, export to open_clip. Nothing is unpickled, see ``pickles``."""
 
 from __future__ import annotations
 
@@ -46,33 +46,33 @@ def import_checkpoint(
     prefix: str = "",
     sha256: str | None = None,
 ) -> ImageClassifier:
-    """Read a classifier that another library fine-tuned.
+    """Load a classifier that another library fine-tuned.
 
-    Known are the files of ``mlfoundations/wise-ft`` (whole pickled modules, and state dicts with
-    ``image_encoder.model.*`` and ``classification_head.*``) and of ``mlfoundations/model-soups``
-    (``model.*`` and ``classification_head.*``), and any other in which an image encoder of
-    open_clip and a ``classification_head`` are found, whatever wraps them: ``DataParallel``,
-    ``torch.compile``, the dictionary of a trainer; pickled or as safetensors.
+    Supported are the files of ``mlfoundations/wise-ft`` (whole pickled modules, and state dicts
+    with ``image_encoder.model.*`` and ``classification_head.*``) and of
+    ``mlfoundations/model-soups`` (``model.*`` and ``classification_head.*``), and any other with an
+    image encoder of open_clip and a ``classification_head``, whatever wraps them:
+    ``DataParallel``, ``torch.compile``, the dictionary of a trainer; pickled or as safetensors.
 
-    Weights do not tell which activation they were trained with, and with the wrong one they predict
-    worse without any error. It is taken from a clue, or else asked for. Clues are the classes that
-    a pickle names, a configuration beside the file (``open_clip_config.json``, ``config.json``, or
-    open_clip's ``params.txt``), and the layouts of wise-ft and model-soups, which fine-tune
-    OpenAI's CLIP and so need QuickGELU.
+    The weights do not determine the activation that they were trained with, and with the wrong one
+    accuracy drops without any error. So it is taken from other evidence, or must be given. Evidence
+    are the classes in a pickle, a configuration beside the file (``open_clip_config.json``,
+    ``config.json``, or open_clip's ``params.txt``), and the layouts of wise-ft and model-soups,
+    which fine-tune OpenAI's CLIP and so need QuickGELU.
 
     Args:
         path: the file.
-        class_names: one for each row of the head, in its order; the files do not hold them.
-        architecture: open_clip's name for it, such as ``"ViT-B-32-quickgelu"``; found from shapes
-            and clues if not given.
-        image_size: of the model that is wanted, in pixels, for a file that was trained at another
-            size than its architecture's. Where it differs from the file's, the positional
-            embeddings are resized.
-        prefix: what the keys of the wanted model begin with, where a file holds several.
-        sha256: what the file must hash to, as published beside a download.
+        class_names: one for each row of the head, in its order; the files do not contain them.
+        architecture: its name in open_clip, such as ``"ViT-B-32-quickgelu"``; inferred from shapes
+            and other evidence if not given.
+        image_size: of the imported model, in pixels, for a file whose image size differs from its
+            architecture's; the positional embeddings are resized where they do not fit.
+        prefix: of the keys of the model to import, where a file has several.
+        sha256: expected hash of the file, as published with a download.
 
     Raises:
-        UserError: it cannot be read, is damaged, has no head, or the architecture cannot be told.
+        UserError: the file cannot be read, is damaged or has no head, or the architecture is
+            ambiguous.
 
     Source: src/models/modeling.py of wise-ft; utils.py of model-soups.
     """
@@ -82,7 +82,8 @@ def import_checkpoint(
     weight, bias = parts.head["weight"], parts.head.get("bias")
     if bias is not None and bias.shape != weight.shape[:1]:
         raise UserError(
-            f"{path}: a head of shape {tuple(weight.shape)} does not fit its own bias; it is damaged"
+            f"{path}: the head's weight {tuple(weight.shape)} does not fit its bias {tuple(bias.shape)}; the "
+            "file is damaged, copy or download it again"
         )
     origin, image = _identified(
         Path(path), parts, parts.image, architecture, image_size, weight.shape[-1]
@@ -111,45 +112,40 @@ def import_clip(
     text_encoder: str | None = None,
     overwrite: bool = False,
 ) -> Clip:
-    """Rewrite a file with a whole CLIP as a folder in open_clip's layout, and load it from there.
+    """Convert a file with a whole CLIP to a folder in open_clip's layout, and load that.
 
-    Known are OpenAI's files (TorchScript archives, of which only the weights are read) and state
-    dicts, open_clip's state dicts and training checkpoints, and the same as safetensors, whatever
-    wraps them. The folder is a model like any other afterwards: ``load_clip("local-dir:FOLDER")``.
+    Supported are OpenAI's files (TorchScript archives, of which only the weights are read) and
+    state dicts, open_clip's state dicts and training checkpoints, and the same as safetensors,
+    whatever wraps them. Load the folder again with ``load_clip("local-dir:FOLDER")``.
 
     Args:
         path: the file.
         folder: a new folder.
         architecture, image_size, prefix, sha256: see ``import_checkpoint``. A state dict does not
-            tell whether it needs QuickGELU: OpenAI's weights do.
-        text_encoder: name of a CLIP model whose text encoder and architecture are taken, for a file
-            that holds an image encoder alone, such as one that was fine-tuned from that model.
-        overwrite: replace a model that is there.
+            show whether it needs QuickGELU; OpenAI's weights do.
+        text_encoder: name of a CLIP model that provides the text encoder and the architecture, for
+            a file with an image encoder alone, such as one fine-tuned from that model.
+        overwrite: replace an existing model.
 
     Raises:
-        UserError: it cannot be read, is damaged, lacks a text encoder, or the architecture cannot
-            be told.
+        UserError: the file cannot be read, is damaged or has no text encoder, or the architecture
+            is ambiguous.
     """
     parts = _read(path, sha256, prefix)
     if text_encoder is not None:
         if architecture is not None:
             raise UserError(
-                f"the architecture is that of {text_encoder!r}; leave architecture {architecture!r} out"
+                f"the architecture is that of {text_encoder!r}; remove architecture {architecture!r}"
             )
         clip = load_clip(text_encoder)
-        shapes = {key: tensor.shape for key, tensor in parts.image.items()}
-        if not fits(clip.origin.config["model_cfg"], shapes):
+        model_cfg = clip.origin.config["model_cfg"]
+        if not fits(model_cfg, _shapes(parts.image)):
             raise UserError(
                 f"{path} does not have the shapes of the image encoder of {text_encoder!r}; name the model "
                 "that it was fine-tuned from"
             )
-        _, model_cfg, image = _resolved(
-            Path(path),
-            {text_encoder: clip.origin.config["model_cfg"]},
-            parts.image,
-            image_size,
-            None,
-        )
+        known = {text_encoder: model_cfg}
+        _, model_cfg, image = _resolved(Path(path), known, parts.image, image_size, None)
         origin = Origin(clip.origin.name, {**clip.origin.config, "model_cfg": model_cfg})
         weights = {**clip.model.state_dict(), **image}
     elif parts.has_text_encoder:
@@ -170,38 +166,36 @@ def export_open_clip(
     text_encoder: str | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a classifier as a folder that open_clip alone can use.
+    """Write a classifier to a folder that open_clip can load without this library.
 
-    ``open_clip.create_model_and_transforms("local-dir:FOLDER")`` has the fine-tuned image encoder
-    and the text encoder that it was pre-trained with. An imported classifier has none: then the
-    image encoder is alone in ``image_tower.safetensors``, for ``create_model(ARCH,
+    ``open_clip.create_model_and_transforms("local-dir:FOLDER")`` loads the fine-tuned image encoder
+    with the text encoder that it was pre-trained with. For an imported classifier without one, the
+    image encoder alone is written to ``image_encoder.safetensors``, for ``create_model(ARCH,
     pretrained_image_path=...)``. The head, ``weight`` and ``bias``, is in ``head.safetensors``, its
     classes in ``class_names.json``: ``logits = encode_image(x, normalize=True) @ weight.T + bias``.
 
-    A classifier does not hold the text encoder itself but a digest of it. It is looked for under
-    the name that the model had, and whatever is found there is written only if it has that digest.
+    A classifier has a digest of its text encoder, not the encoder itself. That is loaded under the
+    name of the original model, and written only if it has the same digest.
 
     Args:
-        classifier: what to write.
+        classifier: the classifier to write.
         folder: a new folder.
-        text_encoder: name of the CLIP model that holds the text encoder, such as
-            ``"local-dir:PATH"``, if it lies no longer where it lay, or for an imported classifier.
-        overwrite: replace an export that is there.
+        text_encoder: name of the CLIP model with the text encoder, such as ``"local-dir:PATH"``, if
+            it was moved, or for an imported classifier.
+        overwrite: replace an existing export.
 
     Raises:
-        UserError: the encoder is none of open_clip's, the text encoder is not found or is another
-            one, or the folder exists or cannot be written.
+        UserError: the encoder is not open_clip's, the text encoder is not found or another one, or
+            the folder exists or cannot be written.
     """
     origin = getattr(classifier.encoder, "origin", None)
     if origin is None:
         raise UserError(
-            f"the encoder {classifier.encoder_name!r} is none of open_clip's, so open_clip cannot use it; "
-            "keep it as a checkpoint"
+            f"the encoder {classifier.encoder_name!r} is not open_clip's, so open_clip cannot load it; "
+            "save it as a checkpoint"
         )
-    weights, tokenizer = (
-        {f"visual.{key}": tensor for key, tensor in classifier.encoder.state_dict().items()},
-        None,
-    )
+    image = classifier.encoder.state_dict()
+    weights, tokenizer = {f"visual.{key}": tensor for key, tensor in image.items()}, None
     if text_encoder is not None or not is_random(origin.name):
         clip = _with_text_encoder_of(origin, text_encoder)
         weights, tokenizer = {**clip.model.state_dict(), **weights}, clip.tokenizer
@@ -209,39 +203,37 @@ def export_open_clip(
 
 
 def _with_text_encoder_of(origin: Origin, name: str | None) -> Clip:
-    """The CLIP model that an image encoder came from, or the one that is named."""
-    where = "give the model that holds it with text_encoder (--text-encoder local-dir:PATH)"
+    """The CLIP model that an image encoder came from, or the named one, if its text encoder fits."""
+    fix = "give the model that has it with text_encoder (--text-encoder local-dir:PATH)"
     if name is None and origin.text_encoder is None and origin.name.startswith("local-dir:"):
         raise UserError(
-            "the checkpoint, of an older version, does not tell which text encoder belongs to it; "
-            + where
+            f"the checkpoint, of an older version, does not record which text encoder belongs to it; {fix}"
         )
     try:
         clip = load_clip(name or origin.name)
     except UserError as error:
-        raise UserError(f"the text encoder is not found: {error}; {where}") from error
+        raise UserError(f"the text encoder is not found: {error}; {fix}") from error
     if differences := origin.differences(clip.origin):
         raise UserError(
-            f"{clip.name!r} differs from the classifier's encoder in its {' and '.join(differences)}, so "
-            f"it does not hold its text encoder; {where}"
+            f"{clip.name!r} and the classifier's encoder differ in their {' and '.join(differences)}, so it "
+            f"does not have its text encoder; {fix}"
         )
     if origin.text_encoder not in (None, clip.origin.text_encoder):
         raise UserError(
-            f"{clip.name!r} holds another text encoder than the one that the classifier's head was made "
-            f"with; {where}"
+            f"{clip.name!r} has another text encoder than the one that the classifier's head was made "
+            f"with; {fix}"
         )
     return clip
 
 
 def _check_tokenizer(origin: Origin) -> None:
-    """Refuse what open_clip could not read back from a folder: there it looks for Hugging Face's
-    files too."""
+    """Refuse a model that open_clip could not load from a folder without Hugging Face's files."""
     text = origin.config["model_cfg"].get("text_cfg", {})
     source = text.get("hf_model_name") or text.get("hf_tokenizer_name")
     if source:
         raise UserError(
             f"the text encoder of {origin.name!r} needs files of Hugging Face's {source!r}, which a folder "
-            "in open_clip's layout does not hold; its image encoder and head can be a checkpoint"
+            "in open_clip's layout does not have; save its image encoder and head as a checkpoint"
         )
 
 
@@ -256,9 +248,8 @@ def _write(
     from safetensors.torch import save_file
 
     with new_folder(folder, overwrite) as part:
-        if hasattr(
-            tokenizer, "save_pretrained"
-        ):  # Hugging Face's; open_clip looks for its files in the folder
+        # Hugging Face's, whose files open_clip looks for in the folder
+        if tokenizer is not None and hasattr(tokenizer, "save_pretrained"):
             tokenizer.save_pretrained(part)
         (part / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
         if "logit_scale" in weights:
@@ -267,7 +258,9 @@ def _write(
             )
         else:
             image = {key.removeprefix("visual."): tensor for key, tensor in weights.items()}
-            save_file(portable(image), part / "image_tower.safetensors", metadata={"format": "pt"})
+            save_file(
+                portable(image), part / "image_encoder.safetensors", metadata={"format": "pt"}
+            )
         if classifier is not None:
             save_file(
                 portable(classifier.head.state_dict()),
@@ -281,15 +274,16 @@ def _write(
 
 
 def _read(path: str | Path, sha256: str | None, prefix: str) -> layouts.Parts:
-    """The parts of a file, in float32, none of their weights infinite."""
+    """Read the parts of a file in float32; weights that are not finite are an error."""
     from safetensors.torch import load_file
 
-    path, names = Path(path), set()
+    path = Path(path)
+    names: set[str] = set()
     if not os.path.isfile(path):
-        raise UserError(f"{path} is no file; a folder made by save is read with load")
+        raise UserError(f"{path} is not a file; read a folder written by save with load")
     if sha256 is not None and file_sha256(path) != sha256.lower():
         raise UserError(
-            f"{path} has another hash than {sha256}; download it again, and use it only if they agree"
+            f"{path} has another hash than {sha256}; download it again, and use it only if the hash agrees"
         )
     if path.suffix == ".safetensors":
         try:
@@ -298,28 +292,34 @@ def _read(path: str | Path, sha256: str | None, prefix: str) -> layouts.Parts:
             raise UserError(f"{path} is damaged ({error}); copy or download it again") from error
     else:
         weights, names = pickles.read(path)
-    parts = layouts.sort(weights, names, path, prefix)
+    parts = layouts.partition(weights, names, path, prefix)
     check_finite({**parts.image, **parts.text, **parts.head}, str(path))
-    image, text, head = (
-        {
-            key: tensor.float() if tensor.is_floating_point() else tensor
-            for key, tensor in some.items()
-        }
-        for some in (parts.image, parts.text, parts.head)
+    return layouts.Parts(
+        _float32(parts.image), _float32(parts.text), _float32(parts.head), parts.clues
     )
-    return layouts.Parts(image, text, head, parts.clues)
+
+
+def _float32(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        key: tensor.float() if tensor.is_floating_point() else tensor
+        for key, tensor in weights.items()
+    }
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {key: tensor.shape for key, tensor in weights.items()}
 
 
 def _advice_without_head(parts: layouts.Parts) -> str:
     if parts.has_text_encoder:
         return (
-            "read the whole CLIP with import_clip ('wiseft-lite import FILE' without --classes), and write a head "
+            "read the whole CLIP with import_clip ('wiseft-lite import FILE' without --classes), and build a head "
             "with zero_shot_classifier ('wiseft-lite zeroshot --model local-dir:FOLDER')"
         )
     return (
-        "nor has it a text encoder that could write one; read it with import_clip and the text encoder of the "
-        "model that it was fine-tuned from ('wiseft-lite import FILE --text-encoder ARCH/PRETRAINED'), and write a "
-        "head with zero_shot_classifier ('wiseft-lite zeroshot --model local-dir:FOLDER')"
+        "and no text encoder to build one; read it with import_clip and the text encoder of the model that it "
+        "was fine-tuned from ('wiseft-lite import FILE --text-encoder ARCH/PRETRAINED'), and build a head with "
+        "zero_shot_classifier ('wiseft-lite zeroshot --model local-dir:FOLDER')"
     )
 
 
@@ -330,12 +330,12 @@ def _advice_without_text(parts: layouts.Parts) -> str:
             "('wiseft-lite import FILE --classes NAMES', one class name per line)"
         )
     return (
-        "nor has it a head; name the model that it was fine-tuned from with text_encoder ('wiseft-lite import FILE "
+        "and no head; name the model that it was fine-tuned from with text_encoder ('wiseft-lite import FILE "
         "--text-encoder ARCH/PRETRAINED')"
     )
 
 
-# Which architecture it is
+# The architecture of the weights
 
 
 def _identified(
@@ -346,38 +346,36 @@ def _identified(
     image_size: int | None,
     embed_dim: int | None = None,
 ) -> tuple[Origin, dict[str, Tensor]]:
-    """The one architecture that fits shapes, clues and wishes, and the image encoder's weights at
-    its image size."""
-    shapes = {key: tensor.shape for key, tensor in weights.items()}
+    """The one architecture that fits the shapes, the evidence and the arguments, and the image
+    encoder's weights at its image size."""
     beside = _configuration_beside(path, parts.image)
-    if wanted is not None:
-        known, quick = _known(path, shapes, embed_dim, wanted), None
+    quick = None
+    if wanted is None:
+        quick = _activation(path, {**parts.clues, **_clues_beside(path, parts.image, beside)})
+    if wanted is None and beside:
+        known = {path.resolve().parent.name: beside["model_cfg"]}
     else:
-        clues = {**parts.clues, **_clues_beside(path, parts.image, beside)}
-        if len(set(clues.values())) > 1:
-            reasons = [
-                f"{'QuickGELU' if quick else 'GELU'} ({why})" for why, quick in clues.items()
-            ]
-            raise UserError(
-                f"{path}: clues to its activation disagree: {' against '.join(reasons)}; say which it has "
-                "with architecture, such as ViT-B-32 or ViT-B-32-quickgelu"
-            )
-        quick = next(iter(clues.values()), None)
-        known = (
-            {path.resolve().parent.name: beside["model_cfg"]}
-            if beside
-            else _known(path, shapes, embed_dim)
-        )
+        known = _known(path, _shapes(weights), embed_dim, wanted)
     name, model_cfg, image = _resolved(path, known, parts.image, image_size, quick)
     preprocess_cfg = beside["preprocess_cfg"] if beside is not None else _usual_preprocessing(name)
     return Origin(f"{name}/none", {"model_cfg": model_cfg, "preprocess_cfg": preprocess_cfg}), image
 
 
+def _activation(path: Path, clues: Mapping[str, bool]) -> bool | None:
+    """Whether the evidence implies QuickGELU; None without any, and an error if it disagrees."""
+    if len(set(clues.values())) > 1:
+        reasons = [f"{'QuickGELU' if quick else 'GELU'} ({clue})" for clue, quick in clues.items()]
+        raise UserError(
+            f"{path}: evidence of its activation disagrees: {' against '.join(reasons)}; state which it has "
+            "with architecture, such as ViT-B-32 or ViT-B-32-quickgelu"
+        )
+    return next(iter(clues.values()), None)
+
+
 def _known(
     path: Path, shapes: Mapping[str, torch.Size], embed_dim: int | None, wanted: str | None = None
 ) -> dict[str, dict]:
-    """The architectures of open_clip that fit, whatever the image size; the wanted one alone if one
-    is."""
+    """open_clip's architectures that fit at some image size; only ``wanted``, if it is given."""
     if wanted is not None and wanted not in library().list_models():
         near = difflib.get_close_matches(wanted, library().list_models(), n=3, cutoff=0.3)
         raise UserError(
@@ -392,21 +390,17 @@ def _known(
     if wanted in others or others and wanted is None:
         features = next(iter(others.values()))["embed_dim"]
         raise UserError(
-            f"{path}: a head on {embed_dim} features does not fit the {features} of the image encoder; it "
-            "is damaged"
+            f"{path}: the head's {embed_dim} features do not fit the {features} of the image encoder; the "
+            "file is damaged, copy or download it again"
         )
-    if wanted is not None:
+    if wanted is None:
         raise UserError(
-            f"{path} does not have the shapes of {wanted!r}; "
-            + (
-                f"they are those of {', '.join(others)}"
-                if others
-                else "no architecture of open_clip fits"
-            )
+            f"{path} fits no architecture of open_clip; its image encoder is another model, or damaged"
         )
-    raise UserError(
-        f"{path} fits no architecture of open_clip; its image encoder is another model, or damaged"
-    )
+    advice = "no architecture of open_clip fits"
+    if others:
+        advice = f"they are those of {', '.join(others)}"
+    raise UserError(f"{path} does not have the shapes of {wanted!r}; {advice}")
 
 
 def _resolved(
@@ -416,8 +410,7 @@ def _resolved(
     image_size: int | None,
     quick: bool | None,
 ) -> tuple[str, dict, dict[str, Tensor]]:
-    """The one architecture of those that fit, with the wanted image size and the activation if that
-    is known."""
+    """The only one of the ``known`` architectures that the image size and the activation leave."""
     grid, known = _grid(image), _distinct(known)
     exact = [
         name
@@ -426,7 +419,7 @@ def _resolved(
     ]
     first = known[exact[0] if exact else next(iter(known))]
     patch, usual = _patch(first), _image_size(first)
-    own = usual if exact else grid * patch
+    own = usual if exact or grid is None else grid * patch
     if image_size is None and not exact:
         raise UserError(
             f"{path} has positional embeddings for images of {own} x {own} pixels, {' and '.join(known)} "
@@ -436,18 +429,20 @@ def _resolved(
     size = own if image_size is None else image_size
     if size < patch or grid is None and size != own:
         raise UserError(
-            f"{path}: images of {' and '.join(known)} have {own} pixels, which cannot be changed to {size} "
-            "here; leave image_size out"
+            f"{path}: the image size of {' and '.join(known)}, {own} pixels, cannot be changed to {size}; "
+            "remove image_size"
         )
     if quick is None and len({_is_quick(config) for config in known.values()}) > 1:
         both = len({_is_quick(known[name]) for name in exact}) > 1
         raise UserError(
-            f"{path} may be {' or '.join(exact if both else known)}; say which with architecture (the "
-            "weights of OpenAI, and what was fine-tuned from them, need QuickGELU)"
+            f"{path} may be {' or '.join(exact if both else known)}; state which with architecture (OpenAI's "
+            "weights, and models fine-tuned from them, need QuickGELU)"
         )
     variants = {name: _variant(config, size, quick) for name, config in known.items()}
     if len(_distinct(variants)) > 1:
-        raise UserError(f"{path} may be {' or '.join(exact or known)}; say which with architecture")
+        raise UserError(
+            f"{path} may be {' or '.join(exact or known)}; state which with architecture"
+        )
     name = min(
         known,
         key=lambda name: (
@@ -465,24 +460,21 @@ def _resolved(
 
 
 def _distinct(known: Mapping[str, dict]) -> dict[str, dict]:
-    """One name for each image encoder: some architectures differ in their text encoders alone."""
+    """One name per image encoder: some architectures differ in their text encoders alone."""
 
-    def plain(name: str) -> tuple[bool, int]:
+    def preference(name: str) -> tuple[bool, int]:
         return "hf_model_name" in known[name].get("text_cfg", {}), len(name)
 
-    last_is_best = sorted(known, key=plain, reverse=True)
-    names = {json.dumps(described(known[name]), sort_keys=True): name for name in last_is_best}
+    best_last = sorted(known, key=preference, reverse=True)
+    names = {json.dumps(described(known[name]), sort_keys=True): name for name in best_last}
     return {name: config for name, config in known.items() if name in names.values()}
 
 
 def _variant(model_cfg: dict, image_size: int, quick: bool | None) -> dict:
-    """The same architecture at another image size, and with the activation that clues give."""
+    """The architecture at another image size, with QuickGELU or not if that is known."""
     vision = {**model_cfg["vision_cfg"], "image_size": image_size}
-    return {
-        **model_cfg,
-        "vision_cfg": vision,
-        "quick_gelu": _is_quick(model_cfg) if quick is None else quick,
-    }
+    quick = _is_quick(model_cfg) if quick is None else quick
+    return {**model_cfg, "vision_cfg": vision, "quick_gelu": quick}
 
 
 def _is_quick(model_cfg: Mapping) -> bool:
@@ -494,44 +486,39 @@ def _image_size(model_cfg: Mapping) -> int:
 
 
 def _patch(model_cfg: Mapping) -> int:
-    """Pixels of an image on one side of a patch, or of what stands for one in a ResNet."""
+    """Side of a patch in pixels, or a ResNet's total stride."""
     vision = model_cfg["vision_cfg"]
     return 32 if isinstance(vision.get("layers"), list) else vision.get("patch_size", 16)
 
 
 def _grid(image: Mapping[str, Tensor]) -> int | None:
-    """Patches on a side, as many as there are positional embeddings for; None where there are none
-    that tell."""
+    """Patches per side, from the number of positional embeddings; None where there are none."""
     positions = next((image[key] for key in POSITIONS if key in image), None)
     return None if positions is None else math.isqrt(len(positions) - 1)
 
 
 def _usual_preprocessing(architecture: str) -> dict:
-    """The preprocessing of the weights that were released for an architecture: OpenAI's if any has
-    it."""
+    """The preprocessing of an architecture's released weights: OpenAI's if any of them uses it."""
     default = open_clip_config(f"{architecture}/none")["preprocess_cfg"]
     tags = library().list_pretrained_tags_by_model(architecture)
     released = [open_clip_config(f"{architecture}/{tag}")["preprocess_cfg"] for tag in tags]
     return default if default in released or not released else released[0]
 
 
-# What lies beside the file
+# Configurations beside the file
 
 
 def _configuration_beside(path: Path, image: Mapping[str, Tensor]) -> dict | None:
-    """The ``open_clip_config.json`` in the file's folder, if there is one and it describes this
-    image encoder."""
+    """The ``open_clip_config.json`` in the file's folder, if it describes this image encoder."""
     if not (path.parent / CONFIG).is_file():
         return None
     config = open_clip_config(f"local-dir:{path.parent}")
     try:
-        same = fits(config["model_cfg"], {key: tensor.shape for key, tensor in image.items()})
-    except (
-        Exception
-    ) as error:  # open_clip and timm raise anything for a configuration that they do not know
+        same = fits(config["model_cfg"], _shapes(image))
+    except Exception as error:  # of any kind, for a configuration unknown to open_clip or timm
         raise UserError(
-            f"{path.parent / CONFIG} is no model that this open_clip can build ({error}); move it away or "
-            "upgrade open_clip_torch"
+            f"{path.parent / CONFIG} is not a model that this open_clip can build ({error}); move it away "
+            "or upgrade open_clip_torch"
         ) from error
     return config if same else None
 
@@ -539,18 +526,16 @@ def _configuration_beside(path: Path, image: Mapping[str, Tensor]) -> dict | Non
 def _clues_beside(
     path: Path, image: Mapping[str, Tensor], configuration: dict | None
 ) -> dict[str, bool]:
-    """Which activation the configurations beside a file give it; those of other architectures do
-    not count."""
+    """Whether the configurations beside a file imply QuickGELU, if they fit the image encoder."""
     clues = {}
     if configuration is not None:
         clues[f"{CONFIG} beside it"] = _is_quick(configuration["model_cfg"])
     activation = _transformers_activation(path.parent / "config.json", image)
     if activation is not None:
         clues["config.json beside it"] = activation == "quick_gelu"
-    here = path.resolve().parent
-    run = (
-        here.parent if here.name == "checkpoints" else here
-    )  # as open_clip's training leaves its files
+    run = path.resolve().parent
+    if run.name == "checkpoints":  # where open_clip's training writes them, beside params.txt
+        run = run.parent
     quick = _trained_with_quick_gelu(run / "params.txt", image)
     if quick is not None:
         clues["the params.txt of its training with open_clip"] = quick
@@ -558,8 +543,7 @@ def _clues_beside(
 
 
 def _trained_with_quick_gelu(path: Path, image: Mapping[str, Tensor]) -> bool | None:
-    """The activation that open_clip's list of a training's settings means; None if there is none,
-    or it is unclear."""
+    """Whether open_clip's ``params.txt`` of a training run implies QuickGELU; None if unclear."""
     if not path.is_file():
         return None
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -567,23 +551,20 @@ def _trained_with_quick_gelu(path: Path, image: Mapping[str, Tensor]) -> bool | 
         key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)
     }
     model_cfg = library().get_model_config(settings.get("model", "").replace("/", "-"))
-    if model_cfg is None or not fits(
-        model_cfg, {key: tensor.shape for key, tensor in image.items()}
-    ):
+    if model_cfg is None or not fits(model_cfg, _shapes(image)):
         return None
     if settings.get("force_quick_gelu") == "True" or _is_quick(model_cfg):
         return True
-    return (
-        None if settings.get("pretrained") == "openai" else False
-    )  # there open_clip's versions differ
+    if settings.get("pretrained") == "openai":  # open_clip's versions differ
+        return None
+    return False
 
 
 def _transformers_activation(path: Path, image: Mapping[str, Tensor]) -> str | None:
-    """The activation that a ``config.json`` of Hugging Face's CLIP gives an image encoder of this
-    width."""
+    """The activation in Hugging Face's ``config.json``, if it fits the image encoder's width."""
     try:
         vision = json.loads(path.read_text(encoding="utf-8")).get("vision_config", {})
         same = vision.get("hidden_size") == image["visual.conv1.weight"].shape[0]
     except (OSError, ValueError, KeyError, AttributeError):
-        return None  # none there, or another program's
+        return None  # no such file, or of another program
     return vision.get("hidden_act") if same else None

@@ -1,1 +1,1 @@
-"""One model from many: soups, task arithmetic, Fisher averaging, moving averages."""
+"""Merge several models into one: soups, task arithmetic, Fisher averaging, moving averages."""

@@ -1,4 +1,4 @@
-"""Moving averages of the weights that a model passes through in one training run."""
+"""Exponential moving averages of a model's weights over one training run."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ class MovingAverages:
     """Exponential moving averages of a model's weights, for several decays in one run.
 
     ``mu_t = beta mu_{t-1} + (1 - beta) theta_t`` after step ``t``, with ``mu_0 = 0``, for each
-    decay ``beta``. It is called with the model after each step: ``finetune(...,
-    after_step=averages)``. Sums are kept in float32 or wider; integer buffers are those of the last
-    step.
+    decay ``beta``. Call it with the model after each step: ``finetune(..., after_step=averages)``.
+    Averages are in float32 or wider; integer buffers are those of the last step.
 
     Args:
-        decays: each ``beta``, from 0 (the last step alone) to below 1; about ``1 / (1 - beta)``
-            steps count.
+        decays: each ``beta``, from 0 (the last step alone) to below 1; averages over about
+            ``1 / (1 - beta)`` steps.
 
     Raises:
-        UserError: no decays, or one that does not lie in 0..1.
+        UserError: no decays, or one outside 0 to below 1.
 
     Source: the paper, appendix C.3.2.
 
@@ -38,25 +37,23 @@ class MovingAverages:
     """
 
     def __init__(self, decays: Sequence[float]):
-        wrong = [decay for decay in decays if not 0 <= decay < 1]
-        if wrong or not decays:
-            raise UserError(
-                f"decay {wrong[0]} makes no average; give numbers from 0 to below 1"
-                if wrong
-                else "no decays; give at least one, such as 0.99"
-            )
+        if not decays:
+            raise UserError("no decays; give at least one, such as 0.99")
+        for decay in decays:
+            if not 0 <= decay < 1:
+                raise UserError(f"decay is {decay}; give a number from 0 to below 1")
         self.steps = 0
         self._means: dict[float, dict[str, Tensor]] = {decay: {} for decay in decays}
         self._types: dict[str, torch.dtype] = {}
 
     @property
     def decays(self) -> tuple[float, ...]:
-        """The decays that are kept."""
+        """The decays."""
         return tuple(self._means)
 
     @torch.no_grad()
     def __call__(self, model: nn.Module) -> None:
-        """Take the weights that ``model`` has now as those of the next step."""
+        """Update the averages with the weights that ``model`` has after a step."""
         self.steps += 1
         for name, theta in model.state_dict().items():
             self._types[name] = theta.dtype
@@ -71,7 +68,7 @@ class MovingAverages:
                 mean[name].lerp_(theta.to(mean[name].dtype), 1 - decay)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Everything that is kept, as a flat dict of tensors; see ``resume``."""
+        """Return the averages and their settings as a flat dict of tensors, for resuming."""
         state = {
             "steps": torch.tensor(self.steps),
             "decays": torch.tensor(self.decays, dtype=torch.float64),
@@ -83,7 +80,7 @@ class MovingAverages:
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a ``state_dict`` of averages with the same decays.
+        """Restore a ``state_dict`` of averages with the same decays.
 
         Raises:
             UserError: the decays differ.
@@ -91,7 +88,7 @@ class MovingAverages:
         if state["decays"].tolist() != list(self.decays):
             raise UserError(
                 f"the state holds averages for the decays {state['decays'].tolist()}, not for "
-                f"{list(self.decays)}; take the same decays or another folder"
+                f"{list(self.decays)}; use the same decays or another folder"
             )
         self.steps = int(state["steps"])
         self._types = {
@@ -108,29 +105,28 @@ class MovingAverages:
         """Return ``mu_T / (1 - beta^T)``, a weighted mean of the steps alone, as a new state dict.
 
         Raises:
-            UserError: no step was taken, or the decay is not kept.
+            UserError: no step was taken, or the decay is not one of ``decays``.
         """
         if decay not in self._means:
             raise unknown("decay", decay, self.decays)
         if not self.steps:
-            raise UserError("no step to average yet; give the averages to finetune as after_step")
-        share = 1 - decay**self.steps
+            raise UserError("no steps to average yet; pass the averages to finetune as after_step")
+        total = 1 - decay**self.steps
         return {
-            name: (mean / share).to(self._types[name]) if mean.is_floating_point() else mean.clone()
+            name: (mean / total).to(self._types[name]) if mean.is_floating_point() else mean.clone()
             for name, mean in self._means[decay].items()
         }
 
     def started_at(self, theta_0: Mapping[str, Tensor], decay: float) -> dict[str, Tensor]:
-        """Return the average that starts at ``mu_0 = theta_0`` in place of 0, as a new state dict.
+        """Return the average that starts at ``mu_0 = theta_0`` instead of 0, as a new state dict.
 
-        Nothing more had to be kept for it: unrolled, it is ``beta^T theta_0 + mu_T``, and that is
-        ``interpolate(theta_0, debiased, 1 - beta^T)``.
+        It is ``beta^T theta_0 + mu_T = interpolate(theta_0, debiased, 1 - beta^T)``.
 
         Args:
-            theta_0: weights before the first step, as a rule the zero-shot model's.
-            decay: one of those that are kept.
+            theta_0: weights before the first step, usually the zero-shot model's.
+            decay: one of ``decays``.
 
         Raises:
-            UserError: as ``debiased`` does, or ``theta_0`` belongs to another model.
+            UserError: as ``debiased``, or the keys or shapes of ``theta_0`` differ.
         """
         return interpolate(theta_0, self.debiased(decay), 1 - decay**self.steps)

@@ -1,1 +1,1 @@
-"""Image retrieval: embeddings for classes that were never trained on, and how to score them."""
+"""Image retrieval: universal embeddings, tested on classes unseen in training."""

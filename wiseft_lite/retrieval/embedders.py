@@ -1,5 +1,4 @@
-"""Embedders on disk: weights and a card that describes their image encoder by content, as a
-checkpoint's does."""
+"""Save and load embedders: their weights, and a card with the configuration of their image encoder."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ from wiseft_lite.weights import check_finite
 def save_embedder(
     embedder: Embedder, clip: Clip, folder: str | Path, card: dict, overwrite: bool = False
 ) -> None:
-    """Write ``model.safetensors`` and ``card.json``; the folder appears whole or not at all.
+    """Write ``model.safetensors`` and ``card.json`` into a new folder, atomically.
 
     Raises:
         UserError: the folder exists, or cannot be written.
@@ -31,24 +30,22 @@ def save_embedder(
 
 
 def load_embedder(folder: str | Path) -> Embedder:
-    """Read back what ``save_embedder`` wrote, in eval mode.
+    """Load what ``save_embedder`` wrote, in eval mode.
 
     Raises:
-        UserError: the folder holds no embedder, or its encoder cannot be loaded.
+        UserError: the folder is not an embedder, or its encoder cannot be loaded.
     """
     try:
         card = json.loads((Path(folder) / "card.json").read_text())
         weights = load_file(Path(folder) / "model.safetensors")
         check_finite(weights, f"{folder}")
-        config = (
-            card["config"] if "config" in card else open_clip_config(card["encoder"])
-        )  # older: its name alone
+        config = card.get("config") or open_clip_config(card["encoder"])  # old cards have no config
         embedder = Embedder(build_encoder(Origin(card["encoder"], config))[0], weights["weight"])
         embedder.load_state_dict(weights)
     except UserError:
         raise
     except Exception as error:
         raise UserError(
-            f"{folder} holds no embedder ({error}); make one with 'wiseft-lite embed'"
+            f"{folder} is not an embedder ({error}); create one with 'wiseft-lite embed'"
         ) from error
     return embedder.eval()

@@ -1,5 +1,4 @@
-"""Universal embeddings end to end: pictures of many tasks, one embedding, and the line chosen on
-retrieval."""
+"""Universal embeddings: one embedding for the images of many tasks, with WiSE-FT on retrieval."""
 
 from __future__ import annotations
 
@@ -7,6 +6,7 @@ import copy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 import torch
@@ -17,7 +17,7 @@ from wiseft_lite.augmentation import augmentation
 from wiseft_lite.encoders import Clip
 from wiseft_lite.errors import UserError
 from wiseft_lite.features import LazyImages, chunks, pixels
-from wiseft_lite.finetuning.layer_rates import layerwise_rates
+from wiseft_lite.finetuning.layerwise_lr import layerwise_lr
 from wiseft_lite.results import best_alpha
 from wiseft_lite.retrieval.arcface import Embedder, SubCentres, adaptive_margins, arcface
 from wiseft_lite.retrieval.search import query_scores, text_projection
@@ -27,29 +27,30 @@ from wiseft_lite.tasks.images import Picked
 from wiseft_lite.training import Recipe, fit
 from wiseft_lite.zeroshot import prompt
 
-EMBED = Recipe(epochs=5, lr=3e-3)  # the rate of the centres; the embedding trains at TOWER of it
-TOWER = 0.1  # as in the 4th place of Google Universal Image Embedding 2022, whose tower trained far below its head
-ALL = "all tasks"  # a row over the pictures of every task
+EMBED = Recipe(epochs=5, lr=3e-3)  # learning rate of the centres
+LR_MULTIPLIER = 0.1  # of the embedder; far below its head's, as in the 4th place of GUIE 2022
+ALL = "all tasks"  # the row over the images of every task
 
 
-def recipe_for(model: str) -> tuple[Recipe, float]:
-    """The recipe and the embedder's share of its rate to begin with: IconCLIP's own, or rates for
-    every other CLIP.
+def default_recipe(model: str) -> tuple[Recipe, float]:
+    """Return the recipe and the embedder's learning-rate multiplier for IconCLIP, or any other CLIP.
 
-    Source: the rates of the 4th place, 3e-4 for the head and 1e-5 for the last blocks of a ViT-H or
-    ViT-L.
+    Source: the 4th place of Google Universal Image Embedding 2022 (GUIE), with 3e-4 for the head
+    and 1e-5 for the last blocks of a ViT-H or ViT-L.
     """
-    return (
-        (EMBED, TOWER) if model == "iconclip" else (replace(EMBED, lr=3e-4, batch_size=32), 1 / 30)
-    )
+    if model == "iconclip":
+        return EMBED, LR_MULTIPLIER
+    return replace(EMBED, lr=3e-4, batch_size=32), 1 / 30
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Preprocessed ``images [n, 3, h, w]``, the class of each, ``labels [n]``, and the task that
-    each comes from.
+class LabelledImages:
+    """Preprocessed images with their classes and tasks.
 
-    Images that memory does not hold are ``LazyImages``: read again whenever they are asked for.
+    Args:
+        images: ``[n, 3, h, w]``; ``LazyImages``, decoded at each access, if memory is too small.
+        labels: int64 ``[n]``.
+        tasks: name of the task of each image.
     """
 
     images: Tensor | LazyImages
@@ -58,133 +59,142 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Universe:
-    """Pictures of many tasks, in three parts that share no class: to train, to choose alpha, to
-    report on.
+class DisjointSplits:
+    """Splits of the images of many tasks, with no class in common.
 
-    ``prompts`` are those of the training classes, which ``train.labels`` number from 0. ``val`` is
-    in the style of training, ``test`` comes from the test splits and all shifts.
+    Args:
+        prompts: of the training classes, in the order of their labels.
+        train: labels from 0.
+        val: to choose alpha, from the training and val splits.
+        test: from the test splits and all shifts.
     """
 
     prompts: tuple[str, ...]
-    train: Pictures
-    val: Pictures
-    test: Pictures
+    train: LabelledImages
+    val: LabelledImages
+    test: LabelledImages
 
 
-def universe(
-    clip: Clip, tasks: Sequence[Task], seed: int = 0, shares: tuple[float, float] = (0.6, 0.2)
-) -> Universe:
-    """Put tasks together and divide their classes. A name that two tasks have is one class.
+def disjoint_splits(
+    clip: Clip, tasks: Sequence[Task], seed: int = 0, fractions: tuple[float, float] = (0.6, 0.2)
+) -> DisjointSplits:
+    """Divide the classes of several tasks at random into train, val and test.
+
+    Classes with the same name in two tasks are one class.
 
     Args:
-        clip: preprocesses the pictures.
+        clip: preprocesses the images.
         tasks: one or more.
-        seed: of the draw of classes.
-        shares: of the classes that train and that choose alpha; the others are for the test.
+        seed: of the random division.
+        fractions: of the classes for train and val; the rest is for test.
 
     Raises:
-        UserError: two tasks of one name, or a part has too few pictures to retrieve anything.
+        UserError: two tasks have the same name, or val or test has fewer than six images.
     """
-    twice = [name for name, count in Counter(task.name for task in tasks).items() if count > 1]
-    if twice:
+    repeated = [name for name, count in Counter(task.name for task in tasks).items() if count > 1]
+    if repeated:
         raise UserError(
-            f"two tasks are called {twice[0]!r}; give each once, and each folder a name of its own"
+            f"two tasks are named {repeated[0]!r}; give each task once, and different names to folders"
         )
     names = sorted({name for task in tasks for name in task.class_names})
     order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
-    ends = [round(shares[0] * len(names)), round(sum(shares) * len(names))]
-    part_of = {names[i]: 0 if k < ends[0] else 1 if k < ends[1] else 2 for k, i in enumerate(order)}
-    trains = [names[i] for i in order[: ends[0]]]
-    number = {name: k for k, name in enumerate(trains + [names[i] for i in order[ends[0] :]])}
-    sources = (
-        [(task, task.train) for task in tasks],
-        [(task, s) for task in tasks for s in (task.train, task.val)],
-        [(task, s) for task in tasks for s in task.evaluation.values()],
-    )
-    train, val, test = (
-        _collect(clip, source, part, part_of, number) for part, source in enumerate(sources)
-    )
-    for pictures, what in ((val, "choose alpha"), (test, "test")):
-        if len(pictures.labels) < 6:
+    shuffled = [names[i] for i in order]
+    label_of = {name: label for label, name in enumerate(shuffled)}
+    val_from, test_from = round(fractions[0] * len(names)), round(sum(fractions) * len(names))
+    train_names, val_names = shuffled[:val_from], shuffled[val_from:test_from]
+    test_names = shuffled[test_from:]
+
+    def collect(
+        classes: list[str], sources: list[tuple[Task, Split]], for_retrieval: bool = True
+    ) -> LabelledImages:
+        return _collect(clip, sources, {name: label_of[name] for name in classes}, for_retrieval)
+
+    train = collect(train_names, [(task, task.train) for task in tasks], for_retrieval=False)
+    val = collect(val_names, [(task, s) for task in tasks for s in (task.train, task.val)])
+    test = collect(test_names, [(task, s) for task in tasks for s in task.evaluation.values()])
+    for split, purpose in ((val, "choose alpha"), (test, "test")):
+        if len(split.labels) < 6:
             raise UserError(
-                f"the classes drawn to {what} have {len(pictures.labels)} pictures; give more tasks or "
+                f"the classes drawn to {purpose} have {len(split.labels)} images; give more tasks or "
                 "another seed"
             )
     template = {name: task.templates[0] for task in tasks for name in task.class_names}
-    return Universe(tuple(prompt(template[name], name) for name in trains), train, val, test)
+    prompts = tuple(prompt(template[name], name) for name in train_names)
+    return DisjointSplits(prompts, train, val, test)
 
 
 def _collect(
     clip: Clip,
-    source: Sequence[tuple[Task, Split]],
-    part: int,
-    part_of: dict[str, int],
-    number: dict[str, int],
-) -> Pictures:
-    """The pictures of one part's classes; for retrieval only those of which there are two."""
-    images, labels, tasks = [], [], []
-    for task, split in source:
+    sources: Sequence[tuple[Task, Split]],
+    label_of: dict[str, int],
+    for_retrieval: bool,
+) -> LabelledImages:
+    """The images of some classes; for retrieval, only of classes with at least two images."""
+    images: list[Any] = []
+    labels: list[int] = []
+    tasks: list[str] = []
+    for task, split in sources:
         rows = [
             i
-            for i, c in enumerate(split.labels.tolist())
-            if c >= 0 and part_of[task.class_names[c]] == part
+            for i, label in enumerate(split.labels.tolist())
+            if label >= 0 and task.class_names[label] in label_of
         ]
         if rows:
             images.append(split.select(rows).images)
-            labels += [number[task.class_names[split.labels[i]]] for i in rows]
+            labels += [label_of[task.class_names[split.labels[i]]] for i in rows]
             tasks += [task.name] * len(rows)
     counts = Counter(labels)
-    keep = [i for i, c in enumerate(labels) if part == 0 or counts[c] > 1]
+    keep = [i for i, label in enumerate(labels) if not for_retrieval or counts[label] > 1]
     if not keep:
-        return Pictures(torch.empty(0), torch.empty(0, dtype=torch.int64), ())
-    joined = Split("all tasks", Picked(ConcatDataset(images), keep), torch.tensor(labels)[keep])
-    return Pictures(pixels(clip, joined), joined.labels, tuple(tasks[i] for i in keep))
+        return LabelledImages(torch.empty(0), torch.empty(0, dtype=torch.int64), ())
+    joined: Any = ConcatDataset(images)
+    split = Split("all tasks", Picked(joined, keep), torch.tensor(labels)[keep])
+    return LabelledImages(pixels(clip, split), split.labels, tuple(tasks[i] for i in keep))
 
 
-def from_text(
+def zero_shot_embedder(
     clip: Clip, prompts: Sequence[str], dimensions: int = 64, dropout: float = 0.2
 ) -> Embedder:
-    """Return the embedding that names alone give: CLIP's tower, then ``text_projection`` without
-    its shift.
+    """Return ``theta_0``: CLIP's image encoder, then ``text_projection`` of prompts, without its mean.
 
-    It is ``theta_0`` of the line: it has seen no picture.
+    No image is used.
     """
     weight = text_projection(clip.encode_text(prompts), dimensions).weight
     return Embedder(clip.image_encoder(), weight, dropout).eval()
 
 
-def finetuned(
+def finetune_embedder(
     start: Embedder,
-    train: Pictures,
+    train: LabelledImages,
     recipe: Recipe = EMBED,
     *,
-    tower: float = TOWER,
+    lr_multiplier: float = LR_MULTIPLIER,
     centres: int = 3,
     margins: Tensor | None = None,
     progress: bool = False,
 ) -> Embedder:
-    """Return a copy of an embedder, trained with sub-centre ArcFace.
+    """Return a copy of an embedder fine-tuned with sub-centre ArcFace.
 
     Args:
-        start: where to begin; it is left alone.
-        train: pictures with labels from 0.
-        recipe: how to train; its rate is that of the centres.
-        tower: the embedder's share of that rate.
-        centres: of each class.
-        margins: of each class, in radians; ``adaptive_margins`` of its size if not given.
+        start: the embedder to start from; not modified.
+        train: images with labels from 0.
+        recipe: how to train; its learning rate is that of the centres.
+        lr_multiplier: the embedder's learning rate, relative to that of the centres.
+        centres: per class.
+        margins: per class, in radians; ``adaptive_margins`` of the class sizes if not given.
         progress: show a bar.
 
     Raises:
-        UserError: a class without pictures, or as ``fit``.
+        UserError: a class has no images, or as ``fit``.
     """
     counts = torch.bincount(train.labels)
     margins = adaptive_margins(counts) if margins is None else margins
-    classes = SubCentres(len(counts), len(start.weight), centres, recipe.seed).to(
-        start.weight.device
+    head = SubCentres(len(counts), len(start.weight), centres, recipe.seed)
+    embedder = copy.deepcopy(start)
+    model = nn.Sequential(embedder, head.to(start.weight.device))
+    hook = layerwise_lr(
+        model.state_dict(), lambda name: lr_multiplier if name.startswith("0.") else 1.0
     )
-    model = nn.Sequential(copy.deepcopy(start), classes)
-    hook = layerwise_rates(model.state_dict(), lambda name: tower if name.startswith("0.") else 1.0)
     fit(
         model,
         train.images,
@@ -195,54 +205,54 @@ def finetuned(
         progress=progress,
         after_step=hook,
     )
-    return model[0].eval()
+    return embedder.eval()
 
 
-def scores(embeddings: Tensor, pictures: Pictures) -> pd.DataFrame:
-    """Return how well embeddings retrieve: a row for all pictures, then one for the pictures of
-    each task.
+def score_by_task(embeddings: Tensor, split: LabelledImages) -> pd.DataFrame:
+    """Return retrieval scores: a row over all images, then one over the images of each task.
 
-    Each picture searches among all others, those of other tasks too. Columns: ``task``, which is
-    ``ALL`` in the first, and those of ``Retrieval``.
+    Each image searches among all others, those of other tasks included. Columns: ``task``, ``ALL``
+    in the first row, and those of ``RetrievalScores``.
     """
-    of_each = query_scores(embeddings, pictures.labels)
-    come_from = pd.Series(pictures.tasks).groupby(list(pictures.tasks), sort=False).indices
+    per_query = query_scores(embeddings, split.labels)
+    rows_of: dict[Any, Any] = {ALL: torch.arange(len(embeddings))}
+    rows_of |= pd.Series(split.tasks).groupby(list(split.tasks), sort=False).indices
     rows = [
         {
             "task": task,
-            **{name: score[places].mean().item() for name, score in of_each.items()},
-            "n": len(places),
+            **{name: score[queries].mean().item() for name, score in per_query.items()},
+            "n": len(queries),
         }
-        for task, places in {ALL: torch.arange(len(embeddings)), **come_from}.items()
+        for task, queries in rows_of.items()
     ]
     return pd.DataFrame(rows)
 
 
-def line(
+def sweep_embedders(
     theta_0: Embedder,
     theta_1: Embedder,
-    parts: dict[str, Pictures],
+    splits: dict[str, LabelledImages],
     alphas: Sequence[float] = ALPHAS,
 ) -> pd.DataFrame:
-    """Return how well every embedding between two retrieves: ``scores`` for each part and alpha.
+    """Interpolate between two embedders and score each on retrieval: ``score_by_task`` per alpha.
 
-    Columns: ``alpha, split`` and those of ``scores``. Each picture is decoded once for all alphas.
+    Columns: ``alpha, split`` and those of ``score_by_task``. Images are decoded once for all alphas.
     """
     tables = []
-    for name, pictures in parts.items():
-        found = [
-            list(logits_along(theta_0, theta_1, chunk, alphas))
-            for chunk in chunks(pictures.images, 256)
+    for name, split in splits.items():
+        outputs = [
+            list(logits_along(theta_0, theta_1, images, alphas))
+            for images in chunks(split.images, 256)
         ]
-        for alpha, embeddings in zip(alphas, zip(*found, strict=True), strict=False):
-            table = scores(torch.cat(embeddings), pictures)
+        for alpha, embeddings in zip(alphas, zip(*outputs, strict=True), strict=False):
+            table = score_by_task(torch.cat(embeddings), split)
             table.insert(0, "alpha", float(alpha))
             table.insert(1, "split", name)
             tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
-def chosen(table: pd.DataFrame) -> float:
-    """The alpha with the best mP@5 on ``val``, over all tasks; of equals the smallest."""
+def choose_alpha(table: pd.DataFrame) -> float:
+    """Return the alpha with the highest mP@5 on ``val`` over all tasks; the smallest of ties."""
     val = table[(table["split"] == "val") & (table["task"] == ALL)]
     return best_alpha(val.set_index("alpha")["mp_5"])

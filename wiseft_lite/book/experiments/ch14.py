@@ -16,25 +16,25 @@ from wiseft_lite.encoders import Clip, load_clip
 from wiseft_lite.features import run_in_batches
 from wiseft_lite.merging.soups import uniform_soup
 from wiseft_lite.retrieval.arcface import Embedder
-from wiseft_lite.retrieval.search import retrieval, text_projection
+from wiseft_lite.retrieval.search import retrieval_scores, text_projection
 from wiseft_lite.retrieval.universal import (
     ALL,
     EMBED,
-    TOWER,
-    Pictures,
-    Universe,
-    chosen,
-    finetuned,
-    from_text,
-    line,
-    scores,
-    universe,
+    LR_MULTIPLIER,
+    DisjointSplits,
+    LabelledImages,
+    choose_alpha,
+    disjoint_splits,
+    finetune_embedder,
+    score_by_task,
+    sweep_embedders,
+    zero_shot_embedder,
 )
 from wiseft_lite.tasks import load_task, task_names
 
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 # Multipliers of the learning rate for the image encoder.
-MULTIPLIERS = {"tower 0.03": 0.03, "fine-tuned": TOWER, "tower 0.3": 0.3, "tower 1": 1.0}
+MULTIPLIERS = {"tower 0.03": 0.03, "fine-tuned": LR_MULTIPLIER, "tower 0.3": 0.3, "tower 1": 1.0}
 LEFT_OUT = ("no margin", "one centre")  # runs without a part of the loss
 INGREDIENTS = ("tower 0.03", "fine-tuned", "tower 0.3")  # of the soup
 DIMENSIONS = (2, 4, 8, 16, 32, 64, 128)
@@ -64,7 +64,7 @@ def maps(
 
 
 def untrained(
-    clip: Clip, draw: Universe, image_encoder: torch.nn.Module, seed: int
+    clip: Clip, draw: DisjointSplits, image_encoder: torch.nn.Module, seed: int
 ) -> pd.DataFrame:
     """Measure retrieval with CLIP's own features and each map, by dimensions and split."""
     parts = {"train": draw.train, "val": draw.val, "test": draw.test}
@@ -85,7 +85,7 @@ def untrained(
                 "kind": kind,
                 "dimensions": d,
                 "split": name,
-                **vars(retrieval(way(features[name]), parts[name].labels)),
+                **vars(retrieval_scores(way(features[name]), parts[name].labels)),
             }
             for (kind, d), way in ways.items()
         ]
@@ -99,21 +99,21 @@ def with_weights(start: Embedder, theta: Mapping[str, Tensor]) -> Embedder:
     return model
 
 
-def swept(start: Embedder, end: Embedder, parts: dict[str, Pictures]) -> pd.DataFrame:
-    """Sweep ``ALPHAS`` with ``line`` and mark the alpha that ``val`` chooses."""
-    table = line(start, end, parts, ALPHAS)
-    return table.assign(chosen=table["alpha"] == chosen(table))
+def swept(start: Embedder, end: Embedder, parts: dict[str, LabelledImages]) -> pd.DataFrame:
+    """Sweep ``ALPHAS`` with ``sweep_embedders`` and mark the alpha that ``val`` chooses."""
+    table = sweep_embedders(start, end, parts, ALPHAS)
+    return table.assign(chosen=table["alpha"] == choose_alpha(table))
 
 
-def ensemble(models: Sequence[Embedder], part: Pictures) -> pd.DataFrame:
+def ensemble(models: Sequence[Embedder], part: LabelledImages) -> pd.DataFrame:
     """Score the mean of several models' embeddings."""
-    return scores(
+    return score_by_task(
         F.normalize(sum(run_in_batches(model, part.images, 256) for model in models), dim=1), part
     )
 
 
 def one_seed(
-    clip: Clip, draw: Universe, seed: int, whole: bool
+    clip: Clip, draw: DisjointSplits, seed: int, whole: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure everything on one draw of classes.
 
@@ -127,9 +127,9 @@ def one_seed(
         ``untrained``, and ``swept`` for each ``kind``.
     """
     parts, recipe = {"val": draw.val, "test": draw.test}, replace(EMBED, seed=seed)
-    start = from_text(clip, draw.prompts)
+    start = zero_shot_embedder(clip, draw.prompts)
     models = {
-        kind: finetuned(start, draw.train, recipe, tower=multiplier)
+        kind: finetune_embedder(start, draw.train, recipe, lr_multiplier=multiplier)
         for kind, multiplier in MULTIPLIERS.items()
         if whole or kind == "fine-tuned"
     }
@@ -137,7 +137,7 @@ def one_seed(
     if whole:
         without = ({"margins": torch.zeros(len(draw.prompts))}, {"centres": 1})
         models |= {
-            kind: finetuned(start, draw.train, recipe, **change)
+            kind: finetune_embedder(start, draw.train, recipe, **change)
             for kind, change in zip(LEFT_OUT, without, strict=True)
         }
         some = [models[kind] for kind in INGREDIENTS]
@@ -155,7 +155,7 @@ def run(record: Record, seeds: list[int]) -> None:
     tasks = [load_task(name) for name in task_names()]
     flat, lines, sizes = [], [], []
     for k, seed in enumerate(seeds):
-        draw = universe(clip, tasks, seed)
+        draw = disjoint_splits(clip, tasks, seed)
         sizes.append(
             {
                 "seed": seed,

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from wiseft_lite.analysis.calibration import fit_temperature
+from wiseft_lite.analysis.dynamic_alpha import entropy_weights, failure_weights
 from wiseft_lite.analysis.ensembles import output_ensemble, softmax_ensemble
-from wiseft_lite.analysis.samplewise import entropy_weights, failure_weights
 from wiseft_lite.book.experiments.ch13 import Evaluator
 from wiseft_lite.features import pixels, run_in_batches
 from wiseft_lite.merging.arithmetic import dare, lines, model_stock, task_arithmetic, ties

@@ -1,5 +1,4 @@
-"""An alpha for each image: how much to trust the fine-tuned model *here*. Give it to
-``ensembles``."""
+"""Dynamic mixing coefficients: an alpha for each image, to pass to ``ensembles``."""
 
 from __future__ import annotations
 
@@ -10,18 +9,18 @@ from wiseft_lite.errors import UserError
 
 
 def entropy_weights(logits_0: Tensor, logits_1: Tensor) -> Tensor:
-    """Return DaWin's alpha: of two models, the one that is surer about an image counts more.
+    """Return DaWin's alpha for each image: the more confident model gets the larger weight.
 
     ``alpha(x) = e^(-H_1) / (e^(-H_0) + e^(-H_1))`` with ``H`` the entropy of a model's softmax, in
-    nats. DaWin interpolates weights with it; on cached logits it costs nothing to ensemble outputs
-    with it.
+    nats. DaWin interpolates weights with it; to ensemble the outputs needs no forward pass where the
+    logits are cached.
 
     Args:
-        logits_0: ``[n, C]`` of the zero-shot model, calibrated if one is much surer than the other.
+        logits_0: ``[n, C]`` of the zero-shot model; calibrate both if their confidences differ much.
         logits_1: ``[n, C]`` of the fine-tuned model.
 
     Returns:
-        ``[n, 1]``, shares in 0..1.
+        ``[n, 1]``, in 0..1.
 
     Raises:
         UserError: unequal shapes.
@@ -30,14 +29,14 @@ def entropy_weights(logits_0: Tensor, logits_1: Tensor) -> Tensor:
     adaptation".
 
     Example:
-        >>> sure, unsure = torch.tensor([[99.0, 0.0]]), torch.tensor([[0.0, 0.0]])  # entropy 0 and log 2
-        >>> entropy_weights(unsure, sure)
+        >>> confident, uniform = torch.tensor([[99.0, 0.0]]), torch.tensor([[0.0, 0.0]])  # entropy 0, log 2
+        >>> entropy_weights(uniform, confident)
         tensor([[0.6667]])
     """
     if logits_0.shape != logits_1.shape:
         raise UserError(
             f"logits {tuple(logits_0.shape)} and {tuple(logits_1.shape)}; "
-            "both models must answer for the same images and classes"
+            "evaluate both models on the same images and classes"
         )
     return (_entropy(logits_0) - _entropy(logits_1)).sigmoid()
 
@@ -49,24 +48,21 @@ def _entropy(logits: Tensor) -> Tensor:
 def failure_weights(
     features: Tensor, failures: Tensor, k: int = 1, centre: float = 1.5, width: float = 0.6
 ) -> Tensor:
-    """Return VRF's alpha: near to where the zero-shot model failed in training, trust the
-    fine-tuned one.
+    """Return VRF's alpha for each image: larger near training images that zero-shot got wrong.
 
     ``alpha(x) = sigmoid(-(d(x) - centre) / width)`` with ``d`` the distance from ``x`` to its
     ``k``-th nearest failure. A failure is a training image that the zero-shot model gets wrong and
     the fine-tuned one right.
 
     Args:
-        features: ``[n, d]`` of the fine-tuned encoder, L2-normalised, so that distances lie in
-            0..2.
+        features: ``[n, d]`` of the fine-tuned encoder, L2-normalised: distances lie in 0..2.
         failures: ``[m, d]``, the features of the failures.
-        k: which neighbour.
-        centre: distance at which both models count the same. Choose it, and ``width``, on held-out
-            data.
-        width: over which distance the trust goes over.
+        k: which nearest neighbour.
+        centre: distance at which alpha is 0.5. Choose it, and ``width``, on held-out data.
+        width: of the transition; the smaller, the steeper.
 
     Returns:
-        ``[n, 1]``, shares in 0..1, for the ``softmax_ensemble`` of two calibrated models.
+        ``[n, 1]``, in 0..1, for the ``softmax_ensemble`` of two calibrated models.
 
     Raises:
         UserError: fewer than ``k`` failures, or a width that is not positive.
@@ -81,9 +77,9 @@ def failure_weights(
     """
     if not 1 <= k <= len(failures):
         raise UserError(
-            f"neighbour {k} of {len(failures)} failures does not exist; give a k from 1 to their number"
+            f"k is {k} but there are {len(failures)} failures; give a k from 1 to their number"
         )
     if not width > 0:
-        raise UserError(f"a width of {width} makes no sense; give a number above 0")
+        raise UserError(f"the width is {width}; give a number above 0")
     distance = torch.cdist(features, failures).kthvalue(k, dim=1, keepdim=True).values
     return ((centre - distance) / width).sigmoid()
