@@ -177,7 +177,7 @@ def show_table(table: pd.DataFrame) -> None:
             f"{alpha:<5g}  "
             + "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
         )
-    width = dict(zip(splits, widths, strict=True))
+    width = dict(zip(splits, widths, strict=False))  # the last may be that of the mean of shifts
     first = table.drop_duplicates("split").set_index("split")
     half = {
         s: 50 * (table[table.split == s].high - table[table.split == s].low).max() for s in splits
