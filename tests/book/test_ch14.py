@@ -63,7 +63,7 @@ def test_soup_and_ensemble_are_of_the_same_three_runs(measured, clip):
     world = universe(clip, tasks, 3)
     start = from_text(clip, world.prompts, 4)
     some = [
-        finetuned(start, world.train, replace(recipe, seed=3), tower=share)
+        finetuned(start, world.train, replace(recipe, seed=3), encoder_lr_multiplier=share)
         for share in (0.03, 0.1, 0.3)
     ]
     soup = ch14.with_weights(start, uniform_soup(model.state_dict() for model in some))

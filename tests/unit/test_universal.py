@@ -15,15 +15,14 @@ from wiseft_lite.features import LazyImages
 from wiseft_lite.retrieval import universal as embedding
 from wiseft_lite.retrieval.arcface import adaptive_margins
 from wiseft_lite.retrieval.embedders import load_embedder, save_embedder
+from wiseft_lite.retrieval.recipes import EMBED, recipe_for
 from wiseft_lite.retrieval.search import retrieval
 from wiseft_lite.retrieval.universal import (
     ALL,
-    EMBED,
     chosen,
     finetuned,
     from_text,
     line,
-    recipe_for,
     scores,
     universe,
 )
@@ -180,7 +179,7 @@ def test_the_start_has_seen_no_picture_and_is_left_alone(clip, world):
     tuned = finetuned(start, world.train, RECIPE)
     assert all(torch.equal(v, before[k]) for k, v in start.state_dict().items())
     assert not torch.equal(tuned.weight, start.weight) and not tuned.training
-    held = finetuned(start, world.train, RECIPE, tower=0.0)
+    held = finetuned(start, world.train, RECIPE, encoder_lr_multiplier=0.0)
     assert all(torch.equal(v, before[k]) for k, v in held.state_dict().items())
     again = finetuned(start, world.train, RECIPE)
     assert all(torch.equal(v, tuned.state_dict()[k]) for k, v in again.state_dict().items())
@@ -251,9 +250,12 @@ def test_the_command_does_it_all(clip, clip_folder, tasks, tmp_path, capsys, mon
     assert card["alpha"] == best["alpha"]
     world = universe(clip, tasks, 0)
     start = from_text(clip, world.prompts, 4)
-    recipe, tower = recipe_for(f"local-dir:{clip_folder}")
-    assert (recipe.lr, round(recipe.lr * tower, 8)) == (3e-4, 1e-5) and card["tower"] == tower
-    tuned = finetuned(start, world.train, replace(recipe, epochs=1), tower=tower)
+    recipe, multiplier = recipe_for(f"local-dir:{clip_folder}")
+    assert (recipe.lr, round(recipe.lr * multiplier, 8)) == (3e-4, 1e-5)
+    assert card["encoder_lr_multiplier"] == multiplier
+    tuned = finetuned(
+        start, world.train, replace(recipe, epochs=1), encoder_lr_multiplier=multiplier
+    )
     expected = interpolate(start.state_dict(), tuned.state_dict(), card["alpha"])
     assert all(torch.equal(v, expected[k]) for k, v in load_embedder(out).state_dict().items())
     assert main([*command, "--out", str(out)]) == 2 and "exists" in capsys.readouterr().err
@@ -291,7 +293,7 @@ def test_the_command_takes_folders_and_tables_and_more_pictures_than_memory_hold
         "1",
         "--batch-size",
         "8",
-        "--tower",
+        "--encoder-lr-multiplier",
         "0.5",
         "--lr",
         "0.05",
@@ -305,7 +307,7 @@ def test_the_command_takes_folders_and_tables_and_more_pictures_than_memory_hold
     assert main([*command, "--out", str(tmp_path / "held")]) == 0
     printed = capsys.readouterr().out
     assert "2 tasks; trains on" in printed and "\none " in printed and "\nsecond " in printed
-    assert json.loads((tmp_path / "held" / "card.json").read_text())["tower"] == 0.5
+    assert json.loads((tmp_path / "held" / "card.json").read_text())["encoder_lr_multiplier"] == 0.5
     world = universe(
         clip, [load_task(tmp_path / "one"), load_task(str(tmp_path / "second.csv"))], 5
     )
@@ -315,7 +317,7 @@ def test_the_command_takes_folders_and_tables_and_more_pictures_than_memory_hold
     )
     table = line(
         start,
-        finetuned(start, world.train, recipe, tower=0.5),
+        finetuned(start, world.train, recipe, encoder_lr_multiplier=0.5),
         {"val": world.val, "test": world.test},
     )
     pd.testing.assert_frame_equal(

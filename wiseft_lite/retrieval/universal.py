@@ -6,7 +6,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pandas as pd
 import torch
@@ -20,6 +20,7 @@ from wiseft_lite.features import LazyImages, pieces, pixels
 from wiseft_lite.finetuning.layer_rates import layerwise_rates
 from wiseft_lite.results import best_alpha
 from wiseft_lite.retrieval.arcface import Embedder, SubCentres, adaptive_margins, arcface
+from wiseft_lite.retrieval.recipes import EMBED, ENCODER_LR_MULTIPLIER
 from wiseft_lite.retrieval.search import query_scores, text_projection
 from wiseft_lite.sweeps import ALPHAS, logits_along
 from wiseft_lite.tasks import Split, Task
@@ -27,21 +28,7 @@ from wiseft_lite.tasks.images import Picked
 from wiseft_lite.training import Recipe, fit
 from wiseft_lite.zeroshot import prompt
 
-EMBED = Recipe(epochs=5, lr=3e-3)  # the rate of the centres; the embedding trains at TOWER of it
-TOWER = 0.1  # as in the 4th place of Google Universal Image Embedding 2022, whose tower trained far below its head
 ALL = "all tasks"  # a row over the pictures of every task
-
-
-def recipe_for(model: str) -> tuple[Recipe, float]:
-    """The recipe and the embedder's share of its rate to begin with: IconCLIP's own, or rates for
-    every other CLIP.
-
-    Source: the rates of the 4th place, 3e-4 for the head and 1e-5 for the last blocks of a ViT-H or
-    ViT-L.
-    """
-    return (
-        (EMBED, TOWER) if model == "iconclip" else (replace(EMBED, lr=3e-4, batch_size=32), 1 / 30)
-    )
 
 
 @dataclass(frozen=True)
@@ -159,7 +146,7 @@ def finetuned(
     train: Pictures,
     recipe: Recipe = EMBED,
     *,
-    tower: float = TOWER,
+    encoder_lr_multiplier: float = ENCODER_LR_MULTIPLIER,
     centres: int = 3,
     margins: Tensor | None = None,
     progress: bool = False,
@@ -169,8 +156,8 @@ def finetuned(
     Args:
         start: where to begin; it is left alone.
         train: pictures with labels from 0.
-        recipe: how to train; its rate is that of the centres.
-        tower: the embedder's share of that rate.
+        recipe: how to train; its learning rate is that of the centres.
+        encoder_lr_multiplier: learning rate of the embedder, as a multiple of that of the centres.
         centres: of each class.
         margins: of each class, in radians; ``adaptive_margins`` of its size if not given.
         progress: show a bar.
@@ -184,7 +171,9 @@ def finetuned(
         start.weight.device
     )
     model = nn.Sequential(copy.deepcopy(start), classes)
-    hook = layerwise_rates(model.state_dict(), lambda name: tower if name.startswith("0.") else 1.0)
+    hook = layerwise_rates(
+        model.state_dict(), lambda name: encoder_lr_multiplier if name.startswith("0.") else 1.0
+    )
     fit(
         model,
         train.images,

@@ -15,11 +15,11 @@ from wiseft_lite.book.ledger import Record
 from wiseft_lite.encoders import Clip, load_clip
 from wiseft_lite.merging.soups import uniform_soup
 from wiseft_lite.retrieval.arcface import Embedder
+from wiseft_lite.retrieval.recipes import ENCODER_LR_MULTIPLIER
 from wiseft_lite.retrieval.search import retrieval, text_projection
 from wiseft_lite.retrieval.universal import (
     ALL,
     EMBED,
-    TOWER,
     Pictures,
     Universe,
     chosen,
@@ -33,7 +33,12 @@ from wiseft_lite.sweeps import batched
 from wiseft_lite.tasks import load_task, task_names
 
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-SHARES = {"tower 0.03": 0.03, "fine-tuned": TOWER, "tower 0.3": 0.3, "tower 1": 1.0}  # of the rate
+SHARES = {
+    "tower 0.03": 0.03,
+    "fine-tuned": ENCODER_LR_MULTIPLIER,
+    "tower 0.3": 0.3,
+    "tower 1": 1.0,
+}  # of the rate
 LEFT_OUT = ("no margin", "one centre")  # a part of the loss that a run goes without
 INGREDIENTS = ("tower 0.03", "fine-tuned", "tower 0.3")  # of the soup
 DIMENSIONS = (2, 4, 8, 16, 32, 64, 128)
@@ -128,7 +133,7 @@ def one_seed(
     parts, recipe = {"val": world.val, "test": world.test}, replace(EMBED, seed=seed)
     start = from_text(clip, world.prompts)
     models = {
-        kind: finetuned(start, world.train, recipe, tower=share)
+        kind: finetuned(start, world.train, recipe, encoder_lr_multiplier=share)
         for kind, share in SHARES.items()
         if whole or kind == "fine-tuned"
     }
