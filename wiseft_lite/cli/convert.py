@@ -1,4 +1,4 @@
-"""``wiseft-lite import`` and ``export``: checkpoints of other libraries in, and out to open_clip."""
+"""``wiseft-lite import`` and ``export``: checkpoints from other libraries, and to open_clip."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def _add_import(commands: argparse._SubParsersAction) -> None:
         "--classes",
         type=Path,
         metavar="FILE",
-        help="class names, one per line, in the order of the file's head; leave it out for a whole CLIP",
+        help="class names, one per line, in the order of the file's head; leave it out for a whole "
+        "CLIP",
     )
     parser.add_argument(
         "--architecture",

@@ -64,19 +64,19 @@ def embed(args: argparse.Namespace) -> None:
     names = tasks.task_names() if args.tasks is None else names_in(args.tasks, "--tasks")
     loaded = [tasks.load_task(name, args.data) for name in names]
     clip = encoders.load_clip(args.model, device_of(args))
-    world = universal.universe(clip, loaded, recipe.seed)
+    benchmark = universal.universe(clip, loaded, recipe.seed)
     print(
-        f"{len(names)} tasks; trains on {len(world.train.labels)} images of {len(world.prompts)} "
-        f"classes, chooses alpha on {len(world.val.labels)} and tests on {len(world.test.labels)} "
+        f"{len(names)} tasks; trains on {len(benchmark.train.labels)} images of {len(benchmark.prompts)} "
+        f"classes, chooses alpha on {len(benchmark.val.labels)} and tests on {len(benchmark.test.labels)} "
         "of classes never trained on"
     )
-    theta_0 = universal.from_text(clip, world.prompts, args.dimensions)
+    theta_0 = universal.from_text(clip, benchmark.prompts, args.dimensions)
     theta_1 = universal.finetuned(
-        theta_0, world.train, recipe, encoder_lr_multiplier=multiplier, progress=True
+        theta_0, benchmark.train, recipe, encoder_lr_multiplier=multiplier, progress=True
     )
-    table = universal.line(theta_0, theta_1, {"val": world.val, "test": world.test})
+    table = universal.line(theta_0, theta_1, {"val": benchmark.val, "test": benchmark.test})
     alpha = universal.chosen(table)
-    mixed = universal.from_text(clip, world.prompts, args.dimensions)
+    mixed = universal.from_text(clip, benchmark.prompts, args.dimensions)
     mixed.load_state_dict(interpolate(theta_0.state_dict(), theta_1.state_dict(), alpha))
     card = {
         "tasks": names,

@@ -1,4 +1,4 @@
-"""``wiseft-lite tasks``, ``doctor`` and ``ledger``: what there is, what is missing, what was measured."""
+"""``wiseft-lite tasks``, ``doctor`` and ``ledger``: what is available, missing, measured."""
 
 from __future__ import annotations
 

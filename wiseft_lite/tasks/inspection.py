@@ -1,4 +1,4 @@
-"""Check the data of a task before a run: its names, its classes and every one of its images."""
+"""Check the data of a task before a run: its names, its classes and each of its images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Part(NamedTuple):
 
 
 def path_of(images: Sequence[Image.Image], index: int) -> str | None:
-    """The file of an image; None where it has no file of its own."""
+    """Return the file of an image; None if it has no file of its own."""
     if isinstance(images, Picked):
         return path_of(images.images, images.rows[index])
     return images.paths[index] if isinstance(images, Files) else None
@@ -43,8 +43,7 @@ def path_of(images: Sequence[Image.Image], index: int) -> str | None:
 def _read(
     name: str, data: str | Path | None
 ) -> tuple[tuple[str, ...], dict[str, Part], tuple[str, ...]]:
-    """The classes, the splits with ``train`` first, and the problems that need no look into a
-    file."""
+    """Return the classes, the splits with ``train`` first, and the problems of names and labels."""
     if own.is_own(name, (*task_names(), *FAMILIES)):
         found = own.read(name)
         splits = {
@@ -65,8 +64,7 @@ def _read(
 
 
 def _refused(found: own.Found) -> tuple[str, ...]:
-    """What keeps sound names from being a task, such as two classes with the same words; at most
-    one problem."""
+    """Return what keeps valid names from being a task, such as equal class names; one at most."""
     try:
         own.assemble(found)
     except UserError as error:
@@ -79,8 +77,7 @@ def _bar(steps: Iterable, name: str, count: int) -> Iterable:
 
 
 def _headers(name: str, images: Sequence[Image.Image]) -> tuple[Counter[str], dict[int, str]]:
-    """Check the header and the end of every file, which is quick: how many have each mode, and
-    problems by place."""
+    """Check the header and the end of every file; return counts by mode, and problems by index."""
     modes: Counter[str] = Counter()
     problems = {}
     for i in _bar(range(len(images)), f"{name}: headers", len(images)):
@@ -97,8 +94,7 @@ def _headers(name: str, images: Sequence[Image.Image]) -> tuple[Counter[str], di
 def _pixels(
     name: str, images: Sequence[Image.Image], places: Sequence[int]
 ) -> tuple[dict[int, bytes], dict[int, str]]:
-    """Decode images: a hash of the pixels of each that can be decoded, and the problems of the
-    others, by place."""
+    """Decode images; return the hash of the pixels or the problem of each, by index."""
 
     def decode(i: int) -> bytes | UserError:
         try:
@@ -129,7 +125,7 @@ def _table(
     modes: Mapping[str, Counter[str]],
     problems: Mapping[str, Mapping[int, str]],
 ) -> Iterator[str]:
-    """One line for each split."""
+    """Yield one line for each split."""
     wide = max(map(len, (*splits, "split")))
     yield f"{'split':{wide}}  images  unreadable  classes"
     for name, split in splits.items():
@@ -146,11 +142,10 @@ def _table(
 def _repeated(
     splits: Mapping[str, Part], pixels: Mapping[str, Mapping[int, bytes]]
 ) -> Iterator[str]:
-    """What is known of images that occur twice: in ``train`` and another split, or in two
-    classes."""
+    """Yield a line for images that occur in ``train`` and another split, or in two classes."""
     first: dict[bytes, tuple[str, int]] = {}
     leaked: dict[str, list[str]] = {}
-    doubted: list[str] = []
+    ambiguous: list[str] = []
 
     def name(split: str, i: int) -> str:
         return path_of(splits[split].images, i) or f"image {i} of {split}"
@@ -162,25 +157,24 @@ def _repeated(
                 leaked.setdefault(split, []).append(f"{name(split, i)} and {name(other, k)}")
             here, there = splits[split].labels[i], splits[other].labels[k]
             if here != there:
-                doubted.append(f"{name(split, i)} ({here}) and {name(other, k)} ({there})")
+                ambiguous.append(f"{name(split, i)} ({here}) and {name(other, k)} ({there})")
     for split, pairs in leaked.items():
         yield f"images of {split} that are in train too: {len(pairs)}, such as {pairs[0]}"
-    if doubted:
-        yield f"images that occur under two classes: {len(doubted)}, such as {doubted[0]}"
+    if ambiguous:
+        yield f"images that occur under two classes: {len(ambiguous)}, such as {ambiguous[0]}"
 
 
 def inspect(name: str, data: str | Path | None = None) -> Iterator[str]:
-    """Lines for a person, each as soon as it is known: what a task holds, and every problem of its
-    names and images.
+    """Yield lines on what a task holds, and every problem of its names and images.
 
-    First the names, classes and splits, then the header and the end of every file, which is quick,
+    Names, classes and splits come first, then the header and the end of every file, which is quick,
     then every image is decoded. An image that occurs twice, by its pixels, is reported if it is in
-    ``train`` and in another split, or in two classes. That stops no run, but measured accuracy is
-    then too high, or cannot reach 100 %.
+    ``train`` and in another split, or in two classes. No run stops there, but its accuracy is then
+    too high, or cannot reach 100 %.
 
     Args:
         name: what ``--task`` takes.
-        data: where data sets are; ``WISEFT_DATA``, or ``~/data``, if not given.
+        data: folder of the data sets (default: ``$WISEFT_DATA``, or ``~/data``).
 
     Raises:
         UserError: at the end, if something would stop a run.
