@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from wiseft_lite.errors import unknown
-
-AUGMENTS = ("none", "crop", "strong")
+from wiseft_lite.recipes import AUGMENTS
 
 
 def augmentation(kind: str, size: int) -> Callable[[Tensor], Tensor] | None:

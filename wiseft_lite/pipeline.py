@@ -14,19 +14,9 @@ from wiseft_lite.models import ImageClassifier
 from wiseft_lite.results import best_alpha
 from wiseft_lite.sweeps import sweep
 from wiseft_lite.tasks import Task
-from wiseft_lite.training import PROBE, Recipe, finetune, linear_probe
+from wiseft_lite.training import Recipe, finetune, linear_probe
 
 TRAINERS = {"probe": linear_probe, "end-to-end": finetune}
-# the paper's learning rate; its 500 warm-up steps may be more than a small run has
-ONE_GPU = Recipe(lr=3e-5, batch_size=128)
-
-
-def recipes_for(model: str) -> dict[str, Recipe]:
-    """Return default recipes by kind: IconCLIP's own, or the paper's learning rate for other CLIPs.
-
-    Source: the paper, appendix D.1 to D.3.
-    """
-    return {"probe": PROBE, "end-to-end": Recipe() if model == "iconclip" else ONE_GPU}
 
 
 def objective(kind: str, micro_batch_size: int | None, checkpointing: bool = False) -> Objective:

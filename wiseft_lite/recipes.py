@@ -1,12 +1,16 @@
-"""The settings of a training run, and the learning rate at each step."""
+"""How to train: the settings of a run, and the learning rate at each of its steps.
+
+Imports no torch, so that the command line can list every setting at once.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from wiseft_lite.augmentation import AUGMENTS
 from wiseft_lite.errors import UserError, unknown
+
+AUGMENTS = ("none", "crop", "strong")
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Recipe:
         batch_size: images per step.
         warmup: steps if an int, a fraction of all steps if a float.
         clip_norm: largest global gradient norm.
-        betas: AdamW's.
+        betas: AdamW's decay rates of the two moments of the gradient.
         augment: ``"none"``; ``"crop"``, random square crops of 90 to 100 % of the area, the paper's
             minimal augmentation; or ``"strong"``, crops of 50 to 100 %, small rotations and shears,
             and erased patches.
@@ -52,6 +56,10 @@ class Recipe:
                 raise UserError(f"recipe: {name} is {getattr(self, name)}; give a number above 0")
         if not 0 <= self.seed < 2**63:
             raise UserError(f"recipe: seed is {self.seed}; give a number from 0 to 2**63 - 1")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(
+                f"recipe: betas is {self.betas}; give two numbers from 0 to below 1, such as 0.9 and 0.999"
+            )
         if self.augment not in AUGMENTS:
             raise unknown("augmentation", self.augment, AUGMENTS)
         for name in ("weight_decay", "warmup"):
@@ -66,6 +74,19 @@ class Recipe:
 
 PAPER = Recipe(lr=3e-5, batch_size=512, warmup=500)  # ViT-B/16 on ImageNet
 PROBE = Recipe(epochs=30, lr=3e-3, weight_decay=0.0, batch_size=128, augment="none")
+ONE_GPU = Recipe(
+    lr=3e-5, batch_size=128
+)  # the paper's learning rate; a short run has no 500 warm-up steps
+
+
+def recipes_for(model: str) -> dict[str, Recipe]:
+    """Return the recipe to start from for each kind of training: IconCLIP's own, or another CLIP's.
+
+    Fine-tuning starts from the paper's learning rate for every CLIP but IconCLIP.
+
+    Source: the paper, appendix D.1 to D.3.
+    """
+    return {"probe": PROBE, "end-to-end": Recipe() if model == "iconclip" else ONE_GPU}
 
 
 def learning_rate(step: int, total: int, recipe: Recipe) -> float:

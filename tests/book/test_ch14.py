@@ -70,7 +70,9 @@ def test_soup_and_ensemble_are_of_the_same_three_runs(measured, clip):
     draw = disjoint_splits(clip, tasks, 3)
     start = zero_shot_embedder(clip, draw.prompts, 4)
     some = [
-        finetune_embedder(start, draw.train, replace(recipe, seed=3), lr_multiplier=multiplier)
+        finetune_embedder(
+            start, draw.train, replace(recipe, seed=3), encoder_lr_multiplier=multiplier
+        )
         for multiplier in (0.03, 0.1, 0.3)
     ]
     soup = ch14.with_weights(start, uniform_soup(model.state_dict() for model in some))

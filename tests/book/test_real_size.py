@@ -19,9 +19,9 @@ from PIL import Image
 from wiseft_lite import results
 from wiseft_lite.book import cost, paper
 from wiseft_lite.book.exercises import ch18
-from wiseft_lite.cli.commands import recipe_of
 from wiseft_lite.cli.main import main, parser
-from wiseft_lite.pipeline import recipes_for
+from wiseft_lite.cli.options import recipe_of
+from wiseft_lite.recipes import recipes_for
 from wiseft_lite.tasks.published import imagenet, standins
 from wiseft_lite.training import PAPER
 

@@ -148,8 +148,8 @@ def test_the_doctor_finds_data_sets_and_names_the_script_for_the_others(
         (tmp_path / name).mkdir(parents=True)
     assert main(["doctor", "--data", str(tmp_path)]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
-    assert lines["cifar10"].endswith("there") and lines["vid-robust"].split()[1:] == ["there"]
-    assert "get_cifar.py" in lines["cifar10-c"] and "(not there: CIFAR-10-C)" in lines["cifar10-c"]
+    assert lines["cifar10"].endswith("present") and lines["vid-robust"].split()[1:] == ["present"]
+    assert "get_cifar.py" in lines["cifar10-c"] and "(missing: CIFAR-10-C)" in lines["cifar10-c"]
     assert (
         "sketch" in lines["imagenet"]
         and "GB free" in lines["data"]

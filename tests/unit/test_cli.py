@@ -1,20 +1,23 @@
 import io
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 
-from wiseft_lite import Head, ImageClassifier, UserError, average, interpolate, load, save
+from wiseft_lite import Head, ImageClassifier, Recipe, UserError, average, interpolate, load, save
 from wiseft_lite.checkpoints import read_card
-from wiseft_lite.cli.main import main
-from wiseft_lite.merging.soups import greedy_soup, held_out_accuracy
+from wiseft_lite.cli.main import main, parser
+from wiseft_lite.cli.options import recipe_of
+from wiseft_lite.merging.soups import RULES, greedy_soup, held_out_accuracy
+from wiseft_lite.recipes import PAPER, PROBE, recipes_for
 from wiseft_lite.results import read_results
 from wiseft_lite.weights import interpolate_
 
@@ -191,6 +194,13 @@ def test_demo_writes_what_it_promises(shapes, clip_folder, tmp_path):
         (["plot", "nowhere.jsonl"], "does not exist"),
         (["finetune", "--lr", "-1"], "lr is -1"),
         (["soup", "nowhere"], "nowhere is no checkpoint"),
+        (["soup", "nowhere", "--greedy-rule", "code"], "--greedy"),
+        (["soup", "nowhere", "--greedy", "--greedy-rule", "best"], "invalid choice: 'best'"),
+        (["finetune", "--betas", "0.9"], "--betas"),
+        (["finetune", "--betas", "0.9,x"], "--betas"),
+        (["finetune", "--betas", "0.9,1"], "betas"),
+        (["finetune", "--clip-norm", "0"], "clip_norm is 0"),
+        (["finetune", "--warmup", "²"], "--warmup"),
     ],
 )
 def test_mistakes_get_one_line_and_code_2(arguments, message, capsys, monkeypatch, tmp_path):
@@ -232,13 +242,40 @@ def test_the_model_at_one_alpha_becomes_a_checkpoint(runs, theta_0, tmp_path, ca
     )
 
 
-def test_help_names_a_default_only_where_there_is_one(capsys):
-    for command in ("run", "sweep", "demo"):
-        with pytest.raises(SystemExit):
-            main([command, "--help"])
-        said = " ".join(capsys.readouterr().out.split())
-        assert "(default: None)" not in said and "(default: results/" in said
-    assert "seed of the fine-tuning (default: 0)" in said
+def commands():
+    """The parser of each command, by name."""
+    (known,) = (action for action in parser()._actions if action.dest == "command")
+    return known.choices
+
+
+def help_of(command):
+    return " ".join(commands()[command].format_help().split())
+
+
+def test_help_states_each_default_once_and_only_where_there_is_one():
+    for name, command in commands().items():
+        text = help_of(name)
+        assert not re.search(r"default: (None|True|False|\)|=)|not given", text)
+        assert ("(default: results/" in text) == ("--out" in text)
+        for option in command._actions:
+            assert (option.help or "").count("(default: ") <= 1, f"{name} {option.dest}"
+
+
+def test_every_field_of_a_recipe_is_an_option_with_the_default_of_either_sort_of_model():
+    given = Recipe(2, 0.5, 0.2, 3, 7, 4.0, (0.5, 0.25), "none", 9)
+    own, other = recipes_for("iconclip")["end-to-end"], recipes_for("ViT-B-32/openai")["end-to-end"]
+    for name in ("run", "finetune", "embed"):
+        words, text = [name], help_of(name)
+        for field in fields(Recipe):
+            value = getattr(given, field.name)
+            assert value != field.default
+            typed = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            words += [f"--{field.name.replace('_', '-')}", typed]
+        assert recipe_of(parser().parse_args(words), PAPER) == given
+        assert all(f"{word} " in text for word in words[1::2])
+    assert f"(default: {own.lr} for iconclip, {other.lr} for other models)" in help_of("run")
+    assert f"{PROBE.epochs})" in help_of("probe") and "--augment" not in help_of("probe")
+    assert recipe_of(parser().parse_args(["finetune", "--warmup", "0.5"]), PAPER).warmup == 0.5
 
 
 def test_a_uniform_soup_is_the_average(shapes, runs, tmp_path, capsys):
@@ -247,10 +284,8 @@ def test_a_uniform_soup_is_the_average(shapes, runs, tmp_path, capsys):
     expected = average([load(folder).state_dict() for folder in runs])
     assert all(torch.allclose(v, expected[k], atol=1e-6) for k, v in load(out).state_dict().items())
     card = read_card(out)
-    assert card["recipe"] == {"ingredients": runs, "chosen_on": None} and set(card["metrics"]) == {
-        "test",
-        "two",
-    }
+    assert card["recipe"] == {"ingredients": runs, "chosen_on": None, "greedy_rule": None}
+    assert set(card["metrics"]) == {"test", "two"}
     assert "soup of 3 models" in capsys.readouterr().out
     assert main(["soup", *runs, "--out", str(out)]) == 2
     assert (
@@ -267,11 +302,28 @@ def test_a_greedy_soup_says_what_it_kept(shapes, runs, tmp_path, capsys, theta_0
         [load(folder).state_dict() for folder in runs], held_out_accuracy(theta_0, task.val)
     )
     kept = [runs[i] for i in trace["model"][trace["kept"]]]
-    assert card["recipe"] == {"ingredients": kept, "chosen_on": "val"}
+    assert card["recipe"] == {"ingredients": kept, "chosen_on": "val", "greedy_rule": "paper"}
     assert all(torch.equal(v, theta[k]) for k, v in load(out).state_dict().items())
     assert f"soup of {len(kept)} models" in printed
     for folder in runs:
         assert f"{'yes' if folder in kept else 'no ':3}  {folder}" in printed
+
+
+def test_a_greedy_soup_treats_equal_accuracies_by_the_rule_that_is_asked_for(
+    shapes, runs, tmp_path
+):
+    assert set(RULES) == {
+        *next(a for a in commands()["soup"]._actions if a.dest == "greedy_rule").choices
+    }
+    for rule, copies in (("paper", 2), ("code", 1)):  # a copy changes neither mean nor accuracy
+        out = tmp_path / rule
+        words = ["soup", runs[2], runs[2], "--greedy", "--greedy-rule", rule, "--out", str(out)]
+        assert main(words) == 0
+        assert read_card(out)["recipe"] == {
+            "ingredients": copies * [runs[2]],
+            "chosen_on": "val",
+            "greedy_rule": rule,
+        }
 
 
 def test_strangers_do_not_go_into_a_soup(shapes, runs, theta_0, tmp_path, capsys):
@@ -408,6 +460,17 @@ def test_after_run_the_models_are_there_whatever_happens_then(
     assert main(command) == 2 and "exists" in capsys.readouterr().err
     assert main([*command, "--overwrite"]) == 0
     assert (Path("a $run") / "results.jsonl").exists()
+
+
+def test_evaluate_names_the_split_that_cannot_be_evaluated_and_writes_nothing(
+    torn, runs, tmp_path, capsys
+):
+    out = tmp_path / "evaluate.jsonl"
+    assert main(["evaluate", runs[0], "--out", str(out)]) == 2
+    printed = capsys.readouterr()
+    assert "'two'" in printed.err and "night/4.png" in printed.err and not out.exists()
+    assert printed.out.startswith("test ")  # what is known is shown
+    assert main(["evaluate", runs[0], "--splits", "test", "--out", str(out)]) == 0
 
 
 def test_a_soup_is_saved_before_it_is_measured(torn, runs, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from itertools import chain
@@ -35,13 +36,17 @@ LAUNCH = {
 }
 
 
-def launch(launcher, *program, processes=2):
+def launch(launcher, *program, processes=2, **variables):
     command = (
         [sys.executable, "-m", *LAUNCH[launcher], *map(str, program)]
         if processes == 2
         else [sys.executable, *map(str, program)]
     )
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(HERE.parent.parent),
+        "OMP_NUM_THREADS": "1",
+    } | variables
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
@@ -277,6 +282,35 @@ def test_every_command_works_with_two_processes_and_a_mistake_is_reported(launch
         == pd.read_json(out / "e.jsonl", lines=True).set_index("split")["accuracy"].to_dict()
     )
     assert f"wiseft-lite: {out / 'ft'} exists" in (out / "err0").read_text()
+
+
+def test_where_the_main_process_cannot_save_the_others_end_with_it(pictures, clip_folder, tmp_path):
+    """Two processes without a launcher, which would end the second when the first has failed."""
+    words = ["zeroshot", "--model", f"local-dir:{clip_folder}", "--task", str(pictures)]
+    (tmp_path / "two.py").write_text(f"""if True:
+        import os, sys
+        from wiseft_lite import UserError, checkpoints
+        from wiseft_lite.cli.main import main
+
+        def full(*_, **__):
+            assert os.environ["RANK"] == "0"
+            raise UserError("no space left on the disk")
+
+        checkpoints.save = full
+        sys.exit(main({[*words, "--out", str(tmp_path / "zs")]!r}))""")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    where = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    both = [
+        launch("none", tmp_path / "two.py", processes=1, **where, RANK=k, LOCAL_RANK=k)
+        for k in ("0", "1")
+    ]
+    for (code, _, err), name in zip(
+        map(ended, both), ("wiseft-lite", "wiseft-lite, process 1"), strict=True
+    ):
+        assert code == 2 and f"{name}: no space left on the disk" in err, err[-3000:]
+        assert "Traceback" not in err
 
 
 @pytest.mark.parametrize("kind", [kind for kind in AUGMENTS if kind != "none"])

@@ -217,6 +217,22 @@ def written(content, path):
     return path
 
 
+def test_an_import_that_cannot_be_loaded_leaves_everything_as_it_was(tmp_path, monkeypatch):
+    file = peers.openai(tmp_path / "file.pt")
+    import_clip(file, tmp_path / "clip")
+    before = {path: path.read_bytes() for path in (tmp_path / "clip").iterdir()}
+
+    def refuse(name, device="cpu"):
+        raise UserError(f"model {name!r} cannot be used")
+
+    monkeypatch.setattr("wiseft_lite.interop.interchange.load_clip", refuse)
+    for name, overwrite in (("clip", True), ("other", False)):
+        with pytest.raises(UserError, match=f"file.pt .*local-dir:{tmp_path / name}'"):
+            import_clip(file, tmp_path / name, overwrite=overwrite)
+    assert before == {path: path.read_bytes() for path in (tmp_path / "clip").iterdir()}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip", "file.pt"]
+
+
 @pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS)
 def test_a_wrapper_is_no_clue_to_the_activation(wrap, tmp_path, images):
     """Weights of a CLIP with GELU, as LAION's are: QuickGELU would change every prediction without

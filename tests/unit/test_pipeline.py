@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from wiseft_lite import Recipe, UserError, load, predict, save, summary
-from wiseft_lite.cli import commands
+from wiseft_lite.cli import options
 from wiseft_lite.cli.main import main
 from wiseft_lite.features import pixels
 from wiseft_lite.losses import cross_entropy, micro_batched
-from wiseft_lite.pipeline import TRAINERS, choices, draw, recipes_for, run_wise_ft
+from wiseft_lite.pipeline import TRAINERS, choices, draw, run_wise_ft
+from wiseft_lite.recipes import recipes_for
 
 FAST = Recipe(epochs=1, lr=1e-2, batch_size=30)
 
@@ -223,7 +224,7 @@ def test_run_says_a_warning_of_the_check_in_one_line(
 
 
 def test_a_gpu_is_taken_where_there_is_one_and_asked_for_in_vain_where_there_is_none(monkeypatch):
-    asked = lambda device: commands.device_of(SimpleNamespace(device=device))  # noqa: E731
+    asked = lambda device: options.device_of(SimpleNamespace(device=device))  # noqa: E731
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert asked(None) == "cuda" and asked("cpu") == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -14,12 +14,12 @@ from wiseft_lite.features import LazyImages, run_in_batches
 from wiseft_lite.retrieval import universal as embedding
 from wiseft_lite.retrieval.arcface import adaptive_margins
 from wiseft_lite.retrieval.embedders import load_embedder, save_embedder
+from wiseft_lite.retrieval.recipes import default_recipe
 from wiseft_lite.retrieval.search import retrieval_scores
 from wiseft_lite.retrieval.universal import (
     ALL,
     EMBED,
     choose_alpha,
-    default_recipe,
     disjoint_splits,
     finetune_embedder,
     score_by_task,
@@ -184,7 +184,7 @@ def test_the_start_has_seen_no_image_and_is_left_alone(clip, splits):
     tuned = finetune_embedder(start, splits.train, RECIPE)
     assert all(torch.equal(v, before[k]) for k, v in start.state_dict().items())
     assert not torch.equal(tuned.weight, start.weight) and not tuned.training
-    held = finetune_embedder(start, splits.train, RECIPE, lr_multiplier=0.0)
+    held = finetune_embedder(start, splits.train, RECIPE, encoder_lr_multiplier=0.0)
     assert all(torch.equal(v, before[k]) for k, v in held.state_dict().items())
     again = finetune_embedder(start, splits.train, RECIPE)
     assert all(torch.equal(v, tuned.state_dict()[k]) for k, v in again.state_dict().items())
@@ -257,7 +257,9 @@ def test_the_command_does_it_all(clip, clip_folder, tasks, tmp_path, capsys, mon
     start = zero_shot_embedder(clip, splits.prompts, 4)
     recipe, tower = default_recipe(f"local-dir:{clip_folder}")
     assert (recipe.lr, round(recipe.lr * tower, 8)) == (3e-4, 1e-5) and card["tower"] == tower
-    tuned = finetune_embedder(start, splits.train, replace(recipe, epochs=1), lr_multiplier=tower)
+    tuned = finetune_embedder(
+        start, splits.train, replace(recipe, epochs=1), encoder_lr_multiplier=tower
+    )
     expected = interpolate(start.state_dict(), tuned.state_dict(), card["alpha"])
     assert all(torch.equal(v, expected[k]) for k, v in load_embedder(out).state_dict().items())
     assert main([*command, "--out", str(out)]) == 2 and "exists" in capsys.readouterr().err
@@ -295,7 +297,7 @@ def test_the_command_takes_folders_and_tables_and_more_images_than_memory_holds(
         "1",
         "--batch-size",
         "8",
-        "--tower",
+        "--encoder-lr-multiplier",
         "0.5",
         "--lr",
         "0.05",
@@ -309,7 +311,7 @@ def test_the_command_takes_folders_and_tables_and_more_images_than_memory_holds(
     assert main([*command, "--out", str(tmp_path / "held")]) == 0
     printed = capsys.readouterr().out
     assert "2 tasks; trains on" in printed and "\none " in printed and "\nsecond " in printed
-    assert json.loads((tmp_path / "held" / "card.json").read_text())["tower"] == 0.5
+    assert json.loads((tmp_path / "held" / "card.json").read_text())["encoder_lr_multiplier"] == 0.5
     splits = disjoint_splits(
         clip, [load_task(tmp_path / "one"), load_task(str(tmp_path / "second.csv"))], 5
     )
@@ -319,7 +321,7 @@ def test_the_command_takes_folders_and_tables_and_more_images_than_memory_holds(
     )
     table = sweep_embedders(
         start,
-        finetune_embedder(start, splits.train, recipe, lr_multiplier=0.5),
+        finetune_embedder(start, splits.train, recipe, encoder_lr_multiplier=0.5),
         {"val": splits.val, "test": splits.test},
     )
     pd.testing.assert_frame_equal(

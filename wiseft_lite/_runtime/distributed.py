@@ -105,6 +105,32 @@ def broadcast_object(make: Callable[[], Any]) -> Any:
     return json.loads(bytes(buffer.tolist()))
 
 
+def main_only(work: Callable[[], object]) -> None:
+    """Call ``work`` in the main process alone; if it fails there, raise in every process.
+
+    All must call it. Without it the others would wait in the next exchange for a process that has
+    ended.
+
+    Raises:
+        UserError: in the other processes, with the main one's message, whatever it raised itself.
+
+    Example:
+        >>> main_only(lambda: print("written once"))
+        written once
+    """
+    failure: Exception | None = None
+    if is_main():
+        try:
+            work()
+        except Exception as error:
+            failure = error
+    message = broadcast_object(lambda: None if failure is None else str(failure))
+    if failure is not None:
+        raise failure
+    if message is not None:
+        raise UserError(message)
+
+
 def all_true(value: bool) -> bool:
     """Return whether ``value`` is true in every process; a barrier: all processes wait for all."""
     total = torch.tensor(int(value))

@@ -1,4 +1,4 @@
-"""What a run here would meet: tasks, versions, device, disk, and which data sets are there."""
+"""The lines of ``wiseft-lite tasks`` and ``doctor``: tasks, versions, device, disk, data sets."""
 
 from __future__ import annotations
 
@@ -59,13 +59,15 @@ def _processes() -> str:
     import torch
 
     gpus = torch.cuda.device_count()
-    use = (
-        f"{gpus} GPUs, one process each"
-        if gpus > 1
-        else "one process: there is one GPU"
-        if gpus
-        else "one process: there is no GPU; torchrun --nproc-per-node 2 -m wiseft_lite ... starts two on the CPU"
-    )
+    if gpus > 1:
+        use = f"{gpus} GPUs, one process each"
+    elif gpus:
+        use = "one process: there is one GPU"
+    else:
+        use = (
+            "one process: there is no GPU; torchrun --nproc-per-node 2 -m wiseft_lite ... starts "
+            "two on the CPU"
+        )
     try:
         return (
             f"accelerate {version('accelerate')}; accelerate launch -m wiseft_lite ... uses {use}"
@@ -79,12 +81,11 @@ def _disk(folder: Path) -> str:
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free / 1e9
-    return f"{folder}: {free:.0f} GB free" + ("" if folder.exists() else ", not there yet")
+    return f"{folder}: {free:.0f} GB free" + ("" if folder.exists() else ", does not exist yet")
 
 
 def tasks() -> list[str]:
-    """Lines for a person: the tasks that ship with the package, with their sizes, and what else
-    ``--task`` takes."""
+    """Return a line for each task in the package, with its sizes, and what else ``--task`` takes."""
     lines = []
     for name in task_names():
         task = load_task(name)
@@ -101,13 +102,12 @@ def tasks() -> list[str]:
 
 
 def report(data: str | Path | None = None) -> list[str]:
-    """Lines for a person: what is installed, where a model would run, and what to do for each
-    missing data set.
+    """Return lines on what is installed, where a model would run, and how to get missing data sets.
 
-    Nothing is loaded or downloaded; a data set counts as there if its folders are.
+    Nothing is loaded or downloaded; a data set counts as present if its folders are.
 
     Args:
-        data: where data sets are; ``WISEFT_DATA``, or ``~/data``, if not given.
+        data: folder of the data sets (default: ``$WISEFT_DATA``, or ``~/data``).
     """
     root = data_folder(data)
     lines = [
@@ -124,19 +124,13 @@ def report(data: str | Path | None = None) -> list[str]:
             "The scripts below are in the repository; clone it and type these lines there."
         )
     for name, lacks in missing.items():
-        script = (
-            SCRIPTS / FAMILIES[name].script
-            if SCRIPTS.is_dir()
-            else Path("data_scripts", FAMILIES[name].script)
-        )
+        script = (SCRIPTS if SCRIPTS.is_dir() else Path("data_scripts")) / FAMILIES[name].script
         what = ", ".join(lacks).replace("|", " or ")
-        lines.append(
-            f"{name:16} "
-            + (f"python {_here(script)} --data {root} (not there: {what})" if lacks else "there")
-        )
+        fix = f"python {_relative(script)} --data {root} (missing: {what})"
+        lines.append(f"{name:16} {fix if lacks else 'present'}")
     return lines
 
 
-def _here(path: Path) -> str:
+def _relative(path: Path) -> str:
     """A path as one would type it in the current folder."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -155,8 +155,23 @@ def import_clip(
     else:
         raise UserError(f"{path} has no text encoder; {_advice_without_text(parts)}")
     _check_tokenizer(origin)
-    _write(folder, origin.config, weights, overwrite=overwrite)
+    _write(folder, origin.config, weights, overwrite=overwrite, check=_check_clip(path, folder))
     return load_clip(f"local-dir:{folder}")
+
+
+def _check_clip(path: str | Path, folder: str | Path) -> Callable[[Path], None]:
+    """Return a function that refuses a written model that ``load_clip`` would refuse."""
+
+    def check(part: Path) -> None:
+        try:
+            load_clip(f"local-dir:{part}")
+        except UserError as error:
+            reason = str(error).replace(str(part), str(folder))
+            raise UserError(
+                f"{path} cannot be used as a CLIP, so {folder} is not written: {reason}"
+            ) from error
+
+    return check
 
 
 def export_open_clip(
@@ -244,7 +259,9 @@ def _write(
     classifier: ImageClassifier | None = None,
     overwrite: bool = False,
     tokenizer: Callable | None = None,
+    check: Callable[[Path], None] = lambda part: None,
 ) -> Path:
+    """Write a folder in open_clip's layout; what ``check`` refuses is not put into place."""
     from safetensors.torch import save_file
 
     with new_folder(folder, overwrite) as part:
@@ -270,6 +287,7 @@ def _write(
             (part / "class_names.json").write_text(
                 json.dumps(classifier.class_names, indent=1) + "\n"
             )
+        check(part)
     return Path(folder)
 
 

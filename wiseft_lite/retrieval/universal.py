@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -20,6 +20,7 @@ from wiseft_lite.features import LazyImages, chunks, pixels
 from wiseft_lite.finetuning.layerwise_lr import layerwise_lr
 from wiseft_lite.results import best_alpha
 from wiseft_lite.retrieval.arcface import Embedder, SubCentres, adaptive_margins, arcface
+from wiseft_lite.retrieval.recipes import EMBED, ENCODER_LR_MULTIPLIER
 from wiseft_lite.retrieval.search import query_scores, text_projection
 from wiseft_lite.sweeps import ALPHAS, logits_along
 from wiseft_lite.tasks import Split, Task
@@ -27,20 +28,7 @@ from wiseft_lite.tasks.images import Picked
 from wiseft_lite.training import Recipe, fit
 from wiseft_lite.zeroshot import prompt
 
-EMBED = Recipe(epochs=5, lr=3e-3)  # learning rate of the centres
-LR_MULTIPLIER = 0.1  # of the embedder; far below its head's, as in the 4th place of GUIE 2022
 ALL = "all tasks"  # the row over the images of every task
-
-
-def default_recipe(model: str) -> tuple[Recipe, float]:
-    """Return the recipe and the embedder's learning-rate multiplier for IconCLIP, or any other CLIP.
-
-    Source: the 4th place of Google Universal Image Embedding 2022 (GUIE), with 3e-4 for the head
-    and 1e-5 for the last blocks of a ViT-H or ViT-L.
-    """
-    if model == "iconclip":
-        return EMBED, LR_MULTIPLIER
-    return replace(EMBED, lr=3e-4, batch_size=32), 1 / 30
 
 
 @dataclass(frozen=True)
@@ -168,7 +156,7 @@ def finetune_embedder(
     train: LabelledImages,
     recipe: Recipe = EMBED,
     *,
-    lr_multiplier: float = LR_MULTIPLIER,
+    encoder_lr_multiplier: float = ENCODER_LR_MULTIPLIER,
     centres: int = 3,
     margins: Tensor | None = None,
     progress: bool = False,
@@ -179,7 +167,7 @@ def finetune_embedder(
         start: the embedder to start from; not modified.
         train: images with labels from 0.
         recipe: how to train; its learning rate is that of the centres.
-        lr_multiplier: the embedder's learning rate, relative to that of the centres.
+        encoder_lr_multiplier: the embedder's learning rate, relative to that of the centres.
         centres: per class.
         margins: per class, in radians; ``adaptive_margins`` of the class sizes if not given.
         progress: show a bar.
@@ -193,7 +181,7 @@ def finetune_embedder(
     embedder = copy.deepcopy(start)
     model = nn.Sequential(embedder, head.to(start.weight.device))
     hook = layerwise_lr(
-        model.state_dict(), lambda name: lr_multiplier if name.startswith("0.") else 1.0
+        model.state_dict(), lambda name: encoder_lr_multiplier if name.startswith("0.") else 1.0
     )
     fit(
         model,

@@ -1,4 +1,4 @@
-"""Check the data of a task before a run: names, classes and every image."""
+"""Check the data of a task before a run: its names, its classes and each of its images."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def path_of(images: Sequence[Image.Image], index: int) -> str | None:
 def _read(
     name: str, data: str | Path | None
 ) -> tuple[tuple[str, ...], dict[str, Part], tuple[str, ...]]:
-    """Return classes, splits with ``train`` first, and the problems found without opening files."""
+    """Return the classes, the splits with ``train`` first, and the problems of names and labels."""
     if own.is_own(name, (*task_names(), *FAMILIES)):
         found = own.read(name)
         splits = {
@@ -64,7 +64,7 @@ def _read(
 
 
 def _refused(found: own.Found) -> tuple[str, ...]:
-    """Return the reason why ``Task`` refuses the names, such as duplicate class names, if it does."""
+    """Return what keeps valid names from being a task, such as equal class names; one at most."""
     try:
         own.assemble(found)
     except UserError as error:
@@ -77,7 +77,7 @@ def _bar(steps: Iterable, name: str, count: int) -> Iterable:
 
 
 def _headers(name: str, images: Sequence[Image.Image]) -> tuple[Counter[str], dict[int, str]]:
-    """Check the header and end of every file: count the modes, and list problems by index."""
+    """Check the header and the end of every file; return counts by mode, and problems by index."""
     modes: Counter[str] = Counter()
     problems = {}
     for i in _bar(range(len(images)), f"{name}: headers", len(images)):
@@ -94,7 +94,7 @@ def _headers(name: str, images: Sequence[Image.Image]) -> tuple[Counter[str], di
 def _pixels(
     name: str, images: Sequence[Image.Image], places: Sequence[int]
 ) -> tuple[dict[int, bytes], dict[int, str]]:
-    """Decode images: return a hash of the pixels, or the problem, by index."""
+    """Decode images; return the hash of the pixels or the problem of each, by index."""
 
     def decode(i: int) -> bytes | UserError:
         try:
@@ -125,7 +125,7 @@ def _table(
     modes: Mapping[str, Counter[str]],
     problems: Mapping[str, Mapping[int, str]],
 ) -> Iterator[str]:
-    """Yield a header, then a line per split."""
+    """Yield one line for each split."""
     wide = max(map(len, (*splits, "split")))
     yield f"{'split':{wide}}  images  unreadable  classes"
     for name, split in splits.items():
@@ -142,10 +142,10 @@ def _table(
 def _repeated(
     splits: Mapping[str, Part], pixels: Mapping[str, Mapping[int, bytes]]
 ) -> Iterator[str]:
-    """Report images that occur twice: in ``train`` and another split, or in two classes."""
+    """Yield a line for images that occur in ``train`` and another split, or in two classes."""
     first: dict[bytes, tuple[str, int]] = {}
     leaked: dict[str, list[str]] = {}
-    doubted: list[str] = []
+    ambiguous: list[str] = []
 
     def name(split: str, i: int) -> str:
         return path_of(splits[split].images, i) or f"image {i} of {split}"
@@ -157,24 +157,24 @@ def _repeated(
                 leaked.setdefault(split, []).append(f"{name(split, i)} and {name(other, k)}")
             here, there = splits[split].labels[i], splits[other].labels[k]
             if here != there:
-                doubted.append(f"{name(split, i)} ({here}) and {name(other, k)} ({there})")
+                ambiguous.append(f"{name(split, i)} ({here}) and {name(other, k)} ({there})")
     for split, pairs in leaked.items():
         yield f"images of {split} that are in train too: {len(pairs)}, such as {pairs[0]}"
-    if doubted:
-        yield f"images that occur under two classes: {len(doubted)}, such as {doubted[0]}"
+    if ambiguous:
+        yield f"images that occur under two classes: {len(ambiguous)}, such as {ambiguous[0]}"
 
 
 def inspect(name: str, data: str | Path | None = None) -> Iterator[str]:
-    """Check a task and yield a report line by line: its content, and every problem.
+    """Yield lines on what a task holds, and every problem of its names and images.
 
-    Names, classes and splits come first, then a quick check of every file's header and end; then
-    every image is decoded. Images with the same pixels are reported if they are in ``train`` and in
-    another split, or in two classes: a run would not stop, but its accuracy would be too high, or
-    could not reach 100 %.
+    Names, classes and splits come first, then the header and the end of every file, which is quick,
+    then every image is decoded. An image that occurs twice, by its pixels, is reported if it is in
+    ``train`` and in another split, or in two classes. No run stops there, but its accuracy is then
+    too high, or cannot reach 100 %.
 
     Args:
-        name: as for ``--task``.
-        data: folder of the downloaded data sets (default: ``WISEFT_DATA``, else ``~/data``).
+        name: what ``--task`` takes.
+        data: folder of the data sets (default: ``$WISEFT_DATA``, or ``~/data``).
 
     Raises:
         UserError: at the end, if a problem would stop a run.

@@ -20,7 +20,7 @@ from wiseft_lite.retrieval.search import retrieval_scores, text_projection
 from wiseft_lite.retrieval.universal import (
     ALL,
     EMBED,
-    LR_MULTIPLIER,
+    ENCODER_LR_MULTIPLIER,
     DisjointSplits,
     LabelledImages,
     choose_alpha,
@@ -34,7 +34,12 @@ from wiseft_lite.tasks import load_task, task_names
 
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 # Multipliers of the learning rate for the image encoder.
-MULTIPLIERS = {"tower 0.03": 0.03, "fine-tuned": LR_MULTIPLIER, "tower 0.3": 0.3, "tower 1": 1.0}
+MULTIPLIERS = {
+    "tower 0.03": 0.03,
+    "fine-tuned": ENCODER_LR_MULTIPLIER,
+    "tower 0.3": 0.3,
+    "tower 1": 1.0,
+}
 LEFT_OUT = ("no margin", "one centre")  # runs without a part of the loss
 INGREDIENTS = ("tower 0.03", "fine-tuned", "tower 0.3")  # of the soup
 DIMENSIONS = (2, 4, 8, 16, 32, 64, 128)
@@ -129,7 +134,7 @@ def one_seed(
     parts, recipe = {"val": draw.val, "test": draw.test}, replace(EMBED, seed=seed)
     start = zero_shot_embedder(clip, draw.prompts)
     models = {
-        kind: finetune_embedder(start, draw.train, recipe, lr_multiplier=multiplier)
+        kind: finetune_embedder(start, draw.train, recipe, encoder_lr_multiplier=multiplier)
         for kind, multiplier in MULTIPLIERS.items()
         if whole or kind == "fine-tuned"
     }

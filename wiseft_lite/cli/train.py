@@ -1,0 +1,125 @@
+"""``wiseft-lite zeroshot``, ``probe`` and ``finetune``: make a classifier, save it, evaluate it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from wiseft_lite.cli.evaluate import evaluate_splits, evaluating, metrics_of
+from wiseft_lite.cli.options import (
+    add_command,
+    add_memory,
+    add_model,
+    add_recipe,
+    add_resume,
+    add_task,
+    device_of,
+    recipe_of,
+)
+from wiseft_lite.errors import UserError
+from wiseft_lite.recipes import Recipe, recipes_for
+
+STATE = re.compile(  # as ``resume`` names them
+    r"[0-9a-f]+-\d{9}-[0-9a-f]{16}\.safetensors|[0-9a-f]+-\d+\.part"
+)
+
+
+def add_commands(commands: argparse._SubParsersAction) -> None:
+    for name, run, text in (
+        ("zeroshot", zeroshot, "make a zero-shot classifier from prompts"),
+        ("probe", probe, "train the head alone, on features encoded once"),
+        ("finetune", finetune, "train every weight, starting from the zero-shot classifier"),
+    ):
+        parser = add_command(commands, name, run, text, out=f"results/{name}", distributed=True)
+        add_model(parser)
+        add_task(parser)
+        if run is probe:
+            add_resume(parser)
+            add_recipe(parser, lambda model: recipes_for(model)["probe"], without=["augment"])
+        if run is finetune:
+            add_resume(parser)
+            add_memory(parser)
+            add_recipe(parser, lambda model: recipes_for(model)["end-to-end"])
+
+
+def zeroshot(args: argparse.Namespace) -> None:
+    """Make a zero-shot classifier."""
+    _make(args)
+
+
+def probe(args: argparse.Namespace) -> None:
+    """Train a linear probe."""
+    from wiseft_lite import pipeline
+
+    recipe = recipe_of(args, recipes_for(args.model)["probe"])
+    _make(args, "probe", recipe, pipeline.objective("probe", None))
+
+
+def finetune(args: argparse.Namespace) -> None:
+    """Fine-tune end to end."""
+    from wiseft_lite import pipeline
+
+    recipe = recipe_of(args, recipes_for(args.model)["end-to-end"])
+    objective = pipeline.objective("end-to-end", args.micro_batch_size, args.checkpointing)
+    _make(args, "end-to-end", recipe, objective)
+
+
+def _make(
+    args: argparse.Namespace, kind: str | None = None, recipe: Recipe | None = None, objective=None
+) -> None:
+    """Make the zero-shot classifier, train it if a kind is given, save it, then evaluate it."""
+    from wiseft_lite import checkpoints, encoders, pipeline, tasks
+    from wiseft_lite._runtime import distributed
+    from wiseft_lite.zeroshot import zero_shot_classifier
+
+    states = StatesFolder(args.out)
+    with distributed.main_first():
+        task = tasks.load_task(args.task, args.data)
+        model = zero_shot_classifier(encoders.load_clip(args.model, device_of(args)), task)
+    if kind is not None:
+        model = pipeline.TRAINERS[kind](
+            model,
+            task,
+            recipe,
+            objective=objective,
+            progress=True,
+            folder=states.path,
+            resume=args.resume,
+        )
+    distributed.main_only(
+        lambda: checkpoints.save(model, args.out, recipe=recipe, overwrite=args.overwrite)
+    )
+    if distributed.is_main():
+        states.remove()
+    with evaluating(
+        f"the model is saved in {args.out}", "evaluate", args.out, task=args.task, data=args.data
+    ):
+        metrics = metrics_of(evaluate_splits(model, task.evaluation))
+    distributed.main_only(lambda: checkpoints.add_metrics(args.out, metrics))
+    print(f"written: {args.out}")
+
+
+class StatesFolder:
+    """The folder beside ``--out`` that holds the states of a training run until its model is saved.
+
+    Raises:
+        UserError: a file has its name.
+    """
+
+    def __init__(self, out: Path):
+        self.path = out.with_name(f"{out.name}.states")
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(
+                f"{self.path} is a file, and a training run needs a folder of that name for its "
+                "states; choose another --out"
+            )
+
+    def remove(self) -> None:
+        """Remove the states, and the folders that are then empty; other files stay."""
+        for path in self.path.rglob("*"):
+            if STATE.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+        for folder in (*self.path.glob("*/"), self.path):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
