@@ -164,7 +164,11 @@ def default_of(action: argparse.Action) -> str:
     """The default of an option, unless its help text has the place for it or there is none."""
     text = action.help or ""
     unsaid = action.default in (None, argparse.SUPPRESS, "") or isinstance(action.default, bool)
-    return "" if unsaid or "default" in text or not action.option_strings else f" (default: {action.default})"
+    return (
+        ""
+        if unsaid or "default" in text or not action.option_strings
+        else f" (default: {action.default})"
+    )
 
 
 def marked(text: str) -> str:
@@ -197,7 +201,12 @@ def command_page() -> str:
     ]
     for name, command in commands.choices.items():
         text = (command.description or "").strip()
-        lines += ["", f"## `wiseft-lite {name}`", "", f"{marked(text[:1].upper() + text[1:].rstrip('.'))}."]
+        lines += [
+            "",
+            f"## `wiseft-lite {name}`",
+            "",
+            f"{marked(text[:1].upper() + text[1:].rstrip('.'))}.",
+        ]
         table = options(command)
         lines += ["", *table] if len(table) > 2 else ["", "It has no options."]
     return "\n".join(lines) + "\n"
@@ -236,7 +245,9 @@ def arrows() -> list[tuple[str, str]]:
     rank = {name: k for k, row in enumerate(ROWS) for name in row if name}
     up = [f"{a} imports {b}" for a, b in sorted(every) if rank[a] >= rank[b]]
     if up:
-        raise SystemExit(f"data_scripts/build_reference.py: ROWS has a box too low: {'; '.join(up)}")
+        raise SystemExit(
+            f"data_scripts/build_reference.py: ROWS has a box too low: {'; '.join(up)}"
+        )
     return [
         (a, b)
         for a, b in sorted(every)
@@ -316,7 +327,10 @@ def figure() -> str:
 def alt_text() -> str:
     """The figure in words."""
     below = {name: [b for a, b in arrows() if a == name] for row in ROWS for name in row if name}
-    name = {"basis": "the method's models and metrics", "method": "the method's training and sweeps"}
+    name = {
+        "basis": "the method's models and metrics",
+        "method": "the method's training and sweeps",
+    }
     sentences = [
         f"{name.get(box, box)} import{'' if box in name else 's'} {' and '.join(name.get(b, b) for b in found)}"
         for box, found in below.items()
@@ -360,7 +374,9 @@ def linked(name: str) -> str:
 
 def where_page() -> str:
     """The page "Where is what"."""
-    method = "\n".join(f"| {linked(name)} | {summary(name)} |" for name in (*BASIS, *METHOD, "errors"))
+    method = "\n".join(
+        f"| {linked(name)} | {summary(name)} |" for name in (*BASIS, *METHOD, "errors")
+    )
     rest = "\n".join(f"| {linked(name)} | {summary(name)} |" for name in packages())
     return WHERE.format(method=method, packages=rest, alt=alt_text())
 
