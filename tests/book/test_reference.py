@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -181,3 +182,31 @@ def test_targets_of_make_in_prose_exist(path):
     code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.S))
     typed = re.findall(r"(?:`|^)make ([a-z][a-z-]*)", code, re.M)
     assert set(typed) <= known, set(typed) - known
+
+
+@pytest.fixture
+def extension(monkeypatch):
+    pytest.importorskip("sphinx", reason="the site's packages are not installed")
+    monkeypatch.syspath_prepend(str(BOOK / "_ext"))
+    yield import_module("reference")
+    sys.modules.pop("reference")
+
+
+def test_what_a_function_returns_is_not_read_as_a_type(extension):
+    lines = [
+        "Measure.",
+        "",
+        "Returns:",
+        "    One row a split: its accuracy.",
+        "",
+        "Source: the paper.",
+    ]
+    extension.tidy(None, "function", "", None, None, lines)
+    assert lines[3:5] == ["    One row a ", "    split: its accuracy."]
+    assert lines[-1] == "**Source:** the paper."
+
+
+def test_a_name_that_two_modules_have_is_no_link(extension):
+    known = extension.unique_endings(["p.weights", "p.a.f", "p.b.f", "p.a.g", "p.a.weights"])
+    assert known["a.f"] == "p.a.f" and known["g"] == "p.a.g" and "f" not in known
+    assert known["weights"] == "p.weights"
