@@ -1,9 +1,7 @@
-"""Write the page that says which of open_clip's architectures work: python
-data_scripts/build_architectures.py
+"""Write the page of open_clip's architectures that work: python data_scripts/build_architectures.py
 
-Each is built on no device and sees one image and one text, see
-``wiseft_lite.interop.architectures``. For one version of open_clip and timm the page is always the
-same.
+Each is built on the meta device and run on one image and one text, see
+``wiseft_lite.interop.architectures``. The page depends only on the versions of open_clip and timm.
 """
 
 from __future__ import annotations
@@ -60,19 +58,19 @@ architectures.
 
 
 def status(arch: Architecture) -> str:
-    """The last cell of an architecture's row."""
+    """Return the last cell of an architecture's row."""
     if arch.refused:
         return f"refused: {arch.refused}"
     return f"needs `{arch.needs}`" if arch.needs else "works"
 
 
 def smallest(family: Sequence[Architecture]) -> Architecture:
-    """The architecture with the fewest parameters; of equals the first name."""
+    """Return the architecture with the fewest parameters; of equals, the first name."""
     return min(family, key=lambda arch: (arch.image_parameters + arch.text_parameters, arch.name))
 
 
 def page(architectures: Sequence[Architecture]) -> str:
-    """The whole page."""
+    """Return the page."""
     refused = sum(bool(arch.refused) for arch in architectures)
     needs = sum(bool(arch.needs) and not arch.refused for arch in architectures)
     lines = [

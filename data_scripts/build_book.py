@@ -1,8 +1,8 @@
 """Run every notebook once on a copy of the sources, then build the site: ``make book``.
 
-The notebooks in ``book/`` stay without outputs; the site is ``_build/html``. A notebook that fails
-does not cost the reader the book: its page shows what it computed and, at the top, its traceback;
-the command names it at the end and exits non-zero.
+The notebooks in ``book/`` stay without outputs; the site is ``_build/html``. If a notebook fails,
+the site is built all the same: its page shows its outputs and, at the top, the traceback. The
+command lists failed notebooks at the end and exits non-zero.
 """
 
 from __future__ import annotations
@@ -21,19 +21,17 @@ import nbformat
 
 ROOT = Path(__file__).resolve().parent.parent
 COPY, SITE = ROOT / "build" / "book", ROOT / "_build" / "html"
-CELL_LIMIT = (
-    4 * 3600
-)  # seconds: the longest cell takes two minutes, so what takes hours hangs, on any machine
-TESTS_FAILED = 1  # pytest's exit code if it ran to the end and some tests failed
+CELL_LIMIT = 4 * 3600  # seconds; the longest cell takes two minutes, so this one hangs
+TESTS_FAILED = 1  # pytest's exit code if it finished and some tests failed
 
 
 def pages(toc: Path) -> list[str]:
-    """The pages that the table of contents promises."""
+    """Return the pages in the table of contents."""
     return re.findall(r"(?:root|file):\s*(\S+)", toc.read_text())
 
 
 def runtimes(report: Path) -> str:
-    """The page of run times, from pytest's report of this very run."""
+    """Return the page of run times, from pytest's report of this run."""
     import torch
 
     lines = [
@@ -41,9 +39,9 @@ def runtimes(report: Path) -> str:
         "",
         "Measured when this site was built, each notebook once, two at a time, from an empty cache of",
         f"trained models, on {os.cpu_count()} CPU cores ({platform.system()}, {platform.machine()}, Python "
-        f"{platform.python_version()}, torch {torch.__version__.split('+')[0]}). Two at a time share the cores, so each",
-        "takes longer than alone; the *Time* at the head of a chapter is for a notebook that runs alone. Another",
-        "machine may need half or twice as long, and one that is busy with other work more.",
+        f"{platform.python_version()}, torch {torch.__version__.split('+')[0]}). Two notebooks at a time compete for the cores,",
+        "so each takes longer than alone; the *Time* at the head of a chapter is for a notebook that runs alone. Another",
+        "machine may need half or twice as long, and a busy one longer.",
         "",
         "| notebook | seconds |",
         "|---|--:|",
@@ -55,7 +53,7 @@ def runtimes(report: Path) -> str:
 
 
 def repository() -> str | None:
-    """The GitHub address that this clone came from: forks get Colab buttons of their own."""
+    """Return the GitHub address of this clone, so that forks get their own Colab buttons."""
     url = os.environ.get("BOOK_REPOSITORY")
     if url is None:
         asked = subprocess.run(
@@ -72,7 +70,7 @@ def repository() -> str | None:
 
 
 def address(folder: Path, url: str) -> None:
-    """Put the address of the clone where the pages leave it open."""
+    """Replace the placeholder for the repository's address in the pages."""
     for page in (*folder.rglob("*.ipynb"), *folder.rglob("*.md")):
         page.write_text(page.read_text().replace("https://ADDRESS-OF-THE-REPOSITORY", url))
 
@@ -98,18 +96,17 @@ def copy_sources(root: Path, copy: Path) -> None:
         address(copy / "book", url)
     else:
         print(
-            "This clone has no GitHub remote: the pages get no Colab button (or set BOOK_REPOSITORY)."
+            "This clone has no GitHub remote, so pages get no Colab button; set BOOK_REPOSITORY to add them."
         )
 
 
 def plain(text: str) -> str:
-    """A text without the escape codes of a terminal, as they are or as pytest's report writes
-    them."""
+    """Remove a terminal's escape codes from a text, raw or as in pytest's report."""
     return re.sub(r"(?:\x1b|#x1B)\[[0-9;]*m", "", text)
 
 
 def failures(report: Path) -> dict[str, str]:
-    """What pytest's report says of each test that failed, by the name of the test."""
+    """Return the text of each failed test in pytest's report, by the name of the test."""
     found = {}
     for case in ET.parse(report).iter("testcase"):
         for what in (*case.iter("failure"), *case.iter("error")):
@@ -120,17 +117,16 @@ def failures(report: Path) -> dict[str, str]:
 def run_notebooks(
     notebooks: list[Path], report: Path, at_once: int, environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """Run notebooks in place, to the end or to the first cell that fails, and keep the outputs of
-    both kinds.
+    """Run notebooks in place, up to the first cell that fails, and keep their outputs.
 
     Args:
         notebooks: the files.
         report: where pytest writes its report.
-        at_once: how many run side by side.
+        at_once: notebooks that run in parallel.
         environment: of the kernels.
 
     Returns:
-        For the name of each notebook that failed, what pytest says of it.
+        The report of each failed notebook, by its name.
 
     Raises:
         subprocess.CalledProcessError: pytest itself failed.
@@ -162,8 +158,7 @@ def run_notebooks(
 
 
 def traceback_of(notebook: nbformat.NotebookNode) -> str | None:
-    """The traceback of the last cell that raised an error; None if no cell did, as when the kernel
-    died."""
+    """Return the traceback of the last error; None if no cell raised, as when the kernel died."""
     errors = [
         output
         for cell in notebook.cells
@@ -174,11 +169,11 @@ def traceback_of(notebook: nbformat.NotebookNode) -> str | None:
 
 
 def show_failure(page: Path, reported: str) -> None:
-    """Put a notice with the traceback below the title of a page whose notebook failed.
+    """Insert a notice with the traceback below the title of a failed notebook.
 
     Args:
         page: the notebook.
-        reported: what to show if no cell of it holds a traceback.
+        reported: shown if no cell has a traceback.
     """
     notebook = nbformat.read(page, as_version=4)
     text = (traceback_of(notebook) or plain(reported)).strip("\n")
@@ -186,8 +181,8 @@ def show_failure(page: Path, reported: str) -> None:
     notice = [
         "`" + fence + "{error}",
         "This notebook failed when the book was built on this machine. The cells after "
-        "the one that failed did not run,",
-        "so they show no results. The error:",
+        "the failed one did not run.",
+        "The error:",
         "",
         f"{fence}text",
         *text.splitlines(),
@@ -206,7 +201,7 @@ def build_site(copy: Path, site: Path) -> int:
         Jupyter Book's exit code: not 0 if a page has a warning.
 
     Raises:
-        SystemExit: a page of the table of contents was not built; ``site`` stays as it was.
+        SystemExit: a page of the table of contents was not built; ``site`` is not changed.
     """
     built = copy / "_build" / "html"
     jupyter_book = Path(sys.executable).with_name("jupyter-book")
@@ -223,20 +218,14 @@ def build(root: Path, copy: Path, site: Path) -> list[str]:
     """Run the notebooks of ``root``'s book on a copy and build its site.
 
     Returns:
-        One line for each thing that failed, with its name; none if all is well.
+        One line per failure, with its name.
     """
     copy_sources(root, copy)
-    notebooks, report, cache = (
-        sorted((copy / "book").glob("*.ipynb")),
-        copy / "report.xml",
-        copy / "cache",
-    )
-    threads = str(
-        max(1, (os.cpu_count() or 2) // 2)
-    )  # two notebooks at once must not fight for the cores
-    failed = run_notebooks(
-        notebooks, report, 2, {**os.environ, "WISEFT_CACHE": str(cache), "OMP_NUM_THREADS": threads}
-    )
+    notebooks = sorted((copy / "book").glob("*.ipynb"))
+    report, cache = copy / "report.xml", copy / "cache"
+    threads = str(max(1, (os.cpu_count() or 2) // 2))  # half of the cores for each of two notebooks
+    environment = {**os.environ, "WISEFT_CACHE": str(cache), "OMP_NUM_THREADS": threads}
+    failed = run_notebooks(notebooks, report, 2, environment)
     shutil.rmtree(cache, ignore_errors=True)
     for name, reported in failed.items():
         show_failure(copy / "book" / name, reported)
@@ -244,7 +233,7 @@ def build(root: Path, copy: Path, site: Path) -> list[str]:
     code = build_site(copy, site)
     return [
         *(f"{name} failed: its page shows the traceback" for name in failed),
-        *([f"jupyter-book ended with exit code {code}: see its warnings"] if code else []),
+        *([f"jupyter-book exited with code {code}; see its warnings"] if code else []),
     ]
 
 
@@ -252,7 +241,7 @@ def main() -> None:
     failed = build(ROOT, COPY, SITE)
     print(f"open {(SITE / 'index.html').relative_to(ROOT)}")
     if failed:
-        raise SystemExit("\n".join(["The site is built, but not all is well:", *failed]))
+        raise SystemExit("\n".join(["The site is built, with failures:", *failed]))
 
 
 if __name__ == "__main__":
@@ -261,4 +250,4 @@ if __name__ == "__main__":
     except subprocess.CalledProcessError as error:
         raise SystemExit(
             f"{' '.join(map(str, error.cmd[1:4]))} failed with exit code {error.returncode}"
-        )
+        ) from None

@@ -1,4 +1,4 @@
-"""Write the page that says where each item of the paper is in the book: python
+"""Write the page that locates each item of the paper in the book: python
 data_scripts/build_coverage.py
 
 It stops if an item names a chapter, a function, a ledger key or a table that does not exist.
@@ -18,15 +18,15 @@ TARGET = BOOK / "appendix" / "coverage.md"
 ITEMS = [item for items in SECTIONS.values() for item in items]
 HEAD = """# The paper, item by item
 
-Every figure and table of Wortsman et al. (2022), with the place where this book re-makes it on its own small world, or
-with what stands in the way. `code` names are in `wiseft_lite`. Numbers are in the ledger under the keys that are given:
-`wiseft-lite ledger KEY` prints them, with `--run` it measures them again. This page is made by
+Every figure and table of Wortsman et al. (2022), with the place where this book reproduces it on its small benchmark, or
+the reason why it does not. Names in `code` are in `wiseft_lite`. Numbers are in the ledger under the keys given:
+`wiseft-lite ledger KEY` prints them, and `--run` measures them again. This page is made by
 `data_scripts/build_coverage.py`, which stops if a name on it does not exist.
 """
 
 
 def check(item: Item) -> None:
-    """Stop at a chapter, function, key or table that is not there."""
+    """Stop at a chapter, function, key or table that does not exist."""
     entries = ledger.read()
     wrong = [chapter for chapter in item.chapters if not (BOOK / f"{chapter}.ipynb").exists()]
     wrong += [name for name in item.functions if not exists(name)]
@@ -35,13 +35,15 @@ def check(item: Item) -> None:
     ]
     wrong += [name for name in item.tables if not (ledger.RECORD / f"{name}.csv").exists()]
     if wrong:
-        raise SystemExit(f"{item.name}: there is no {', '.join(wrong)}")
+        raise SystemExit(
+            f"{item.name}: {', '.join(wrong)} does not exist; correct coverage_items.py"
+        )
     if not item.chapters and not item.missing:
-        raise SystemExit(f"{item.name}: neither in a chapter nor said to be missing")
+        raise SystemExit(f"{item.name} has neither chapters nor a reason in missing; add one")
 
 
 def exists(name: str) -> bool:
-    """Whether ``module.name`` can be had from ``wiseft_lite``."""
+    """Whether ``wiseft_lite`` has ``module.name``."""
     module, _, attribute = name.rpartition(".")
     try:
         return hasattr(import_module(f"wiseft_lite.{module}"), attribute)
@@ -50,7 +52,7 @@ def exists(name: str) -> bool:
 
 
 def where(item: Item) -> str:
-    """The last cell of an item's row."""
+    """Return the last cell of an item's row."""
     links = ", ".join(
         f"[chapter {int(chapter[:2])}](../{chapter}.ipynb)" for chapter in item.chapters
     )
@@ -67,7 +69,7 @@ def where(item: Item) -> str:
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the page."""
     lines = [HEAD]
     for title, items in SECTIONS.items():
         lines += [f"## {title}", "", "| item | what it shows | where |", "|---|---|---|"]
@@ -78,7 +80,7 @@ def page() -> str:
     whole = sum(bool(item.chapters) and not item.missing for item in ITEMS)
     part = sum(bool(item.chapters and item.missing) for item in ITEMS)
     lines.append(
-        f"Of {len(ITEMS)} rows {whole} are re-made here, {part} in part, and {len(ITEMS) - whole - part} not at all."
+        f"Of {len(ITEMS)} rows {whole} are reproduced here, {part} in part, and {len(ITEMS) - whole - part} not at all."
     )
     return "\n".join(lines) + "\n"
 

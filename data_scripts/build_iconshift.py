@@ -1,9 +1,9 @@
 """Build IconShift and the six IconTasks from ``@iconify/json``.
 
-    python data_scripts/build_iconshift.py WORK # download, draw, choose, write, contact sheets
+    python data_scripts/build_iconshift.py WORK  # download, draw, choose, write, contact sheets
 
-Deterministic, and quick to run again: what is drawn stays drawn. Writes ``wiseft_lite/assets/data``
-and, to be looked at, ``WORK/contact/*.png``. The rules are in ``rules.py`` and ``icontasks.py``.
+Deterministic; a second run skips what is drawn. Writes ``wiseft_lite/assets/data`` and, for visual
+checks, ``WORK/contact/*.png``. The rules are in ``rules.py`` and ``icontasks.py``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ import numpy as np
 import rules
 from PIL import Image, ImageDraw
 
-DATA = Path(__file__).resolve().parent.parent / "wiseft_lite" / "assets" / "data"
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / "wiseft_lite" / "assets" / "data"
 COLUMNS = 32
 PER_FAMILY = 6  # drawings of one class by one family in one split
 SIZES = {"10", "12", "14", "15", "16", "18", "20", "24", "28", "30", "32", "36", "40", "48", "64"}
@@ -45,13 +46,12 @@ class Icon:
 
     @property
     def order(self) -> str:
-        """A fixed pseudo-random order that no result can influence."""
+        """The key of a fixed pseudo-random order that no result can influence."""
         return hashlib.sha256(f"{self.set}:{self.name}".encode()).hexdigest()
 
     @property
     def drawing(self) -> tuple[str, str, str]:
-        """Sizes and weights of one drawing share this; ``home-2`` is another drawing than
-        ``home``."""
+        """The key of a drawing, the same for its sizes and weights; ``home-2`` differs from ``home``."""
         parts = [
             w
             for w in re.split(r"[-_]", self.name.lower())
@@ -61,8 +61,7 @@ class Icon:
 
 
 def style(icon: Icon) -> str | None:
-    """The split that a shift family's icon belongs to, by how it is drawn; None if it is in
-    between."""
+    """Return the split of a shift family's icon by its style; None if the style is unclear."""
     if icon.set in rules.EMOJI:
         return "emoji"
     if icon.set in rules.MONO_EMOJI or icon.set in rules.FREEHAND:
@@ -83,7 +82,7 @@ def style(icon: Icon) -> str | None:
 
 
 def one_each(icons: list[Icon]) -> list[Icon]:
-    """One icon for each drawing (the plainest name), at most PER_FAMILY a family and class."""
+    """Keep one icon per drawing (the plainest name), at most PER_FAMILY per family and class."""
     plainest: dict[tuple, Icon] = {}
     for icon in sorted(icons, key=lambda i: (len(i.name), i.name)):
         plainest.setdefault(icon.drawing, icon)
@@ -97,7 +96,7 @@ def one_each(icons: list[Icon]) -> list[Icon]:
 
 
 def without_copies(splits: dict[str, list[Icon]]) -> dict[str, list[Icon]]:
-    """Keep the first of all icons that are nearly the same, in the order of the splits given."""
+    """Keep the first of icons that are copies of each other, in the order of the splits."""
     everyone = [icon for icons in splits.values() for icon in icons]
     earlier = measure.copy_of_earlier(np.array([icon.print for icon in everyone], np.uint8))
     kept = {id(icon) for icon, copy in zip(everyone, earlier, strict=True) if not copy}
@@ -105,7 +104,7 @@ def without_copies(splits: dict[str, list[Icon]]) -> dict[str, list[Icon]]:
 
 
 def all_icons(work: Path, label_of) -> list[Icon]:
-    """Every permitted icon that ``label_of(set, name)`` gives a class."""
+    """Return every permitted icon that ``label_of(set, name)`` assigns to a class."""
     icons = []
     for set_name in iconify.collections(work / "package"):
         names, images = iconify.load_set(work, set_name)
@@ -179,7 +178,7 @@ def write(
         "templates": templates,
         "shifts": shifts,
         "own_classes_only": shifts,
-    }  # where predictions are restricted to the classes that the split holds
+    }  # own_classes_only: splits with predictions restricted to their own classes
     (folder / "task.json").write_text(json.dumps(card, indent=1) + "\n")
     with (folder / "index.csv").open("w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
@@ -191,7 +190,7 @@ def write(
 
 
 def contact(path: Path, icons: list[Icon], columns: int = 24) -> None:
-    """A sheet for the eye: every icon of a split, its class written under it."""
+    """Write a sheet for visual checks: every icon of a split above its class."""
     cell = iconify.SIZE + 12
     canvas = Image.new(
         "RGB", (columns * cell, math.ceil(len(icons) / columns) * (cell + 8)), "white"
@@ -211,7 +210,7 @@ def attribution(path: Path, used: list[str], sets: dict[str, dict]) -> None:
         "",
         "The drawings in `wiseft_lite/assets/data` come from these icon sets, by way of the npm package",
         f"`{iconify.PACKAGE}`. They were drawn at 48 x 48 pixels and are otherwise unchanged. Each keeps",
-        "its licence. `index.csv` beside the pictures says which icon of which set each one is.",
+        "its licence. `index.csv` beside the images lists the set and icon of each.",
         "",
         "| set | title | artist | licence |",
         "|---|---|---|---|",
@@ -247,7 +246,7 @@ def main(work: Path) -> None:
                         info["url"],
                     ]
                 )
-    attribution(DATA.parent.parent / "ATTRIBUTION.md", sorted(used), iconify.collections(package))
+    attribution(ROOT / "ATTRIBUTION.md", sorted(used), iconify.collections(package))
     for name, splits in everything.items():
         for split, icons in splits.items():
             contact(work / "contact" / f"{name}-{split}.png", icons)

@@ -1,11 +1,10 @@
-"""Make the landing page's still figure and measure what its slider shows: python
-data_scripts/build_landing.py
+"""Make the figure and the slider's data of the landing page: python data_scripts/build_landing.py
 
-The figure is drawn from the recorded curve of chapter 6, seed 0: the one that the slider walks
-along. One fine-tuned model (seed 0), eleven alphas, and 24 test pictures with the class that each
-mixture predicts. The pictures
-are chosen by rule: from each of six splits, the first one right all along, the first two lost by
-fine-tuning and the first one won by it, passing over objects that are shown already.
+The figure shows the recorded curve of chapter 6, seed 0. The slider interpolates along the same
+curve: one fine-tuned model, eleven alphas, and 24 test images with the class that each
+interpolated model predicts. The images are chosen by rule from six splits: in each, the first that
+is right at every alpha, the first two that fine-tuning loses, and the first that it gains, without
+repeating a class.
 """
 
 from __future__ import annotations
@@ -37,26 +36,25 @@ SHOWN = ("test", "line_new_artists", "solid", "color", "emoji", "pixel")
 
 
 def choose(right: torch.Tensor, labels: list[int], shown: set[int]) -> list[int]:
-    """Rows of ``right`` ``[alphas, n]`` to show: one kept, two lost, one won, as far as there are
-    any.
+    """Choose images to show: one always right, two lost, one gained, as far as there are any.
 
     Args:
-        right: which pictures each mixture gets right.
-        labels: the classes of the pictures.
-        shown: classes that are passed over; the chosen ones are added.
+        right: bool ``[alphas, n]``, which images each model classifies correctly.
+        labels: the classes of the images.
+        shown: classes to skip.
     """
-    first, last, rows = right[0], right[-1], []
+    first, last, rows, seen = right[0], right[-1], [], set(shown)
     for mask, count in ((right.all(0), 1), (first & ~last, 2), (~first & last, 1)):
         for row in mask.nonzero().flatten().tolist():
-            if count and labels[row] not in shown:
-                shown.add(labels[row])
+            if count and labels[row] not in seen:
+                seen.add(labels[row])
                 rows.append(row)
                 count -= 1
     return rows
 
 
 def still_figure() -> None:
-    """Write ``frontier.svg``, which README and landing page show."""
+    """Write ``frontier.svg`` for README and landing page."""
     curve = ledger.table("ch06_curves").query(
         "seed == 0 and split != 'val' and kind == 'end-to-end'"
     )
@@ -75,7 +73,7 @@ def main() -> None:
         model = zero_shot.with_weights(interpolate(theta_0, theta_1, alpha))
         for name, split in task.evaluation.items():
             logits[name].append(predict(model, split))
-    curves, pictures, shown = {}, [], set()
+    curves, images, shown = {}, [], set()
     for name, split in task.evaluation.items():
         curves[name] = [
             round(100 * accuracy(rows, split.labels, split.classes).accuracy, 1)
@@ -90,10 +88,13 @@ def main() -> None:
                 for rows in logits[name]
             ]
         )
-        for row in choose(guesses == split.labels, split.labels.tolist(), shown):
+        labels = split.labels.tolist()
+        rows = choose(guesses == split.labels, labels, shown)
+        shown |= {labels[row] for row in rows}
+        for row in rows:
             file = io.BytesIO()
             split[row][0].save(file, "webp", lossless=True)
-            pictures.append(
+            images.append(
                 {
                     "split": name,
                     "label": task.class_names[int(split.labels[row])],
@@ -106,12 +107,12 @@ def main() -> None:
         round(sum(curves[s][k] for s in task.shifts) / len(task.shifts), 1)
         for k in range(len(ALPHAS))
     ]
-    data = {"alphas": ALPHAS, "curves": curves, "pictures": pictures}
+    data = {"alphas": ALPHAS, "curves": curves, "pictures": images}
     TARGET.write_text(
         "// Made by data_scripts/build_landing.py\n"
         f"window.WISEFT_ALPHA = {json.dumps(data, separators=(',', ':'))};\n"
     )
-    print(f"{len(pictures)} pictures, {TARGET.stat().st_size / 1000:.0f} kB")
+    print(f"{len(images)} images, {TARGET.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

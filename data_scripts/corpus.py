@@ -1,6 +1,6 @@
-"""The pre-training corpus: every icon of every family that no task holds out, with its caption.
+"""Build the pre-training corpus: icons with captions, of every family that no task holds out.
 
-An icon that copies one by a held-out family is left out, whatever it shows.
+An icon that copies one of a held-out family is left out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _DROPPED = {"logo", "original", "wordmark", "brand", "icon", "emoji", "alt", "o"
 
 
 def caption(name: str) -> str:
-    """The words of an icon name, style words put first: ``home-24-filled`` -> ``filled home``."""
+    """Return the words of an icon name, style words first: ``home-24-filled`` -> ``filled home``."""
     parts = [w for w in re.split(r"[-_]", name.lower()) if w]
     style = [w for w in parts if w in rules.STYLE_WORDS and w not in ("o", "alt")]
     rest = [
@@ -32,7 +32,7 @@ def caption(name: str) -> str:
 
 
 def fingerprints(work: Path, name: str) -> np.ndarray:
-    """uint8 ``[n, 256]`` of one drawn set, kept beside its images."""
+    """Return the fingerprints of a drawn set, uint8 ``[n, 256]``, cached beside its images."""
     path = work / "render" / f"{name}.fp.npy"
     if not path.exists():
         _, images = iconify.load_set(work, name)
@@ -56,7 +56,7 @@ def build(work: Path) -> Path:
     images, captions, nouns, origin, names = [], [], [], [], []
     copied = repeated = 0
     for name in tqdm([s for s in sets if rules.role(s) == "corpus"], desc="corpus"):
-        icons, pictures = iconify.load_set(work, name)
+        icons, drawn = iconify.load_set(work, name)
         if not icons:
             continue
         prints = fingerprints(work, name)
@@ -69,13 +69,13 @@ def build(work: Path) -> Path:
                 repeated += key in seen
                 continue
             seen.add(key)
-            images.append(pictures[i])
+            images.append(drawn[i])
             captions.append(caption(icon))
             nouns.append(" ".join(rules.words(icon)) or caption(icon))
             origin.append(name)
             names.append(icon)
     print(f"{len(images)} pairs; left out {copied} copies of held-out icons, {repeated} repeats")
-    seen = np.array([measure.fingerprint(picture) for picture in images], np.uint8)
+    seen = np.array([measure.fingerprint(image) for image in images], np.uint8)
     np.save(CODES, np.unique(measure.codes(seen)))
     part = target.with_suffix(".part")
     with part.open("wb") as file:

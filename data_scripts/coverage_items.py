@@ -1,12 +1,11 @@
-"""What the paper shows, item by item, and where it is in the book: the data of
-``build_coverage.py``."""
+"""The figures and tables of the paper and their places in the book, for ``build_coverage.py``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 _SIZES = (
-    "the pictures of ImageNet and its shifts, the weights and a GPU; `wiseft-lite run --task imagenet` reads both "
+    "the images of ImageNet and its shifts, the weights and a GPU; `wiseft-lite run --task imagenet` reads both "
     "as they are published"
 )
 
@@ -16,14 +15,14 @@ class Item:
     """A figure, table or experiment of the paper.
 
     Args:
-        name: how the paper calls it.
+        name: in the paper.
         what: what it shows.
-        chapters: notebooks that re-make it, without ending.
-        functions: of ``wiseft_lite``, such as ``sweeps.sweep``.
+        chapters: notebooks that reproduce it, without their suffix.
+        functions: in ``wiseft_lite``, such as ``sweeps.sweep``.
         keys: ledger keys, or their beginnings.
         tables: recorded tables.
         note: how ours differs from the paper's.
-        missing: why it needs real scale, and what of it is not here.
+        missing: the part that is not here, and what it needs.
     """
 
     name: str
@@ -51,10 +50,10 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Reference accuracy against the mean of the shifts: the curve of alpha, for probes and end to "
             "end, with the line of models trained on the reference alone",
             ("02_shift", "06_interpolate", "12_claims"),
-            ("sweeps.sweep", "figures.frontier", "robustness.fit_baseline"),
+            ("sweeps.sweep", "figures.frontier", "analysis.robustness.fit_baseline"),
             ("ch06.shifts", "ch02.shifts.rho"),
             ("ch07_curves", "ch02_baselines"),
-            note="The line depends on which models carry it; chapter 2 shows four.",
+            note="The line depends on the models that it is fitted to; chapter 2 shows four.",
         ),
         Item(
             "Figure 2",
@@ -74,7 +73,7 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Figure 3",
             "Learning rates, epochs, regularisers, early stopping and averages of one run, beside the curve",
             ("05_hyperparameters", "10_controls"),
-            ("losses.l2_to", "averaging.MovingAverages"),
+            ("losses.l2_to", "merging.moving_averages.MovingAverages"),
             ("ch05.correlation", "ch05.early_stop"),
             ("ch05_grid",),
         ),
@@ -91,7 +90,7 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Figure 4",
             "Curves of ALIGN, BASIC-L and a ViT-H/14 trained on JFT",
             ("12_claims",),
-            ("paper.curve",),
+            ("book.paper.curve",),
             tables=("paper_curves",),
             note="The paper's own curves, beside ours.",
             missing="The weights were never published, so no code could run.",
@@ -101,10 +100,10 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Diversity, overrides and margins of zero-shot and probe",
             ("08_why",),
             (
-                "diversity.prediction_diversity",
-                "diversity.cka_complement",
-                "diversity.overrides",
-                "diversity.margins",
+                "analysis.diversity.prediction_diversity",
+                "analysis.diversity.cka_complement",
+                "analysis.diversity.overrides",
+                "analysis.diversity.margins",
             ),
             ("ch08.diversity", "ch08.overrides_lead", "ch08.margin_lead"),
             ("ch08_diversity", "ch08_overrides"),
@@ -113,7 +112,11 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Figure 6",
             "Accuracy against alpha, split by split; observations 1 and 2",
             ("06_interpolate", "08_why"),
-            ("figures.alpha_curves", "connectivity.observation_1", "connectivity.observation_2"),
+            (
+                "figures.alpha_curves",
+                "analysis.connectivity.observation_1",
+                "analysis.connectivity.observation_2",
+            ),
             ("ch08.observation_1", "ch08.observation_2"),
             ("ch08_observations",),
         ),
@@ -139,7 +142,7 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Figure 7",
             "Figure 1 for each shift by itself",
             ("02_shift", "06_interpolate"),
-            ("robustness.effective_robustness", "robustness.robustness_interval"),
+            ("analysis.robustness.effective_robustness", "analysis.robustness.robustness_interval"),
             ("ch02.emoji.rho",),
             ("ch02_baselines", "ch07_curves"),
         ),
@@ -154,7 +157,7 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Table 4",
             "The curves of ViT-L/14@336px, split by split",
             ("06_interpolate", "12_claims", "17_imagenet"),
-            ("paper.curve", "sweeps.sweep"),
+            ("book.paper.curve", "sweeps.sweep"),
             tables=("paper_curves", "ch07_curves"),
             note="The paper's curve at steps of 0.1, beside ours.",
             missing=f"For ViT-L/14@336px itself: {_SIZES}.",
@@ -163,7 +166,7 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Table 5",
             "The curves of ViT-B/16, split by split",
             ("06_interpolate", "12_claims", "17_imagenet"),
-            ("paper.curve", "sweeps.sweep"),
+            ("book.paper.curve", "sweeps.sweep"),
             tables=("paper_curves", "ch07_curves"),
             note="The paper's curve at steps of 0.1, beside ours.",
             missing=f"For ViT-B/16 itself: {_SIZES}.",
@@ -176,19 +179,19 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
                 "metrics.pm_k",
                 "metrics.worst_group",
                 "metrics.macro_f1",
-                "tasks.video.load_vid",
-                "tasks.cifar.load",
-                "tasks.wilds.load_fmow",
-                "tasks.wilds.load_iwildcam",
+                "tasks.published.video.load_vid",
+                "tasks.published.cifar.load",
+                "tasks.published.wilds.load_fmow",
+                "tasks.published.wilds.load_iwildcam",
             ),
             note="Measures, loaders and commands, run on a stand-in.",
-            missing="The pictures, the weights and a GPU.",
+            missing="The images, the weights and a GPU.",
         ),
         Item(
             "Table 6",
             "The numbers of figure 9",
             ("16_cifar", "18_wilds_and_video"),
-            ("paper.published_table",),
+            ("book.paper.published_table",),
             tables=("paper_tables",),
             note="The paper's numbers, with a column for yours.",
             missing="As figure 9.",
@@ -199,7 +202,7 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Figure 10",
             "Averaging weights against averaging outputs",
             ("09_outputs_or_weights",),
-            ("ensembles.output_ensemble", "sweeps.logits_along"),
+            ("analysis.ensembles.output_ensemble", "sweeps.logits_along"),
             ("ch09.weights_over_outputs",),
             ("ch09_curves",),
         ),
@@ -207,14 +210,14 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Figure 11",
             "Moving averages of the weights: decays, debiased or started at zero-shot",
             ("10_controls",),
-            ("averaging.MovingAverages",),
+            ("merging.moving_averages.MovingAverages",),
             ("ch10",),
         ),
         Item(
             "Figure 12",
             "Moving averages along the run, and interpolation on top of them",
             ("10_controls",),
-            ("averaging.MovingAverages", "weights.interpolate"),
+            ("merging.moving_averages.MovingAverages", "weights.interpolate"),
             ("ch10",),
         ),
         Item(
@@ -222,8 +225,8 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Random and softmax mixtures; L2 to zero-shot, distillation and other regularisers of a probe",
             ("09_outputs_or_weights", "10_controls"),
             (
-                "ensembles.softmax_ensemble",
-                "ensembles.random_ensemble",
+                "analysis.ensembles.softmax_ensemble",
+                "analysis.ensembles.random_ensemble",
                 "losses.l2_to",
                 "losses.distillation",
                 "losses.l1",
@@ -233,16 +236,16 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
         ),
         Item(
             "Table 7",
-            "Prompt learning (CoOp) with 16 pictures a class",
+            "Prompt learning (CoOp) with 16 images per class",
             ("10_controls",),
-            ("prompts.learn_prompt",),
+            ("finetuning.prompts.learn_prompt",),
             ("ch10",),
         ),
         Item(
             "Figure 14",
             "Table 7 as a figure",
             ("10_controls",),
-            ("prompts.learn_prompt",),
+            ("finetuning.prompts.learn_prompt",),
             ("ch10",),
         ),
         Item(
@@ -264,25 +267,25 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
         ),
         Item(
             "Figure 17",
-            "Probes from k pictures a class: gain over zero-shot",
+            "Probes from k images per class: gain over zero-shot",
             ("11_low_data",),
-            ("tasks.few_shot_rows",),
+            ("tasks.draws.few_shot_rows",),
             ("ch11.searched_1",),
             ("ch11_shots",),
         ),
         Item(
             "Figure 18",
-            "Probes from k pictures a class: gain over the probe",
+            "Probes from k images per class: gain over the probe",
             ("11_low_data",),
-            ("tasks.few_shot_rows",),
+            ("tasks.draws.few_shot_rows",),
             ("ch11.searched_1",),
             ("ch11_shots",),
         ),
         Item(
             "Figure 19",
-            "Probes from k pictures a class: gain over the better of both",
+            "Probes from k images per class: gain over the better of both",
             ("11_low_data",),
-            ("tasks.few_shot_rows",),
+            ("tasks.draws.few_shot_rows",),
             ("ch11.searched_1",),
             ("ch11_shots",),
         ),
@@ -299,7 +302,7 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Figure 21",
             "Figure 1 for ViT-B/16, shift by shift",
             ("12_claims",),
-            ("paper.curve",),
+            ("book.paper.curve",),
             tables=("paper_curves",),
             note="The paper's own curve, beside ours.",
             missing=f"To run it: {_SIZES}.",
@@ -308,7 +311,7 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Table 8",
             "Six models: zero-shot, fine-tuned, half way, best alpha",
             ("12_claims", "17_imagenet"),
-            ("paper.published_table",),
+            ("book.paper.published_table",),
             tables=("paper_tables",),
             note="The paper's numbers, for ViT-B/16 with a row for yours.",
             missing="ALIGN, BASIC and JFT were never published; for ViT-B/16 as table 5.",
@@ -318,7 +321,7 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
                 name,
                 f"Curves of {model}",
                 ("12_claims",),
-                ("paper.curve",),
+                ("book.paper.curve",),
                 tables=("paper_curves",),
                 note="The paper's own curve, beside ours.",
                 missing="The weights were never published.",
@@ -336,7 +339,7 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Figure 25",
             "Zero-shot CLIP and an independent network, averaged by outputs",
             ("09_outputs_or_weights",),
-            ("ensembles.output_ensemble", "baselines.scratch_classifier"),
+            ("analysis.ensembles.output_ensemble", "analysis.baselines.scratch_classifier"),
             ("ch09.strangers",),
             note="Our independent network is a small convnet trained on the reference.",
         ),
@@ -344,7 +347,7 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Table 13",
             "The numbers of figure 25",
             ("09_outputs_or_weights",),
-            ("ensembles.output_ensemble",),
+            ("analysis.ensembles.output_ensemble",),
             ("ch09.strangers",),
         ),
     ),
@@ -353,16 +356,16 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Figure 26",
             "Class names of ImageNet or of ObjectNet",
             ("17_imagenet",),
-            ("tasks.imagenet.load_objectnet",),
+            ("tasks.published.imagenet.load_objectnet",),
             note="Both lists, and why they differ; `wiseft-lite run --task objectnet` takes its own names.",
-            missing="The pictures of ObjectNet.",
+            missing="The images of ObjectNet.",
         ),
         *(
             Item(
                 f"Figure {n}",
                 f"{measure}, for all CLIP models and data sets",
                 ("08_why",),
-                (f"diversity.{function}",),
+                (f"analysis.diversity.{function}",),
                 tables=("ch08_diversity",),
                 note="For one model and its shifts.",
                 missing="Other architectures, as for figure 20.",
@@ -378,7 +381,7 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Proposition 1",
             "Where a network is linear along the path, weights and outputs average to the same",
             ("09_outputs_or_weights",),
-            ("ensembles.output_ensemble",),
+            ("analysis.ensembles.output_ensemble",),
             ("ch09.departure",),
         ),
     ),

@@ -1,5 +1,4 @@
-"""Download an archive, resume it, check it, unpack it; then compare the data set with its published
-counts."""
+"""Download, check and unpack archives, and compare data sets with their published counts."""
 
 from __future__ import annotations
 
@@ -26,12 +25,13 @@ class Remote:
     """A file to download.
 
     Args:
-        url: where it is.
-        digest: ``md5:...``, or ``git:...``, the name that git gives the file (SHA-1 of its size and
-            content); empty if the authors publish none: then only the counts are checked.
+        url: its address.
+        digest: ``md5:...``, or ``git:...``, the file's name in git (SHA-1 of its size and content);
+            empty if the authors publish none: then only the counts are checked.
         goes_to: the file, below the data folder.
-        makes: what unpacking creates, below the data folder; empty for a file that stays as it is.
-        inside: what in the archive that is; ``"."`` for an archive without a folder of its own.
+        makes: the result of unpacking, below the data folder; empty for a file that is not
+            unpacked.
+        inside: its place in the archive; ``"."`` for an archive without a top folder.
     """
 
     url: str
@@ -42,7 +42,7 @@ class Remote:
 
 
 def digest(path: Path, kind: str) -> str:
-    """The checksum of a file: ``md5`` or ``git``."""
+    """Return the checksum of a file: ``md5`` or ``git``."""
     if kind == "md5":
         state = hashlib.md5(usedforsecurity=False)
     else:
@@ -54,11 +54,10 @@ def digest(path: Path, kind: str) -> str:
 
 
 def download(remote: Remote, path: Path) -> None:
-    """Download to ``path``; what an earlier run left in ``path.part`` is kept and continued.
+    """Download to ``path``; the ``path.part`` of an interrupted download is continued.
 
     Raises:
-        UserError: the server cannot be reached, stopped early, or sent something with another
-            checksum.
+        UserError: the server cannot be reached, stops early, or sends a file with another checksum.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
@@ -73,30 +72,27 @@ def download(remote: Remote, path: Path) -> None:
             with part.open("ab" if resumed else "wb") as file:
                 print(
                     f"{remote.url}: {total / 1e9:.2f} GB"
-                    + (f", going on at {have / 1e9:.2f}" if resumed else "")
+                    + (f", resumed at {have / 1e9:.2f}" if resumed else "")
                 )
                 shutil.copyfileobj(answer, file, CHUNK)
     except urllib.error.HTTPError as error:
-        if error.code != 416:  # 416: the part is already whole
+        if error.code != 416:  # 416: the part is already complete
             raise UserError(
                 f"{remote.url} answers {error.code}; see the data set's page for a new address"
             ) from error
         total = have
     except OSError as error:
-        raise UserError(
-            f"{remote.url} stopped ({error}); run this again, it goes on where it stopped"
-        ) from error
+        raise UserError(f"{remote.url} stopped ({error}); run this again to resume") from error
     if part.stat().st_size < total:
         raise UserError(
-            f"{part} was cut short ({part.stat().st_size} of {total} bytes); run this again, it goes on "
-            "where it stopped"
+            f"{part} is incomplete ({part.stat().st_size} of {total} bytes); run this again to resume"
         )
     kind, _, known = remote.digest.partition(":")
     if known and digest(part, kind) != known:
         part.unlink()
         raise UserError(
-            f"{remote.url} has another checksum than the published one ({remote.digest}) and was removed; "
-            "run this again"
+            f"{remote.url}: the checksum differs from the published one ({remote.digest}), and the file was "
+            "removed; run this again"
         )
     part.replace(path)
 
@@ -105,11 +101,11 @@ def unpack(archive: Path, folder: Path) -> None:
     """Unpack a tar or zip archive; nothing is written outside the folder.
 
     Raises:
-        UserError: the archive is cut short or is none.
+        UserError: the archive is truncated, or is not one.
     """
     if not hasattr(tarfile, "data_filter"):
         raise UserError(
-            "this Python unpacks archives without a check; install its newest patch version"
+            "this Python cannot unpack archives safely; install its newest patch version"
         )
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -126,14 +122,14 @@ def unpack(archive: Path, folder: Path) -> None:
 
 
 def get(remote: Remote, root: Path) -> None:
-    """Download and unpack what is not there yet.
+    """Download and unpack what is missing.
 
-    An archive is unpacked beside its place and moved when it is whole, so a folder that is there is
-    a whole one.
+    An archive is unpacked beside its place and moved when it is complete, so a folder that exists
+    is complete.
     """
     path, made = root / remote.goes_to, root / (remote.makes or remote.goes_to)
     if made.exists():
-        print(f"{made}: there already")
+        print(f"{made}: exists")
         return
     if not path.exists():
         download(remote, path)
@@ -143,7 +139,7 @@ def get(remote: Remote, root: Path) -> None:
         unpack(path, place)
         if not (place / remote.inside).exists():
             raise UserError(
-                f"{path} holds no {remote.inside!r}; it is another archive: remove it and run this again"
+                f"{path} does not contain {remote.inside!r}; remove this archive and run this again"
             )
         made.parent.mkdir(parents=True, exist_ok=True)
         (place / remote.inside).replace(made)
@@ -153,8 +149,7 @@ def get(remote: Remote, root: Path) -> None:
 
 
 def absent(task: Task) -> list[str]:
-    """Files that the lists of a task name and that are not there; an archive that was cut short
-    lacks its last ones."""
+    """Return the files that a task lists but that do not exist, as after a truncated archive."""
     splits = (task.train, task.val, task.test, *task.shifts.values())
     sources = {
         id(source): source for source in (getattr(s.images, "images", s.images) for s in splits)
@@ -170,25 +165,24 @@ def absent(task: Task) -> list[str]:
 
 
 def verify(name: str, root: Path, published: dict[str, int]) -> None:
-    """Load a data set, look for every file that it lists, and compare its numbers of images with
-    the published ones.
+    """Load a data set, check that its files exist, and compare its sizes with the published ones.
 
-    ``train+val`` counts the two together, where ``val`` was held out of ``train``.
+    ``train+val`` is the sum of the two, where ``val`` is held out of ``train``.
 
     Raises:
-        UserError: a missing file, or another number; the message names every split that differs.
+        UserError: a missing file, or another size; the message names every split that differs.
     """
     task = load_task(name, root)
     lost = absent(task)
     if lost:
         raise UserError(
-            f"{name}: {lost[0]} is listed but does not exist, and {len(lost) - 1} more; the archive was cut "
-            "short: download it again"
+            f"{name}: {lost[0]} is listed but does not exist, and {len(lost) - 1} more; the archive is "
+            "truncated: download it again"
         )
     sizes = {part: len(task.split(part)) for part in ("train", "val", "test", *task.shifts)}
     sizes["train+val"] = sizes["train"] + sizes["val"]
     wrong = [
-        f"{part} has {sizes[part]} images, published are {count}"
+        f"{part} has {sizes[part]} images, not {count}"
         for part, count in published.items()
         if part in sizes and sizes[part] != count
     ]
@@ -198,24 +192,29 @@ def verify(name: str, root: Path, published: dict[str, int]) -> None:
             + (f", published {published[part]}" if part in published else "")
         )
     for part in published.keys() - sizes.keys():
-        print(f"{name} {part}: not there")
+        print(f"{name} {part}: missing")
     if wrong:
         raise UserError(f"{name}: {'; '.join(wrong)}; download it again")
 
 
 def main(description: str, run, names: Sequence[str] = ()) -> int:
-    """The command line of a data script: ``--data FOLDER``, and ``run(folder)``.
+    """Run the command line of a data script: ``--data FOLDER``, then ``run(folder)``.
 
-    Where a script gets several data sets, ``names`` says which: then there is ``--only NAME``, and
-    it is ``run(folder, names)``, with all of them if none was asked for.
+    A script for several data sets gives their ``names``: it gets the option ``--only NAME``, and
+    ``run(folder, names)`` is called with the chosen names (default: all).
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, help="where to; WISEFT_DATA or ~/data if not given")
+    parser.add_argument(
+        "--data", type=Path, help="target folder (default: WISEFT_DATA, else ~/data)"
+    )
     if names:
         parser.add_argument(
-            "--only", choices=names, action="append", help="one of them; may be given again"
+            "--only",
+            choices=names,
+            action="append",
+            help="a data set; may be repeated (default: all)",
         )
     args = parser.parse_args()
     root = data_folder(args.data)

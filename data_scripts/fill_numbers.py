@@ -1,10 +1,9 @@
-"""Set every tagged number in the book's prose to what the ledger says: python
-data_scripts/fill_numbers.py
+"""Set every tagged number in the book's prose to the ledger's: python data_scripts/fill_numbers.py
 
-A tag is an HTML comment after a number: ``4.3 %<!-- ledger: ch06.emoji.change -->``. After the key
-may stand ``sd`` for the spread over seeds, ``n`` for the number of images, ``seeds`` for the number
-of seeds. The number keeps its decimals and its plus sign; a value without any sign in the text is
-filled in without one.
+A tag is an HTML comment after a number: ``4.3 %<!-- ledger: ch06.emoji.change -->``. The key may be
+followed by ``sd`` for the spread over seeds, ``n`` for the number of images, or ``seeds`` for the
+number of seeds. The number keeps its decimals and its plus sign; a number without a sign in the
+text stays without one.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ TAG = re.compile(
 
 
 def sources() -> list[Path]:
-    """Every page whose numbers are checked."""
+    """Return every page whose numbers are checked."""
     book = ROOT / "book"
     return [*sorted(book.glob("*.ipynb")), *sorted(book.rglob("*.md")), ROOT / "README.md"]
 
 
 def value_of(entries: dict, key: str, what: str) -> float:
-    """The ledger's number for a tag.
+    """Return the ledger's number for a tag.
 
     Raises:
         KeyError: no such entry, or it has no spread.
@@ -44,7 +43,7 @@ def value_of(entries: dict, key: str, what: str) -> float:
 
 
 def filled(text: str, entries: dict) -> str:
-    """The text with every tagged number replaced."""
+    """Return the text with every tagged number replaced."""
 
     def number(match: re.Match) -> str:
         sign, digits, rest, key, what = match.groups()
@@ -58,7 +57,7 @@ def filled(text: str, entries: dict) -> str:
 
 
 def read(path: Path) -> str:
-    """A page's text; a notebook's with real characters instead of JSON's escapes."""
+    """Read a page; a notebook without JSON's escapes of characters."""
     text = path.read_text()
     return (
         json.dumps(json.loads(text), ensure_ascii=False, indent=1) + "\n"
@@ -72,7 +71,7 @@ def main() -> None:
     for path in sources():
         text = read(path)
         if text.count("<!-- ledger:") != len(TAG.findall(text)):
-            raise SystemExit(f"{path.name}: a tag stands without a number before it")
+            raise SystemExit(f"{path.name}: a tag has no number before it; write one")
         new = filled(text, entries)
         if new != text:
             path.write_text(new)

@@ -1,8 +1,7 @@
-"""CIFAR-10 with 10.1 and 10.2 (0.2 GB), CIFAR-100 (0.2 GB) and CIFAR-10-C (2.9 GB); --only cifar10
-gets the first.
+"""Get CIFAR-10 with 10.1 and 10.2 (0.2 GB), CIFAR-100 (0.2 GB) and CIFAR-10-C (2.9 GB).
 
-MD5 sums are those on the authors' pages (cs.toronto.edu, Zenodo 2535967); files on GitHub are
-checked by the names that git gives them there. Counts are those of the authors' READMEs.
+--only cifar10 gets the first. MD5 sums are those on the authors' pages (cs.toronto.edu, Zenodo
+2535967); files on GitHub are checked by their git hashes. Counts are those of the authors' READMEs.
 """
 
 import sys

@@ -1,24 +1,23 @@
-"""ImageNet and its shifts: V2, R, A, Sketch and ObjectNet; ImageNet itself takes about 150 GB,
-Sketch 8 GB.
+"""Get ImageNet (about 150 GB) and its shifts V2, R, A, Sketch (8 GB) and ObjectNet.
 
-Downloaded here: ImageNetV2, ImageNet-R, ImageNet-A. The others need you:
+ImageNetV2, ImageNet-R and ImageNet-A are downloaded. The others you must get yourself:
 
-ImageNet register at https://image-net.org/download-images and put ILSVRC2012_img_train.tar,
+ImageNet   register at https://image-net.org/download-images and put ILSVRC2012_img_train.tar,
            ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz into DATA/imagenet; this script
-           checks and unpacks.
-Sketch https://github.com/HaohanWang/ImageNet-Sketch links to Google Drive and Kaggle; unzip so that
-           DATA/sketch/n01440764 exists.
-ObjectNet https://objectnet.dev: accept its terms (it is a test set and must not be trained on),
+           checks and unpacks them.
+Sketch     https://github.com/HaohanWang/ImageNet-Sketch links to Google Drive and Kaggle; unzip it
+           so that DATA/sketch/n01440764 exists.
+ObjectNet  https://objectnet.dev: accept its terms (it is a test set and must not be trained on),
            download objectnet-1.0.zip and unzip it so that DATA/objectnet-1.0/images and
            DATA/objectnet-1.0/mappings exist.
 """
 
 # Sources of the counts: Russakovsky et al. 2015 for ImageNet; the READMEs of
 # modestyachts/ImageNetV2 (10,000) and hendrycks/imagenet-r (30,000, 200 classes);
-# modestyachts/imagenet-testbed for A (7,500). ImageNet-Sketch's README says 50,000, its archive
-# holds 50,889 (dataset viewer of Hugging Face, songweig/imagenet_sketch). For ObjectNet's 113
-# classes no authors' count was found, so none is expected. The MD5 sums of R and A are those that
-# torch-uncertainty and other loaders check; the authors publish none.
+# modestyachts/imagenet-testbed for A (7,500). ImageNet-Sketch's README states 50,000, its archive
+# has 50,889 (dataset viewer of Hugging Face, songweig/imagenet_sketch). For ObjectNet's 113
+# classes no count by the authors was found, so none is expected. The MD5 sums of R and A are those
+# that torch-uncertainty and other loaders check; the authors publish none.
 import sys
 
 from fetching import Remote, get, main, verify
@@ -52,7 +51,7 @@ FILES = (
 
 
 def reference(root):
-    """Let torchvision check and unpack ImageNet's own archives."""
+    """Check and unpack ImageNet's own archives with torchvision."""
     from torchvision.datasets import ImageNet
 
     for split in ("train", "val"):
@@ -61,7 +60,7 @@ def reference(root):
                 ImageNet(root / "imagenet", split)
             except (RuntimeError, OSError) as error:
                 raise UserError(
-                    f"ImageNet's {split} is not there ({str(error).splitlines()[0]}); register at "
+                    f"ImageNet's {split} is missing ({str(error).splitlines()[0]}); register at "
                     "https://image-net.org/download-images and put the archives into "
                     f"{root / 'imagenet'}"
                 ) from error

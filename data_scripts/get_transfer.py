@@ -1,13 +1,13 @@
-"""DTD (0.6 GB), SUN397 (37 GB), Food-101 (5 GB); and how to get Stanford Cars, whose page is gone.
+"""Get DTD (0.6 GB), SUN397 (37 GB) and Food-101 (5 GB), and check Stanford Cars.
 
-Stanford Cars must be put together by hand in DATA/stanford_cars: devkit/cars_meta.mat,
-devkit/cars_train_annos.mat, cars_test_annos_withlabels.mat, and the pictures in cars_train and
-cars_test. Kaggle and the Internet Archive have copies of
+The page of Stanford Cars is offline. Put these into DATA/stanford_cars yourself:
+devkit/cars_meta.mat, devkit/cars_train_annos.mat, cars_test_annos_withlabels.mat, and the images in
+cars_train and cars_test. Kaggle and the Internet Archive have copies of
 https://ai.stanford.edu/~jkrause/cars/car_dataset.html.
 
-MD5 sums are those of torchvision. Counts follow from what the authors state for each class: DTD 40
-+ 40 + 40 of 47, SUN397 50 + 50 of 397, Food-101 750 + 250 of 101; Stanford Cars states 8,144 and
-8,041.
+MD5 sums are those of torchvision. Counts follow from the authors' numbers per class: DTD 40 + 40 +
+40 for 47 classes, SUN397 50 + 50 for 397, Food-101 750 + 250 for 101; Stanford Cars states 8,144
+and 8,041 in total.
 """
 
 import sys
@@ -63,7 +63,7 @@ def run(root):
             for remote in remotes:
                 get(remote, root)
             verify(name, root, PUBLISHED[name])
-        except UserError as error:  # one set that cannot be had must not keep the others away
+        except UserError as error:  # the other data sets can still be downloaded
             failed.append(f"{name}: {error}")
     if failed:
         raise UserError(" | ".join(failed))

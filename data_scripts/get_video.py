@@ -1,9 +1,8 @@
-"""ImageNet-Vid-Robust and YTBB-Robust, with YTBB's reviews from wise-ft; ImageNet itself comes from
-get_imagenet.py.
+"""Get ImageNet-Vid-Robust and YTBB-Robust, with YTBB's reviews from wise-ft.
 
-The archive has no published checksum: every listed frame is looked for, and the 1,109 anchors of
-Vid-Robust are counted (Shankar et al. 2021; modestyachts/imagenet-testbed). The reviews are checked
-by their names in git.
+ImageNet itself comes from get_imagenet.py. The archive has no published checksum, so this script
+checks that every listed frame exists, and counts the 1,109 anchors of Vid-Robust (Shankar et al.
+2021; modestyachts/imagenet-testbed). The reviews are checked by their git hashes.
 """
 
 import sys

@@ -1,14 +1,14 @@
-"""WILDS FMoW (54 GB, version 1.1) and iWildCam (12 GB, version 2.0), from the addresses in the
-wilds package; --only fmow or --only iwildcam gets one of them.
+"""Get WILDS FMoW (54 GB, version 1.1) and iWildCam (12 GB, version 2.0).
 
-Their server, worksheets.codalab.org, has had an expired certificate since June 2026 and was
+--only fmow or --only iwildcam gets one of them. The addresses are those of the wilds package. The
+server, worksheets.codalab.org, has had an expired certificate since June 2026 and was
 reported down in August (issues 4606 of codalab/codalab-worksheets and 174 of p-lambda/wilds). An
-archive that you get elsewhere, such as the unofficial copy of iWildCam at
-huggingface.co/datasets/emmilly/iwildcam-wilds-v2, goes to DATA/iwildcam_v2.0.tar.gz or
-DATA/fmow_v1.1.tar.gz: this script then unpacks and counts it.
+archive from elsewhere, such as the unofficial copy of iWildCam at
+huggingface.co/datasets/emmilly/iwildcam-wilds-v2, can be put at DATA/iwildcam_v2.0.tar.gz or
+DATA/fmow_v1.1.tar.gz: this script then unpacks and checks it.
 
-The archives have no published checksum: every file that their metadata list is looked for, and the
-counts that could be confirmed in public code are compared.
+The archives have no published checksum, so this script checks that every file of their metadata
+exists, and compares the counts that public code confirms.
 """
 
 import sys
@@ -27,7 +27,7 @@ SETS = {
         "iwildcam_v2.0",
         {"train": 129809, "val": 7314, "test": 8154, "ood": 42791},
     ),
-}  # the card of that copy has the last three
+}  # the last three counts are from the card of that copy
 
 
 def run(root, names):

@@ -1,8 +1,7 @@
-"""The raw material: every icon of the npm package ``@iconify/json``, drawn at 48 x 48 pixels.
+"""Draw every icon of the npm package ``@iconify/json`` at 48 x 48 pixels.
 
 ``fetch`` gets the package with npm and checks its hash; ``render`` draws each permitted icon set
-into ``<work>/render/<set>.npz``. Both skip what is already there, so an interrupted run goes on
-where it stopped.
+into ``<work>/render/<set>.npz``. Both skip what exists, so an interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ NOT_SELF_CONTAINED = ("<text", "<image", "<foreignObject")
 
 
 def fetch(work: Path) -> Path:
-    """Return the folder of the unpacked package, downloaded with ``npm pack`` if need be."""
+    """Return the folder of the unpacked package; download it with ``npm pack`` if it is missing."""
     archive, folder = work / ARCHIVE, work / "package"
     work.mkdir(parents=True, exist_ok=True)
     if not archive.exists():
@@ -48,14 +47,12 @@ def fetch(work: Path) -> Path:
 
 
 def permitted(licence: str) -> bool:
-    """Whether images under this SPDX licence may be shipped: everything but GPL and
-    non-commercial."""
+    """Whether images of this SPDX licence may be shipped: all but GPL and non-commercial ones."""
     return not licence.startswith("GPL") and "-NC" not in licence
 
 
 def collections(package: Path) -> dict[str, dict]:
-    """The permitted icon sets by name: ``{"title", "author", "licence", "palette",
-    "category"}``."""
+    """Return the permitted icon sets by name: title, author, url, licence, palette, category."""
     raw = json.loads((package / "collections.json").read_text())
     sets = {}
     for name, info in sorted(raw.items()):
@@ -72,7 +69,7 @@ def collections(package: Path) -> dict[str, dict]:
 
 
 def _draw(body: str, left: float, top: float, width: float, height: float) -> np.ndarray | None:
-    """One icon as uint8 ``[48, 48, 3]`` on white, or None if it cannot be drawn or is blank."""
+    """Draw an icon as uint8 ``[48, 48, 3]`` on white; None if it cannot be drawn or is blank."""
     import resvg_py
 
     side = max(width, height)
@@ -84,7 +81,7 @@ def _draw(body: str, left: float, top: float, width: float, height: float) -> np
     try:
         png = resvg_py.svg_to_bytes(svg_string=svg, background="white", skip_system_fonts=True)
         image = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-    except BaseException as error:  # a panic of the renderer is no Exception; anything else goes up
+    except BaseException as error:  # a panic of the renderer is a BaseException
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise
         return None
@@ -128,6 +125,6 @@ def render(work: Path, package: Path, workers: int = 2) -> None:
 
 
 def load_set(work: Path, name: str) -> tuple[list[str], np.ndarray]:
-    """Icon names and images uint8 ``[n, 48, 48, 3]`` of one set."""
+    """Return the icon names and images uint8 ``[n, 48, 48, 3]`` of a set."""
     with np.load(work / "render" / f"{name}.npz", allow_pickle=False) as file:
         return file["names"].tolist(), file["images"]

@@ -1,7 +1,6 @@
-"""The rules of the six small tasks beside IconShift: a class is a set of names, as written by the
-artists.
+"""The rules of the six IconTasks: a class is a set of icon names, as the artists wrote them.
 
-Test images come from families that pre-training never saw and training does not use.
+Test images come from families that neither pre-training nor training uses.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def _tokens(name: str) -> list[str]:
 
 
 def _by_name(names: dict[str, str]) -> Callable[[str, str], str | None]:
-    """Labels by the whole name without style words; synonyms stand behind bars."""
+    """Label icons by their whole name without style words; ``|`` separates synonyms."""
     table = {
         n: label
         for label, others in names.items()
@@ -85,7 +84,7 @@ def _arrow(set_name: str, name: str) -> str | None:
     return label if label in _ARROWS else None
 
 
-# --- brands: marks that several sets draw, each with a name that is no other word
+# --- brands: marks that several sets draw, each with an unambiguous name
 _BRANDS = {
     "github": "",
     "gitlab": "",
@@ -298,9 +297,9 @@ def _flag(set_name: str, name: str) -> str | None:
     return country if country in _COUNTRIES.values() else None
 
 
-# --- glyphs: letters and digits, where the name says that it is one
+# --- glyphs: letters and digits that are named as such
 _DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
-_SAYS_SO = {
+_GLYPH_WORDS = {
     "letter",
     "alpha",
     "number",
@@ -311,7 +310,7 @@ _SAYS_SO = {
     "counter",
     "latin",
 }
-_GLYPH_FILLERS = _SAYS_SO | {
+_GLYPH_FILLERS = _GLYPH_WORDS | {
     "circle",
     "square",
     "box",
@@ -329,7 +328,7 @@ def _glyph(set_name: str, name: str) -> str | None:
         if w and (w == "o" or w not in rules.STYLE_WORDS or w in _DIGITS)
     ]
     rest = [w for w in tokens if w not in _GLYPH_FILLERS]
-    if not _SAYS_SO & set(tokens) or len(rest) != 1:
+    if not _GLYPH_WORDS & set(tokens) or len(rest) != 1:
         return None
     glyph = str(_DIGITS.index(rest[0])) if rest[0] in _DIGITS else rest[0]
     return glyph.upper() if re.fullmatch(r"[a-z0-9]", glyph) else None

@@ -1,19 +1,16 @@
-"""Run the notebooks and the tests that compute under conditions that stand in for other machines.
+"""Run notebooks and numerical tests under conditions that imitate other machines.
 
-``make test-machines`` runs the quick half: few runs, in which every condition comes up once.
-``FULL=1`` crosses them. An assert that passes here and fails on another processor needs more than
-what holds for any weights. What is varied:
+``make test-machines`` runs a few combinations, in which every condition occurs once; ``FULL=1``
+runs all. An assert that passes here but fails on another processor is too strict. What is varied:
 
-- kernels: torch's own (``ATEN_CPU_CAPABILITY``) and oneDNN's (``ONEDNN_MAX_CPU_ISA``) round in
-  another order on each generation of processors, and training makes large differences out of last
-  bits. MKL's oldest (``MKL_CBWR``) make everything more than twice as slow, so that only ``FULL=1``
-  has them;
-- threads: a sum in two parts is rounded otherwise than in one;
-- seed: every training of a notebook is another (``WISEFT_SEED_OFFSET``, see
-  ``other_seed/sitecustomize.py``); tests keep theirs, for their tiny models are made for what they
-  show;
-- cache: empty, or warm with the models of another machine;
-- load: processes that keep every core busy, so that everything takes longer.
+- kernels: torch's own (``ATEN_CPU_CAPABILITY``) and oneDNN's (``ONEDNN_MAX_CPU_ISA``) round in a
+  different order on each generation of processors, and training amplifies last bits. MKL's oldest
+  kernels (``MKL_CBWR``) more than double the time, so only ``FULL=1`` uses them;
+- threads: a sum in two parts is rounded differently than in one;
+- seed: notebooks train with other seeds (``WISEFT_SEED_OFFSET``, see
+  ``other_seed/sitecustomize.py``); tests keep their seeds, which their tiny models depend on;
+- cache: empty, or with the models of another machine;
+- load: processes that keep every core busy.
 """
 
 from __future__ import annotations
@@ -46,15 +43,15 @@ TESTS = ("tests/unit", "tests/book")
 
 @dataclass(frozen=True)
 class Condition:
-    """One machine that is stood in for.
+    """The settings that imitate one machine.
 
     Args:
-        name: what the table calls it.
-        cache: name of its folder of trained models; conditions of one name share it.
+        name: in the table.
+        cache: name of its folder of trained models; conditions with the same name use the same.
         settings: environment variables.
-        notebooks: names of the notebooks to run, as a pattern.
-        tests: pytest's arguments; none runs no tests.
-        busy: whether every core has other work to do.
+        notebooks: glob pattern of the notebooks to run.
+        tests: pytest's arguments; empty to run no tests.
+        busy: keep every core busy with other work.
     """
 
     name: str
@@ -71,11 +68,12 @@ QUICK = (
         "AVX2 kernels, 2 threads, another seed, empty cache",
         "seed",
         {**AVX2, **OTHER_SEED, "OMP_NUM_THREADS": "2"},
+        tests=(),  # they keep their seeds, see above
     ),
     Condition(
-        "own kernels, 1 thread, warm cache of the oldest, busy cores",
+        "own kernels, 2 threads, warm cache of the oldest, busy cores",
         "old",
-        {"OMP_NUM_THREADS": "1"},
+        {"OMP_NUM_THREADS": "2"},
         notebooks="0[046]*.ipynb",
         tests=(
             "tests/unit/test_coursework.py",
@@ -89,8 +87,7 @@ QUICK = (
 
 
 def full() -> Iterator[Condition]:
-    """Every combination of kernels, threads and seed with an empty cache, then a warm one, and busy
-    cores."""
+    """Yield all combinations of kernels, threads and seed, then warm caches and busy cores."""
     kernels = {"oldest": OLD, "AVX2": AVX2, "own": {}}
     for (name, settings), threads, seed in product(kernels.items(), (1, 2), ({}, OTHER_SEED)):
         words = f"{name} kernels, {threads} thread{'s' * (threads > 1)}{', another seed' * bool(seed)}, empty cache"
@@ -114,7 +111,7 @@ def full() -> Iterator[Condition]:
 
 
 def known(settings: Mapping[str, str]) -> dict[str, str]:
-    """The settings that mean something on this processor: kernels have names of x86."""
+    """Return the settings that apply to this processor: the kernels are those of x86."""
     if platform.machine().lower() in ("x86_64", "amd64"):
         return dict(settings)
     return {name: value for name, value in settings.items() if name not in {**OLD, **OLD_MKL}}
@@ -122,7 +119,7 @@ def known(settings: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def busy(yes: bool) -> Iterator[None]:
-    """Keep every core busy meanwhile."""
+    """Keep every core busy in the meantime."""
     spin = [sys.executable, "-c", "while True: pass"]
     others = [subprocess.Popen(spin) for _ in range(os.cpu_count() or 2)] if yes else []
     try:
@@ -134,8 +131,7 @@ def busy(yes: bool) -> Iterator[None]:
 
 
 def environment(condition: Condition, cache: Path) -> dict[str, str]:
-    """The environment of a condition: this one's, its settings, and the folder that shifts
-    seeds."""
+    """Return the environment of a condition, with its settings and the folder that shifts seeds."""
     path = os.pathsep.join(
         filter(None, (str(HERE / "other_seed"), str(ROOT), os.environ.get("PYTHONPATH")))
     )
@@ -148,8 +144,7 @@ def environment(condition: Condition, cache: Path) -> dict[str, str]:
 
 
 def run_tests(condition: Condition, report: Path, settings: Mapping[str, str]) -> dict[str, str]:
-    """Run its tests, two at once, with their own seeds; returns what failed, as
-    ``build_book.run_notebooks`` does."""
+    """Run a condition's tests, two at once, with their own seeds; return the failures by name."""
     command = [
         sys.executable,
         "-m",
@@ -169,7 +164,7 @@ def run_tests(condition: Condition, report: Path, settings: Mapping[str, str]) -
 
 
 def attempt(condition: Condition, folder: Path) -> Iterator[tuple[str, list[str], float]]:
-    """Run a condition; yields what ran, the names that failed and the minutes."""
+    """Run a condition; yield what ran, the names that failed, and the minutes."""
     place = Path(tempfile.mkdtemp(dir=folder))
     settings = environment(condition, folder / "caches" / condition.cache)
     with busy(condition.busy):
@@ -190,8 +185,8 @@ def attempt(condition: Condition, folder: Path) -> Iterator[tuple[str, list[str]
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--full", action="store_true", help="every combination; hours")
-    parser.add_argument("--only", default="", help="conditions with these words in their name")
+    parser.add_argument("--full", action="store_true", help="run every combination (hours)")
+    parser.add_argument("--only", default="", help="run conditions with these words in their name")
     options = parser.parse_args()
     conditions = [c for c in (full() if options.full else QUICK) if options.only in c.name]
     rows, all_failed = [], []
@@ -200,7 +195,7 @@ def main() -> int:
             left_out = sorted(condition.settings.keys() - known(condition.settings).keys())
             if left_out:
                 print(
-                    f"{platform.machine()} does not know {', '.join(left_out)}: left out of '{condition.name}'"
+                    f"{platform.machine()} has no {', '.join(left_out)}: left out of '{condition.name}'"
                 )
             for what, failed, minutes in attempt(condition, Path(folder)):
                 result = f"{len(failed)} FAILED" if failed else "passed"

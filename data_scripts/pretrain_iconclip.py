@@ -1,10 +1,10 @@
-"""Pre-train IconCLIP, the small CLIP that ships with the book, on the icons no task holds out.
+"""Pre-train IconCLIP, the small CLIP that ships with the book, on icons that no task holds out.
 
     python data_scripts/pretrain_iconclip.py WORK
 
-Run again after any interruption: it goes on from ``WORK/pretrain/state.pt`` with the same batches.
-The log is ``WORK/pretrain/log.jsonl``; the end writes ``wiseft_lite/assets/iconclip`` in
-open_clip's layout.
+After an interruption, run it again: it resumes from ``WORK/pretrain/state.pt`` with the same
+batches. The log is ``WORK/pretrain/log.jsonl``; the result is written to
+``wiseft_lite/assets/iconclip`` in open_clip's layout.
 """
 
 from __future__ import annotations
@@ -34,13 +34,12 @@ CONFIG = {
 }
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 BATCH, DECAY, CLIP_NORM = 512, 0.1, 1.0
-# Learning rate: straight lines between these (step, rate). The second rise is a short second run on
-# the first one's end. A long one, to 7,200 steps, is no better world to teach in: the model card
-# says why.
-RATE = [(-1, 0.0), (199, 1e-3), (3080, 1e-3), (4400, 0.0), (4430, 3e-4), (4700, 0.0)]
-STEPS = RATE[-1][0]
+# Piecewise linear learning rate: (step, learning rate). The second rise is a short second run from
+# the end of the first. The model card explains why a long one, to 7,200 steps, is not used.
+LEARNING_RATES = [(-1, 0.0), (199, 1e-3), (3080, 1e-3), (4400, 0.0), (4430, 3e-4), (4700, 0.0)]
+STEPS = LEARNING_RATES[-1][0]
 BROAD_STEPS = 1500  # then common nouns come more often
-CLEAN_STEPS = 2400  # then some pictures are bent or coarse
+CLEAN_STEPS = 2400  # then some images are bent or coarse
 TEMPLATES = [
     "an icon of a {}.",
     "a {} icon.",
@@ -55,7 +54,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "wiseft_lite" / "assets" / "i
 
 
 class Pairs:
-    """Batches of augmented pictures, tokens and noun numbers; batch k is the same in every run."""
+    """Batches of augmented images, tokens and noun indices; batch k is the same in every run."""
 
     def __init__(self, path: Path, sets: dict[str, dict]):
         with np.load(path, allow_pickle=False) as file:
@@ -66,7 +65,7 @@ class Pairs:
         self.noun = torch.tensor([numbers.setdefault(n, len(numbers)) for n in nouns])
         flat = self.images[:, ::4, ::4].int()
         self.mono = (flat.amax(-1) - flat.amin(-1)).amax((1, 2)) < 24
-        # One artist's many variants of one drawing share their weight; brand marks count a third.
+        # Variants of a drawing by one artist weigh n ** -0.5 each; brand marks count a third.
         groups: dict[tuple, int] = {}
         keys = [(rules.family(s), n) for s, n in zip(origin, nouns, strict=True)]
         for key in keys:
@@ -74,7 +73,7 @@ class Pairs:
         weight = torch.tensor([groups[key] ** -0.5 for key in keys], dtype=torch.float64)
         brands = torch.tensor([sets[s]["category"] == "Logos" for s in origin])
         self.broad = torch.where(brands, weight / 3, weight)
-        # Later, nouns that many artists drew come more often than those that one artist did.
+        # Later, nouns of many artists are drawn more often than those of one artist.
         artists: dict[str, set] = {}
         for artist, n in groups:
             artists.setdefault(n, set()).add(artist)
@@ -104,11 +103,10 @@ class Pairs:
 def augment(
     images: torch.Tensor, mono: torch.Tensor, rng: torch.Generator, rough: bool
 ) -> torch.Tensor:
-    """Thinner or thicker strokes and other colours for one-colour icons; shift, scale, small turns
-    for all.
+    """Shift, scale and slightly rotate images; vary strokes and colours of one-colour icons.
 
-    ``rough`` also bends some pictures as an unsteady hand would and draws some on a coarse grid.
-    Never a flip: an arrow to the left is no arrow to the right.
+    ``rough`` also bends some images like an unsteady hand, and draws some on a coarse grid. Nothing
+    is flipped: an arrow to the left is not an arrow to the right.
     """
     n = len(images)
     draw = lambda *size: torch.rand(*size, generator=rng)  # noqa: E731
@@ -165,8 +163,8 @@ def attention(block, q_x, k_x=None, v_x=None, attn_mask=None):
     return layer.out_proj((scores.softmax(-1) @ v).transpose(1, 2).reshape(n, length, width))
 
 
-def rate(step: int) -> float:
-    return float(np.interp(step, *zip(*RATE, strict=True)))
+def learning_rate(step: int) -> float:
+    return float(np.interp(step, *zip(*LEARNING_RATES, strict=True)))
 
 
 def optimizer_for(model: CLIP) -> torch.optim.AdamW:
@@ -184,10 +182,9 @@ def save_atomic(value, path: Path) -> None:
 
 @torch.no_grad()
 def grow_residual_stream(text: dict[str, torch.Tensor], factor: float) -> None:
-    """Multiply the text tower's residual stream by ``factor``; layer norms make that change
-    nothing.
+    """Multiply the text encoder's residual stream by ``factor``; layer norms undo it.
 
-    It lifts the small token embeddings into the range that an 8-bit float holds well.
+    It brings the small token embeddings into the range of 8-bit floats.
     """
     for name, tensor in text.items():
         if name.startswith("visual."):
@@ -254,7 +251,7 @@ def main() -> None:
     for step in range(first, STEPS):
         images, tokens, noun = pairs.batch(step)
         for group in optimizer.param_groups:
-            group["lr"] = rate(step)
+            group["lr"] = learning_rate(step)
         with torch.autocast("cpu", torch.bfloat16):
             image, text, scale = compiled(images, tokens)[:3]
         loss = contrastive_loss(image.float(), text.float(), scale, noun)
@@ -269,7 +266,7 @@ def main() -> None:
             line = {
                 "step": step + 1,
                 "loss": round(total / 50, 4),
-                "lr": rate(step),
+                "lr": learning_rate(step),
                 "scale": round(model.logit_scale.exp().item(), 2),
                 "pairs_per_second": round(50 * BATCH / (time.time() - started), 1),
             }

@@ -1,7 +1,7 @@
-"""The rules of IconShift, written down before any model was fine-tuned on it.
+"""The rules of IconShift, written before any model was fine-tuned on it.
 
-Who drew an icon (its *family*) decides what it may be used for; how it is drawn (its *style*)
-decides its split. Neither rule looks at a model.
+An icon's artists (its *family*) decide its role; the way it is drawn (its *style*) decides its
+split. Neither rule depends on a model.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ FAMILIES = {
 }
 FAMILY_OF = {name: family for family, sets in FAMILIES.items() for name in sets.split()}
 
-# --- roles: a whole family has one. Families named in neither list are the pre-training corpus.
+# --- roles, by family. Families in neither list are the pre-training corpus.
 REFERENCE = {
     "feather",
     "tabler",
@@ -105,9 +105,9 @@ EMOJI = {"fluent-emoji", "fluent-emoji-flat", "emojione", "emojione-v1", "stream
 MONO_EMOJI = {"fluent-emoji-high-contrast", "emojione-monotone"}
 FREEHAND = {"streamline-freehand"}
 PIXEL = {"pixelarticons", "pixel", "streamline-pixel"}
-# Sets whose names are "category-noun": the noun is looked for at the end of the name.
+# Sets whose names are "category-noun": the noun is at the end of the name.
 NOUN_LAST = {"streamline-freehand", "streamline-pixel"}
-# ... unless a word before it says that the drawing shows something else, or two things.
+# ... unless a word before it indicates that the drawing shows something else, or two things.
 TWO_THINGS = {
     "app",
     "apps",
@@ -364,10 +364,10 @@ _SIZE = re.compile(r"\d+(px)?")
 
 
 def words(name: str) -> list[str]:
-    """The words of an icon name without style words and numbers: ``home-24-filled`` ->
-    ``["home"]``.
+    """Return the words of an icon name without style words and numbers, ``["home"]`` of
+    ``home-24-filled``.
 
-    A leading ``light`` is no style: ``light-house`` is no house.
+    A leading ``light`` is not a style: ``light-house`` is not a house.
     """
     parts = [w for w in re.split(r"[-_]", name.lower()) if w]
     return [
@@ -383,9 +383,11 @@ def family(set_name: str) -> str:
 
 
 def role(set_name: str) -> str:
-    """``reference``, ``shift`` or ``corpus``."""
+    """Return the role of a set: ``reference``, ``shift`` or ``corpus``."""
     name = family(set_name)
-    return "reference" if name in REFERENCE else "shift" if name in SHIFT else "corpus"
+    if name in REFERENCE:
+        return "reference"
+    return "shift" if name in SHIFT else "corpus"
 
 
 _NOUNS = {
@@ -396,7 +398,7 @@ _NOUNS = {
 
 
 def class_of(set_name: str, name: str) -> str | None:
-    """The IconShift class an icon belongs to by its name, or None."""
+    """Return the IconShift class of an icon by its name, or None."""
     if set_name in NO_OBJECTS:
         return None
     parts = words(name)

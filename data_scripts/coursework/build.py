@@ -1,8 +1,8 @@
-"""Make what students and graders get from the masters in ``book/coursework``: ``make coursework``.
+"""Build the coursework from the masters in ``book/coursework``: ``make coursework``.
 
-``build/coursework/student/a1.zip`` is handed out, ``gradescope/a1.zip`` is uploaded there,
-``tests/a1`` is what ``make grade`` reads. With ``--solutions`` only the solved notebooks and their
-tests are written, for instructors.
+In ``build/coursework``, ``student/a1.zip`` is for students, ``gradescope/a1.zip`` is for upload to
+Gradescope, and ``tests/a1`` is for ``make grade``. ``--solutions`` writes only the solved notebooks
+and their tests, for instructors.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ MASTERS, OUT = ROOT / "book" / "coursework", ROOT / "build" / "coursework"
 
 
 def masters() -> list[Path]:
-    """The master notebooks, in order."""
+    """Return the master notebooks, in order."""
     return sorted(MASTERS.glob("a*.ipynb"))
 
 
 def _config(source: str, mark: str) -> dict | None:
+    """Return the YAML below a first line ``mark``; None if the source begins otherwise."""
     lines = source.strip().splitlines()
-    return (
-        yaml.safe_load("\n".join(lines[1:])) or {} if lines and lines[0].strip() == mark else None
-    )
+    if not lines or lines[0].strip() != mark:
+        return None
+    return yaml.safe_load("\n".join(lines[1:])) or {}
 
 
 def questions(master: Path) -> dict[str, dict]:
-    """Each question of a master with its points and whether it is marked by hand.
+    """Return each question of a master with its points and whether it is marked by hand.
 
     Returns:
         By name, ``{"points": number, "manual": bool, "title": str, "names": functions to write}``.
@@ -71,8 +72,7 @@ def questions(master: Path) -> dict[str, dict]:
 
 
 def _assign(master: Path, folder: Path) -> None:
-    """Run otter's ``assign`` on a copy: the student's notebook, the solved one, and Gradescope's
-    zip."""
+    """Run otter's ``assign`` on a copy: student notebook, solved notebook, and Gradescope's zip."""
     shutil.copy2(master, folder)
     done = subprocess.run(
         [
@@ -91,7 +91,7 @@ def _assign(master: Path, folder: Path) -> None:
     )
     if done.returncode:
         raise SystemExit(
-            f"{master.name}: otter assign failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+            f"{master.name}: otter assign failed; correct the notebook:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
         )
 
 
@@ -103,7 +103,7 @@ def _zip(target: Path, files: dict[str, Path]) -> None:
 
 
 def _tests(upload: Path, folder: Path) -> None:
-    """The tests in Gradescope's zip, with the hidden ones."""
+    """Extract the tests, hidden ones included, from Gradescope's zip."""
     folder.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(upload) as archive:
         for entry in archive.namelist():
@@ -134,8 +134,7 @@ def build(master: Path, out: Path = OUT) -> None:
 
 
 def solutions(out: Path) -> list[Path]:
-    """Write the solved notebooks, with model answers, for instructors, and the tests that their
-    checks run."""
+    """Write the solved notebooks, with model answers, and the tests that their checks run."""
     out.mkdir(parents=True, exist_ok=True)
     written = []
     for master in masters():
@@ -153,7 +152,7 @@ def main() -> None:
         "--solutions",
         metavar="FOLDER",
         type=Path,
-        help="write only the solved notebooks and their tests, there",
+        help="write only the solved notebooks and their tests, to this folder",
     )
     chosen = parser.parse_args().solutions
     if chosen:

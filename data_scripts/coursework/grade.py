@@ -1,8 +1,8 @@
 """Grade a folder of submissions without Docker: ``make grade IN=folder OUT=grades.csv``.
 
-Writes a row for each file: status, marks for each question, what happened; and a page of feedback
-each, in a folder ``feedback`` beside the table. Written answers are marked by hand: their columns
-are left empty.
+Writes a table with a row per file: status, points per question, and a note; and a page of feedback
+per file in the folder ``feedback`` beside the table. Written answers are marked by hand: their
+columns are empty.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from coursework.process import Gone, Limits
 from coursework.submission import Submission
 
 LARGEST = 30_000_000  # bytes of a notebook
+DEFAULT_LIMITS = Limits()
 ALONE = threading.Lock()  # tests train models, and torch has one random state for all threads
 
 
 def load(name: str, built: Path = OUT) -> Assignment:
-    """Read the tests that ``make coursework`` has built."""
+    """Read the tests that ``make coursework`` built."""
     folder = built / "tests" / name
     if not (folder / "questions.json").exists():
         raise SystemExit(
@@ -45,19 +46,21 @@ def load(name: str, built: Path = OUT) -> Assignment:
 
 
 def read(path: Path) -> list[dict] | None:
-    """The cells of a notebook, or None if the file is none."""
+    """Return the cells of a notebook, or None if the file is not one."""
     try:
         if path.stat().st_size > LARGEST or not path.is_file():
             return None
         cells = nbformat.read(path, as_version=4)["cells"]
         return [{"type": str(c["cell_type"]), "source": "".join(c["source"])} for c in cells]
-    except Exception:  # whatever a file can hold, it must not stop the run
+    except Exception:  # no file may stop the run
         return None
 
 
 def assignment_of(cells: list[dict], built: Path = OUT) -> str | None:
-    """The assignment of which a notebook names most questions and functions: metadata and cells may
-    be lost."""
+    """Return the assignment whose questions and functions a notebook contains most of.
+
+    The words decide, because students may lose metadata and cells.
+    """
     words, found = set(re.findall(r"\w+", "\n".join(cell["source"] for cell in cells))), {}
     for path in sorted(built.glob("tests/*/questions.json")):
         asked = json.loads(path.read_text())
@@ -69,19 +72,19 @@ def assignment_of(cells: list[dict], built: Path = OUT) -> str | None:
 
 
 def _remark(result) -> str:
-    """What a student is told about a test: otter's message without the line of the test."""
+    """Return the feedback on a test: otter's message without the line of the test."""
     if result.passed:
         return result.test_case.success_message or "right"
-    said = result.message.rpartition("\nAssertionError: ")
-    return result.test_case.failure_message or (
-        said[2] if said[1] else result.message.strip().splitlines()[-1]
-    )
+    if result.test_case.failure_message:
+        return result.test_case.failure_message
+    _, assertion, message = result.message.rpartition("\nAssertionError: ")
+    return message if assertion else result.message.strip().splitlines()[-1]
 
 
 def judge(
     assignment: Assignment, path: Path, built: Path, limits: Limits, private: list[Path]
 ) -> Result:
-    """Grade one file. Nothing in it can raise here."""
+    """Grade one file; its errors do not propagate."""
     begun = time.monotonic()
     cells = read(path)
     if cells is None:
@@ -124,30 +127,28 @@ def grade(
     out: Path,
     name: str | None = None,
     built: Path = OUT,
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT_LIMITS,
     at_once: int = 2,
 ) -> list[Result]:
     """Grade every file of a folder and write the table and the feedback.
 
     Args:
-        folder: one file for each student; hidden files and folders in it are left out.
+        folder: one file per student; hidden files and subfolders are ignored.
         out: the table to write.
-        name: of the assignment; the one that most files answer if not given.
-        built: where ``make coursework`` has put the tests.
+        name: of the assignment (default: the one that most files answer).
+        built: folder where ``make coursework`` wrote the tests.
         limits: of one submission.
-        at_once: how many run side by side.
+        at_once: submissions that run in parallel.
     """
     paths = sorted(p for p in folder.glob("*") if p.is_file() and not p.name.startswith("."))
     if not paths:
-        raise SystemExit(
-            f"there are no files in {folder}; give a folder with one notebook for each student"
-        )
+        raise SystemExit(f"{folder} has no files; give a folder with one notebook per student")
     if name is None:
         named = Counter(assignment_of(cells, built) for cells in map(read, paths) if cells)
         named.pop(None, None)
         if not named:
             raise SystemExit(
-                f"no file in {folder} answers an assignment of this book; say which with A=a1"
+                f"no file in {folder} answers an assignment of this book; name one, such as A=a1"
             )
         name = named.most_common(1)[0][0]
     assignment, results, lock = load(name, built), [], threading.Lock()
@@ -158,7 +159,7 @@ def grade(
     def one(path: Path) -> None:
         try:
             result = judge(assignment, path, built, limits, private)
-        except Exception as error:  # a fault of ours is a row too, and the others go on
+        except Exception as error:  # our own error becomes a row too
             result = Result(
                 path.name,
                 "crashed",
@@ -182,13 +183,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="the submissions")
     parser.add_argument("out", type=Path, help="the table of marks, such as grades.csv")
-    parser.add_argument(
-        "--assignment", help="a1 to a4; the one that most files answer if not given"
-    )
+    parser.add_argument("--assignment", help="a1 to a4 (default: the one that most files answer)")
     options = parser.parse_args()
     if not options.folder.is_dir():
-        raise SystemExit(f"{options.folder} is no folder")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two submissions side by side
+        raise SystemExit(f"{options.folder} is not a folder; give the folder of submissions")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # two submissions run in parallel
     torch.set_num_threads(1)
     grade(options.folder.resolve(), options.out.resolve(), options.assignment or None)
     print(f"marks: {options.out}, feedback: {options.out.parent / 'feedback'}")

@@ -1,8 +1,8 @@
-"""What code under test may touch: its own folder, and to read Python and its packages. Nothing can
-be undone later.
+"""Confine graded code: it may use its own folder, and read Python and its packages.
 
-Two layers. An audit hook, on every system, refuses files, processes, signals and the network to
-Python code. On Linux, Landlock makes the kernel refuse them too, whatever code asks.
+There are two layers. An audit hook, on every system, refuses files, processes, signals and the
+network to Python code. On Linux, Landlock makes the kernel refuse files (and, if it is new, the
+network and signals) to all code. The process cannot undo either.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import resource
 import struct
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 NEVER = (
@@ -63,11 +64,14 @@ SYSTEM = (
     "/sys/devices/system/cpu",
 )
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+MACHINE = ("/proc/cpuinfo", "/proc/meminfo")
+Check = Callable[[str, tuple], None]
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def readable(package: Path, private: list[Path]) -> list[str]:
-    """The folders that may be read: Python, what is installed, the package; none that holds
-    something private."""
+    """Return the folders that may be read: Python, its packages, and ``package``; none that
+    contains something private."""
     wanted = [
         sys.prefix,
         sys.base_prefix,
@@ -80,52 +84,97 @@ def readable(package: Path, private: list[Path]) -> list[str]:
     return [p for p in found if not any(_under(os.path.realpath(x), [p]) for x in private)]
 
 
-def _under(path: str, roots) -> bool:
+def _under(path: str, roots: Sequence[str]) -> bool:
     return any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)
 
 
-def hook(folder: str, read: list[str]):
-    """The audit hook: raises PermissionError for what is not allowed."""
-    own = [os.path.realpath(folder)]
-    everything = [*own, *read, *DEVICES, f"/proc/{os.getpid()}", "/proc/cpuinfo", "/proc/meminfo"]
-    writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-    real, fs = os.path.realpath, os.fspath
+def _place(path, real=os.path.realpath, decode=os.fsdecode) -> str:
+    """Return the real path of a file name, of whatever type."""
+    return real(decode(path))
 
-    def refuse(what: str):
-        raise PermissionError(f"{what} is not allowed in graded work")
+
+def _denied(what: str) -> PermissionError:
+    return PermissionError(f"{what} is not allowed in graded work")
+
+
+# The functions below return a check of one kind of event. A check uses local names only, so that
+# graded code cannot replace what it calls.
+
+
+def _check_open(own: Sequence[str], everything: Sequence[str]) -> Check:
+    place, under, writing, writable = _place, _under, WRITING, (*own, *DEVICES)
 
     def check(event: str, args: tuple) -> None:
-        if event == "open":
-            path, _, flags = args
-            if isinstance(path, int) or path is None:
-                return
-            path = real(os.fsdecode(fs(path)))
-            if not _under(path, [*own, *DEVICES] if (flags or 0) & writing else everything):
-                refuse(f"opening {path}")
-        elif event.startswith(NEVER):
-            refuse(event)
-        elif event in ("os.listdir", "os.scandir"):
-            path = (
-                own[0]
-                if isinstance(args[0], int)
-                else real(os.fsdecode(fs("." if args[0] is None else args[0])))
-            )
-            if not _under(path, everything):
-                refuse(f"listing {path}")
-        elif event == "os.truncate" and isinstance(args[0], int):
-            return  # an open file: it passed when it was opened, and one that was opened to read cannot be cut
-        elif event in WRITES:
-            for path in args[:2] if event in ("os.rename", "os.link") else args[:1]:
-                if isinstance(path, int) or not _under(real(os.fsdecode(fs(path))), own):
-                    refuse(event)
-        elif event == "import" and args[1] and _under(real(args[1]), own):
-            refuse("loading a compiled module of one's own")
+        path, _, flags = args
+        if isinstance(path, int) or path is None:
+            return
+        path = place(path)
+        if not under(path, writable if (flags or 0) & writing else everything):
+            raise _denied(f"opening {path}")
+
+    return check
+
+
+def _check_listing(own: Sequence[str], everything: Sequence[str]) -> Check:
+    place, under = _place, _under
+
+    def check(event: str, args: tuple) -> None:
+        if isinstance(args[0], int):
+            return  # an open folder
+        path = place("." if args[0] is None else args[0])
+        if not under(path, everything):
+            raise _denied(f"listing {path}")
+
+    return check
+
+
+def _check_writing(own: Sequence[str]) -> Check:
+    place, under = _place, _under
+
+    def check(event: str, args: tuple) -> None:
+        if event == "os.truncate" and isinstance(args[0], int):
+            return  # an open file, checked when it was opened; one opened to read cannot be cut
+        for path in args[:2] if event in ("os.rename", "os.link") else args[:1]:
+            if isinstance(path, int) or not under(place(path), own):
+                raise _denied(event)
+
+    return check
+
+
+def _check_import(own: Sequence[str]) -> Check:
+    place, under = _place, _under
+
+    def check(event: str, args: tuple) -> None:
+        if args[1] and under(place(args[1]), own):
+            raise _denied("loading a compiled module of one's own")
+
+    return check
+
+
+def hook(folder: str, read: Sequence[str]) -> Check:
+    """Return the audit hook, which raises PermissionError for what is not allowed."""
+    own = (os.path.realpath(folder),)
+    everything = (*own, *read, *DEVICES, f"/proc/{os.getpid()}", *MACHINE)
+    never, listing = NEVER, _check_listing(own, everything)
+    checks = {
+        "open": _check_open(own, everything),
+        "os.listdir": listing,
+        "os.scandir": listing,
+        "import": _check_import(own),
+        **dict.fromkeys(WRITES, _check_writing(own)),
+    }
+
+    def check(event: str, args: tuple) -> None:
+        if event in checks:
+            checks[event](event, args)
+        elif event.startswith(never):
+            raise _denied(event)
 
     return check
 
 
 def landlock(folder: str, read: list[str]) -> bool:
-    """Let the kernel refuse what the hook refuses; False where it has no Landlock."""
+    """Let the kernel refuse what the hook refuses; return False where it has no Landlock."""
     if not sys.platform.startswith("linux"):
         return False
     libc = ctypes.CDLL(None, use_errno=True)
@@ -134,15 +183,15 @@ def landlock(folder: str, read: list[str]) -> bool:
         return False
     rights = (1 << 13) - 1 | (version >= 2) << 13 | (version >= 3) << 14 | (version >= 5) << 15
     attributes = struct.pack("QQQ", rights, 3 if version >= 4 else 0, 3 if version >= 6 else 0)
-    size = 24 if version >= 6 else 16 if version >= 4 else 8
+    size = 8 * (1 + (version >= 4) + (version >= 6))
     ruleset = libc.syscall(444, attributes, ctypes.c_size_t(size), 0)
     if ruleset < 0:
         return False
     reading, file_rights = 0b1101, 0b111 | (version >= 3) << 14
-    for path in (folder, *read, *DEVICES, f"/proc/{os.getpid()}", "/proc/cpuinfo", "/proc/meminfo"):
+    for path in (folder, *read, *DEVICES, f"/proc/{os.getpid()}", *MACHINE):
         if not os.path.exists(path):
             continue
-        allowed = rights if path == folder else file_rights if path in DEVICES else reading
+        allowed = {folder: rights, **dict.fromkeys(DEVICES, file_rights)}.get(path, reading)
         allowed &= rights if os.path.isdir(path) else file_rights
         handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
         added = libc.syscall(445, ruleset, 1, struct.pack("=Qi", allowed, handle), 0)
@@ -156,8 +205,7 @@ def landlock(folder: str, read: list[str]) -> bool:
 
 
 def limit(seconds: int, memory: int) -> None:
-    """Bound CPU time, files and, where the system does so, memory in bytes beyond what is in use
-    now."""
+    """Limit CPU time, file sizes and, on Linux, the bytes of memory beyond those in use."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000_000, 50_000_000))
@@ -168,8 +216,7 @@ def limit(seconds: int, memory: int) -> None:
 
 
 def close(folder: str, package: Path, private: list[Path]) -> None:
-    """Shut both layers; from here on the process can read what it needs, and write in its
-    folder."""
+    """Activate both layers: from here on, the process reads what it needs and writes its folder."""
     read = readable(package, private)
     landlock(os.path.realpath(folder), read)
     sys.addaudithook(hook(folder, read))

@@ -1,4 +1,4 @@
-"""What comes out of grading: a table of marks, and a page of feedback for each student."""
+"""The results of grading: a table of marks, and a page of feedback per student."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Assignment:
-    """What one assignment is graded by.
+    """The tests and questions of an assignment.
 
     Args:
         name: such as ``"a1"``.
         tests: sources of otter's test files, by question.
-        questions: points, title and whether by hand, by question.
+        questions: points, title and whether marked by hand, by question.
     """
 
     name: str
@@ -28,14 +28,14 @@ class Assignment:
 
 @dataclass
 class Result:
-    """What is known of one file.
+    """The result for one file.
 
     Args:
         status: graded, timed out, crashed, not a notebook, or another assignment.
-        student: the number that stands in the notebook.
+        student: the number in the notebook.
         points: by question.
-        remarks: by question, for each test whether it passed and what the student is told.
-        errors: by number of the code cell.
+        remarks: by question, whether each test passed, and its feedback.
+        errors: by index of the code cell.
     """
 
     file: str
@@ -49,7 +49,7 @@ class Result:
 
 
 def table(results: list[Result], assignment: Assignment) -> list[dict]:
-    """The rows of the marks: one for each file, sorted by name."""
+    """Return the rows of marks: one per file, sorted by name."""
     by_machine = [q for q, about in assignment.questions.items() if not about["manual"]]
     by_hand = [q for q, about in assignment.questions.items() if about["manual"]]
     numbers = Counter(r.student for r in results if isinstance(r.student, int) and r.student > 0)
@@ -80,23 +80,23 @@ def table(results: list[Result], assignment: Assignment) -> list[dict]:
 
 
 def feedback(result: Result, assignment: Assignment) -> str:
-    """The page for one student."""
-    say = html.escape
+    """Return the page of feedback for one file."""
+    escape = html.escape
     lines = [
         "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>",
-        f"<title>{say(result.file)}</title><style>body{{font:1rem/1.5 sans-serif;max-width:45rem;margin:2rem auto;"
+        f"<title>{escape(result.file)}</title><style>body{{font:1rem/1.5 sans-serif;max-width:45rem;margin:2rem auto;"
         "padding:0 1rem}li{margin:.3rem 0}</style>",
-        f"<h1>{say(assignment.name.upper())}: {say(result.file)}</h1><p>Status: <b>{say(result.status)}</b>. "
-        f"{say(result.note)}</p>",
+        f"<h1>{escape(assignment.name.upper())}: {escape(result.file)}</h1><p>Status: <b>{escape(result.status)}</b>. "
+        f"{escape(result.note)}</p>",
     ]
     for name, about in assignment.questions.items():
-        title = say(about["title"].partition(" (")[0])
+        title = escape(about["title"].partition(" (")[0])
         if about["manual"]:
             lines.append(f"<h2>{title}</h2><p>{about['points']} points, marked by hand.</p>")
             continue
         lines.append(f"<h2>{title}: {result.points.get(name, 0):g} of {about['points']:g}</h2><ul>")
         lines += [
-            f"<li>{'✓' if passed else '✗'} {say(text)}</li>"
+            f"<li>{'✓' if passed else '✗'} {escape(text)}</li>"
             for passed, text in result.remarks.get(name, [])
         ]
         lines.append("</ul>")
@@ -105,14 +105,14 @@ def feedback(result: Result, assignment: Assignment) -> str:
             "<h2>Cells that stopped</h2><p>Run your notebook from the top before you hand it in.</p><ul>"
         )
         lines += [
-            f"<li>code cell {k + 1}: {say(text)}</li>" for k, text in sorted(result.errors.items())
+            f"<li>code cell {k + 1}: {escape(text)}</li>" for k, text in sorted(result.errors.items())
         ]
         lines.append("</ul>")
     return "\n".join(lines) + "\n</html>\n"
 
 
 def write(results: list[Result], assignment: Assignment, out: Path) -> None:
-    """Write the table as far as it is known, whole or not at all."""
+    """Write the table of the results so far, atomically."""
     rows = table(results, assignment)
     rows = [
         {k: "'" + v if isinstance(v, str) and v[:1] in "=+-@" and v else v for k, v in row.items()}

@@ -1,4 +1,4 @@
-"""One process of a submission, seen from outside: it may hang, die, eat memory or talk nonsense."""
+"""The process of a submission, from outside: it may hang, die, use up memory or answer nonsense."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ PATIENCE = 8
 
 @dataclass(frozen=True)
 class Limits:
-    """What a submission may use.
+    """The resources of a submission.
 
-    Seconds are of CPU time, so that a busy machine does not change a mark; a process that only
-    waits gets ``PATIENCE`` times as many by the clock.
+    Seconds are CPU time, so that a busy machine does not change a mark; a process that waits gets
+    ``PATIENCE`` times as many of wall-clock time.
 
     Args:
         cell: seconds for one cell.
         call: seconds for one call of one of its functions.
-        total: seconds for all of it, starts included.
+        total: seconds for the submission, starts included.
         memory: bytes.
-        restarts: how often it is started again without the cell that hung or died.
+        restarts: how often it is started again, without the cell that hung or died.
     """
 
     cell: float = 60
@@ -46,7 +46,7 @@ class Limits:
 
 
 class Gone(Exception):
-    """The process is no more: it ran out of time or memory, or ended itself.
+    """The process has ended: it ran out of time or memory, or exited.
 
     Args:
         message: what happened.
@@ -59,7 +59,7 @@ class Gone(Exception):
 
 
 def _environment(folder: str) -> dict[str, str]:
-    """Nothing of the grader's own environment but where programs are."""
+    """Return an environment with nothing of the grader's own but its PATH."""
     import wiseft_lite
 
     paths = [str(HERE.parent), str(Path(wiseft_lite.__file__).parent.parent)]
@@ -81,10 +81,10 @@ class Process:
     """A running ``sandbox`` in a folder of its own.
 
     Args:
-        limits: what it may use.
-        cpu: seconds of CPU time that are left for it.
-        until: when it must be done, by the monotonic clock.
-        setup: what the sandbox needs to know.
+        limits: its resources.
+        cpu: seconds of CPU time left for it.
+        until: its deadline, by the monotonic clock.
+        setup: the settings of the sandbox.
 
     Raises:
         Gone: it does not start.
@@ -107,7 +107,7 @@ class Process:
         self.ask({**setup, "seconds": int(limits.total) + 60, "memory": limits.memory}, 120)
 
     def close(self) -> None:
-        """End the process and throw its folder away."""
+        """End the process and remove its folder."""
         self._used()
         try:
             os.killpg(self.popen.pid, signal.SIGKILL)
@@ -123,7 +123,7 @@ class Process:
         """Send a message and wait for its answer.
 
         Raises:
-            Gone: there is none; the process is closed then.
+            Gone: there is none; the process is closed.
         """
         self._used()
         budget = (
@@ -159,7 +159,7 @@ class Process:
         return bytes(parts)
 
     def _wait(self, pipe, event: int, budget: tuple[float, float]) -> None:
-        """Until the pipe is ready; meanwhile watch the clocks and the memory."""
+        """Wait until the pipe is ready, and check time and memory meanwhile."""
         with selectors.DefaultSelector() as selector:
             selector.register(pipe, event)
             while not selector.select(0.1):
@@ -170,7 +170,7 @@ class Process:
                     raise Gone("it used too much memory", "crashed")
 
     def _used(self) -> int:
-        """Note the CPU time; return the bytes of memory."""
+        """Update the CPU time, and return the bytes of memory."""
         try:
             process = psutil.Process(self.popen.pid)
             times = process.cpu_times()

@@ -1,5 +1,4 @@
-"""The process of one submission: runs cells, hands out values, calls functions; knows no test and
-no mark."""
+"""The process of a submission: runs its cells, returns values and calls functions, without tests."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from pathlib import Path
 
 
 class _Silent:
-    """Otter in a graded notebook: the student's own checks are for the student."""
+    """A replacement for otter in graded notebooks, where students' own checks do nothing."""
 
     def __init__(self, *_, **__):
         pass
@@ -23,7 +22,7 @@ class _Silent:
 
 
 def _channel():
-    """Take over stdin and stdout for messages; what a notebook prints goes nowhere."""
+    """Use stdin and stdout for messages; what a notebook prints is discarded."""
     ask, answer = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1, 2):

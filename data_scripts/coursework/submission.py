@@ -1,5 +1,4 @@
-"""A submission as a test sees it: values and functions by name, from a process that is started
-again when it dies."""
+"""A submission as tests use it: values and functions by name, from a process that is restarted."""
 
 from __future__ import annotations
 
@@ -15,24 +14,22 @@ from coursework.process import PATIENCE, Gone, Limits, Process
 
 
 class Failed(Exception):
-    """A function of the submission raised, or cannot be asked any more."""
+    """A function of the submission raised an error, or cannot be called any more."""
 
 
 @dataclass
 class Submission:
-    """The cells of a notebook, run in a process of their own; a cell that hangs or kills it is left
-    out.
+    """The cells of a notebook in a process of their own, without cells that hang or kill it.
 
-    Used as the environment of a test: ``submission["name"]`` is a value or a function of the
-    notebook. A function gets copies of its arguments; what it changes in them is changed in the
-    caller's too.
+    Tests use it as their environment: ``submission["name"]`` is a value or a function of the
+    notebook. A function gets copies of its arguments; its changes to them are copied back.
 
     Args:
         cells: sources of the code cells, in order.
-        limits: what it may use.
-        private: folders that it must not read, with all that holds them.
-        status: ``"graded"``, until something else happens.
-        errors: what stopped a cell, by its number.
+        limits: its resources.
+        private: folders that it must not read, nor any folder that contains them.
+        status: ``"graded"``, unless a limit is exceeded or the process dies.
+        errors: of cells, by index.
     """
 
     cells: Sequence[str]
@@ -79,12 +76,11 @@ class Submission:
             raise
 
     def _note(self, status: str) -> None:
-        if self.status == "graded":  # what happened first counts
+        if self.status == "graded":  # the first event counts
             self.status = status
 
     def run(self) -> None:
-        """Run every cell; one that hangs or kills the process is left out, and the rest is run
-        again without it.
+        """Run every cell; if one hangs or kills the process, run the others again without it.
 
         Raises:
             Gone: it was stopped too often, or its time is used up.
@@ -115,7 +111,7 @@ class Submission:
         return lambda *args, **kwargs: self._call(name, args, kwargs)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The value or function of that name, or ``default``."""
+        """Return the value or function of that name, or ``default``."""
         try:
             return self[name]
         except KeyError:
@@ -143,7 +139,7 @@ class Submission:
 
 
 def _write_back(mine: Any, theirs: Any) -> None:
-    """What a function did to its arguments in the other process is done to ours."""
+    """Copy a function's changes to its arguments from the other process to ours."""
     if (
         isinstance(mine, torch.Tensor)
         and isinstance(theirs, torch.Tensor)

@@ -1,4 +1,4 @@
-"""Values as JSON between the grader and a submission: data only, nothing that could run."""
+"""Values as JSON between the grader and a submission: data only, no code."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ TYPES = {"float16", "float32", "float64", "int8", "int16", "int32", "int64", "ui
 
 
 class Odd:
-    """What stands for a value that cannot be sent, such as an open file: no test takes it for an
-    answer."""
+    """A placeholder for a value that cannot be sent, such as an open file; no test accepts it."""
 
     def __init__(self, kind: str):
         self.kind = kind
@@ -92,8 +91,7 @@ def _value(plain: Any) -> Any:
 
 
 def encode(value: Any) -> bytes:
-    """Return a value as bytes: numbers, texts, lists, dictionaries, tensors, arrays, series and
-    tables.
+    """Encode numbers, texts, lists, dictionaries, tensors, arrays, series and tables as bytes.
 
     Raises:
         RecursionError: it contains itself.
@@ -108,10 +106,10 @@ def encode(value: Any) -> bytes:
 
 
 def decode(data: bytes) -> Any:
-    """Return the value that ``encode`` was given.
+    """Decode the bytes of ``encode``.
 
     Raises:
-        ValueError: the bytes are none of ``encode``'s.
+        ValueError: the bytes do not come from ``encode``.
     """
     try:
         return _value(json.loads(data))

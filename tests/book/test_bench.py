@@ -18,7 +18,7 @@ def files(task, tmp_path):
     }
 
 
-def test_files_hold_the_same_pictures_and_notice_a_change(theta_0, task, files):
+def test_files_contain_the_same_images_and_notice_a_change(theta_0, task, files):
     assert torch.equal(pixels(theta_0, files["test"]), pixels(theta_0, task.test))
     before = files["test"].content()
     files["test"].images[3].rotate(90).save(files["test"].images.paths[2])
@@ -33,7 +33,7 @@ def test_the_per_alpha_procedure_measures_what_a_sweep_does(theta_0, tuned, file
     )[list(files)]
     one_image = 1.01 / min(
         len(split) for split in files.values()
-    )  # two roads: a near tie may fall either way
+    )  # two computations: a near tie may differ
     assert theirs == pytest.approx(ours.to_numpy().ravel().tolist(), abs=one_image)
     assert len(list((tmp_path / "models").glob("*.pt"))) == 3
 

@@ -47,10 +47,10 @@ def test_the_papers_two_tables_follow_from_its_curves():
     assert curve[["ImageNet", "shifts"]].mean(axis=1).max() == pytest.approx(81.9, abs=0.1)
 
 
-def test_a_shift_is_lent_the_alpha_of_the_others():
+def test_a_shift_takes_the_alpha_of_the_others():
     # without a: b + c is highest at 0.75 and 0.25...1: 90, 106, 114, 112, 115 -> 1.0
     # without b: a + c: 110, 106, 99, 90, 75 -> 0; without c: a + b: 100, 100, 105, 102, 100 -> 0.5
-    assert ch07.lend(TABLE, ["a", "b", "c"]).tolist() == [30, 40, 54]
+    assert ch07.leave_one_out(TABLE, ["a", "b", "c"]).tolist() == [30, 40, 54]
 
 
 def test_each_rule_takes_one_alpha_for_all_columns_save_the_last():
@@ -68,13 +68,13 @@ def test_alphas_beyond_the_ends_are_left_out_on_request():
     assert ch07.inside(beyond).index.tolist() == TABLE.index.tolist()
 
 
-def test_every_redrawn_val_judges_all_alphas_by_the_same_pictures():
+def test_every_bootstrap_sample_evaluates_all_alphas_on_the_same_images():
     """The second alpha is right wherever the first is, and once more: it can lose no fair draw,
     only tie."""
     first = np.arange(40) < 20
     second = first | (np.arange(40) == 30)
     taken = ch07.choices(np.stack([first, second]), [0.2, 0.8], resamples=500)
-    with_30 = 1 - (39 / 40) ** 40  # the share of draws that hold picture 30
+    with_30 = 1 - (39 / 40) ** 40  # the fraction of draws that contain image 30
     assert (taken == 0.8).mean() == pytest.approx(with_30, abs=0.07)
     assert set(taken) == {0.2, 0.8}  # a tie goes to the smaller alpha
     worse = ch07.choices(np.stack([second, first]), [0.2, 0.8], resamples=500)
@@ -96,12 +96,12 @@ def test_draws_follow_their_seed_their_number_and_their_size():
 def test_what_val_cannot_tell_apart_lies_within_one_standard_error():
     curve = pd.Series(
         {0.0: 80.0, 0.5: 86.5, 0.75: 90.0, 1.0: 87.0}
-    )  # on 100 pictures 90 % has an error of 3
+    )  # on 100 images 90 % has an error of 3
     assert ch07.undecided(curve, 100) == (0.75, 1.0)
     assert ch07.undecided(curve, 50) == (0.5, 1.0)
 
 
-def test_curves_are_the_sweep_and_the_pictures_behind_val(theta_0, tuned, task):
+def test_curves_are_the_sweep_and_the_images_behind_val(theta_0, tuned, task):
     alphas = (-0.5, 0.0, 0.5, 1.0)
     table, right = ch07.curves(theta_0, tuned, task, alphas)
     expected = sweep(theta_0, tuned, {"val": task.val, **task.evaluation}, alphas)
@@ -118,19 +118,19 @@ def test_curves_are_the_sweep_and_the_pictures_behind_val(theta_0, tuned, task):
 
 def test_the_record_states_gains_against_the_right_rows(task):
     task = replace(task, shifts={"two": task.shifts["two"], "twin": task.shifts["two"]})
-    shares = {
+    accuracies = {
         "val": [0.6] * 5 + [0.7] * 5 + [0.8] + [0.9] * 5 + [0.95] * 5,
         "test": [0.6] * 10 + [0.8] + [0.9] * 10,
         **dict.fromkeys(task.shifts, [0.9] * 5 + [0.7] * 5 + [0.6] + [0.4] * 10),
     }
     rows = [
-        (alpha, split, share)
-        for split in shares
-        for alpha, share in zip(ch07.ALPHAS, shares[split], strict=True)
+        (alpha, split, value)
+        for split in accuracies
+        for alpha, value in zip(ch07.ALPHAS, accuracies[split], strict=True)
     ]
     table = ch07.percents_of(pd.DataFrame(rows, columns=["alpha", "split", "accuracy"]), task)
     late, early = (np.ones((len(ch07.ALPHAS), 12), dtype=bool) for _ in range(2))
-    late[:15, 0] = early[:10, 0] = False  # the first to see all twelve pictures is alpha 1, or 0.5
+    late[:15, 0] = early[:10, 0] = False  # the first to see all twelve images is alpha 1, or 0.5
     record = Record("test")
     drawn = ch07.record_kind(record, "ch07", [table, table], [late, early], task, [0, 1], Recipe())
     value = {key: entry["value"] for key, entry in record.numbers.items()}
@@ -154,11 +154,11 @@ def test_the_record_states_gains_against_the_right_rows(task):
     )
     assert value["ch07.conventions.both"] == pytest.approx((90 + 70) / 2 - 70)
     assert value["ch07.two.alpha_1.5"] == pytest.approx(40)
-    share = drawn[drawn["size"] == 12].pivot(index="alpha", columns="seed", values="percent")
-    with_0 = 100 * (1 - (11 / 12) ** 12)  # of the draws hold picture 0
-    assert share.loc[[0.0, 1.0], 0].tolist() == pytest.approx([100 - with_0, with_0], abs=5)
-    assert share.loc[[0.0, 0.5], 1].tolist() == pytest.approx([100 - with_0, with_0], abs=5)
-    assert share.sum().tolist() == pytest.approx([100, 100])
-    assert value["ch07.drawn.12.above_half"] == pytest.approx(share.loc[1.0, 0] / 2, abs=1e-4)
-    costs = [10 * share.loc[1.0, 0] - 20 * share.loc[0.0, 0], -20 * share.loc[0.0, 1]]
+    percent = drawn[drawn["size"] == 12].pivot(index="alpha", columns="seed", values="percent")
+    with_0 = 100 * (1 - (11 / 12) ** 12)  # percent of the draws contain image 0
+    assert percent.loc[[0.0, 1.0], 0].tolist() == pytest.approx([100 - with_0, with_0], abs=5)
+    assert percent.loc[[0.0, 0.5], 1].tolist() == pytest.approx([100 - with_0, with_0], abs=5)
+    assert percent.sum().tolist() == pytest.approx([100, 100])
+    assert value["ch07.drawn.12.above_half"] == pytest.approx(percent.loc[1.0, 0] / 2, abs=1e-4)
+    costs = [10 * percent.loc[1.0, 0] - 20 * percent.loc[0.0, 0], -20 * percent.loc[0.0, 1]]
     assert value["ch07.drawn.12.test"] == pytest.approx(sum(costs) / 200, abs=1e-4)

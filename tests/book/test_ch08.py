@@ -14,14 +14,14 @@ from wiseft_lite.book.ledger import Record
 from wiseft_lite.sweeps import sweep
 
 
-def test_halves_share_no_picture_and_leave_none_out(task):
+def test_halves_are_disjoint_and_leave_no_image_out(task):
     first, second = ch08.halves(task, seed=0)
-    pictures = [{id(image) for image in part.train.images} for part in (first, second)]
-    assert len(first.train) == len(second.train) == 30 and not pictures[0] & pictures[1]
-    assert pictures[0] | pictures[1] == {id(image) for image in task.train.images}
+    images = [{id(image) for image in part.train.images} for part in (first, second)]
+    assert len(first.train) == len(second.train) == 30 and not images[0] & images[1]
+    assert images[0] | images[1] == {id(image) for image in task.train.images}
     assert first.test is task.test
     again = ch08.halves(task, seed=1)[0]
-    assert {id(image) for image in again.train.images} != pictures[0]
+    assert {id(image) for image in again.train.images} != images[0]
 
 
 def test_differences_look_only_at_the_classes_of_the_split(task):
@@ -39,9 +39,11 @@ def test_differences_look_only_at_the_classes_of_the_split(task):
     )
 
 
-def test_confidence_states_shares_of_pictures_and_mean_margins(task):
+def test_confidence_states_percent_of_images_and_mean_margins(task):
     split = replace(task.shifts["two"], classes=(0, 2))
-    zero = torch.tensor([[4.0, 9.0, 0.0]]).repeat(20, 1)  # answers 0, by a margin of 4 over class 2
+    zero = torch.tensor([[4.0, 9.0, 0.0]]).repeat(
+        20, 1
+    )  # predicts 0, by a margin of 4 over class 2
     tuned = torch.tensor([[0.0, 9.0, 1.0]]).repeat(20, 1)
     mixture = torch.cat([zero[:15], tuned[:5]])
     found = ch08.confidence(zero, tuned, mixture, split)
@@ -49,8 +51,8 @@ def test_confidence_states_shares_of_pictures_and_mean_margins(task):
     assert (found["overrides_lead"], found["margin_lead"]) == (50, 3)
 
 
-def test_heights_come_with_the_error_of_paired_pictures():
-    # zero-shot, half way and fine-tuned on four pictures: 50, 100 and 75 %
+def test_heights_come_with_the_error_of_paired_images():
+    # zero-shot, half way and fine-tuned on four images: 50, 100 and 75 %
     right = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 1, 1]])
     half = ch08.heights(right, (0.0, 0.5, 1.0)).iloc[1]
     assert half["accuracy"] == 1 and half["above_line"] == pytest.approx(37.5)
@@ -69,7 +71,7 @@ def test_the_path_is_the_sweeps_and_heights_agree_with_the_observations(theta_0,
     assert found["margin"].to_dict() == pytest.approx(inside["above_better"].max().to_dict())
 
 
-def test_a_verdict_is_sure_only_with_enough_pictures():
+def test_a_verdict_is_sure_only_with_enough_images():
     def verdict(n, middle):
         right = torch.zeros(3, n)
         right[0, : n // 2], right[2, : n // 2], right[1, : int(middle * n)] = 1, 1, 1
@@ -114,8 +116,8 @@ def test_the_numbers_of_a_tiny_run(theta_0, tuned, task, monkeypatch):
             else tuned
         ),
     )
-    monkeypatch.setattr(ch08, "WALLS", ("test", "two"))
-    monkeypatch.setattr(ch08, "RATES", (Recipe().lr, 1e-2))
+    monkeypatch.setattr(ch08, "BARRIER_SPLITS", ("test", "two"))
+    monkeypatch.setattr(ch08, "LEARNING_RATES", (Recipe().lr, 1e-2))
     monkeypatch.setattr(ch08, "grid", lambda thetas: ([0.0, 0.1], [0.0, 0.1]))
     monkeypatch.setattr(
         ch08, "kappa_complement", lambda f, g: 0.0
@@ -143,8 +145,8 @@ def test_the_numbers_of_a_tiny_run(theta_0, tuned, task, monkeypatch):
         (100 * curves["accuracy"]).tolist(), abs=1e-3
     )
     high = {
-        walk: 100 * barrier(rows)["test"]
-        for walk, rows in tables["ch08_walks"].groupby(["kind", "seed"])
+        path: 100 * barrier(rows)["test"]
+        for path, rows in tables["ch08_walks"].groupby(["kind", "seed"])
     }
     for kind in ("shuffled", f"lr_{Recipe().lr:g}", "lr_0.01"):
         assert record.numbers[f"ch08.barrier.{kind}.test"]["values"] == pytest.approx(

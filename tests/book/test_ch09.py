@@ -1,4 +1,4 @@
-"""What chapter 9 measures, on a tiny world."""
+"""What chapter 9 measures, on a tiny task."""
 
 import pandas as pd
 import pytest
@@ -24,12 +24,12 @@ def at(table, kind, alpha):
     return table[(table.kind == kind) & (table.alpha == alpha)].iloc[0]
 
 
-def test_the_slope_is_that_of_a_short_walk(theta_0, tuned, images):
+def test_the_slope_is_that_of_a_small_step(theta_0, tuned, images):
     step = 1e-3
     slope = slope_at_zero_shot(theta_0, tuned, images["test"], batch_size=7)
-    walked = theta_0.with_weights(interpolate(theta_0.state_dict(), tuned.state_dict(), step))
+    stepped = theta_0.with_weights(interpolate(theta_0.state_dict(), tuned.state_dict(), step))
     with torch.no_grad():
-        difference = (walked(images["test"]) - theta_0(images["test"])) / step
+        difference = (stepped(images["test"]) - theta_0(images["test"])) / step
     assert (slope - difference).norm() < 0.05 * slope.norm() and not slope.requires_grad
     assert torch.backends.mha.get_fastpath_enabled()
 
@@ -107,9 +107,9 @@ def test_the_clock_takes_the_shortest_of_each(theta_0, tuned, task, monkeypatch)
     assert asked == 3 * [(ch09.GRID, None), (ch09.GRID, 5)]
 
 
-def test_strangers_are_mixed_by_outputs(theta_0, tuned, task, monkeypatch):
+def test_zero_shot_and_convnet_are_ensembled_by_outputs(theta_0, tuned, task, monkeypatch):
     monkeypatch.setattr(ch09, "trained", lambda start, few, recipe: tuned)
-    scores = ch09.strangers(theta_0, task, seed=1)
+    scores = ch09.ensemble_with_convnet(theta_0, task, seed=1)
     alone = [
         100 * accuracy(predict(model, task.test), task.test.labels).accuracy
         for model in (theta_0, tuned)

@@ -78,13 +78,13 @@ def test_every_control_is_another_model(models, theta_0):
 
 def test_averages_started_at_zero_shot_lie_on_the_line_to_the_debiased(models, theta_0):
     for decay in ch10.DECAYS:
-        alpha = 1 - decay**4  # 60 pictures, 16 a step
+        alpha = 1 - decay**4  # 60 images, 16 per step
         line = interpolate(theta_0.state_dict(), models[f"EMA {decay:g}"].state_dict(), alpha)
         ours = models[f"EMA {decay:g} from zero-shot"].state_dict()
         assert all(torch.allclose(line[name], ours[name], atol=1e-6) for name in line)
 
 
-def test_each_control_moves_what_its_name_says(models, theta_0):
+def test_each_control_moves_what_its_name_states(models, theta_0):
     everything = moved(theta_0, models["EMA 0.9"])
     assert moved(theta_0, models["tower only"]) == {
         n for n in everything if not n.startswith("head.")
@@ -105,7 +105,7 @@ def test_a_stronger_pull_stays_nearer(models, theta_0, task, tmp_path, monkeypat
     )
     far = [distance(theta_0.state_dict(), m.state_dict()) for m in (plain, weak, strong)]
     assert far[0] > far[1] > far[2]
-    taught = ch10.with_teacher(theta_0, task, RECIPE, share=0.0)
+    taught = ch10.with_teacher(theta_0, task, RECIPE, weight=0.0)
     assert all(
         torch.equal(a, b)
         for a, b in zip(plain.state_dict().values(), taught.state_dict().values(), strict=True)
@@ -122,7 +122,7 @@ def test_probes_start_and_end_where_the_probe_does(theta_0, task, monkeypatch):
     assert table.groupby("kind").size().to_dict() == {
         "line": 11,
         "L2": len(ch10.PROBE_STRENGTHS),
-        "distillation": len(ch10.PROBE_SHARES),
+        "distillation": len(ch10.PROBE_DISTILLATION_WEIGHTS),
     }
     assert ch10.PROBE != PROBE
 

@@ -35,7 +35,7 @@ def test_a_curve_is_scored_on_the_classes_of_its_split(theta_0, task):
     ] == pytest.approx(50)
 
 
-def test_a_probe_sees_k_pictures_a_class_for_about_the_same_number_of_steps(
+def test_a_probe_sees_k_images_per_class_for_about_the_same_number_of_steps(
     theta_0, task, features, monkeypatch
 ):
     seen = []
@@ -66,7 +66,7 @@ def test_alpha_is_chosen_on_val_and_the_oracle_on_test():
 
 
 def probes(*ends, k=1000):
-    """Curves with these (rate, val at alpha 0.5, val at alpha 1)."""
+    """Build curves with these (learning rate, val at alpha 0.5, val at alpha 1)."""
     return pd.DataFrame(
         [
             dict(task="one", k=k, seed=0, rate=rate, alpha=alpha, val=val, test=100 - val)
@@ -76,7 +76,7 @@ def probes(*ends, k=1000):
     )
 
 
-def test_a_rate_is_chosen_by_the_probe_on_val():
+def test_a_learning_rate_is_chosen_by_the_probe_on_val():
     table = pd.concat(
         [
             probes((0.1, 99, 70), (0.03, 60, 80), (0.01, 60, 80)),
@@ -86,10 +86,10 @@ def test_a_rate_is_chosen_by_the_probe_on_val():
     found = ch11.searched(table)
     assert found[["k", "rate"]].drop_duplicates().values.tolist() == [[1000, 0.01], [1, 0.1]]
     assert len(found) == 4  # both alphas of each
-    assert ch11.one_rate(table) == 0.01  # k = 1 has no say
+    assert ch11.one_learning_rate(table) == 0.01  # k = 1 is ignored
 
 
-def test_the_share_of_errors_that_went_away():
+def test_the_fraction_of_errors_removed():
     assert ch11.error_cut(98.0, 99.0) == pytest.approx(50)
     assert ch11.error_cut(90.0, 88.0) == pytest.approx(-20)
 
@@ -136,7 +136,7 @@ def test_shots_are_averaged_over_tasks_before_the_best_alpha_is_read():
     assert found["task"].tolist() == ["one", "two"] and found["rate"].tolist() == [0.1, 0.1]
 
 
-def test_the_whole_run_on_a_tiny_world(clip, task, monkeypatch, tmp_path):
+def test_the_whole_run_on_a_tiny_task(clip, task, monkeypatch, tmp_path):
     monkeypatch.setenv("WISEFT_CACHE", str(tmp_path))
     monkeypatch.setattr(ch11, "load_clip", lambda name: clip)
     monkeypatch.setattr(ch11, "task_names", lambda: ["iconshift", "shapes"])

@@ -303,12 +303,12 @@ def test_claims_are_numbered_and_say_where_they_come_from():
     assert [claim.number for claim in CLAIMS] == list(range(1, len(CLAIMS) + 1)) and len(
         CLAIMS
     ) >= 30
-    assert len({claim.says for claim in CLAIMS}) == len(CLAIMS)
+    assert len({claim.statement for claim in CLAIMS}) == len(CLAIMS)
     for claim in CLAIMS:
         assert re.search(
             r"[Ff]igure|[Tt]able|[Ss]ection|[Aa]ppendix|[Aa]bstract|Proposition", claim.place
         ), claim
-        assert claim.says.endswith(".") and claim.paper, claim
+        assert claim.statement.endswith(".") and claim.paper, claim
         assert bool(claim.evidence) != bool(claim.needs), claim
         assert not claim.chapter or (ROOT / "book" / f"{claim.chapter}.ipynb").exists(), claim
         assert claim.chapter or not claim.evidence, claim
@@ -382,7 +382,7 @@ def controls():
 
 
 def test_no_margin_is_so_wide_that_its_control_passes():
-    """A rule that random choice, or the wrong end, would pass says nothing."""
+    """A rule that random choice, or the wrong end, would pass is worthless."""
     for number, values in controls():
         side = (
             CLAIMS[number - 1]
@@ -406,12 +406,12 @@ def test_every_changed_rule_is_listed_with_its_date_and_reason():
 
 
 def test_the_known_changes_are_in_the_list():
-    told = {
+    by_claim = {
         number: [change for change in history.changes() if number in change.claims]
         for number in range(1, 65)
     }
     for number in (15, 31, 35, 40, 47, *range(55, 60)):
-        assert any(change.commit and change.numbers_known for change in told[number]), number
+        assert any(change.commit and change.numbers_known for change in by_claim[number]), number
     for change in history.changes():
         assert (
             re.fullmatch(r"2\d{3}-\d\d-\d\d", change.date)
@@ -424,7 +424,7 @@ def test_the_known_changes_are_in_the_list():
     assert history.rule_date(16) == "2026-11-25" and history.rule_date(14) == "2026-11-28"
 
 
-def test_numbers_that_claims_cite_from_tables_stand_in_them():
+def test_numbers_that_claims_cite_from_tables_are_in_them():
     """Each accuracy in the paper's text of a claim that cites tables is one of their cells, or a
     difference of two."""
     cells = pd.concat(
@@ -436,16 +436,12 @@ def test_numbers_that_claims_cite_from_tables_stand_in_them():
     looked_up = 0
     for claim in CLAIMS:
         cited = {
-            f"Table {n}"
+            n
             for part in re.findall(r"[Tt]ables? ([\d, and]+)", f"{claim.place}; {claim.paper}")
             for n in re.findall(r"\d+", part)
         }
-        known = cells[
-            cells["source"]
-            .str.findall(r"\d+")
-            .map(lambda ns: any(f"Table {n}" in cited for n in ns))
-        ]
-        values = known["value"].unique()
+        sources = cells["source"].str.findall(r"\d+")
+        values = cells["value"][[bool(cited.intersection(source)) for source in sources]].unique()
         for number in (
             re.findall(r"(?<![\d.+\u2212-])\d\d\.\d+(?! points?)", claim.paper)
             if len(values)
@@ -459,7 +455,7 @@ def test_numbers_that_claims_cite_from_tables_stand_in_them():
 # The page.
 
 
-def test_the_table_says_for_each_claim_what_it_rests_on(judged):
+def test_the_table_gives_for_each_claim_what_it_depends_on(judged):
     """Rule, its date, n, interval, verdict before and after correction, smallest effect: in every
     row that was tested."""
     rows = re.findall(r"<tr data-verdict=.*?</tr>", claims_table(judged))
@@ -471,7 +467,7 @@ def test_the_table_says_for_each_claim_what_it_rests_on(judged):
         )
         if judgement.p_holds is not None:
             assert re.search(r"n\xa0=\xa0[\d,]+", row) and re.search(r"\[[−+\d].*?\], p\xa0=", row)
-            assert re.search(r'data-label="Could have seen">[\da]', row), judgement.claim.number
+            assert re.search(r'data-label="Detectable effect">[\da]', row), judgement.claim.number
 
 
 def test_the_list_of_changes_is_on_the_page():
@@ -545,9 +541,9 @@ def test_the_page_of_coverage_is_up_to_date():
 
 
 def test_every_figure_and_table_of_the_paper_is_covered():
-    said = " ".join(item.name for item in build_coverage.ITEMS)
+    names = " ".join(item.name for item in build_coverage.ITEMS)
     for kind, last in (("Figure", 30), ("Table", 13)):
-        assert all(re.search(rf"\b{kind} {n}\b", said) for n in range(1, last + 1))
+        assert all(re.search(rf"\b{kind} {n}\b", names) for n in range(1, last + 1))
 
 
 @pytest.mark.parametrize(

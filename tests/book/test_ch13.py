@@ -1,4 +1,4 @@
-"""What chapter 13 measures, on a tiny world."""
+"""What chapter 13 measures, on a tiny task."""
 
 from dataclasses import replace
 
@@ -18,10 +18,10 @@ FEW = {
     "lr 1": Recipe(epochs=1, lr=1.0, batch_size=16),
 }
 
-SHARES = []  # of the mixtures that the run made
+ALPHAS = []  # of the mixtures that the run made
 
 
-def test_the_pool_spans_the_rates_and_its_fast_ones_are_named():
+def test_the_pool_spans_the_learning_rates_and_names_the_fast_ones():
     assert len(ch13.RECIPES) == 13 and sorted(ch13.TOO_FAST) == [
         "lr 0.0007",
         "lr 0.002",
@@ -31,7 +31,7 @@ def test_the_pool_spans_the_rates_and_its_fast_ones_are_named():
 
 
 @pytest.fixture(scope="module")
-def world(theta_0, task, tmp_path_factory):
+def measured(theta_0, task, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WISEFT_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(ch13, "TOO_FAST", ["lr 1"])
@@ -40,21 +40,21 @@ def world(theta_0, task, tmp_path_factory):
         patch.setattr(
             ch13,
             "interpolate",
-            lambda zero, one, alpha: SHARES.append(alpha) or interpolate(zero, one, alpha),
+            lambda zero, one, alpha: ALPHAS.append(alpha) or interpolate(zero, one, alpha),
         )
-        kitchen = ch13.Kitchen(theta_0, task)
+        evaluator = ch13.Evaluator(theta_0, task)
         thetas = ch13.ingredients(theta_0, task, FEW, seed=3)
         yield (
-            kitchen,
+            evaluator,
             thetas,
-            ch13.cook(kitchen, theta_0, thetas, "3"),
-            ch13.pairs(theta_0, task, kitchen),
+            ch13.measure_pool(evaluator, theta_0, thetas, "3"),
+            ch13.pairs(theta_0, task, evaluator),
         )
 
 
-def test_a_kitchen_scores_like_the_library(world, theta_0, task, tuned):
-    kitchen, before = world[0], {k: v.clone() for k, v in theta_0.state_dict().items()}
-    scores = kitchen.taste(tuned.state_dict())
+def test_the_evaluator_scores_like_the_library(measured, theta_0, task, tuned):
+    evaluator, before = measured[0], {k: v.clone() for k, v in theta_0.state_dict().items()}
+    scores = evaluator.evaluate(tuned.state_dict())
     for name, split in {"val": task.val, **task.evaluation}.items():
         assert (
             scores[name]
@@ -69,11 +69,11 @@ def test_a_split_is_scored_by_what_it_reports_in_every_experiment(theta_0, tuned
     val = replace(task.val, measure=WorstGroup(groups))
     expected = 100 * val.score(val.predicted(predict(tuned, val))).accuracy
     plain = 100 * accuracy(predict(tuned, val), val.labels, val.classes).accuracy
-    kitchen = ch13.Kitchen(theta_0, replace(task, val=val))
+    evaluator = ch13.Evaluator(theta_0, replace(task, val=val))
     table, _ = curves(theta_0, tuned, replace(task, val=val), [1.0])
     on_val = 100 * table.set_index("split").loc["val", "accuracy"]
     assert (
-        kitchen.taste(tuned.state_dict())["val"]
+        evaluator.evaluate(tuned.state_dict())["val"]
         == percent(tuned, val)
         == on_val
         == expected
@@ -81,41 +81,41 @@ def test_a_split_is_scored_by_what_it_reports_in_every_experiment(theta_0, tuned
     )
 
 
-def test_ingredients_are_different_models_in_memory_of_their_own(world):
-    thetas = list(world[1].values())
+def test_ingredients_are_different_models_in_memory_of_their_own(measured):
+    thetas = list(measured[1].values())
     assert len({theta["head.weight"].data_ptr() for theta in thetas}) == 3
     assert not torch.equal(thetas[0]["head.weight"], thetas[1]["head.weight"])
 
 
-def test_each_dish_is_what_its_name_says(world, theta_0):
-    kitchen, thetas, (runs, soups, traces), _ = world
+def test_each_soup_is_what_its_name_states(measured, theta_0):
+    evaluator, thetas, (runs, soups, traces), _ = measured
     alone, table = runs.set_index("recipe"), soups.set_index("dish")
     best = alone["val"].idxmax()
     assert (table.loc["best", alone.columns] == alone.loc[best]).all()
     everything = uniform_soup(thetas.values())
     half = interpolate(theta_0.state_dict(), everything, 0.5)
     gentle = uniform_soup(thetas[name] for name in ("lr 0.01", "lr 0.02"))
-    for dish, theta in (
+    for soup, theta in (
         ("uniform", everything),
         ("uniform, half way", half),
         ("uniform, gentle rates", gentle),
     ):
-        for column, score in kitchen.taste(theta).items():
-            assert column not in table or table.loc[dish, column] == score, (dish, column)
+        for column, score in evaluator.evaluate(theta).items():
+            assert column not in table or table.loc[soup, column] == score, (soup, column)
     assert (
         table["models"].to_dict()
         | {"uniform": 3, "uniform, gentle rates": 2, "best": 1, "ensemble": 3}
         == table["models"].to_dict()
     )
-    assert len(SHARES) == 4 and set(SHARES) == {0.5}
+    assert len(ALPHAS) == 4 and set(ALPHAS) == {0.5}
     assert table.loc["greedy", "models"] == traces["kept"].sum() and set(traces["recipe"]) == set(
         FEW
     )
     assert table.loc["greedy", "val"] >= table.loc["best", "val"]
     assert table.loc["ensemble", "passes"] == 3 and table.loc["learned", "passes"] == 1
-    outputs = [kitchen.logits(theta)["test"] for theta in thetas.values()]
+    outputs = [evaluator.logits(theta)["test"] for theta in thetas.values()]
     expected = accuracy(
-        sum(outputs) / 3, kitchen.task.test.labels, kitchen.task.test.classes
+        sum(outputs) / 3, evaluator.task.test.labels, evaluator.task.test.classes
     ).accuracy
     assert table.loc["ensemble", "test"] == pytest.approx(100 * expected)
 
@@ -127,8 +127,8 @@ def test_random_heads_are_as_long_as_the_zero_shot_head_and_differ(theta_0):
     torch.testing.assert_close(first.norm(dim=1), length.expand(len(first)))
 
 
-def test_pairs_of_one_start_and_of_two(world, theta_0, task):
-    kitchen, _, _, heads = world
+def test_pairs_of_one_start_and_of_two(measured, theta_0, task):
+    evaluator, _, _, heads = measured
     assert heads["heads"].tolist() == [
         "zero-shot",
         "one random",
@@ -142,7 +142,7 @@ def test_pairs_of_one_start_and_of_two(world, theta_0, task):
         [finetune(start, task, recipe).state_dict() for recipe in recipes] for start in starts
     )
     for row, two in zip((1, 2, 3, 4), ((aa, ab), (ba, bb), (aa, bb), (ba, ab)), strict=True):
-        assert heads.loc[row, "test_soup"] == kitchen.taste(uniform_soup(two))["test"]
+        assert heads.loc[row, "test_soup"] == evaluator.evaluate(uniform_soup(two))["test"]
         assert heads.loc[row, "test_alone"] == pytest.approx(
-            sum(kitchen.taste(theta)["test"] for theta in two) / 2
+            sum(evaluator.evaluate(theta)["test"] for theta in two) / 2
         )

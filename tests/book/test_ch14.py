@@ -1,4 +1,4 @@
-"""What chapter 14 measures, on a tiny world."""
+"""What chapter 14 measures, on a tiny task."""
 
 from dataclasses import replace
 
@@ -48,7 +48,7 @@ def measured(clip):
 def test_only_a_few_seeds_have_every_run(measured):
     lines = measured[0].tables["ch14_line"]
     assert set(lines[lines["seed"] == 3]["kind"]) == {
-        *ch14.SHARES,
+        *ch14.MULTIPLIERS,
         *ch14.LEFT_OUT,
         "soup",
         "ensemble",
@@ -60,17 +60,15 @@ def test_only_a_few_seeds_have_every_run(measured):
 
 def test_soup_and_ensemble_are_of_the_same_three_runs(measured, clip):
     record, tasks, recipe = measured
-    world = universe(clip, tasks, 3)
-    start = from_text(clip, world.prompts, 4)
+    draw = universe(clip, tasks, 3)
+    start = from_text(clip, draw.prompts, 4)
     some = [
-        finetuned(start, world.train, replace(recipe, seed=3), tower=share)
-        for share in (0.03, 0.1, 0.3)
+        finetuned(start, draw.train, replace(recipe, seed=3), tower=multiplier)
+        for multiplier in (0.03, 0.1, 0.3)
     ]
     soup = ch14.with_weights(start, uniform_soup(model.state_dict() for model in some))
     lines = record.tables["ch14_line"].query("seed == 3")
-    expected = ch14.walked(start, soup, {"val": world.val, "test": world.test}).query(
-        "task == @ALL"
-    )
+    expected = ch14.swept(start, soup, {"val": draw.val, "test": draw.test}).query("task == @ALL")
     found = lines[lines["kind"] == "soup"]
     columns = ["alpha", "split", *ch14.METRICS, "n", "chosen"]
     pd.testing.assert_frame_equal(
@@ -78,10 +76,10 @@ def test_soup_and_ensemble_are_of_the_same_three_runs(measured, clip):
     )
     assert found["mp_5"].nunique() > 4  # the line is no constant
     lines = lines.query("split == 'test' and alpha == 1").set_index("kind")
-    together = torch.stack([batched(model, world.test.images, 256) for model in some]).mean(0)
+    together = torch.stack([batched(model, draw.test.images, 256) for model in some]).mean(0)
     assert (
         lines.loc["ensemble", "mp_5"]
-        == retrieval(F.normalize(together, dim=1), world.test.labels).mp_5
+        == retrieval(F.normalize(together, dim=1), draw.test.labels).mp_5
     )
     assert not any(torch.equal(a.weight, b.weight) for a, b in zip(some, some[1:], strict=False))
 
@@ -129,7 +127,7 @@ def test_differences_are_taken_within_a_seed(measured):
     )
 
 
-def test_each_task_is_told_apart_on_test_alone(measured):
+def test_each_task_is_measured_on_test_alone(measured):
     table = measured[0].tables["ch14_tasks"]
     assert set(table["split"]) == {"test"} and ALL not in set(table["task"])
     sizes = measured[0].tables["ch14_sizes"].set_index("seed")["test"]
@@ -137,20 +135,20 @@ def test_each_task_is_told_apart_on_test_alone(measured):
     assert ends.groupby("seed")["n"].sum().to_dict() == sizes.to_dict()
 
 
-def test_no_map_sees_a_test_picture(clip):
-    texts, pictures = (
+def test_no_map_sees_a_test_image(clip):
+    texts, images = (
         F.normalize(torch.randn(9, 16), dim=1),
         F.normalize(torch.randn(30, 16), dim=1),
     )
     queries = F.normalize(torch.randn(5, 16), dim=1)
-    ways = ch14.maps(texts, pictures, 4, seed=0)
+    ways = ch14.maps(texts, images, 4, seed=0)
     for kind, way in ways.items():
         z = way(queries)
         assert z.shape == (5, 4) and torch.allclose(z.norm(dim=1), torch.ones(5)), kind
         torch.testing.assert_close(
             way(queries[:1]), z[:1]
-        )  # a picture's place does not depend on the others
-    moved = ch14.maps(texts, pictures.flip(1), 4, seed=0)
+        )  # an image's place does not depend on the others
+    moved = ch14.maps(texts, images.flip(1), 4, seed=0)
     changed = [
         kind for kind in ways if not torch.allclose(ways[kind](queries), moved[kind](queries))
     ]

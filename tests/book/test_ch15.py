@@ -1,4 +1,4 @@
-"""What chapter 15 measures, on a tiny world with two blocks."""
+"""What chapter 15 measures, on a tiny task with two blocks."""
 
 import ast
 import json
@@ -22,7 +22,7 @@ from wiseft_lite import (
 )
 from wiseft_lite.analysis.ensembles import output_ensemble
 from wiseft_lite.book.experiments import ch05, ch15, family, relatives
-from wiseft_lite.book.experiments.ch13 import Kitchen
+from wiseft_lite.book.experiments.ch13 import Evaluator
 from wiseft_lite.book.ledger import Record
 from wiseft_lite.finetuning import flyp as flyp_module
 from wiseft_lite.finetuning import lora as lora_module
@@ -77,7 +77,7 @@ def runs(zero_shot, task):
 
 @pytest.fixture(scope="module")
 def sheet(zero_shot, task, runs):
-    sheet = family.Sheet(Kitchen(zero_shot, task))
+    sheet = family.Sheet(Evaluator(zero_shot, task))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(family, "FISHER_IMAGES", 8)
         family.by_weights(sheet, zero_shot, *runs)
@@ -115,7 +115,7 @@ def test_who_may_choose_chooses_on_val_from_five(sheet, zero_shot, task, runs):
     assert val == pytest.approx(100 * accuracy(mixed, task.val.labels).accuracy)
 
 
-def test_the_test_pictures_are_answered_with_the_setting_that_val_chose(
+def test_the_test_images_are_classified_with_the_setting_that_val_chose(
     sheet, zero_shot, task, runs
 ):
     score = lambda logits: 100 * accuracy(logits, task.test.labels).accuracy  # noqa: E731
@@ -134,14 +134,17 @@ def test_the_test_pictures_are_answered_with_the_setting_that_val_chose(
     )
 
 
-def test_each_picture_is_answered_by_the_model_of_its_own_alpha(zero_shot, task, runs):
-    kitchen, shares = Kitchen(zero_shot, task), torch.tensor([[0.12], [0.88], [0.58]]).repeat(10, 1)
-    answers = family.picked(kitchen, zero_shot, runs[0], "test", shares)
+def test_each_image_is_classified_by_the_model_of_its_own_alpha(zero_shot, task, runs):
+    evaluator, alphas = (
+        Evaluator(zero_shot, task),
+        torch.tensor([[0.12], [0.88], [0.58]]).repeat(10, 1),
+    )
+    logits = family.picked(evaluator, zero_shot, runs[0], "test", alphas)
     for place, alpha in enumerate((0.1, 0.9, 0.5)):
         model = zero_shot.with_weights(
             interpolate(zero_shot.state_dict(), runs[0].state_dict(), alpha)
         )
-        torch.testing.assert_close(answers[place::3], predict(model, task.test)[place::3])
+        torch.testing.assert_close(logits[place::3], predict(model, task.test)[place::3])
 
 
 def test_a_failure_is_zero_shots_alone(zero_shot, task, runs):
@@ -153,10 +156,10 @@ def test_a_failure_is_zero_shots_alone(zero_shot, task, runs):
     torch.testing.assert_close(found.norm(dim=1), torch.ones(len(found)))
 
 
-def test_the_largest_rate_within_one_error_of_a_run_is_taken():
-    rates = pd.DataFrame({"lr": [1e-4, 3e-4, 9e-4], "val": [90.0, 89.2, 87.0]})
-    assert ch05.one_standard_error(rates, 1.0) == 3e-4
-    assert ch05.one_standard_error(rates, 0.5) == 1e-4
+def test_the_largest_learning_rate_within_one_error_of_a_run_is_taken():
+    table = pd.DataFrame({"lr": [1e-4, 3e-4, 9e-4], "val": [90.0, 89.2, 87.0]})
+    assert ch05.one_standard_error(table, 1.0) == 3e-4
+    assert ch05.one_standard_error(table, 0.5) == 1e-4
     five = pd.DataFrame({"lr": [1.0] * 3 + [2.0] * 3, "val": [1.0, 2.0, 3.0, 10.0, 13.0, 16.0]})
     assert relatives.spread_of_a_run(five) == pytest.approx(5**0.5)  # variances 1 and 9
 
@@ -178,7 +181,7 @@ def test_paint_holds_the_head_and_low_rank_is_merged(zero_shot, task):
 def test_flyp_in_the_form_of_a_run_is_flyp_with_the_head_of_its_own_text_encoder(
     clip, zero_shot, task, loss
 ):
-    tuned = relatives.both_towers(zero_shot, task, RECIPE, loss=loss, code=flyp_module)
+    tuned = relatives.both_encoders(zero_shot, task, RECIPE, loss=loss, code=flyp_module)
     theirs = zero_shot_classifier(flyp(clip, task, RECIPE, loss=loss), task)
     assert all(
         torch.equal(a, b)
@@ -207,11 +210,11 @@ def test_a_relative_is_measured_at_its_end_and_on_its_line(zero_shot, task, monk
     seen = []
     fake = type("Fake", (), {"tuned": lambda self, *a: seen.append(a[2:]) or runs[0]})()
     monkeypatch.setattr(ch15, "RELATIVES", {"PAINT": fake})
-    sheet = ch15.relatives(Kitchen(zero_shot, task), zero_shot, task, {"PAINT": 0.25}, 4)
+    sheet = ch15.relatives(Evaluator(zero_shot, task), zero_shot, task, {"PAINT": 0.25}, 4)
     assert seen == [(0.25, 4)]
     end = 100 * accuracy(predict(runs[0], task.test), task.test.labels).accuracy
     assert row(sheet, "PAINT, fine-tuned")["test"] == pytest.approx(end)
-    assert len(sheet.choices) == 5 and row(sheet, "PAINT")["setting"] in family.SHARES
+    assert len(sheet.choices) == 5 and row(sheet, "PAINT")["setting"] in family.ALPHAS
 
 
 def test_the_chapters_ties_is_the_librarys_where_entries_tie_at_the_threshold():

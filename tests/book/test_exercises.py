@@ -1,4 +1,4 @@
-"""Every exercise: the solution passes, a blank goes on, each wrong answer meets its own message."""
+"""Every exercise: the solution passes, a blank is skipped, each wrong answer gets its own message."""
 
 import importlib
 import pkgutil
@@ -23,7 +23,7 @@ def test_the_solution_passes(exercise, capsys):
 
 
 @each
-def test_each_wrong_answer_meets_its_own_message(exercise, capsys):
+def test_each_wrong_answer_gets_its_own_message(exercise, capsys):
     assert len(exercise.wrong) >= 2
     for answer, words in exercise.wrong:
         message = exercise.verdict(answer)

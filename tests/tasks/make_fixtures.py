@@ -1,7 +1,7 @@
 """Write each data set in its real layout with a few tiny images: ``python
 tests/tasks/make_fixtures.py FOLDER``.
 
-The stand-ins of the package, and the data sets beside them; every picture is one of four flat
+The stand-ins of the package, and the data sets beside them; every image is one of four flat
 colours.
 """
 

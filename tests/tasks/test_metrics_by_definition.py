@@ -55,7 +55,7 @@ def largest_of_groups(logits, groups):
 
 
 def ours(root, split, count, likely):
-    """What the library says: prediction by file, number of predictable classes, score and
+    """The library's results: prediction by file, number of predictable classes, score and
     denominator."""
     paths = [str(path) for path in split.images.paths]
     logits = torch.tensor(
@@ -492,7 +492,7 @@ def test_ytbbs_clips_that_imagenet_cannot_name_stay_in_the_denominator(root):
     )  # "none" is never predicted
 
 
-# All classes, unless a data set says otherwise, and the results say which.
+# All classes, unless a data set defines a subset, and the results report which.
 
 
 def test_a_shift_that_holds_one_class_is_not_right_by_construction():

@@ -60,7 +60,7 @@ def remote(server, digest=None):
 
 def test_a_stopped_download_goes_on_and_a_second_run_does_nothing(server, tmp_path):
     server.stop = 20
-    with pytest.raises(UserError, match="cut short .20 of .*run this again"):
+    with pytest.raises(UserError, match="set.tar.gz.part .*20 of "):
         fetching.get(remote(server), tmp_path)
     server.stop = None
     fetching.get(remote(server), tmp_path)
@@ -71,7 +71,7 @@ def test_a_stopped_download_goes_on_and_a_second_run_does_nothing(server, tmp_pa
 
 
 def test_a_wrong_checksum_is_refused_and_removed(server, tmp_path):
-    with pytest.raises(UserError, match="another checksum than the published one .md5:0123"):
+    with pytest.raises(UserError, match="/x.*md5:0123"):
         fetching.get(remote(server, "0123"), tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -85,13 +85,9 @@ def test_the_name_that_git_gives_a_file(tmp_path):
 
 def test_cut_strange_and_hostile_archives(server, tmp_path):
     whole = server.body
-    for body, message in (
-        (whole[: len(whole) // 2], "cannot be unpacked"),
-        (archive("other/a"), "holds no 'set'"),
-        (archive("../outside"), "cannot be unpacked"),
-    ):
+    for body in (whole[: len(whole) // 2], archive("other/a"), archive("../outside")):
         server.body = body
-        with pytest.raises(UserError, match=message):
+        with pytest.raises(UserError, match="set.tar.gz"):
             fetching.get(remote(server, ""), tmp_path / "data")
         assert not (tmp_path / "data" / "here").exists() and not (tmp_path / "outside").exists()
         (tmp_path / "data" / "set.tar.gz").unlink()
@@ -100,9 +96,7 @@ def test_cut_strange_and_hostile_archives(server, tmp_path):
 def test_counts_are_compared_with_the_published_ones(monkeypatch, tmp_path, task):
     monkeypatch.setattr(fetching, "load_task", lambda name, root: task)
     fetching.verify("shapes", tmp_path, {"train+val": 72, "test": 30, "two": 20})
-    with pytest.raises(
-        UserError, match="shapes: two has 20 images, published are 21; download it again"
-    ):
+    with pytest.raises(UserError, match="shapes: two .*20 .*21"):
         fetching.verify("shapes", tmp_path, {"test": 30, "two": 21, "absent": 3})
 
 
@@ -112,9 +106,7 @@ def test_every_listed_file_is_looked_for(monkeypatch, tmp_path):
     iwildcam(tmp_path)
     fetching.verify("iwildcam", tmp_path, {"train": 4})
     (tmp_path / "iwildcam_v2.0" / "train" / "train2.jpg").unlink()  # neither the first nor the last
-    with pytest.raises(
-        UserError, match="iwildcam: .*train2.jpg is listed but does not exist, and 0 more"
-    ):
+    with pytest.raises(UserError, match="iwildcam: .*train2.jpg .*0 more"):
         fetching.verify("iwildcam", tmp_path, {})
 
 
@@ -163,11 +155,11 @@ def test_the_doctor_finds_data_sets_and_names_the_script_for_the_others(
         and "GB free" in lines["data"]
         and "torch 2" in lines["packages"]
     )
-    script = Path(lines["cifar10-c"].split()[2])  # it can be typed as it stands, from any folder
+    script = Path(lines["cifar10-c"].split()[2])  # the command works from any folder
     assert script.is_file()
 
 
-def test_the_doctor_says_where_the_scripts_are_if_only_the_package_is_here(tmp_path, monkeypatch):
+def test_the_doctor_names_the_repository_if_only_the_package_is_here(tmp_path, monkeypatch):
     from wiseft_lite.cli import doctor
 
     monkeypatch.setattr(doctor, "SCRIPTS", tmp_path / "no_clone")

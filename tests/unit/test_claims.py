@@ -24,7 +24,7 @@ from wiseft_lite.book.claims.rules import (
     Evidence,
     IntervalEstimate,
     Values,
-    could_see,
+    detectable_effect,
     holm,
     interval,
     judge,
@@ -58,7 +58,7 @@ def test_the_interval_is_students_and_its_ends_are_those_of_the_tests():
         high
     ) == pytest.approx(LEVEL)
     assert interval([1.5]) == (1.5, 1.5)
-    with pytest.raises(UserError, match="no values"):
+    with pytest.raises(UserError, match="values"):
         interval([])
 
 
@@ -105,7 +105,7 @@ def test_what_could_be_seen_is_seen_in_four_of_five_experiments():
     import numpy as np
 
     generator = np.random.default_rng(0)
-    distance = could_see(normal(0.0, 1.0), above=True)
+    distance = detectable_effect(normal(0.0, 1.0), above=True)
     seen = sum(normal(x, 1.0).p_above(0) <= LEVEL for x in generator.normal(distance, 1.0, 400))
     assert abs(seen / 400 - POWER) < 0.06
     found = Values(tuple(generator.normal(0, 1, 5)), "points", 10)
@@ -113,7 +113,7 @@ def test_what_could_be_seen_is_seen_in_four_of_five_experiments():
         level: found.interval(level)[1] - found.estimates[0]
         for level in (1 - 2 * LEVEL, 1 - 2 * (1 - POWER))
     }
-    assert could_see(found, above=False) == pytest.approx(sum(half.values()))
+    assert detectable_effect(found, above=False) == pytest.approx(sum(half.values()))
 
 
 def test_holm_stops_at_the_first_that_fails_and_keeps_the_order():
@@ -158,7 +158,7 @@ def test_a_bound_may_be_a_fraction_of_a_gain_measured_on_the_same_seeds(entries)
         piece.verdict == HOLDS
         and Evidence("gain", "ch00.clear", above=0.6, gain=double).verdict() == FAILS
     )
-    with pytest.raises(UserError, match="not the same seeds"):
+    with pytest.raises(UserError, match="seeds"):
         Evidence("odd", "ch00.three", above=-1, gain=double).verdict()
 
 
@@ -166,11 +166,9 @@ def test_two_keys_are_subtracted_seed_by_seed(entries):
     gain = Evidence("gain", "ch00.after", "ch00.before", above=0).measured()
     assert gain == Values((2.0, 3.0, 4.0, 3.0, 2.0), "points", 100)
     assert Evidence("nothing", "ch00.after", "ch00.after").measured().values == (0.0,) * 5
-    with pytest.raises(UserError, match="not the same seeds"):
+    with pytest.raises(UserError, match="seeds"):
         Evidence("odd", "ch00.clear", "ch00.three").measured()
-    with pytest.raises(
-        UserError, match="no entry 'ch00.x'; 'wiseft-lite ledger ch00 --run' makes it"
-    ):
+    with pytest.raises(UserError, match="'ch00.x'.*ledger ch00 --run"):
         Evidence("odd", "ch00.x").measured()
 
 
@@ -253,7 +251,7 @@ def test_noise_alone_gives_hardly_a_verdict():
     assert wrong <= 9
 
 
-def test_a_margin_below_what_the_seeds_could_see_cannot_be_tested():
+def test_a_margin_below_what_the_seeds_can_detect_cannot_be_tested():
     noisy = (0.3, -0.4, 0.2, -0.1, 0.05)
 
     def verdict(margin):
@@ -281,7 +279,7 @@ def test_the_table_says_what_was_measured_on_how_much(four):
     assert 'href="06_interpolate.html"' in html and "photographs" in html
     assert "all 4" in html and f"{HOLDS} 1" in html
     assert "<details" not in html and html.count("<ul>") == 3
-    for label in ("Paper", "Rule", "Here", "Could have seen"):
+    for label in ("Paper", "Rule", "Here", "Detectable effect"):
         assert html.count(f'data-label="{label}"') == 4, label
     assert (
         html.count("before correction: ") == 3
@@ -365,7 +363,7 @@ def test_words_do_not_change_a_rule_and_what_a_machine_reads_does():
     rule = history.rule_hash(claim(above=0))
     reworded = Claim(
         7,
-        "Otherwise said.",
+        "Other words.",
         "Table 2",
         "8",
         (Evidence("other", "ch06.gain", "ch04.gain", above=0),),
@@ -461,12 +459,10 @@ def test_the_means_in_the_papers_tables_are_means():
 def test_what_the_paper_does_not_have_is_refused():
     with pytest.raises(
         UserError,
-        match="unknown curve of the paper 'ALIGN, probe'; choose one of: ViT-L/14@336px, end",
+        match="'ALIGN, probe'.*ViT-L/14@336px, end",
     ):
         paper.curve("ALIGN", "probe")
-    with pytest.raises(UserError, match="unknown table of the paper 5"):
+    with pytest.raises(UserError, match="table .* 5"):
         paper.published_table(5)
-    with pytest.raises(
-        UserError, match="unknown model of table 8 None; choose one of: ViT-B/16, ALIGN"
-    ):
+    with pytest.raises(UserError, match="table 8 None.*ViT-B/16, ALIGN"):
         paper.published_table(8)

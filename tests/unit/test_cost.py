@@ -2,17 +2,17 @@
 
 import pytest
 import torch
-from test_memory import SHAPE, tower
+from test_memory import SHAPE, image_encoder
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from wiseft_lite import UserError
-from wiseft_lite.book.cost import flops, hours_table, training_rate
+from wiseft_lite.book.cost import flops, hours_table, training_speed
 from wiseft_lite.interop.architectures import vision_shape
 
 
 def test_the_formula_counts_what_torch_counts_forward_and_back():
-    model, images = tower(), torch.zeros(3, 3, 64, 64)
+    model, images = image_encoder(), torch.zeros(3, 3, 64, 64)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as there:
         out = model(images)
     with FlopCounterMode(display=False) as back:
@@ -30,7 +30,7 @@ def test_hours_follow_from_arithmetic_until_images_come_too_slowly():
         gpus=2,
         peak=1e14,
         peak32=1e13,
-        share=0.5,
+        utilisation=0.5,
         images=1000,
         epochs=3,
         evaluated=500,
@@ -43,7 +43,7 @@ def test_hours_follow_from_arithmetic_until_images_come_too_slowly():
         ["ViT-B-16"],
         gpus=2,
         peak=1e14,
-        share=0.5,
+        utilisation=0.5,
         images=1000,
         epochs=3,
         evaluated=500,
@@ -52,9 +52,9 @@ def test_hours_follow_from_arithmetic_until_images_come_too_slowly():
     assert slow["hours to fine-tune"] * 3600 == pytest.approx(300) and slow[
         "hours to sweep"
     ] * 3600 == pytest.approx(50)
-    assert training_rate(shape, 1e14, again=True) == pytest.approx(
-        0.75 * training_rate(shape, 1e14)
+    assert training_speed(shape, 1e14, recompute=True) == pytest.approx(
+        0.75 * training_speed(shape, 1e14)
     )
-    for wrong in ({"share": 0}, {"share": 30}, {"gpus": 0}):
-        with pytest.raises(UserError, match="at least one GPU"):
+    for wrong in ({"utilisation": 0}, {"utilisation": 30}, {"gpus": 0}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
             hours_table(**wrong)

@@ -89,8 +89,8 @@ def test_masters_are_clean_and_add_up(name):
         assert f"({about['points']:g} points, " in about["title"], question
     machine = sum(a["points"] for a in asked.values() if not a["manual"])
     hand = sum(a["points"] for a in asked.values() if a["manual"])
-    said = notebook["cells"][1]["source"]
-    assert f"{machine + hand}: {machine} by tests, {hand} for the" in said
+    summary = notebook["cells"][1]["source"]
+    assert f"{machine + hand}: {machine} by tests, {hand} for the" in summary
     visible = [c["source"] for c in notebook["cells"] if "hidden: false" in c["source"]]
     assert len(visible) >= 4 and all(
         "points: 0" in source for source in visible
@@ -111,12 +111,12 @@ def test_gradescope_gets_the_hidden_tests(built):
         )
 
 
-def test_an_open_file_may_be_cut_short_and_a_path_elsewhere_may_not(tmp_path):
+def test_an_open_file_may_be_truncated_and_a_path_elsewhere_may_not(tmp_path):
     check = guard.hook(str(tmp_path), [])
     check("os.truncate", (3, 0))
     check("os.truncate", (str(tmp_path / "own"), 0))
     for event, args in (("os.truncate", ("/etc/hosts", 0)), ("os.chmod", (3, 0o777, -1))):
-        with pytest.raises(PermissionError, match="not allowed in graded work"):
+        with pytest.raises(PermissionError, match=event):
             check(event, args)
 
 
@@ -219,21 +219,22 @@ def test_a_lying_or_silent_process_harms_nobody():
         )
         with pytest.raises(KeyError):
             submission["nothing"]
-        with pytest.raises(Failed, match="raised"):
+        with pytest.raises(Failed, match="f "):
             submission["f"](1, 2, 3)
-        with pytest.raises(Gone, match="ended"):
+        with pytest.raises(Gone):
             submission["g"]()
-        with pytest.raises(Failed, match="given up"):
+        with pytest.raises(Failed, match="g "):
             submission["g"]
             submission["g"]()
         assert submission["y"] == 2 and submission.status == "crashed"
-        with pytest.raises(Gone, match="too long"):
+        with pytest.raises(Gone) as slow:
             submission["slow"]()
+        assert slow.value.status == "timed out"
     finally:
         submission.close()
 
 
-def test_the_command_says_what_is_missing(tmp_path):
+def test_the_command_names_what_is_missing(tmp_path):
     def run(*arguments):
         where = {**os.environ, "PYTHONPATH": f"{build.ROOT}:{build.ROOT / 'data_scripts'}"}
         done = subprocess.run(
@@ -244,8 +245,9 @@ def test_the_command_says_what_is_missing(tmp_path):
         )
         return done.returncode, done.stderr.strip().splitlines()[-1]
 
-    assert run(tmp_path / "none", tmp_path / "g.csv") == (1, f"{tmp_path / 'none'} is no folder")
-    assert run(tmp_path, tmp_path / "g.csv")[1].startswith("there are no files in")
+    for folder in (tmp_path / "none", tmp_path):
+        code, message = run(folder, tmp_path / "g.csv")
+        assert code == 1 and message.startswith(str(folder))
 
 
 def test_a_cell_that_a_spreadsheet_would_run_is_text(tmp_path):

@@ -1,4 +1,4 @@
-"""The shipped data: no copies, no shared artists, a licence for every picture."""
+"""The shipped data: no copies, no shared artists, a licence for every image."""
 
 import sys
 from pathlib import Path
@@ -51,14 +51,14 @@ def test_artists_of_a_shift_drew_nothing_for_training(table):
         assert not of[shift] & (of["train"] | of["val"] | of["test"]), shift
 
 
-def test_no_picture_stands_twice_anywhere_in_iconshift(iconshift):
+def test_no_image_occurs_twice_in_iconshift(iconshift):
     splits = {"train": iconshift.train, "val": iconshift.val, **iconshift.evaluation}
     everything = np.concatenate([prints(s) for s in splits.values()])
     assert not measure.copy_of_earlier(everything).any()
 
 
 @pytest.mark.parametrize("name", task_names())
-def test_no_test_picture_was_seen_in_pretraining_or_training(name):
+def test_no_test_image_was_seen_in_pretraining_or_training(name):
     task = load_task(name)
     seen = np.load(CORPUS, allow_pickle=False)
     held = [*task.evaluation.values()] + ([task.train, task.val] if name == "iconshift" else [])
@@ -80,7 +80,7 @@ def test_held_out_families_are_not_in_the_corpus(name):
 
 
 @pytest.mark.parametrize("name", task_names())
-def test_every_picture_has_author_and_permitted_licence(name):
+def test_every_image_has_author_and_permitted_licence(name):
     table = icons.provenance(name)
     assert not table[["family", "author", "licence"]].isna().any().any()
     assert not (table[["family", "author", "licence"]] == "").any().any()
@@ -98,20 +98,20 @@ def test_labels_of_shipped_icons_follow_the_rule(table):
 def test_shipped_files_are_small():
     size = lambda folder: sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())  # noqa: E731
     assert size(icons.DATA) < 10e6
-    assert size(ROOT / "wiseft_lite" / "iconclip") < 15e6
+    assert size(icons.DATA.parent / "iconclip") < 15e6
 
 
 def test_damage_and_unknown_names_are_refused(tmp_path):
-    with pytest.raises(UserError, match="unknown task 'photos'; choose one of: iconshift"):
+    with pytest.raises(UserError, match="'photos'.*iconshift"):
         load_task("photos")
     import shutil
 
     shutil.copytree(icons.DATA / "gauges", tmp_path / "gauges")
     sheet = tmp_path / "gauges" / "test.webp"
     sheet.write_bytes(sheet.read_bytes()[:500])
-    with pytest.raises(UserError, match="test.webp.*install the package again"):
+    with pytest.raises(UserError, match="test.webp"):
         icons.load("gauges", tmp_path).test[0]
     index = pd.read_csv(tmp_path / "gauges" / "index.csv")
     index.iloc[:-1].assign(**{"class": "x"}).to_csv(tmp_path / "gauges" / "index.csv", index=False)
-    with pytest.raises(UserError, match="class 'x' is not among"):
+    with pytest.raises(UserError, match="index.csv.*'x'"):
         icons.load("gauges", tmp_path)

@@ -1,4 +1,4 @@
-"""What the file of record says about the code that made a number."""
+"""The ledger's record of the code that measured a number."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The formulas of memory need against real towers."""
+"""The formulas of memory need against real image encoders."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from wiseft_lite.models import Head, ImageClassifier
 SHAPE = VisionShape(layers=4, width=64, patch=8, picture=64, embedding=32)
 
 
-def tower():
+def image_encoder():
     from open_clip.model import CLIP
 
     vision = {
@@ -27,11 +27,11 @@ def tower():
 
 
 def test_the_formula_counts_every_weight():
-    assert sum(p.numel() for p in tower().parameters()) == parameters(SHAPE)
+    assert sum(p.numel() for p in image_encoder().parameters()) == parameters(SHAPE)
 
 
 def test_what_autograd_keeps_is_what_the_table_says():
-    model, kept = tower(), {}
+    model, kept = image_encoder(), {}
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
 
     def keep(tensor):
@@ -49,7 +49,7 @@ def test_what_autograd_keeps_is_what_the_table_says():
 
 def test_checkpointing_gives_the_same_gradient_and_keeps_what_need_says():
     head = Head(torch.randn(5, SHAPE.embedding, generator=torch.Generator().manual_seed(0)))
-    classifier = ImageClassifier(tower(), head, None, tuple("abcde"), "x")
+    classifier = ImageClassifier(image_encoder(), head, None, tuple("abcde"), "x")
     weights = {p.untyped_storage().data_ptr() for p in classifier.parameters()}
     images, labels = (
         torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1)),
@@ -82,7 +82,7 @@ def test_checkpointing_gives_the_same_gradient_and_keeps_what_need_says():
     assert blocks <= sizes[1] < blocks + 0.2 * sizes[0]
     assert not classifier.encoder.transformer.grad_checkpointing
     assert need("ViT-B-32").checkpointed == 50 * 768 * 4 * (12 + PER_TOKEN)
-    with pytest.raises(UserError, match="no gradient checkpointing"):
+    with pytest.raises(UserError, match="checkpointing"):
         checkpointed(cross_entropy)(torch.nn.Identity(), images, labels)
 
 
@@ -93,13 +93,10 @@ def test_the_table_grows_with_the_model_and_refuses_what_it_does_not_know():
         and rows["largest batch"].is_monotonic_decreasing
     )
     assert need("ViT-L-14").training(8) > need("ViT-L-14").state
-    for arch, message in (
-        ("ViT-Z-1", "unknown architecture"),
-        ("RN50", "no plain vision transformer"),
-    ):
-        with pytest.raises(UserError, match=message):
+    for arch in ("ViT-Z-1", "RN50"):
+        with pytest.raises(UserError, match=arch):
             need(arch)
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match="memory"):
         memory_table(memory=0)
 
 

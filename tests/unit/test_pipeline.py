@@ -203,7 +203,7 @@ def test_run_says_a_warning_of_the_check_in_one_line(
     monkeypatch.setitem(TRAINERS, "end-to-end", lambda classifier, *_, **__: classifier)
     monkeypatch.setattr(
         "wiseft_lite.analysis.connectivity.midpoint_barrier_of_curve",
-        lambda *_: warnings.warn("not connected"),
+        lambda *_: warnings.warn("not connected", stacklevel=1),
     )
     assert (
         main(

@@ -48,7 +48,7 @@ def test_published_runs_come_in_percent_without_their_common_start(network):
 
 
 def test_other_files_than_the_known_are_refused(network):
-    with pytest.raises(UserError, match="not the file that we know"):
+    with pytest.raises(UserError, match="individual_model_results.jsonl"):
         paper.soup_runs()
 
 
@@ -57,5 +57,5 @@ def test_without_a_network_there_is_one_line(monkeypatch):
         raise OSError("no route")
 
     monkeypatch.setattr(paper, "urlopen", offline)
-    with pytest.raises(UserError, match="no route.*go on without"):
+    with pytest.raises(UserError, match="individual_model_results.jsonl.*no route"):
         paper.soup_runs()

@@ -212,7 +212,7 @@ def test_finetune_and_probe_go_on_too(tmp_path, theta_0, task, monkeypatch, caps
         whole = train(theta_0, task, recipe)
         step = torch.optim.AdamW.step
 
-        def stop(optimizer):
+        def stop(optimizer, step=step):
             if optimizer.state and next(iter(optimizer.state.values()))["step"] == 5:
                 raise KeyboardInterrupt
             return step(optimizer)

@@ -76,10 +76,10 @@ def test_a_damaged_entry_is_trained_again(theta_0, task, counted):
     assert counted.calls == 2
 
 
-def test_a_cache_that_cannot_be_written_says_so(theta_0, task, tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_an_error(theta_0, task, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("WISEFT_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(UserError, match="set WISEFT_CACHE"):
+    with pytest.raises(UserError, match="WISEFT_CACHE"):
         trained(theta_0, task, RECIPE, progress=False)
 
 

@@ -218,7 +218,7 @@ def test_both_rules_are_the_papers_text_and_its_code_where_ties_are_common():
         for rule, reference in (("paper", recipe_1), ("code", main_py)):
             _, trace = greedy_soup(
                 [{"w": torch.tensor([x], dtype=torch.float64)} for x in values],
-                lambda theta: coarse(theta["w"].item()),
+                lambda theta, coarse=coarse: coarse(theta["w"].item()),
                 rule,
             )
             kept[rule] = trace["model"][trace["kept"]].tolist()

@@ -52,7 +52,7 @@ def test_expect_compares_with_the_ledger(book, capsys):
     assert out == "ch00.a: yours 11.5\n   ours 11.0 ± 1.4 points (2 seeds, n=50)\n"
     expect("ch00.a", 30)
     assert "Far from ours" in capsys.readouterr().out
-    with pytest.raises(UserError, match="no entry 'ch00.b'; did you mean ch00.a"):
+    with pytest.raises(UserError, match="'ch00.b'.*ch00.a"):
         expect("ch00.b", 1)
 
 
@@ -65,16 +65,16 @@ def test_a_new_record_replaces_its_chapter_and_leaves_the_others(tmp_path):
     assert set(ledger.read(tmp_path / "ledger.json")) == {"ch01.a", "ch02.a"}
 
 
-def test_a_record_wants_one_value_a_seed():
-    with pytest.raises(UserError, match="2 values for 3 seeds"):
+def test_a_record_needs_one_value_per_seed():
+    with pytest.raises(UserError, match="x.y: 2 .*3 "):
         Record("a test").number("x.y", [1.0, 2.0], "points", n=1, seeds=[0, 1, 2])
 
 
-def test_a_damaged_ledger_and_a_missing_table_say_so(tmp_path):
+def test_a_damaged_ledger_and_a_missing_table_are_named(tmp_path):
     (tmp_path / "ledger.json").write_text("{")
-    with pytest.raises(UserError, match="restore it"):
+    with pytest.raises(UserError, match="ledger.json"):
         ledger.read(tmp_path / "ledger.json")
-    with pytest.raises(UserError, match="no recorded table 'grid'"):
+    with pytest.raises(UserError, match="'grid'"):
         ledger.table("grid", tmp_path)
 
 

@@ -1,1 +1,1 @@
-"""What only the book needs: its exercises, its experiments, and the record of their numbers."""
+"""For the book only: exercises, experiments, claims, and the ledger of their numbers."""

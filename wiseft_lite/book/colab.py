@@ -1,4 +1,4 @@
-"""Google Colab: what is kept on Drive, so that a lost runtime costs minutes and not the run."""
+"""Google Colab: keep models and training states on Drive, so that a lost runtime loses minutes."""
 
 from __future__ import annotations
 
@@ -11,38 +11,33 @@ MOUNT = Path("/content/drive")
 
 
 def use_drive(folder: str = "wiseft") -> Path:
-    """Mount Google Drive and keep trained models, features and the states of runs there from now
-    on.
+    """Mount Google Drive, and from now on keep trained models, features and training states there.
 
-    ``WISEFT_CACHE`` becomes the folder's ``cache``, for this notebook and for every command that it
+    ``WISEFT_CACHE`` is set to the folder's ``cache``, for this notebook and every command that it
     starts. Colab asks for permission the first time.
 
     Args:
-        folder: below *My Drive*; it is made if it is not there.
+        folder: below *My Drive*; created if it does not exist.
 
     Returns:
         The folder.
 
     Raises:
-        UserError: this is not Colab, or Drive was not mounted.
+        UserError: this is not Colab, or Drive cannot be mounted.
     """
     try:
         from google.colab import drive
     except ImportError:
         raise UserError(
-            "drive=True is for Google Colab; on another machine set WISEFT_CACHE to a folder that "
-            "stays"
+            "drive=True works in Google Colab only; elsewhere, set WISEFT_CACHE to a permanent folder"
         ) from None
     try:
         drive.mount(str(MOUNT))
         place = MOUNT / "MyDrive" / folder
         place.mkdir(parents=True, exist_ok=True)
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # ValueError: Colab's own, for a permission that was not given
+    except (OSError, ValueError) as error:  # Colab raises ValueError if permission is refused
         raise UserError(
-            f"Google Drive was not mounted ({error}); allow it in the window that opens, or take "
+            f"Google Drive was not mounted ({error}); allow access in the window that opens, or use "
             "drive=False"
         ) from error
     os.environ["WISEFT_CACHE"] = str(place / "cache")

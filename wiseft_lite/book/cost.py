@@ -1,5 +1,4 @@
-"""How long a run takes on paper: its arithmetic, counted, over what a GPU does in a second,
-assumed."""
+"""Estimated run times: the operations that a run needs over the operations per second of a GPU."""
 
 from __future__ import annotations
 
@@ -15,12 +14,11 @@ IMAGENET = 1_281_167  # training images
 
 
 def flops(shape: VisionShape) -> int:
-    """Floating point operations of one image's way forward through a vision transformer, two for
-    each multiply-add.
+    """Count the floating point operations of a vision transformer's forward pass for one image.
 
     ``2 p (3 patch^2) w + T L (24 w^2 + 4 T w) + 2 w e`` for ``p`` patches, ``T`` tokens, ``L``
-    blocks, width ``w`` and embedding ``e``: the products of matrices, beside which all else is
-    small. Going back costs twice as much.
+    blocks, width ``w`` and embedding ``e``: matrix products only, two operations per multiply-add;
+    all else is small. The backward pass needs twice as many.
 
     Example:
         >>> round(flops(vision_shape("ViT-B-32")) / 1e9, 1)
@@ -31,16 +29,16 @@ def flops(shape: VisionShape) -> int:
     return 2 * (tokens - 1) * 3 * shape.patch**2 * w + blocks + 2 * w * shape.embedding
 
 
-def training_rate(shape: VisionShape, rate: float, again: bool = False) -> float:
-    """Images a second that fine-tuning takes in, where images and network keep up.
+def training_speed(shape: VisionShape, flops_per_second: float, recompute: bool = False) -> float:
+    """Return the images per second of fine-tuning, if decoding and network are not the bottleneck.
 
     Args:
-        shape: of the image tower.
-        rate: floating point operations a second, of all GPUs together, as they are really done.
-        again: count a second way forward, as with ``memory.micro_batched`` or
+        shape: of the image encoder.
+        flops_per_second: achieved by all GPUs together.
+        recompute: count a second forward pass, as in ``memory.micro_batched`` and
             ``memory.checkpointed``.
     """
-    return rate / ((4 if again else 3) * flops(shape))
+    return flops_per_second / ((4 if recompute else 3) * flops(shape))
 
 
 def hours_table(
@@ -49,48 +47,45 @@ def hours_table(
     gpus: int = 1,
     peak: float = 312e12,
     peak32: float = 19.5e12,
-    share: float = 0.3,
+    utilisation: float = 0.3,
     images: int = IMAGENET,
     epochs: int = 10,
     evaluated: int = 50_000,
     alphas: int = 11,
     delivered: float = float("inf"),
 ) -> pd.DataFrame:
-    """Return hours on paper, one row for each architecture. Nothing in it was measured.
+    """Estimate hours, one row per architecture. Nothing in the table is measured.
 
     Args:
-        archs: names of open_clip.
-        gpus: how many share the work.
-        peak: what the maker states for one GPU in the 16-bit type of ``losses.half``, operations a
-            second.
+        archs: names in open_clip.
+        gpus: number of GPUs.
+        peak: operations per second of one GPU in 16-bit training, from its data sheet.
         peak32: the same in float32, which sweeps are computed in.
-        share: **an assumption**, the share of either peak that is reached; measure yours and give
-            it.
+        utilisation: **an assumption**: the fraction of either peak that is achieved. Measure yours.
         images: of the training split.
         epochs: of fine-tuning.
-        evaluated: images of all splits together that a sweep measures.
-        alphas: of the sweep.
-        delivered: images a second that disks and decoders hand over.
+        evaluated: images of all splits together in a sweep.
+        alphas: number of alphas in the sweep.
+        delivered: images per second that disks and decoders deliver.
 
     Returns:
         ``model, GFLOP an image, images a second, hours to fine-tune, hours to sweep, GiB of state,
-        MiB an image, MiB checkpointed``; images a second are those that fine-tuning could take in,
-        memory is that of one GPU.
+        MiB an image, MiB checkpointed``; images a second are those of ``training_speed``, memory is
+        that of one GPU.
 
     Raises:
-        UserError: an unknown architecture, a share outside 0..1, or no GPU.
+        UserError: an unknown architecture, a utilisation outside 0..1, or no GPU.
     """
-    if not 0 < share <= 1 or gpus < 1:
-        raise UserError(
-            f"{gpus} GPUs at a share of {share} of their peak do nothing or too much; give at least one GPU "
-            "and a share from above 0 to 1"
-        )
+    if gpus < 1:
+        raise UserError(f"gpus is {gpus}; give at least one GPU")
+    if not 0 < utilisation <= 1:
+        raise UserError(f"utilisation is {utilisation}; give a fraction above 0 and up to 1")
     rows = []
     for arch in archs:
         shape, memory = vision_shape(arch), need(arch)
-        takes = training_rate(shape, gpus * peak * share)
-        sweeps = alphas * evaluated * flops(shape) / (gpus * peak32 * share)
-        sweeps = max(sweeps, evaluated / delivered)  # an image is decoded once for all alphas
+        takes = training_speed(shape, gpus * peak * utilisation)
+        sweeps = alphas * evaluated * flops(shape) / (gpus * peak32 * utilisation)
+        sweeps = max(sweeps, evaluated / delivered)  # images are decoded once for all alphas
         rows.append(
             {
                 "model": arch,

@@ -1,4 +1,4 @@
-"""The file of record: every number that the book states, with its spread and how it was made."""
+"""The ledger: every number in the book, with its spread over seeds and how it was measured."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ import pandas as pd
 from wiseft_lite import __version__
 from wiseft_lite.errors import UserError
 
-RECORD = (
-    Path(__file__).resolve().parent / "record"
-)  # in the package, so that a lone notebook finds it
+PACKAGE = Path(__file__).resolve().parents[1]
+RECORD = PACKAGE / "book" / "record"  # in the package, so that a notebook needs no other file
 LEDGER = RECORD / "ledger.json"
 
 
@@ -39,10 +38,10 @@ def read(path: str | Path = LEDGER) -> dict[str, dict]:
 
 
 def table(name: str, folder: Path = RECORD) -> pd.DataFrame:
-    """Return a table of results that is too long for single entries, such as a grid of runs.
+    """Return a recorded table of results, such as a grid of runs, by its name.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: no table has that name.
     """
     path = folder / f"{name}.csv"
     if not path.exists():
@@ -51,9 +50,8 @@ def table(name: str, folder: Path = RECORD) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
-def code_version(package: Path = Path(__file__).resolve().parents[1]) -> str:
-    """Return the library's version and a hash of its source, so that an old number can be told from
-    a new one.
+def code_version(package: Path = PACKAGE) -> str:
+    """Return the library's version and a hash of its source, to recognise outdated numbers.
 
     Args:
         package: its folder; the modules of sub-packages count too, each with its name.
@@ -66,7 +64,7 @@ def code_version(package: Path = Path(__file__).resolve().parents[1]) -> str:
 
 @dataclass
 class Record:
-    """What one experiment measured: numbers by key, and tables by name.
+    """The results of one experiment: numbers by key, and tables by name.
 
     Example:
         >>> record = Record("python example.py")
@@ -78,9 +76,7 @@ class Record:
     made_by: str
     numbers: dict[str, dict] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    code: str = field(
-        default_factory=code_version
-    )  # that of the beginning, whatever is edited meanwhile
+    code: str = field(default_factory=code_version)  # at the start, even if files change meanwhile
 
     def number(
         self,
@@ -91,24 +87,26 @@ class Record:
         seeds: Sequence[int] = (0,),
         recipe: Any = None,
     ) -> None:
-        """Add one number: its mean and sample standard deviation over seeds, and what made it.
+        """Add a number: its mean and sample standard deviation over seeds, and how it was measured.
 
         Args:
             key: chapter, dot, name.
-            values: one for each seed.
+            values: one per seed.
             unit: ``"percent"``, ``"points"`` or another word.
-            n: images that each value was measured on; None for what is no share of images.
+            n: images that each value was measured on; None for what is not a fraction of images.
             seeds: of the runs.
-            recipe: a dataclass that says how the models were trained; its seed is left out.
+            recipe: the dataclass that the models were trained with; its seed is left out.
 
         Raises:
-            UserError: not one value for each seed.
+            UserError: the numbers of values and seeds differ.
         """
         import torch
 
         values = [float(v) for v in (values if isinstance(values, Sequence) else [values])]
         if len(values) != len(seeds):
-            raise UserError(f"{key}: {len(values)} values for {len(seeds)} seeds; give one each")
+            raise UserError(
+                f"{key}: {len(values)} values for {len(seeds)} seeds; give one value per seed"
+            )
         settings = (
             {k: v for k, v in dataclasses.asdict(recipe).items() if k != "seed"} if recipe else None
         )
@@ -128,7 +126,7 @@ class Record:
 
 
 def write(record: Record, folder: Path = RECORD) -> None:
-    """Put a record into the ledger: its experiment's old numbers go, all others stay."""
+    """Write a record to the ledger: it replaces its experiment's numbers and keeps all others."""
     path = folder / LEDGER.name
     chapters = {key.partition(".")[0] for key in record.numbers}
     old = read(path) if path.exists() else {}

@@ -1,4 +1,4 @@
-"""What a model needs of a GPU's memory, computed from its configuration."""
+"""The GPU memory that training a model needs, computed from its configuration."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from wiseft_lite.errors import UserError
 from wiseft_lite.interop.architectures import VisionShape, vision_shape
 
 MODELS = ("ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336")
-PER_TOKEN = 21  # numbers of the width that autograd keeps for a token and block; tests/unit/test_memory.py counts them
+PER_TOKEN = 21  # vectors that autograd keeps per token and block; tests/unit/test_memory.py counts
 
 
 @dataclass(frozen=True)
 class Need:
-    """Memory of an image tower, in bytes.
+    """Memory of an image encoder, in bytes.
 
     Args:
-        parameters: of the image tower; the text tower is not trained and can stay on the CPU.
+        parameters: number of weights; the text encoder is not trained and can stay on the CPU.
         weights: in float32.
         state: weights, gradients and AdamW's two averages, all in float32.
-        image: what autograd keeps for one image of a batch, in float32.
-        checkpointed: the same with ``checkpointed``: the input of every block, and one block while
-            it is computed again.
+        image: activations that autograd keeps for one image of a batch, in float32.
+        checkpointed: the same with gradient checkpointing: the input of every block, and one block
+            while it is recomputed.
     """
 
     parameters: int
@@ -34,17 +34,18 @@ class Need:
     checkpointed: int
 
     def training(self, batch_size: int) -> int:
-        """Fine-tuning with a batch, without what CUDA itself and the allocator's gaps take."""
+        """Return the bytes to fine-tune with a batch, without CUDA's own and the allocator's gaps."""
         return self.state + batch_size * self.image
 
     def largest_batch(self, memory: int) -> int:
-        """The largest batch that fits into so many bytes; 0 if not even the state does."""
+        """Return the largest batch that fits into that many bytes; 0 if the state does not."""
         return max((memory - self.state) // self.image, 0)
 
 
 def parameters(shape: VisionShape) -> int:
-    """Weights of a vision transformer: patches, places, blocks of ``12 w^2 + 13 w``, norms and
-    projection.
+    """Count the weights of a vision transformer.
+
+    Patch and position embeddings, blocks of ``12 w^2 + 13 w``, norms and projection.
 
     Example:
         >>> parameters(vision_shape("ViT-B-32"))
@@ -62,14 +63,13 @@ def parameters(shape: VisionShape) -> int:
 
 
 def need(arch: str) -> Need:
-    """Return the memory need of the image tower of an open_clip architecture.
+    """Return the memory need of the image encoder of an open_clip architecture.
 
-    What autograd keeps is ``tokens * layers * 21 w`` numbers for an image: inputs and outputs of
-    norms, attention and MLP, with fused attention, so that nothing grows with the square of the
-    tokens.
+    Autograd keeps ``tokens * layers * 21 w`` numbers per image: inputs and outputs of norms,
+    attention and MLP. With fused attention nothing grows with the square of the tokens.
 
     Raises:
-        UserError: an unknown name, or an image tower that is no plain vision transformer.
+        UserError: an unknown name, or an image encoder that is not a plain vision transformer.
 
     Example:
         >>> need("ViT-B-32").largest_batch(15 * 2**30) > 128
@@ -88,18 +88,17 @@ def need(arch: str) -> Need:
 
 
 def memory_table(archs: Sequence[str] = MODELS, memory: float = 16) -> pd.DataFrame:
-    """Return one row for each architecture: millions of weights, GiB to train, MiB an image,
-    largest batch.
+    """Return a row per architecture: millions of weights, GiB of state, MiB per image, largest batch.
 
     Args:
-        archs: names of open_clip.
-        memory: of the GPU, in GiB; a tenth of it is left to CUDA and to gaps.
+        archs: names in open_clip.
+        memory: of the GPU, in GiB; a tenth of it is left for CUDA and gaps.
 
     Raises:
-        UserError: as ``need``, or no memory.
+        UserError: as ``need``, or a memory that is not positive.
     """
     if memory <= 0:
-        raise UserError(f"a GPU with {memory} GiB does not exist; give its memory in GiB")
+        raise UserError(f"memory is {memory} GiB; give the memory of a GPU, above 0")
     rows = []
     for arch in archs:
         one = need(arch)

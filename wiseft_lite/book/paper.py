@@ -1,9 +1,9 @@
-"""The paper's own numbers as data, to lay beside ours. Each comes with the table that it stands in.
+"""The paper's own numbers as data, to compare with ours; each with the table that it comes from.
 
-``record/paper_curves.csv`` holds the alpha curves of six models at steps of 0.1, as far as they are
-known split by split; ``record/paper_tables.csv`` what the claims need of tables 1, 2, 3, 6, 7, 8
-and 13. Percent throughout. Two conventions of the paper to know: a best alpha is chosen for each
-column by itself, and the zero-shot row of table 1 differs in a few digits from alpha = 0 of the
+``record/paper_curves.csv`` has the alpha curves of six models at steps of 0.1, by split where the
+paper gives them; ``record/paper_tables.csv`` has what the claims need of tables 1, 2, 3, 6, 7, 8
+and 13. All numbers are percent. Two conventions of the paper: a best alpha is chosen for each
+column separately, and the zero-shot row of table 1 differs in a few digits from alpha = 0 of the
 end-to-end curve in table 4.
 """
 
@@ -23,19 +23,18 @@ SHIFTS = ("ImageNetV2", "ImageNet-R", "ImageNet-Sketch", "ObjectNet", "ImageNet-
 
 
 def curve(model: str, kind: str = "end-to-end") -> pd.DataFrame:
-    """Return an alpha curve of the paper: a row for each alpha, a column for each split, in
-    percent.
+    """Return an alpha curve of the paper in percent: a row per alpha, a column per split.
 
     Args:
         model: such as ``"ViT-B/16"``.
         kind: ``"end-to-end"``, or ``"probe"`` where the paper has it.
 
     Returns:
-        The reference is the column ``ImageNet``, the mean of the five shifts the column ``shifts``;
-        the shifts themselves are there for the end-to-end curves of ViT-L/14@336px and ViT-B/16.
+        The reference is the column ``ImageNet``, the mean of the five shifts the column ``shifts``.
+        The end-to-end curves of ViT-L/14@336px and ViT-B/16 have a column for each shift too.
 
     Raises:
-        UserError: no such curve; the message lists those there are.
+        UserError: no such curve; the message lists the curves.
 
     Source: the paper, tables 4, 5 and 9 to 12.
 
@@ -54,14 +53,14 @@ def curve(model: str, kind: str = "end-to-end") -> pd.DataFrame:
 
 
 def published_table(number: int, model: str | None = None) -> pd.DataFrame:
-    """Return a table of the paper in percent: a row for each method, a column for each data set.
+    """Return a table of the paper in percent: a row per method, a column per data set.
 
     Args:
         number: 1, 2, 3, 6, 7, 8 or 13.
-        model: needed where the table has several.
+        model: required where the table has several.
 
     Raises:
-        UserError: no such table, or it has several models and none was named.
+        UserError: no such table, or it has several models and none is given.
 
     Example:
         >>> float(published_table(1).loc["end-to-end, alpha 0.5", "shifts"])
@@ -87,19 +86,17 @@ SOUP_FILES = {
 
 
 def soup_runs() -> pd.DataFrame:
-    """Return the published results of 71 fine-tuned ViT-B/32, read from the authors' files on the
-    network.
+    """Download the published results of 71 fine-tuned ViT-B/32.
 
     Returns:
-        A row for each model, in percent: ``val`` (held-out images of ImageNet's training set),
-        ``ImageNet``, and ``shifts``, the mean over the five of the paper; with its learning rate
+        A row per model, in percent: ``val`` (held-out images of ImageNet's training set),
+        ``ImageNet``, and ``shifts``, the mean over the five of the paper; and its learning rate
         ``lr``.
 
     Raises:
-        UserError: the network does not give the files, or gives others.
+        UserError: the files cannot be downloaded, or have another hash.
 
-    Source: Wortsman et al. 2022, "Model soups", and its repository, at a fixed commit; files are
-    checked by hash.
+    Source: Wortsman et al. 2022, "Model soups", and its repository, at a fixed commit.
     """
     texts = {}
     for name, sha256 in SOUP_FILES.items():
@@ -108,21 +105,26 @@ def soup_runs() -> pd.DataFrame:
                 data = answer.read()
         except OSError as error:
             raise UserError(
-                f"{name} of model-soups cannot be had ({error}); look at the network, or go on "
-                "without"
+                f"{name} of model-soups cannot be downloaded ({error}); check the network, or continue "
+                "without it"
             ) from error
         if hashlib.sha256(data).hexdigest() != sha256:
-            raise UserError(f"{name} of model-soups is not the file that we know; go on without it")
+            raise UserError(f"{name} of model-soups has another hash; continue without it")
         texts[name] = data.decode()
     results, settings = texts.values()
     table = pd.read_json(io.StringIO(results), lines=True).set_index("model_name")
-    rates = {
+    learning_rates = {
         name: setting["lr"] for name, setting in json.loads(settings).items() if "lr" in setting
     }
-    table = 100 * table.loc[list(rates)]  # without the first, the start of all others
+    table = 100 * table.loc[list(learning_rates)]  # without the model that all others start from
     shifts = table[["ImageNetV2", "ImageNetR", "ImageNetSketch", "ObjectNet", "ImageNetA"]].mean(
         axis=1
     )
     return pd.DataFrame(
-        {"val": table["ImageNet2p"], "ImageNet": table["ImageNet"], "shifts": shifts, "lr": rates}
+        {
+            "val": table["ImageNet2p"],
+            "ImageNet": table["ImageNet"],
+            "shifts": shifts,
+            "lr": learning_rates,
+        }
     )

@@ -1,4 +1,4 @@
-"""Trained models kept by content: the same run is done once on a machine, whoever asks first."""
+"""A cache of trained models by the content of their run: each run is trained once per machine."""
 
 from __future__ import annotations
 
@@ -23,8 +23,7 @@ from wiseft_lite.training import Recipe, finetune
 
 
 def fingerprint(classifier: ImageClassifier, task: Task, recipe: Recipe, train: Callable) -> str:
-    """Return the name of a run: a hash of its start, its pictures, its recipe and the code that
-    trains."""
+    """Return a hash of a run: its initial model, images, labels, recipe and training code."""
     return digest(
         recipe,
         train,
@@ -46,22 +45,22 @@ def trained(
     train: Callable[..., ImageClassifier] = finetune,
     progress: bool = True,
 ) -> ImageClassifier:
-    """Return ``train(classifier, task, recipe)``, from the cache if this very run was done before.
+    """Return ``train(classifier, task, recipe)``, from the cache if the same run is there.
 
-    Two processes that ask for one run at the same time train it once: the second waits. A run that
-    is cut short goes on from its last state when it is asked for again.
+    If two processes request one run at the same time, the second waits for the first. An
+    interrupted run resumes from its last state when it is requested again.
 
     Args:
-        classifier: where to start; it is left alone.
-        task: gives the training split.
+        classifier: the initial model; it is not changed.
+        task: its training split is used.
         recipe: how to train.
         train: ``finetune``, ``linear_probe``, a function like them, with ``progress`` and the
-            ``folder`` for its states, or a ``functools.partial`` of one; its keywords belong to the
-            run's name.
-        progress: say on the error stream what happens, and show a bar.
+            ``folder`` for its states, or a ``functools.partial`` of one, whose keywords count as
+            part of the run.
+        progress: report on the error stream, and show a progress bar.
 
     Raises:
-        UserError: as ``train`` does, or the cache folder cannot be written.
+        UserError: as ``train``, or the cache folder cannot be written.
     """
     label, progress = getattr(train, "func", train).__name__, progress and distributed.is_main()
     name = distributed.broadcast_object(
@@ -74,7 +73,7 @@ def trained(
         if progress:
             print(
                 f"Training ({label}, {recipe.epochs} epochs, lr {recipe.lr:g}); "
-                "the next run finds it in the cache.",
+                "the next call reads it from the cache.",
                 file=sys.stderr,
                 flush=True,
             )
@@ -93,4 +92,4 @@ def _known(folder: Path) -> dict[str, Tensor] | None:
     try:
         return read_weights(folder) if folder.exists() else None
     except UserError:
-        return None  # half a disk or an old version: train again and replace it
+        return None  # an unreadable or outdated checkpoint: train again and replace it

@@ -1,5 +1,4 @@
-"""What only notebooks need: predictions, checked exercises, live source, numbers beside the
-book's."""
+"""Tools for notebooks: readers' guesses, checked exercises, live source, comparison with the ledger."""
 
 from __future__ import annotations
 
@@ -19,28 +18,28 @@ from wiseft_lite.book.colab import use_drive
 from wiseft_lite.errors import UserError
 
 _guesses: dict[str, float] = {}
-_folders: list[tempfile.TemporaryDirectory] = []  # of stand-ins; they go with this process
+_folders: list[tempfile.TemporaryDirectory] = []  # of stand-ins; removed when the process ends
 
 
 def guess(name: str, value: float | None) -> float | None:
-    """Store the reader's prediction; ``None`` makes none, and nothing waits for it.
+    """Store the reader's guess; ``None`` removes it.
 
     Example:
         >>> guess("gain", 3)
-        Stored: 3 for gain. You meet it again below.
+        Stored: 3 for gain. It is shown below.
         3.0
     """
     if value is None:
         _guesses.pop(name, None)
-        print(f"No guess for {name} yet.\nPut a number for None and run again.")
+        print(f"No guess for {name} yet.\nReplace None with a number and run again.")
         return None
     _guesses[name] = float(value)
-    print(f"Stored: {value:g} for {name}. You meet it again below.")
+    print(f"Stored: {value:g} for {name}. It is shown below.")
     return _guesses[name]
 
 
 def guessed(name: str) -> float | None:
-    """The stored prediction, or None."""
+    """Return the stored guess, or None."""
     return _guesses.get(name)
 
 
@@ -59,7 +58,7 @@ def expect(key: str, value: float) -> None:
     """Print your number beside the ledger's: mean, spread, seeds, images, device.
 
     Raises:
-        UserError: the ledger has no such key.
+        UserError: the ledger does not have the key.
     """
     entries = ledger.read()
     if key not in entries:
@@ -74,13 +73,11 @@ def expect(key: str, value: float) -> None:
         f"{key}: yours {value:.1f}\n   ours {ours} {unit} ({seeds}{images})"
     )  # two lines fit a phone
     if abs(value - known["value"]) > max(4 * (spread or 0), 2.0):
-        print(
-            f"   Far from ours ({known['device']}).\n   Look at recipe, model name and eval mode."
-        )
+        print(f"   Far from ours ({known['device']}).\n   Check recipe, model name and eval mode.")
 
 
 def _sharp_figures() -> None:
-    """In a notebook, draw figures with twice the pixels and show them in their old size."""
+    """In a notebook, draw figures with twice the resolution at the same size."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is not None:
         from matplotlib_inline.config import InlineBackend
@@ -89,14 +86,13 @@ def _sharp_figures() -> None:
 
 
 def ready(drive: bool = False) -> None:
-    """Print one line about this machine, and what to do about packages that are too old; make
-    figures sharp.
+    """Print versions and device on one line, advise on old packages, and make figures sharp.
 
     Args:
         drive: in Google Colab, keep models on Google Drive; see ``colab.use_drive``.
 
     Raises:
-        UserError: ``drive`` and this is not Colab, or Drive was not mounted.
+        UserError: as ``colab.use_drive``, with ``drive``.
     """
     import os
 
@@ -104,7 +100,7 @@ def ready(drive: bool = False) -> None:
 
     _sharp_figures()
     if drive:
-        print(f"Models, features and states of runs are kept in {use_drive()}.")
+        print(f"Models, features and training states are kept in {use_drive()}.")
     major, minor = (int(part) for part in torch.__version__.split(".")[:2])
     device = (
         torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
@@ -112,16 +108,15 @@ def ready(drive: bool = False) -> None:
     print(f"wiseft_lite {__version__}, torch {torch.__version__.split('+')[0]}, {device}")
     if (major, minor) < (2, 4):
         print(
-            "torch is too old: 2.4 or later is needed. In a terminal: python -m pip install -U torch torchvision"
+            "torch is too old, 2.4 or later is needed: python -m pip install -U torch torchvision"
         )
 
 
 def stand_in(*names: str) -> Path:
-    """Make stand-ins of data sets in a new folder, in their real layouts, and say aloud that they
-    are no data.
+    """Make stand-ins of data sets in a new folder, in their real layouts, and print a warning.
 
     Args:
-        names: see ``tasks.standins``.
+        names: see ``tasks.published.standins``.
 
     Returns:
         The folder, for ``load_task(name, folder)`` or ``--data``.
@@ -157,11 +152,12 @@ class Exercise:
     """A checked exercise.
 
     Args:
-        name: how the page calls it, such as ``"6.2"``.
-        claims: pairs of a message and a test of the answer; the first that fails is shown, so the
-            most specific comes first. A message names the misconception.
+        name: on the page, such as ``"6.2"``.
+        claims: pairs of a message and a test of the answer. The message of the first test that
+            fails is shown, so the most specific test comes first. A message names the
+            misconception.
         solution: the reference answer.
-        wrong: answers that students really give, each with words of the message that must catch it.
+        wrong: common wrong answers, each with words from the message that it must lead to.
     """
 
     name: str
@@ -170,7 +166,7 @@ class Exercise:
     wrong: Sequence[tuple[Any, str]] = field(default=())
 
     def verdict(self, answer: Any) -> str | None:
-        """The message of the first claim that fails, or None if all hold."""
+        """Return the message of the first claim that fails, or None if all hold."""
         for message, holds in self.claims:
             try:
                 good = bool(holds(answer))
@@ -181,9 +177,9 @@ class Exercise:
         return None
 
     def check(self, answer: Any) -> Any:
-        """Judge an answer and return what the notebook goes on with.
+        """Check an answer; return it if it is right, and the solution if not.
 
-        ``...`` or ``None`` is an untouched blank: the reference steps in and says so.
+        ``...`` or ``None`` is an untouched blank: the solution is used, with a printed note.
         """
         if answer is None or answer is ... or _is_blank(answer):
             print(f"Exercise {self.name}: still blank, so ours is used.")
@@ -202,7 +198,7 @@ def _untouched(*_): ...
 
 
 def _documented(*_):
-    """A stub may say what it is for."""
+    """A stub with a docstring."""
 
 
 def _is_blank(answer: Any) -> bool:
@@ -217,12 +213,12 @@ def _is_blank(answer: Any) -> bool:
 
 
 def choice(name: str, right: str, wrong: Mapping[str, str]) -> Exercise:
-    """Return an exercise whose answer is a letter; every wrong letter has its own message.
+    """Return a multiple-choice exercise; every wrong letter has its own message.
 
     Args:
-        name: how the page calls it.
+        name: on the page.
         right: the right letter.
-        wrong: for each other letter, what is wrong with it.
+        wrong: each other letter, with its message.
 
     Example:
         >>> choice("0.1", "A", {"B": "that is the speed.", "C": "that is the mass."}).verdict("b")

@@ -1,5 +1,8 @@
-"""Classification tasks: images, labels, class names and prompts, and the shifts they are tested
-on."""
+"""Classification tasks: images, labels, class names and prompts, and the shifts to test on.
+
+``types`` defines ``Split`` and ``Task``; ``own`` reads your images, ``published`` the data sets of
+the paper.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ __all__ = ["Split", "Task", "load_task", "task_names"]
 
 
 def task_names() -> list[str]:
-    """The tasks that ship with the package, IconShift first."""
+    """Return the names of the tasks that ship with the package, IconShift first."""
     from wiseft_lite.tasks import icons
 
     return icons.names()
@@ -23,13 +26,14 @@ def load_task(name: str | Path, data: str | Path | None = None) -> Task:
     """Return a task by its name, or one of your own images by its path.
 
     Args:
-        name: one of ``task_names()``; a folder or a ``.csv`` file of your own (see ``folder_task``
-            and ``csv_task``); or a data set of ``catalogue.FAMILIES``. A folder with the name of a
-            data set is meant by ``"./flags"`` or by a ``Path``.
-        data: where downloaded data sets are; ``WISEFT_DATA``, or ``~/data``, if not given.
+        name: one of ``task_names()``; a folder or a ``.csv`` file of your own (see
+            ``own.folder_task`` and ``own.csv_task``); or a data set of
+            ``published.catalogue.FAMILIES``. Where a folder has the name of a data set, write
+            ``"./flags"`` or give a ``Path`` to get the folder.
+        data: folder of the downloaded data sets (default: ``WISEFT_DATA``, else ``~/data``).
 
     Raises:
-        UserError: an unknown name, missing or damaged files.
+        UserError: unknown name, missing or damaged files.
 
     Example:
         >>> task = load_task("iconshift")
@@ -46,12 +50,10 @@ def load_task(name: str | Path, data: str | Path | None = None) -> Task:
         raise unknown("task", name, [*known, "a folder", "a .csv file"])
     if Path(name).is_dir():
         warnings.warn(
-            f"--task {name} is the data set of that name, not the folder {name} in the working directory; "
+            f"--task {name} loads the data set {name}, not the folder {name} in the working directory; "
             f"write ./{name} for the folder",
             stacklevel=2,
         )
-    return (
-        icons.load(name)
-        if name in icons.names()
-        else catalogue.FAMILIES[name].load(catalogue.data_folder(data))
-    )
+    if name in icons.names():
+        return icons.load(name)
+    return catalogue.FAMILIES[name].load(catalogue.data_folder(data))

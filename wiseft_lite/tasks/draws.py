@@ -1,4 +1,4 @@
-"""Which images of a split are drawn: some of each class, by a seed."""
+"""Random subsets of a split, class by class: few-shot images and a held-out fraction."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from wiseft_lite.errors import UserError
 
 
 def few_shot_rows(labels: Tensor, k: int, seed: int = 0) -> list[int]:
-    """The places of ``k`` random images of each class; a smaller class gives all it has.
+    """Return the indices of ``k`` random images per class; of a smaller class, of all its images.
 
-    A larger ``k`` with the same seed adds images and takes none away.
+    With the same seed, a larger ``k`` adds images and drops none.
 
     Args:
         labels: int64 ``[n]``.
-        k: images a class.
-        seed: of the draw.
+        k: images per class.
+        seed: of the random generator.
 
     Raises:
         UserError: ``k`` is not positive.
@@ -28,7 +28,7 @@ def few_shot_rows(labels: Tensor, k: int, seed: int = 0) -> list[int]:
         [0, 1, 2]
     """
     if k < 1:
-        raise UserError(f"{k} images a class is too few; give at least 1")
+        raise UserError(f"k = {k} images per class is too few; give at least 1")
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     taken: Counter[int] = Counter()
     rows = []
@@ -39,29 +39,28 @@ def few_shot_rows(labels: Tensor, k: int, seed: int = 0) -> list[int]:
     return rows
 
 
-def hold_out(labels: Tensor, share: float = 0.1, seed: int = 0) -> tuple[list[int], list[int]]:
-    """Split places into those to train on and those held out, class by class, both in ascending
-    order.
+def hold_out(labels: Tensor, fraction: float = 0.1, seed: int = 0) -> tuple[list[int], list[int]]:
+    """Split indices class by class into those to train on and those held out, both ascending.
 
-    Of every class with at least two images at least one is held out and at least one stays.
+    From every class with two or more images, at least one is held out and at least one stays.
 
     Args:
         labels: int64 ``[n]``.
-        share: held out of each class, in 0..1.
-        seed: of the draw.
+        fraction: of each class to hold out, between 0 and 1.
+        seed: of the random generator.
 
     Raises:
-        UserError: a share that is not between 0 and 1, or nothing can be held out.
+        UserError: ``fraction`` is not between 0 and 1, or every class has a single image.
 
     Example:
-        >>> rest, held = hold_out(torch.tensor([0] * 10 + [1] * 10), share=0.2)
+        >>> rest, held = hold_out(torch.tensor([0] * 10 + [1] * 10), fraction=0.2)
         >>> len(rest), len(held)
         (16, 4)
     """
-    if not 0 < share < 1:
-        raise UserError(f"a share of {share} cannot be held out; give a number between 0 and 1")
+    if not 0 < fraction < 1:
+        raise UserError(f"fraction {fraction} cannot be held out; give a number between 0 and 1")
     sizes = labels.bincount().tolist()
-    keep = [max(min(round(share * n), n - 1), 1) if n > 1 else 0 for n in sizes]
+    keep = [max(min(round(fraction * n), n - 1), 1) if n > 1 else 0 for n in sizes]
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     rest, held = [], []
     for row, label in zip(order.tolist(), labels[order].tolist(), strict=True):

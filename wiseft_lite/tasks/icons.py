@@ -1,4 +1,4 @@
-"""IconShift and the IconTasks: lossless sheets of 48 x 48 tiles beside an index."""
+"""IconShift and the IconTasks: lossless sheets of 48 x 48 tiles, and an index of them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ TILE, COLUMNS = 48, 32
 
 
 class Tiles(Sequence):
-    """The first ``n`` tiles of a sheet, row by row; the sheet is decoded once, when first
-    needed."""
+    """The first ``n`` tiles of a sheet, row by row; the sheet is decoded once, at first use."""
 
     def __init__(self, path: Path, n: int):
         self.path, self.n = path, n
@@ -30,10 +29,16 @@ class Tiles(Sequence):
         return self.n
 
     def content(self) -> str:
+        """Identify the images by the hash of the sheet's file."""
         return f"{self.n} tiles of {file_sha256(self.path)}"
 
     @cached_property
     def sheet(self) -> Image.Image:
+        """The decoded sheet.
+
+        Raises:
+            UserError: it cannot be decoded, or has another size.
+        """
         try:
             sheet = Image.open(self.path).convert("RGB")
         except Exception as error:
@@ -56,16 +61,16 @@ class Tiles(Sequence):
 
 
 def names(data: Path = DATA) -> list[str]:
-    """The names of the tasks in the folder, IconShift first."""
+    """Return the names of the tasks in the folder, IconShift first."""
     found = sorted(path.parent.name for path in data.glob("*/task.json"))
     return sorted(found, key=lambda name: name != "iconshift")
 
 
 def load(name: str, data: Path = DATA) -> Task:
-    """Read one task; images stay undecoded until they are asked for.
+    """Read one task; images are decoded when accessed.
 
     Raises:
-        UserError: an unknown name, or damaged files.
+        UserError: unknown name, or damaged files.
     """
     if name not in names(data):
         raise unknown("task", name, names(data))
@@ -80,11 +85,11 @@ def load(name: str, data: Path = DATA) -> Task:
 
 
 def _read(folder: Path) -> Task:
-    """The task of a folder.
+    """Read the task of a folder.
 
     ``own_classes_only`` in its ``task.json`` lists the splits whose predictions are restricted to
-    the classes that they hold, which is part of the benchmark's definition: those of IconShift's
-    shifts, and of nothing else.
+    the classes that they contain. This is part of the benchmark's definition, and holds for
+    IconShift's shifts only.
     """
     card = json.loads((folder / "task.json").read_text())
     index = pd.read_csv(folder / "index.csv", keep_default_na=False, dtype=str)
@@ -113,7 +118,7 @@ def _read(folder: Path) -> Task:
 
 
 def provenance(name: str, data: Path = DATA) -> pd.DataFrame:
-    """One row for each image: split, class, set, icon, title, family, author, licence, url."""
+    """Return a row per image: split, class, set, icon, title, family, author, licence, url."""
     if name not in names(data):
         raise unknown("task", name, names(data))
     index = pd.read_csv(data / name / "index.csv", keep_default_na=False, dtype=str)

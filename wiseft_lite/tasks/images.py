@@ -1,7 +1,6 @@
-"""Where a split's images come from: files, arrays, or a choice of another sequence; decoded when
-asked for.
+"""Sequences of images, decoded when accessed: files, arrays, or a selection of another sequence.
 
-One rule turns every image into RGB, see ``rgb``; files are decoded by ``load_image`` alone.
+``rgb`` turns every image into RGB; ``load_image`` decodes every file.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from wiseft_lite._runtime.digest import digest, file_sha256
 from wiseft_lite.errors import UserError
 
-ENOUGH = 672  # pixels of the shorter edge, twice what the largest CLIP takes in
+ENOUGH = 672  # pixels of the shorter edge, twice the input size of the largest CLIP
 WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
-ORIENTATION = 0x0112  # EXIF's number for it
+ORIENTATION = 0x0112  # EXIF tag
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -40,18 +39,19 @@ END = {
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """An image as 8-bit RGB, whatever its mode; where Pillow's own ``convert("RGB")`` is right,
-    with the same bits.
+    """Convert an image of any mode to 8-bit RGB.
 
-    - Transparency is composed on white: transparent pixels often hold black, and a drawing on it
-      would be lost.
-    - 16-bit values keep their upper byte, as torchvision and scikit-image scale them. Pillow holds
-      some 16-bit files as 32-bit integers; those in 0..65535 count as 16-bit.
-    - Floats must lie in 0..1, as in scikit-image and torchvision, and are multiplied by 255.
+    Where Pillow's ``convert("RGB")`` is right, the result has the same bits.
+
+    - Transparency is composed on white: transparent pixels are often black, and a black drawing
+      would disappear.
+    - 16-bit values keep their upper byte, as in torchvision and scikit-image. Pillow opens some
+      16-bit files as 32-bit integers; values in 0..65535 are taken as 16-bit.
+    - Floats must be in 0..1, as in scikit-image and torchvision, and are multiplied by 255.
 
     Raises:
-        ValueError: floats outside 0..1, or integers that are not 16-bit: nothing says what white
-            is.
+        ValueError: floats outside 0..1, or integers that are not 16-bit, whose white level is
+            unknown.
 
     Example:
         >>> rgb(Image.new("RGBA", (1, 1), (0, 0, 0, 0))).getpixel((0, 0))
@@ -77,7 +77,7 @@ def rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(values: np.ndarray, image: Image.Image) -> np.ndarray:
-    """Values of a mode with more than 8 bits as uint8; see ``rgb``."""
+    """Convert values of a mode with more than 8 bits to uint8; see ``rgb``."""
     low, high = values.min(), values.max()
     if image.mode == "F":
         if not (low >= 0 and high <= 1):  # false for NaN too
@@ -94,37 +94,35 @@ def _eight_bits(values: np.ndarray, image: Image.Image) -> np.ndarray:
 
 
 def _orientation(image: Image.Image) -> int:
-    """How the camera was held, by EXIF's numbers; 1 (upright) where the block is damaged.
+    """Return the camera's orientation by EXIF's numbers; 1 (upright) if the block is damaged.
 
-    The image is decoded already: a TIFF is turned by that, and then forgets its number.
+    The image must be decoded already: decoding rotates a TIFF and removes its number.
     """
     try:
         return image.getexif().get(ORIENTATION, 1)
     except (SyntaxError, struct.error, ValueError, KeyError, TypeError, OSError):
-        return 1  # what Pillow raises for a damaged block; the pixels are untouched by it
+        return 1  # Pillow raises these for a damaged block; the pixels are fine
 
 
 @contextmanager
 def _opened(path: str | Path) -> Iterator[tuple[Image.Image, BinaryIO]]:
-    """An image file with its header read; whatever goes wrong with it is one ``UserError``.
+    """Open an image file and read its header; every failure becomes a ``UserError``.
 
-    Pillow gets the open file, not its name: files that it maps into memory by name it does not turn
-    rightly.
+    Pillow gets the open file, not its name: it rotates files wrongly that it maps into memory by
+    name.
     """
     try:
         with open(path, "rb") as file, Image.open(file) as image:
             yield image, file
     except FileNotFoundError:
         raise UserError(
-            f"{path} does not exist; download the data again, or leave the row out"
+            f"{path} does not exist; download the data again, or remove its row"
         ) from None
     except Exception as error:
         reason = (
             "Pillow does not know its type" if isinstance(error, UnidentifiedImageError) else error
         )
-        raise UserError(
-            f"{path} is no image that can be decoded ({reason}); replace or remove it"
-        ) from error
+        raise UserError(f"{path} cannot be decoded ({reason}); replace or remove it") from error
 
 
 def load_image(path: str | Path, border: int = 0, upright: bool = False) -> Image.Image:
@@ -143,12 +141,11 @@ def load_image(path: str | Path, border: int = 0, upright: bool = False) -> Imag
 
 
 def check_header(path: str | Path) -> str:
-    """The mode of an image file, such as ``"RGB"``, after a quick check that the file is there and
-    whole.
+    """Check quickly that an image file exists and is complete; return its mode, such as ``"RGB"``.
 
-    Only the header is read, and whether the file ends as its format does. A file with another end
-    is decoded: many that some program appended to are sound. Formats without an end marker are
-    decoded too. Damage in the middle of a file is not found; decoding every image finds it.
+    Only the header and the end marker of the format are read. A file without its end marker is
+    decoded, since many files with appended bytes are sound, and so are files of formats that have
+    none. Damage in the middle of a file is found only by decoding every image.
 
     Raises:
         UserError: the file is missing or cannot be decoded.
@@ -162,10 +159,10 @@ def check_header(path: str | Path) -> str:
 
 
 def _ends_well(image: Image.Image, file: BinaryIO) -> bool:
-    """Whether an opened file ends as a whole one of its format does."""
+    """Whether an opened file ends with the end marker of its format."""
     size = file.seek(0, os.SEEK_END)
     if image.format == "WEBP":
-        return True  # it is read whole when it is opened
+        return True  # opening it reads all of it
     if image.format == "TIFF":
         starts, lengths = (
             image.tag_v2.get(strips) or image.tag_v2.get(tiles) or ()
@@ -185,18 +182,21 @@ class Files(Sequence):
 
     A JPEG with a shorter edge of 1,344 pixels or more, such as a photograph from a phone, is
     decoded at a half, a quarter or an eighth of its size, never below ``ENOUGH``: that is several
-    times faster and shows the same image. ImageNet's are as a rule smaller and are decoded whole.
+    times faster and shows the same image. Most images of ImageNet are smaller and are decoded in
+    full.
 
     Args:
-        paths: one for each image.
-        border: pixels to cut off on every side; ObjectNet has a red frame of 2 (wise-ft cuts as
-            much).
-        upright: turn photographs as their cameras noted (EXIF). The paper's data sets are read as
-            they lie, as in the authors' code.
+        paths: one per image.
+        border: pixels to crop on every side; ObjectNet has a red frame of 2 (wise-ft crops the
+            same).
+        upright: rotate photographs by their EXIF orientation. The paper's data sets are read
+            without, as in the authors' code.
     """
 
     def __init__(self, paths: Sequence[str | Path], border: int = 0, upright: bool = False):
-        self.paths = [str(path) for path in paths]  # strings: a million Paths are heavy
+        self.paths = [
+            str(path) for path in paths
+        ]  # strings: a million Path objects need much memory
         self.border, self.upright = border, upright
 
     def __len__(self) -> int:
@@ -206,19 +206,19 @@ class Files(Sequence):
         return load_image(self.paths[index], self.border, self.upright)
 
     def content(self) -> str:
-        """A hash of the bytes of all files and of how they are decoded."""
+        """Return a hash of the bytes of all files and of how they are decoded."""
         try:
             files = [file_sha256(path) for path in self.paths]
         except OSError as error:
             raise UserError(
-                f"{error.filename} cannot be read ({error.strerror}); download the data again, or leave "
-                "the row out"
+                f"{error.filename} cannot be read ({error.strerror}); download the data again, or remove "
+                "its row"
             ) from None
         return digest(files, self.border, self.upright, ENOUGH, load_image, rgb, _eight_bits)
 
 
 class Arrays(Sequence):
-    """A uint8 array ``[n, h, w, 3]`` as a sequence of images; it may be mapped from disk."""
+    """A uint8 array ``[n, h, w, 3]``, perhaps mapped from disk, as a sequence of images."""
 
     def __init__(self, array: np.ndarray):
         self.array = array
@@ -230,12 +230,12 @@ class Arrays(Sequence):
         return Image.fromarray(np.asarray(self.array[index]))
 
     def content(self) -> str:
+        """Return a hash of the array."""
         return digest(self.array)
 
 
 class Picked(Sequence):
-    """Some places of another sequence, in a given order; nothing is decoded until it is asked
-    for."""
+    """The images of another sequence at given indices, in that order; decoded when accessed."""
 
     def __init__(self, images: Sequence[Image.Image], rows: Sequence[int]):
         self.images, self.rows = images, list(rows)
@@ -247,16 +247,16 @@ class Picked(Sequence):
         return self.images[self.rows[index]]
 
     def content(self) -> str | None:
+        """Return a hash of the other sequence and the indices; None if it has no hash."""
         whole = self.images.content() if hasattr(self.images, "content") else None
         return None if whole is None else digest(whole, self.rows)
 
 
 def load_array(path: Path, key: str | None = None) -> np.ndarray:
-    """The array of a ``.npy`` file, mapped from disk, or the one under ``key`` in a ``.npz`` file;
-    never unpickled.
+    """Read a ``.npy`` file, mapped from disk, or the array ``key`` of a ``.npz`` file; no unpickling.
 
     Raises:
-        UserError: the file is missing, cut short, or holds Python objects.
+        UserError: the file is missing, truncated, or holds Python objects.
     """
     try:
         loaded = np.load(path, mmap_mode=None if key else "r", allow_pickle=False)

@@ -1,4 +1,4 @@
-"""Check the data of a task before a run: its names, its classes and every one of its images."""
+"""Check the data of a task before a run: names, classes and every image."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from wiseft_lite.tasks import load_task, own, task_names
 from wiseft_lite.tasks.images import Files, Picked, check_header, rgb
 from wiseft_lite.tasks.published.catalogue import FAMILIES
 
-NO_CLASS = "(no class)"  # of an image for which no class is right
+NO_CLASS = "(no class)"  # label of an image without a right class
 
 
 class Part(NamedTuple):
-    """A split, whether or not a task can be made of it.
+    """The images of a split and their class names, for data that may not make a valid task.
 
     Args:
-        images: undecoded.
-        labels: the class name of each.
+        images: decoded when accessed.
+        labels: class names, one per image.
     """
 
     images: Sequence[Image.Image]
@@ -34,7 +34,7 @@ class Part(NamedTuple):
 
 
 def path_of(images: Sequence[Image.Image], index: int) -> str | None:
-    """The file of an image; None where it has no file of its own."""
+    """Return the file of an image; None if it has no file of its own."""
     if isinstance(images, Picked):
         return path_of(images.images, images.rows[index])
     return images.paths[index] if isinstance(images, Files) else None
@@ -43,8 +43,7 @@ def path_of(images: Sequence[Image.Image], index: int) -> str | None:
 def _read(
     name: str, data: str | Path | None
 ) -> tuple[tuple[str, ...], dict[str, Part], tuple[str, ...]]:
-    """The classes, the splits with ``train`` first, and the problems that need no look into a
-    file."""
+    """Return classes, splits with ``train`` first, and the problems found without opening files."""
     if own.is_own(name, (*task_names(), *FAMILIES)):
         found = own.read(name)
         splits = {
@@ -65,8 +64,7 @@ def _read(
 
 
 def _refused(found: own.Found) -> tuple[str, ...]:
-    """What keeps sound names from being a task, such as two classes with the same words; at most
-    one problem."""
+    """Return the reason why ``Task`` refuses the names, such as duplicate class names, if it does."""
     try:
         own.assemble(found)
     except UserError as error:
@@ -79,8 +77,7 @@ def _bar(steps: Iterable, name: str, count: int) -> Iterable:
 
 
 def _headers(name: str, images: Sequence[Image.Image]) -> tuple[Counter[str], dict[int, str]]:
-    """Check the header and the end of every file, which is quick: how many have each mode, and
-    problems by place."""
+    """Check the header and end of every file: count the modes, and list problems by index."""
     modes: Counter[str] = Counter()
     problems = {}
     for i in _bar(range(len(images)), f"{name}: headers", len(images)):
@@ -97,8 +94,7 @@ def _headers(name: str, images: Sequence[Image.Image]) -> tuple[Counter[str], di
 def _pixels(
     name: str, images: Sequence[Image.Image], places: Sequence[int]
 ) -> tuple[dict[int, bytes], dict[int, str]]:
-    """Decode images: a hash of the pixels of each that can be decoded, and the problems of the
-    others, by place."""
+    """Decode images: return a hash of the pixels, or the problem, by index."""
 
     def decode(i: int) -> bytes | UserError:
         try:
@@ -129,7 +125,7 @@ def _table(
     modes: Mapping[str, Counter[str]],
     problems: Mapping[str, Mapping[int, str]],
 ) -> Iterator[str]:
-    """One line for each split."""
+    """Yield a header, then a line per split."""
     wide = max(map(len, (*splits, "split")))
     yield f"{'split':{wide}}  images  unreadable  classes"
     for name, split in splits.items():
@@ -146,8 +142,7 @@ def _table(
 def _repeated(
     splits: Mapping[str, Part], pixels: Mapping[str, Mapping[int, bytes]]
 ) -> Iterator[str]:
-    """What is known of images that occur twice: in ``train`` and another split, or in two
-    classes."""
+    """Report images that occur twice: in ``train`` and another split, or in two classes."""
     first: dict[bytes, tuple[str, int]] = {}
     leaked: dict[str, list[str]] = {}
     doubted: list[str] = []
@@ -170,20 +165,19 @@ def _repeated(
 
 
 def inspect(name: str, data: str | Path | None = None) -> Iterator[str]:
-    """Lines for a person, each as soon as it is known: what a task holds, and every problem of its
-    names and images.
+    """Check a task and yield a report line by line: its content, and every problem.
 
-    First the names, classes and splits, then the header and the end of every file, which is quick,
-    then every image is decoded. An image that occurs twice, by its pixels, is reported if it is in
-    ``train`` and in another split, or in two classes. That stops no run, but measured accuracy is
-    then too high, or cannot reach 100 %.
+    Names, classes and splits come first, then a quick check of every file's header and end; then
+    every image is decoded. Images with the same pixels are reported if they are in ``train`` and in
+    another split, or in two classes: a run would not stop, but its accuracy would be too high, or
+    could not reach 100 %.
 
     Args:
-        name: what ``--task`` takes.
-        data: where data sets are; ``WISEFT_DATA``, or ``~/data``, if not given.
+        name: as for ``--task``.
+        data: folder of the downloaded data sets (default: ``WISEFT_DATA``, else ``~/data``).
 
     Raises:
-        UserError: at the end, if something would stop a run.
+        UserError: at the end, if a problem would stop a run.
     """
     classes, splits, found = _read(name, data)
     total = sum(len(split.labels) for split in splits.values())

@@ -1,8 +1,7 @@
-"""Your own images: a folder of folders, or a table of files, as a task with shifts and a validation
-split.
+"""Your own images as a task: a folder of class folders, or a table of files.
 
-``read`` finds what is there and lists every problem; ``build`` makes the task of it. ``wiseft-lite
-doctor --task`` shows what ``read`` found, so what is checked is what is used.
+``read`` lists the images and every problem; ``build`` makes the task. ``wiseft-lite doctor --task``
+reports what ``read`` lists, so it checks exactly what a run would use.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ SERVICE = {
     "$recycle.bin",
     "system volume information",
     "lost+found",
-}  # what systems put beside files; others begin with a dot
+}  # folders that systems create; others begin with a dot
 
 
 class Row(NamedTuple):
@@ -53,15 +52,15 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Found:
-    """What a folder or a table of images holds.
+    """The content of a folder or a table of images.
 
     Args:
         source: the folder or the table.
         name: of the task.
-        rows: one for each image.
-        names: what prompts call each class, in the order of the classes.
+        rows: one per image.
+        names: class to its name in prompts, in the order of the classes.
         templates: prompts with ``{}``.
-        problems: what keeps it from being a task, each in one line.
+        problems: what prevents a task, one line each.
     """
 
     source: Path
@@ -72,7 +71,7 @@ class Found:
     problems: tuple[str, ...] = field(default=())
 
     def splits(self) -> dict[str, list[Row]]:
-        """The rows of each split."""
+        """Return the rows of each split."""
         found: dict[str, list[Row]] = {}
         for row in self.rows:
             found.setdefault(row.split, []).append(row)
@@ -80,7 +79,7 @@ class Found:
 
 
 def split_name(text: str) -> str:
-    """The name of a split as it is used: clean, and ``train``, ``val`` and ``test`` in lower case.
+    """Clean the name of a split, and write ``train``, ``val`` and ``test`` in lower case.
 
     Example:
         >>> split_name("Train "), split_name("Night")
@@ -91,10 +90,9 @@ def split_name(text: str) -> str:
 
 
 def is_own(name: str | Path, known: Sequence[str]) -> bool:
-    """Whether this names a folder or a table of images, and not one of the ``known`` tasks.
+    """Whether ``name`` is a folder or a table of images, and not one of the ``known`` tasks.
 
-    It does if it is a ``Path``, has a slash, ends in .csv, or is there under a name that no task
-    has.
+    It is if it is a ``Path``, has a slash, or is no known task and ends in .csv or exists.
     """
     written_as_path = isinstance(name, Path) or "/" in name or os.sep in name
     return (
@@ -105,7 +103,7 @@ def is_own(name: str | Path, known: Sequence[str]) -> bool:
 
 
 def _entries(folder: Path | str) -> list[os.DirEntry]:
-    """What is in a folder, by name; hidden entries and those of the system are left out."""
+    """List a folder by name, without hidden entries and those of the system."""
     try:
         found = list(os.scandir(folder))
     except OSError as error:
@@ -119,7 +117,7 @@ def _entries(folder: Path | str) -> list[os.DirEntry]:
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
-    """Whether an entry is a folder or a link to one; a link that leads in a circle is none."""
+    """Whether an entry is a folder or a link to one; a circular link is not."""
     try:
         return entry.is_dir()
     except OSError:
@@ -127,7 +125,7 @@ def _is_folder(entry: os.DirEntry) -> bool:
 
 
 def _folders(folder: Path, rename: Callable[[str], str], problems: list[str]) -> dict[str, Path]:
-    """The folders in a folder by the names that are used; two of the same name are a problem."""
+    """Map cleaned names to the folders in a folder; two folders of one name are a problem."""
     found: dict[str, Path] = {}
     for entry in _entries(folder):
         if not _is_folder(entry):
@@ -135,9 +133,9 @@ def _folders(folder: Path, rename: Callable[[str], str], problems: list[str]) ->
         name = rename(entry.name)
         if name in found:
             problems.append(
-                f"{folder} has two folders for {name!r}, {found[name].name!r} and {entry.name!r}; names "
-                "that differ only in blanks around them, in the form of an accent, or in the case of train, val "
-                "and test are the same: move the files of one into the other"
+                f"{folder} has two folders for {name!r}, {found[name].name!r} and {entry.name!r} (outer "
+                "blanks, Unicode forms of accents, and the case of train, val and test do not "
+                "distinguish names); move the files of one into the other"
             )
         else:
             found[name] = Path(entry.path)
@@ -145,7 +143,7 @@ def _folders(folder: Path, rename: Callable[[str], str], problems: list[str]) ->
 
 
 def _files(folder: Path | str, above: tuple[str, ...] = ()) -> list[str]:
-    """Every file in a folder and below it, linked folders included."""
+    """List every file in a folder and below it, linked folders included."""
     here = os.path.realpath(folder)
     if any(Path(here) in (Path(place), *Path(place).parents) for place in above):
         raise UserError(f"{folder} is a link to {here}, a folder that holds the link; remove it")
@@ -153,16 +151,13 @@ def _files(folder: Path | str, above: tuple[str, ...] = ()) -> list[str]:
     for entry in _entries(folder):
         if _is_folder(entry):
             files += _files(entry.path, (*above, here))
-        elif (
-            entry.is_symlink() or entry.is_file()
-        ):  # a link to nothing is reported later; a pipe is no file
+        elif entry.is_symlink() or entry.is_file():  # not a pipe; a broken link is reported later
             files.append(entry.path)
     return files
 
 
 def _endings() -> set[str]:
-    """The endings of what Pillow can open; it also lists those that it can only write, such as
-    .pdf."""
+    """Return the file endings that Pillow can read; those of write-only formats, as .pdf, not."""
     Image.init()
     return {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
 
@@ -172,8 +167,7 @@ def _plural(paths: Sequence[str], one: str, many: str) -> str:
 
 
 def _class_folders(folder: Path, problems: list[str]) -> dict[str, list[str]]:
-    """The image files of each class folder of a split, by the class's name; what is left out is
-    said as a warning."""
+    """Map class names to the image files of a split's class folders; warn of files left out."""
     endings, found = _endings(), {}
 
     def images(files: Sequence[str]) -> list[str]:
@@ -186,37 +180,37 @@ def _class_folders(folder: Path, problems: list[str]) -> dict[str, list[str]]:
         others += sorted(set(files) - set(found[name]))
         if not found[name]:
             problems.append(
-                f"class {name!r} in {folder} has no images; fill its folder or remove it"
+                f"class {name!r} in {folder} has no images; add some, or remove the folder"
             )
     if not found:
         problems.append(
-            f"{folder} holds no class folders; put each image into a folder named after its class"
+            f"{folder} has no class folders; put each image into a folder named after its class"
         )
     loose = images([entry.path for entry in _entries(folder) if not _is_folder(entry)])
     if loose:
         warnings.warn(
-            f"{_plural(loose, 'image lies', 'images lie')} in no class folder, such as {loose[0]}; what "
-            "should count must be in the folder of its class",
+            f"left out {_plural(loose, 'image', 'images')} outside class folders, such as {loose[0]}; "
+            "move each into the folder of its class",
             stacklevel=2,
         )
     if others:
         warnings.warn(
-            f"{_plural(others, 'file', 'files')} in {folder} {'is' if len(others) == 1 else 'are'} left out, "
-            f"such as {others[0]}: no type that Pillow reads; convert to JPEG or PNG what should count",
+            f"left out {_plural(others, 'file', 'files')} in {folder}, such as {others[0]}: Pillow cannot "
+            "read the type; convert images to JPEG or PNG",
             stacklevel=2,
         )
     return found
 
 
 def class_folders(folder: Path) -> dict[str, list[str]]:
-    """The image files of each class folder in order, hidden files left out.
+    """Map each class folder, in order, to its image files; hidden files are left out.
 
     Raises:
-        UserError: the folder is missing, has no folders, or a class without images.
+        UserError: the folder is missing, has no class folders, or a class has no images.
     """
     if not folder.is_dir():
         raise UserError(
-            f"{folder} is no folder; it should hold one folder of images for each class"
+            f"{folder} is not a folder; it should contain one folder of images per class"
         )
     problems: list[str] = []
     found = _class_folders(folder, problems)
@@ -226,8 +220,8 @@ def class_folders(folder: Path) -> dict[str, list[str]]:
 
 
 def _names(path: Path, folders: Sequence[str], problems: list[str]) -> dict[str, str]:
-    """What prompts call each class folder: the lines of ``classes.csv`` (folder,name), or the
-    folder's own name."""
+    """Map each class folder to its name in prompts: from ``classes.csv`` (folder,name), or its own
+    name."""
     if not path.exists():
         return {folder: folder.replace("_", " ") for folder in folders}
     names: dict[str, str] = {}
@@ -235,7 +229,7 @@ def _names(path: Path, folders: Sequence[str], problems: list[str]) -> dict[str,
         folder = clean(row["folder"])
         if folder in names:
             problems.append(
-                f"{path}, line {line}: folder {folder!r} is listed twice; remove one of the two lines"
+                f"{path}, line {line}: folder {folder!r} is listed twice; remove one line"
             )
         names.setdefault(folder, clean(row["name"]))
     problems += [
@@ -254,7 +248,7 @@ def _templates(path: Path, given: Sequence[str] | None) -> tuple[str, ...]:
     templates = read_lines(path, "a text file, one prompt per line")
     if not templates:
         raise UserError(
-            f"{path} holds no prompt; write one per line, with {{}} for the class name, or remove the file"
+            f"{path} has no prompts; write one per line, with {{}} for the class name, or remove the file"
         )
     return tuple(templates)
 
@@ -265,7 +259,7 @@ def _read_folder(path: Path, templates: Sequence[str] | None) -> Found:
     missing = [part for part in ("train", "test") if part not in parts]
     if missing:
         raise UserError(
-            f"{path} has no folder {missing[0]!r} (it holds {', '.join(parts) or 'none'}); "
+            f"{path} has no folder {missing[0]!r} (it has {', '.join(parts) or 'none'}); "
             "put the images into train and test, and each shift into a folder of its own"
         )
     rows = tuple(
@@ -287,8 +281,7 @@ def _read_folder(path: Path, templates: Sequence[str] | None) -> Found:
 
 
 def _existing(path: str) -> str | None:
-    """The path of a file as the disk has it, perhaps with accents in another Unicode form; None if
-    it is not there."""
+    """Return the path of a file, perhaps with accents in another Unicode form; None if missing."""
     forms = (path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path))
     return next((form for form in forms if os.path.isfile(form)), None)
 
@@ -319,11 +312,11 @@ def _read_table(path: Path, templates: Sequence[str] | None) -> Found:
 
 
 def _checked(found: Found) -> list[str]:
-    """The problems of what was found that concern splits and classes."""
+    """List the problems with splits and classes."""
     problems, splits = [], found.splits()
     if len(found.names) < 2:
         problems.append(
-            f"task {found.name!r} has {len(found.names)} class; a classifier needs at least two"
+            f"task {found.name!r} has {len(found.names)} class; add another: a classifier needs two"
         )
     problems += [
         f"task {found.name!r} has no {part} images; add a split named {part!r}"
@@ -349,13 +342,12 @@ def _checked(found: Found) -> list[str]:
 
 
 def read(path: str | Path, templates: Sequence[str] | None = None) -> Found:
-    """Find the images of a folder or a table, and every problem with their names, classes and
-    splits.
+    """List the images of a folder or a table, and every problem with names, classes and splits.
 
     No image is opened.
 
     Raises:
-        UserError: nothing can be found: no such folder, no ``train``, a table without its columns.
+        UserError: no such folder, no ``train``, or a table without its columns.
     """
     path = Path(os.path.expanduser(path))
     if os.path.isdir(path):  # unlike Path's own, false for a name that is too long
@@ -364,28 +356,27 @@ def read(path: str | Path, templates: Sequence[str] | None = None) -> Found:
         found = _read_table(path, templates)
     elif os.path.exists(path):
         raise UserError(
-            f"{path} is neither a folder nor a table ({' or '.join(TABLES)}); give a folder that holds "
-            f"train and test, or a table with the columns {','.join(COLUMNS)}"
+            f"{path} is neither a folder nor a table ({' or '.join(TABLES)}); give a folder with train and "
+            f"test, or a table with the columns {','.join(COLUMNS)}"
         )
     else:
-        raise UserError(f"{path} is no folder; give a folder that holds train and test")
+        raise UserError(f"{path} is not a folder; give a folder with train and test")
     for name in found.splits():
         meant = NEARLY.get(name.lower())
         if meant and meant not in found.splits():
             warnings.warn(
-                f"{found.source}: the split {name!r} is reported as a shift; name it {meant!r} if it is no "
-                "shift",
+                f"{found.source}: the split {name!r} is used as a shift; rename it to {meant!r} if it is not "
+                "one",
                 stacklevel=2,
             )
     return replace(found, problems=(*found.problems, *_checked(found)))
 
 
 def unreadable(paths: Sequence[str]) -> dict[str, str]:
-    """The files whose header or end shows that they cannot be decoded, each with the reason; see
-    ``check_header``.
+    """Return the files that fail ``images.check_header``, each with the reason.
 
-    100,000 JPEG files of 500 x 375 pixels take 6 seconds of one CPU core, decoding them 3 minutes;
-    a slow disk adds its own time.
+    100,000 JPEG files of 500 x 375 pixels take 6 seconds on one CPU core, and decoding them 3
+    minutes; a slow disk adds to both.
     """
     reasons = {}
     for path in tqdm(paths, desc="checking image files", delay=2, leave=False, disable=None):
@@ -396,12 +387,12 @@ def unreadable(paths: Sequence[str]) -> dict[str, str]:
     return reasons
 
 
-def assemble(found: Found, val_share: float = 0.1, seed: int = 0) -> Task:
-    """A task of what ``read`` found; no file is opened.
+def assemble(found: Found, val_fraction: float = 0.1, seed: int = 0) -> Task:
+    """Make a task of the result of ``read``, without opening a file.
 
     Raises:
-        UserError: the first problem, and how many more there are; class names or prompts that are
-            no task's.
+        UserError: the first problem, and the number of others; class names or prompts that ``Task``
+            refuses.
     """
     _stop(found, found.problems)
     number = {label: k for k, label in enumerate(found.names)}
@@ -422,22 +413,22 @@ def assemble(found: Found, val_share: float = 0.1, seed: int = 0) -> Task:
         splits["test"],
         {name: split for name, split in splits.items() if name not in PARTS},
     )
-    return task if "val" in splits else task.held_out(val_share, seed)
+    return task if "val" in splits else task.held_out(val_fraction, seed)
 
 
-def build(found: Found, val_share: float = 0.1, seed: int = 0) -> Task:
-    """A task of what ``read`` found, when every file has passed ``unreadable``.
+def build(found: Found, val_fraction: float = 0.1, seed: int = 0) -> Task:
+    """Make a task of the result of ``read`` after a check of every file; see ``unreadable``.
 
     Raises:
-        UserError: as ``assemble``; the first file that cannot be read, and how many more there are.
+        UserError: as ``assemble``; the first file that fails the check, and the number of others.
     """
-    task = assemble(found, val_share, seed)
+    task = assemble(found, val_fraction, seed)
     _stop(found, tuple(unreadable([row.path for row in found.rows]).values()))
     return task
 
 
 def _stop(found: Found, problems: Sequence[str]) -> None:
-    """Raise the first problem, if there is one, and say how many more there are."""
+    """Raise the first problem, if there is one, with the number of others."""
     if problems:
         more = f" ({len(problems) - 1} more; wiseft-lite doctor --task {found.source} lists all)"
         raise UserError(problems[0] + (more if len(problems) > 1 else ""))
@@ -447,7 +438,7 @@ def folder_task(
     path: str | Path,
     *,
     templates: Sequence[str] | None = None,
-    val_share: float = 0.1,
+    val_fraction: float = 0.1,
     seed: int = 0,
 ) -> Task:
     """Return a task of your own images, one folder for each split and in it one for each class.
@@ -458,31 +449,31 @@ def folder_task(
     words for the prompts and the order of the classes, and ``prompts.txt`` one prompt per line with
     ``{}`` for the name.
 
-    Names count without blanks around them and with accents in one Unicode form; ``Train``, ``VAL``
-    and ``Test`` are train, val and test. Folders in a class folder belong to the class, links to
-    folders too. Hidden files and folders and those that systems add, such as ``@eaDir``, are left
+    Blanks around names are removed and accents written in one Unicode form; ``Train``, ``VAL`` and
+    ``Test`` are train, val and test. Folders inside a class folder, and links to folders, belong to
+    the class. Hidden files and folders and those that systems add, such as ``@eaDir``, are left
     out. Every file is checked, see ``unreadable``.
 
     Args:
         path: the folder.
-        templates: prompts with ``{}``; those of ``prompts.txt``, or four plain ones, if not given.
-        val_share: how much of each class is held out, in 0..1.
-        seed: of that draw.
+        templates: prompts with ``{}`` (default: those of ``prompts.txt``, or four plain ones).
+        val_fraction: of each class to hold out, between 0 and 1.
+        seed: of the random generator that holds out.
 
     Raises:
-        UserError: a missing or empty folder, fewer than two classes, a name that occurs twice, a
-            class of a shift that ``train`` does not have, an image that cannot be read.
+        UserError: a missing or empty folder, fewer than two classes, a duplicate name, a class of a
+            shift that ``train`` does not have, an unreadable image.
     """
     if not os.path.isdir(os.path.expanduser(path)):
-        raise UserError(f"{path} is no folder; give a folder that holds train and test")
-    return build(read(path, templates), val_share, seed)
+        raise UserError(f"{path} is not a folder; give a folder with train and test")
+    return build(read(path, templates), val_fraction, seed)
 
 
 def csv_task(
     path: str | Path,
     *,
     templates: Sequence[str] | None = None,
-    val_share: float = 0.1,
+    val_fraction: float = 0.1,
     seed: int = 0,
 ) -> Task:
     """Return a task of your own images from a table with the columns ``path,class,split``.
@@ -490,20 +481,20 @@ def csv_task(
     ``split`` is train, val, test or the name of a shift; paths are relative to the table. Class
     names are those of ``class``, in alphabetical order. If there is no ``val``, a fraction of each
     class of ``train`` is held out. The separator may be a comma, a semicolon or a tab, the encoding
-    UTF-8 or UTF-16; see ``textfiles.read_table``.
+    UTF-8 or UTF-16.
 
     Args:
         path: the table, a ``.csv`` or ``.tsv`` file.
-        templates: prompts with ``{}``; four plain ones if not given.
-        val_share: how much of each class is held out, in 0..1.
-        seed: of that draw.
+        templates: prompts with ``{}`` (default: four plain ones).
+        val_fraction: of each class to hold out, between 0 and 1.
+        seed: of the random generator that holds out.
 
     Raises:
-        UserError: as ``folder_task``; a missing column, cell or file.
+        UserError: as ``folder_task``; or a missing column, cell or file.
     """
     path = Path(os.path.expanduser(path))
     if os.path.isdir(path) or path.suffix.lower() not in TABLES:
         raise UserError(
-            f"{path} is no table; give a {' or '.join(TABLES)} file with the columns {','.join(COLUMNS)}"
+            f"{path} is not a table; give a {' or '.join(TABLES)} file with the columns {','.join(COLUMNS)}"
         )
-    return build(read(path, templates), val_share, seed)
+    return build(read(path, templates), val_fraction, seed)

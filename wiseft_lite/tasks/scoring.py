@@ -1,4 +1,4 @@
-"""How a split is scored when plain accuracy is not what its data set reports."""
+"""The measures that data sets report: top-1 accuracy, macro-F1, worst group, and pm-k."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from wiseft_lite.metrics import Estimate, macro_f1, pm_k, share, worst_group
 
 
 class Score(Protocol):
-    """Turns predicted and true classes ``[n]`` into one number with its interval."""
+    """A measure: predicted and true classes ``[n]`` to one number with its interval."""
 
     def __call__(self, predicted: Tensor, labels: Tensor) -> Estimate: ...
 
     def select(self, rows: Sequence[int]) -> Score:
-        """The score of these images alone."""
+        """Return the same measure for the images at these indices only."""
         ...
 
 
 @dataclass(frozen=True)
-class Share:
+class Top1:
     """Top-1 accuracy."""
 
     def __call__(self, predicted: Tensor, labels: Tensor) -> Estimate:
         return share(int((predicted == labels).sum()), len(labels))
 
-    def select(self, rows: Sequence[int]) -> Share:
+    def select(self, rows: Sequence[int]) -> Top1:
         return self
 
 
@@ -38,11 +38,11 @@ class Share:
 class MacroF1:
     """Macro-F1, as iWildCam reports it, with a 95 % bootstrap interval over images.
 
-    No exact interval is known. This one takes images as independent; frames of one visit to a
-    camera are not, so it is too narrow rather than too wide.
+    No exact interval is known. The bootstrap treats images as independent; frames of one sequence
+    of a camera trap are not, so the interval is rather too narrow.
 
     Args:
-        draws: resamplings, always the same ones.
+        draws: number of bootstrap samples, from a fixed seed.
     """
 
     draws: int = 400
@@ -54,8 +54,8 @@ class MacroF1:
             labels * size + predicted, return_counts=True
         )  # cells of the confusion matrix
         drawn = np.random.default_rng(0).multinomial(n, counts.numpy() / n, size=self.draws)
-        true, said = np.eye(size)[cells.numpy() // size], np.eye(size)[cells.numpy() % size]
-        images, both, hits = drawn @ true, drawn @ (true + said), drawn @ (true * said)
+        true, guess = np.eye(size)[cells.numpy() // size], np.eye(size)[cells.numpy() % size]
+        images, both, hits = drawn @ true, drawn @ (true + guess), drawn @ (true * guess)
         scores = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0)
         low, high = np.quantile(scores.sum(1) / (images > 0).sum(1), (0.025, 0.975))
         return Estimate(value, n, min(float(low), value), max(float(high), value))
@@ -66,10 +66,10 @@ class MacroF1:
 
 @dataclass(frozen=True)
 class WorstGroup:
-    """The lowest accuracy of a group, as FMoW reports it over regions.
+    """The lowest accuracy over groups, as FMoW reports it over regions.
 
     Args:
-        groups: one name for each image; ``None`` for an image whose group does not count.
+        groups: one name per image; ``None`` leaves an image out.
     """
 
     groups: tuple[str | None, ...]
@@ -84,13 +84,13 @@ class WorstGroup:
 
 @dataclass(frozen=True)
 class Frames:
-    """pm-k over video frames, each of which may show several right classes.
+    """pm-k accuracy over video frames, each of which may have several right classes.
 
     Args:
-        groups: the anchor that each frame belongs to.
-        offsets: frames after the anchor; 0 is the anchor.
-        right: the classes that count as right for each frame.
-        k: how far the adversary reaches.
+        groups: the anchor of each frame.
+        offsets: of each frame from its anchor, in frames; 0 is the anchor.
+        right: the right classes of each frame.
+        k: largest offset that counts.
     """
 
     groups: tuple[str, ...]
@@ -100,7 +100,7 @@ class Frames:
 
     def __call__(self, predicted: Tensor, labels: Tensor) -> Estimate:
         good = torch.tensor(
-            [said in right for said, right in zip(predicted.tolist(), self.right, strict=True)]
+            [guess in right for guess, right in zip(predicted.tolist(), self.right, strict=True)]
         )
         return pm_k(good, self.groups, torch.tensor(self.offsets), self.k)
 

@@ -1,5 +1,4 @@
-"""What a task is: splits of images with labels, class names, prompts, and the shifts it is tested
-on."""
+"""``Split``, images with labels; and ``Task``, its splits with class names, prompts and shifts."""
 
 from __future__ import annotations
 
@@ -15,24 +14,24 @@ from wiseft_lite.errors import UserError
 from wiseft_lite.metrics import Estimate, predictions
 from wiseft_lite.tasks.draws import few_shot_rows, hold_out
 from wiseft_lite.tasks.images import Picked, rgb
-from wiseft_lite.tasks.scoring import Score, Share
+from wiseft_lite.tasks.scoring import Score, Top1
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images with labels: ``split[i]`` is ``(PIL image, int)``, the image in 8-bit RGB
-    (``images.rgb``).
+    """Images with labels: ``split[i]`` is ``(PIL image, int)``, the image in 8-bit RGB, see
+    ``images.rgb``.
 
     Args:
-        name: what tables and figures call it.
-        images: a sequence of PIL images, decoded when asked for.
-        labels: int64 ``[n]``, indices into the task's class names; in a shift also -1, an image for
-            which no class is right.
-        classes: the classes that predictions are restricted to, if the data set defines a subset,
-            as ImageNet-R does; of equal logits the class that comes first here wins. All classes if
-            not given, whichever of them the images show.
-        merged: classes that count as another one, as ImageNet's two clocks are one for ObjectNet.
-        measure: what it reports; top-1 accuracy if not given.
+        name: in tables and figures.
+        images: a sequence of PIL images, decoded when accessed.
+        labels: int64 ``[n]``, indices into the task's class names; in a shift also -1 for an image
+            without a right class.
+        classes: classes that predictions are restricted to, if the data set defines a subset as
+            ImageNet-R does; of equal logits, the class listed first here is predicted (default: all
+            classes, whichever of them the images show).
+        merged: class to the class that it counts as; for ObjectNet, ImageNet's two clocks are one.
+        measure: what the data set reports (default: top-1 accuracy).
 
     Raises:
         UserError: no images, or not one label for each.
@@ -43,7 +42,7 @@ class Split:
     labels: Tensor
     classes: tuple[int, ...] | None = None
     merged: Mapping[int, int] = field(default_factory=dict)
-    measure: Score = Share()
+    measure: Score = Top1()
 
     def __post_init__(self):
         if len(self.images) == 0:
@@ -55,7 +54,7 @@ class Split:
             )
         if self.classes is not None and not self.classes:
             raise UserError(
-                f"split {self.name!r} restricts predictions to no class at all; leave classes out for all"
+                f"split {self.name!r} restricts predictions to no classes; leave classes out to allow all"
             )
         object.__setattr__(self, "labels", torch.as_tensor(self.labels, dtype=torch.int64))
 
@@ -66,17 +65,15 @@ class Split:
         return rgb(self.images[index]), int(self.labels[index])
 
     def content(self) -> str | None:
-        """A name that changes when a picture does, if the images' source can tell without decoding
-        them.
+        """Return a hash of the images that needs no decoding; None if their source has none.
 
-        Such a source has a method ``content`` of its own, as ``icons.Tiles`` has: a hash of the
+        A source that has one provides a method ``content``, as ``icons.Tiles`` does: a hash of the
         bytes on disk.
         """
         return self.images.content() if hasattr(self.images, "content") else None
 
     def select(self, rows: Sequence[int]) -> Split:
-        """The images at these places, in this order, with predictions restricted to the same
-        classes, if to any."""
+        """Return the split with the images at these indices only, in this order."""
         rows = [int(i) for i in rows]
         return replace(
             self,
@@ -86,8 +83,7 @@ class Split:
         )
 
     def predicted(self, logits: Tensor) -> Tensor:
-        """The predicted class ``[n]`` of logits ``[n, C]``: the largest of all, or of ``classes``
-        alone."""
+        """Return the predicted classes ``[n]`` of logits ``[n, C]``: the argmax over ``classes``."""
         classes = predictions(logits, self.classes)
         if not self.merged:
             return classes
@@ -96,7 +92,7 @@ class Split:
         return table.to(classes.device)[classes]
 
     def count_classes(self, count: int) -> int:
-        """How many different classes ``predicted`` can return when the head has ``count``."""
+        """Return how many classes ``predicted`` can return for a head of ``count`` classes."""
         return len(
             {
                 self.merged.get(k, k)
@@ -105,7 +101,7 @@ class Split:
         )
 
     def score(self, predicted: Tensor) -> Estimate:
-        """What the data set reports for predicted classes ``[n]``, with its interval."""
+        """Return the data set's measure of predicted classes ``[n]``, with its interval."""
         return self.measure(predicted.cpu(), self.labels)
 
 
@@ -114,18 +110,18 @@ class Task:
     """A reference distribution (``train``, ``val``, ``test``) and its named shifts.
 
     Args:
-        name: what tables and folders call it.
-        class_names: ``C`` names that prompts can hold.
-        templates: prompts with ``{}`` where the name goes, or ``{a}`` where it goes with its
-            article; see ``zeroshot.prompt``.
-        train: what is trained on.
-        val: held out of the training data, to choose alpha and everything else on.
-        test: the reference that results are reported on.
+        name: in tables and folders.
+        class_names: ``C`` names for the prompts.
+        templates: prompts with ``{}`` for the class name, or ``{a}`` for the name with its article;
+            see ``zeroshot.prompt``.
+        train: training images.
+        val: held out of the training data; alpha and every other setting are chosen on it.
+        test: the reference test set.
         shifts: the shifted test sets by name.
-        twins: names that two classes share on purpose, as in OpenAI's list for ImageNet.
+        twins: names that two classes have on purpose, as in OpenAI's list for ImageNet.
 
     Raises:
-        UserError: class names doubled or missing, a template without ``{}``, a label outside the
+        UserError: duplicate or missing class names, a template without ``{}``, a label outside the
             classes.
     """
 
@@ -139,43 +135,43 @@ class Task:
     twins: tuple[str, ...] = ()
 
     def __post_init__(self):
-        doubled = [
+        duplicates = [
             name
             for name, count in Counter(self.class_names).items()
             if count > 1 and name not in self.twins
         ]
-        if doubled:
+        if duplicates:
             raise UserError(
-                f"task {self.name!r}: class names stand twice: {', '.join(doubled[:3])}; "
+                f"task {self.name!r}: duplicate class names: {', '.join(duplicates[:3])}; "
                 "rename or merge them"
             )
         if not self.class_names or not all(str(n).strip() for n in self.class_names):
-            raise UserError(f"task {self.name!r}: class names are missing; give one for each class")
+            raise UserError(f"task {self.name!r}: class names are missing; give one per class")
         wrong = [t for t in self.templates if "{}" not in t and "{a}" not in t]
         if wrong or not self.templates:
             raise UserError(
                 f"task {self.name!r}: template {wrong[0] if wrong else ''!r} has no {{}} "
-                "for the class name; write for example 'a photo of a {}.'"
+                "for the class name; write, for example, 'a photo of a {}.'"
             )
         references, shifts = (self.train, self.val, self.test), self.shifts.values()
         for split, lowest in (*((s, 0) for s in references), *((s, -1) for s in shifts)):
             low, high = int(split.labels.min()), int(split.labels.max())
             if low < lowest or high >= len(self.class_names):
                 raise UserError(
-                    f"split {split.name!r}: label {low if low < lowest else high} lies outside the "
-                    f"{len(self.class_names)} classes; class indices run from 0"
+                    f"split {split.name!r}: label {low if low < lowest else high} is not one of "
+                    f"the {len(self.class_names)} classes; class indices start at 0"
                 )
 
     @property
     def evaluation(self) -> dict[str, Split]:
-        """The splits that a result is reported on: the reference ``test``, then every shift."""
+        """The splits to report results on: the reference ``test``, then every shift."""
         return {"test": self.test, **self.shifts}
 
     def split(self, name: str) -> Split:
-        """The split of that name.
+        """Return the split of that name: ``train``, ``val``, ``test`` or a shift.
 
         Raises:
-            UserError: there is none; the message lists those there are.
+            UserError: no split has it; the message lists the names.
         """
         splits = {"train": self.train, "val": self.val, **self.evaluation}
         if name not in splits:
@@ -184,17 +180,16 @@ class Task:
             )
         return splits[name]
 
-    def held_out(self, share: float, seed: int = 0) -> Task:
-        """The same task with ``val`` drawn out of ``train``, a share of each class; see
-        ``hold_out``."""
-        rest, held = hold_out(self.train.labels, share, seed)
+    def held_out(self, fraction: float, seed: int = 0) -> Task:
+        """Return the task with ``val`` drawn from ``train``, a fraction of each class; see
+        ``draws.hold_out``."""
+        rest, held = hold_out(self.train.labels, fraction, seed)
         return replace(
             self, train=self.train.select(rest), val=replace(self.train.select(held), name="val")
         )
 
     def few_shot(self, k: int, seed: int = 0) -> Task:
-        """The same task with ``k`` random training images of each class; a smaller class gives all
-        it has.
+        """Return the task with ``k`` random training images per class; see ``draws.few_shot_rows``.
 
         Raises:
             UserError: ``k`` is not positive.

@@ -1,4 +1,4 @@
-"""The claims of the paper, each with what decides it here: chapter 12."""
+"""The claims of the paper, each with the rule that decides it here: chapter 12."""
 
 from wiseft_lite.book.claims import controls, data, line, scale, start, why
 from wiseft_lite.book.claims.rules import (

@@ -1,8 +1,7 @@
-"""Claims about what else could keep the shifts: each control beside the line between the two
-models.
+"""Claims about controls: what else could keep accuracy under shift, compared with the line.
 
-A control's *gap* (chapter 10) is its accuracy under shift minus what the line of its seed offers at
-the same accuracy on the reference.
+A control's *gap* (chapter 10) is its accuracy under shift minus that of the line of its seed at the
+same accuracy on the reference.
 """
 
 from __future__ import annotations
@@ -16,9 +15,8 @@ from wiseft_lite.book.claims.rules import Claim, Evidence
 from wiseft_lite.book.experiments.ch10 import DECAYS
 
 _PAGE = "10_controls"
-_THIRD = (
-    1 / 3
-)  # of how far choosing one of the two models at random lies from the line: as much as no difference
+# Of the distance between the line and a random choice of the two models: counts as no difference.
+_THIRD = 1 / 3
 
 
 def _below_line(label: str, *names: str, below: float = 0) -> tuple[Evidence, ...]:
@@ -57,7 +55,7 @@ CLAIMS = (
     ),
     Claim(
         43,
-        "A pull of the weights towards zero-shot does not reach the line.",
+        "L2 regularisation towards the zero-shot weights does not reach the line.",
         "Section 4, figure 3",
         "lies below the curve of alpha",
         _below_line("{}, over the line", "L2_0.001", "L2_0.01"),
@@ -65,7 +63,7 @@ CLAIMS = (
     ),
     Claim(
         44,
-        "For a probe, interpolation matches or beats the pull towards zero-shot.",
+        "For a probe, interpolation matches or beats L2 regularisation towards zero-shot.",
         "Appendix C.3.3, figure 13",
         "matches or beats, over strengths from 1e-8 to 5e2",
         tuple(
@@ -97,7 +95,7 @@ CLAIMS = (
     ),
     Claim(
         46,
-        "A moving average of the run is better than its end, on both axes.",
+        "A moving average of a run's weights is better than its last weights, on both axes.",
         "Appendix C.3.2, figures 11 and 12",
         "the debiased average helps both",
         (
@@ -134,7 +132,7 @@ CLAIMS = (
     ),
     Claim(
         48,
-        "Interpolation on top of a moving average still gains under shift.",
+        "Interpolating to a moving average still gains under shift.",
         "Appendix C.3.2, figure 12",
         "adds to the average",
         (
@@ -148,7 +146,7 @@ CLAIMS = (
     ),
     Claim(
         49,
-        "With stronger augmentation the line gains as well.",
+        "With stronger augmentation, interpolation gains as well.",
         "Appendix C.4, figure 15",
         "the same trends",
         (
@@ -162,8 +160,8 @@ CLAIMS = (
     ),
     Claim(
         50,
-        "Interpolation, trained on all 1,471 images, beats prompts learned (CoOp) from up to 16 per class, on the "
-        "reference.",
+        "On the reference, interpolation with all 1,471 training images beats prompts learned (CoOp) from up to 16 "
+        "images per class.",
         "Table 7",
         "both from 16 images per class: ImageNet 72.38 (end to end) and 73.02 % (probe) against 71.73",
         (
@@ -175,7 +173,7 @@ CLAIMS = (
     ),
     Claim(
         51,
-        "It beats them under shift.",
+        "Under shift, it beats them as well.",
         "Table 7",
         "ImageNet-R 78.47 and 77.63 % against 75.28, Sketch 49.72 and 49.09 against 47.89",
         (

@@ -1,4 +1,4 @@
-"""Claims about other tasks and about little data."""
+"""Claims about other tasks and about few training images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SHOTS = (1, 5, 10, 25, 50, "all")
 CLAIMS = (
     Claim(
         52,
-        "On each of seven tasks, with a model of its own, half way is better than fine-tuned on the task itself.",
+        "On each of seven tasks, each with its own model, half way is better than fine-tuned.",
         "Table 2",
         "ImageNet 86.2 to 86.8, CIFAR-10 98.6 to 99.3, DTD 81.9 to 84.6 %",
         tuple(
@@ -26,7 +26,7 @@ CLAIMS = (
         53,
         "On the mean over the seven tasks half way is better than fine-tuned.",
         "Table 2",
-        "by 0.6 to 2.7 points a task",
+        "by 0.6 to 2.7 points per task",
         (
             Evidence(
                 "alpha 0.5 minus fine-tuned, mean of the tasks",
@@ -38,7 +38,7 @@ CLAIMS = (
     ),
     Claim(
         54,
-        "On the seven tasks one by one, some alpha between the ends is better than both, on average.",
+        "On each of the seven tasks, some alpha between the ends is better than both; on average over the tasks.",
         "Appendix C.5, figure 16",
         "on all seven",
         (
@@ -111,7 +111,7 @@ CLAIMS = (
     ),
     Claim(
         59,
-        "For every number of images interpolation is better than the better of its two ends.",
+        "For every number of images, interpolation is better than the better of its two ends.",
         "Appendix C.5, figures 17 to 19",
         "gains over the better of both for every k",
         tuple(

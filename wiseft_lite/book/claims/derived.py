@@ -1,8 +1,7 @@
-"""Quantities that a claim needs and no chapter records: worked out, seed by seed, from recorded
-tables.
+"""Quantities for the claims that are not in the ledger: computed by seed from recorded tables.
 
-Each function below, called with its arguments, returns a ``Derived``: the claim can name it, and
-the rule's hash knows it by its name, its arguments and its code.
+Each function below, called with its arguments, returns a ``Derived``; the hash of a rule includes
+its name, arguments and code.
 """
 
 from __future__ import annotations
@@ -42,8 +41,7 @@ ALPHA = 0.5  # the paper's advice without further knowledge
 
 
 def derived(*experiments: str) -> Callable[[Callable], Callable[..., Derived]]:
-    """Let a call name the quantity, with the experiments that it reads; calling what it returns
-    works it out."""
+    """Decorate a function to return a ``Derived`` that computes it, with the experiments it reads."""
 
     def decorate(function: Callable) -> Callable[..., Derived]:
         @wraps(function)
@@ -56,11 +54,10 @@ def derived(*experiments: str) -> Callable[[Callable], Callable[..., Derived]]:
 
 
 def curves(kind: str = "end-to-end") -> dict[int, pd.DataFrame]:
-    """Recorded sweeps by seed: accuracy in percent, a row for each alpha from 0 to 1, a column for
-    each split.
+    """Return recorded sweeps by seed: accuracy in percent, a row per alpha, a column per split.
 
-    ``shifts`` is the mean of the shifts. The end-to-end curves are chapter 6's; chapter 7 has those
-    of the probe too.
+    Alphas are from 0 to 1; ``shifts`` is the mean of the shifts. The end-to-end curves are those of
+    chapter 6; chapter 7 has those of the probe too.
     """
     table = ledger.table("ch07_curves")
     table = table[(table["kind"] == kind) & table["alpha"].between(0, 1)]
@@ -72,7 +69,7 @@ def curves(kind: str = "end-to-end") -> dict[int, pd.DataFrame]:
 
 
 def images(split: str) -> int:
-    """How many images a split has, or all shifts together for ``shifts``."""
+    """Return the number of images of a split, or of all shifts together for ``shifts``."""
     sizes = ledger.table("ch07_curves").drop_duplicates("split").set_index("split")["n"]
     return int(sizes[list(SHIFTS)].sum() if split == "shifts" else sizes[split])
 
@@ -80,10 +77,9 @@ def images(split: str) -> int:
 def _by_other_seeds(
     runs: Mapping[int, pd.Series], pick: Callable[[pd.Series], float]
 ) -> tuple[float, ...]:
-    """For each seed its curve at one alpha between the ends; which alpha, the curves of the *other*
-    seeds decide.
+    """Return each seed's curve at an inner alpha that is chosen on the curves of the *other* seeds.
 
-    The best or worst of nine noisy numbers on a curve would flatter or blame itself.
+    The best or worst of nine noisy numbers of a curve would be biased.
     """
     inner = {seed: run.drop([0.0, 1.0]) for seed, run in runs.items()}
     others = {seed: sum(run for s, run in inner.items() if s != seed) for seed in inner}
@@ -108,16 +104,14 @@ def _task_curves(task: str) -> dict[int, pd.Series]:
 
 @derived("ch07")
 def over_better_end(split: str) -> Values:
-    """Gain of the best alpha over the better end, in points, on one split or the mean of the
-    shifts."""
+    """Gain of the best alpha over the better end, in points, on a split or the mean of the shifts."""
     runs = {seed: _gain(run[split]) for seed, run in curves().items()}
     return Values(_by_other_seeds(runs, pd.Series.idxmax), "points", images(split))
 
 
 @derived("ch07")
 def over_better_end_one_by_one() -> Values:
-    """The same on each shift by itself, with an alpha and a better end of its own; mean over the
-    shifts."""
+    """Gain over the better end on each shift, with its own alpha and end; mean over the shifts."""
     rows = [
         _by_other_seeds(
             {seed: _gain(run[shift]) for seed, run in curves().items()}, pd.Series.idxmax
@@ -129,8 +123,7 @@ def over_better_end_one_by_one() -> Values:
 
 @derived("ch11")
 def over_better_end_of_tasks() -> Values:
-    """The same on each task's own test images, where each task has its own fine-tuned model; mean
-    over the tasks."""
+    """Gain over the better end on each task's test images, with its own model; mean over tasks."""
     rows = [
         _by_other_seeds(
             {seed: _gain(run) for seed, run in _task_curves(task).items()}, pd.Series.idxmax
@@ -142,10 +135,9 @@ def over_better_end_of_tasks() -> Values:
 
 @derived("ch07")
 def over_random(kind: str, split: str) -> Values:
-    """What averaging gains: alpha = 0.5 minus the mean of both ends, in points.
+    """Gain of averaging: alpha = 0.5 minus the mean of both ends, in points.
 
-    That mean is what one gets, in expectation, by choosing one of the two models at random for each
-    image.
+    That mean is the expected accuracy of choosing one of the two models at random for each image.
     """
     gains = [
         run.loc[ALPHA, split] - (run.loc[0.0, split] + run.loc[1.0, split]) / 2
@@ -156,11 +148,9 @@ def over_random(kind: str, split: str) -> Values:
 
 @derived("ch07", "ch10")
 def probe_line_over_random() -> Values:
-    """How far the probe's line lies above random choice, at the same accuracy on the reference, in
-    points.
+    """Height of the probe's line over random choice at equal reference accuracy, in points.
 
-    The gap of chapter 10, with its sign turned, of a control that chooses one of the two ends at
-    random.
+    It is minus the gap of chapter 10 for a control that chooses one of the two ends at random.
     """
     table = ledger.table("ch10_probes")
     own = {
@@ -177,8 +167,7 @@ def probe_line_over_random() -> Values:
 
 @derived("ch07")
 def over_chord(split: str) -> Values:
-    """Height of the lowest point between the ends over the straight line between their accuracies,
-    in points."""
+    """Height of the lowest inner point over the chord between the ends' accuracies, in points."""
 
     def height(run: pd.Series) -> pd.Series:
         alpha = run.index.to_series()
@@ -200,8 +189,7 @@ def over_probe(column: str, alpha: float) -> Values:
 
 
 def _counts(split: str) -> dict[str, tuple[float, int]]:
-    """Accuracy of the zero-shot model as a fraction, and images, of a split or of each shift for
-    ``shifts``."""
+    """Return the zero-shot accuracy as a fraction, and the images, of a split or of each shift."""
     entries = ledger.read()
     found = {
         name: entries[f"data.iconshift.{name}.zero_shot"]
@@ -211,7 +199,7 @@ def _counts(split: str) -> dict[str, tuple[float, int]]:
 
 
 def _with_interval(counts: Mapping[str, tuple[float, int]], level: float = 0.95) -> Estimate:
-    """The plain mean of accuracies with its interval at a level."""
+    """Return the plain mean of accuracies with its interval at a level."""
     return mean_accuracy(
         [
             Estimate(accuracy, n, *clopper_pearson(round(accuracy * n), n, level))
@@ -221,11 +209,10 @@ def _with_interval(counts: Mapping[str, tuple[float, int]], level: float = 0.95)
 
 
 def _baselines() -> pd.DataFrame:
-    """The models that carry the baseline: one row per kind and number of images, the mean of its
-    seeds.
+    """Return the models of the baseline: a row per kind and number of images, the mean of its seeds.
 
-    The scatter around the line is between such settings. Seeds of one setting share it, so that to
-    count each seed as a model would make the line look better known than it is.
+    The scatter around the line is between these settings. Seeds of one setting have it in common,
+    so counting each seed as a model would understate the uncertainty of the line.
     """
     return (
         ledger.table("ch02_baselines")
@@ -236,10 +223,10 @@ def _baselines() -> pd.DataFrame:
 
 @derived("ch02", "data")
 def robustness(column: str) -> EveryFit:
-    """Effective robustness of the zero-shot model on a shift or their mean, in points, under each
-    fit of the baseline.
+    """Effective robustness of the zero-shot model in points, under each fit of the baseline.
 
-    Intervals are ``robustness_interval``'s: test images and line.
+    ``column`` is a shift or their mean. Intervals are those of ``robustness_interval``: test images
+    and line.
     """
     table, counts, seeds = (
         _baselines(),
@@ -265,11 +252,10 @@ def robustness(column: str) -> EveryFit:
 
 @derived("ch02", "ch07")
 def robustness_change(first: float, second: float) -> EveryFit:
-    """Effective robustness at alpha ``second`` minus that at ``first``, on the mean of the shifts,
-    in points.
+    """Effective robustness at alpha ``second`` minus that at ``first``, in points, under each fit.
 
-    Under each fit of the baseline. The interval adds, as squares, the spread of the runs over seeds
-    and the uncertainty of how much more the line promises to the one than to the other.
+    On the mean of the shifts. The interval adds in quadrature the spread of the runs over seeds and
+    the uncertainty of the baseline's rise between the two.
     """
     table, runs = _baselines(), curves()
 
@@ -308,10 +294,9 @@ def robustness_change(first: float, second: float) -> EveryFit:
 
 @derived("ch07", "ch10")
 def distance_to_line(decay: float) -> Values:
-    """How far a moving average started at zero-shot lies from the nearest point of its seed's line,
-    in points.
+    """Distance of a moving average started at zero-shot from its seed's line, in points.
 
-    Euclidean, over accuracy on the reference and the mean of the shifts.
+    Euclidean distance to the nearest point, over reference accuracy and the mean of the shifts.
     """
     table = ledger.table("ch10_controls")
     averages = table[table["control"] == f"EMA {decay:g} from zero-shot"].set_index("seed")[
@@ -323,8 +308,7 @@ def distance_to_line(decay: float) -> Values:
 
 @derived("ch07")
 def random_distance_to_line() -> Values:
-    """How far the middle between both ends' accuracies, a random choice of them, lies from the
-    line, in points."""
+    """Distance of random choice, the midpoint of both ends' accuracies, from the line, in points."""
     apart = [
         _from_line(run, run.loc[[0.0, 1.0], ["test", "shifts"]].mean()) for run in curves().values()
     ]
@@ -342,8 +326,7 @@ def _learning_rates() -> pd.DataFrame:
 
 @derived("ch05")
 def twins_apart(within: float) -> Values:
-    """Among learning rates within ``within`` points of the best on ``val``: range on the shifts
-    minus that on test."""
+    """Range on the shifts minus that on test, of learning rates within ``within`` of the best on val."""
     apart = []
     for _, rows in _learning_rates().groupby("seed"):
         near = rows[rows["val"] >= rows["val"].max() - within]
@@ -355,11 +338,10 @@ def twins_apart(within: float) -> Values:
 
 @derived("ch05")
 def learning_rate_correlation(column: str) -> Values:
-    """Correlation of an accuracy with log10 of the learning rate, over those up to the recipe's
-    own.
+    """Correlation of an accuracy with log10 of the learning rate, up to the recipe's.
 
-    The recipe's is the largest that ``val`` cannot tell from the best (chapter 5); beyond it the
-    reference suffers too.
+    The recipe's is the largest within one standard error of the best on ``val`` (chapter 5); above
+    it the reference accuracy falls too.
     """
     table = _learning_rates()
     gentle = table[table["lr"] <= Recipe().lr * (1 + 1e-9)]
@@ -372,8 +354,8 @@ def learning_rate_correlation(column: str) -> Values:
 
 @derived("ch08")
 def cka_lead(split: str) -> Values:
-    """CKA complement of zero-shot and probe minus that of two probes: too small for the ledger's
-    four decimals."""
+    """CKA complement of zero-shot and probe minus that of two probes; the ledger's four decimals are
+    too few for it."""
     table = ledger.table("ch08_diversity")
     pairs = table[table["split"] == split].pivot(
         index="seed", columns="pair", values="cka_complement"
@@ -383,11 +365,9 @@ def cka_lead(split: str) -> Values:
 
 @derived("ch11")
 def chosen_over_chosen_end(k: int) -> Values:
-    """Of probes on ``k`` images per class: alpha chosen on ``val`` minus the end chosen on ``val``,
-    mean of the tasks.
+    """Alpha chosen on ``val`` minus the end chosen on ``val``, for probes on ``k`` images per class.
 
-    Both have seen the same split. Of equal ends zero-shot counts, as of equal alphas the smallest
-    does.
+    Mean over the tasks. Of equal ends zero-shot counts, as of equal alphas the smallest does.
     """
     table = ledger.table("ch11_shots")
     rows = table[(table["search"] == "searched") & (table["k"] == k)]

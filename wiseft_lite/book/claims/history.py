@@ -1,8 +1,8 @@
-"""When each rule was made and changed, and which rules were in force when a number was measured.
+"""The history of the rules: when each was made and changed, and which applied to a measurement.
 
-``history.json`` lists every change of a rule with its date and reason. ``record/rules.json`` holds,
-for each experiment, the hashes of the rules that rest on it, written by ``wiseft-lite ledger chNN
---run``. A rule whose hash is no longer the recorded one must be listed: ``unlisted`` names those
+``history.json`` lists every change of a rule with its date and reason. ``record/rules.json`` has,
+for each experiment, the hashes of the rules that depend on it, written by ``wiseft-lite ledger chNN
+--run``. A rule whose hash differs from the recorded one must be listed; ``unlisted`` returns those
 that are not.
 """
 
@@ -34,12 +34,12 @@ class Change:
     Args:
         claims: their numbers.
         date: of the change.
-        commit: that made it, as far as it had one when the list was written.
+        commit: that made it, if it had one when the list was written.
         was: the rule before.
         now: the rule after.
         reason: for the change.
-        numbers_known: whether the numbers that the rule judges had been measured before.
-        hashes: of the rules after the change, by claim; needed since rules are hashed.
+        numbers_known: whether the numbers that the rule judges had already been measured.
+        hashes: of the rules after the change, by claim.
     """
 
     claims: tuple[int, ...]
@@ -69,8 +69,7 @@ def changes() -> tuple[Change, ...]:
 
 
 def rule_date(number: int) -> str:
-    """Return when the rule of a claim, as it is now, was made: the date of its last change, or of
-    the first list."""
+    """Return the date of a claim's present rule: of its last change, or of the first list."""
     return max([_load(HISTORY)["first_rules"], *(c.date for c in changes() if number in c.claims)])
 
 
@@ -81,9 +80,9 @@ def _named(source: Source | None) -> object:
 
 
 def _statements(function: Callable) -> str:
-    """The source of a function without its docstring and without blanks.
+    """Return the source of a function without its docstring and without blanks.
 
-    The docstring is found in the source: ``__doc__`` has other indents from Python 3.13 on.
+    The docstring is located in the source: ``__doc__`` has other indents from Python 3.13 on.
     """
     source = textwrap.dedent(inspect.getsource(function))
     definition = ast.parse(source).body[0]
@@ -95,8 +94,7 @@ def _statements(function: Callable) -> str:
 
 
 def rule_hash(claim: Claim) -> str:
-    """Return a hash of what a rule says to the machine: quantities, bounds, correction; words do
-    not count.
+    """Return a hash of a rule's quantities, bounds and correction, without its words.
 
     Example:
         >>> from wiseft_lite.book.claims import CLAIMS
@@ -118,8 +116,7 @@ def rule_hash(claim: Claim) -> str:
 
 
 def experiments(claim: Claim) -> tuple[str, ...]:
-    """Return the experiments that a claim rests on, such as ``ch06``, by its keys and by the tables
-    that it reads."""
+    """Return the experiments whose keys and tables a claim uses, such as ``ch06``."""
     sources = [
         source for e in claim.evidence for source in (e.of, e.minus, e.gain) if source is not None
     ]
@@ -131,14 +128,14 @@ def experiments(claim: Claim) -> tuple[str, ...]:
 
 
 def in_force(claims: Sequence[Claim], experiment: str) -> dict[str, str]:
-    """Return the hashes of the rules that rest on an experiment, by the number of their claim."""
+    """Return the hashes of the rules that use an experiment, by the number of their claim."""
     return {
         str(claim.number): rule_hash(claim) for claim in claims if experiment in experiments(claim)
     }
 
 
 def stamp(experiment: str, hashes: dict[str, str], path: Path = RECORD) -> None:
-    """Record the rules that were in force when an experiment began, with the date.
+    """Record the rules in force at the start of an experiment, with the date.
 
     Args:
         experiment: such as ``"ch06"``.
@@ -151,8 +148,7 @@ def stamp(experiment: str, hashes: dict[str, str], path: Path = RECORD) -> None:
 
 
 def unlisted(claims: Sequence[Claim], path: Path = RECORD) -> list[str]:
-    """Return the changes of rules that are not in ``history.json``, in words: empty if all is
-    well."""
+    """Return a line for each change of a rule that is missing from ``history.json``."""
     record = _load(path)
     listed = {(number, known) for change in changes() for number, known in change.hashes.items()}
     wrong = []

@@ -1,4 +1,4 @@
-"""Claims about the line between the two models, and about the choice of alpha."""
+"""Claims about interpolation between the two models, and about the choice of alpha."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ CLAIMS = (
     ),
     Claim(
         20,
-        "Against fine-tuning as it was done before, by a linear probe, half way wins on both axes.",
+        "Half way is better than a linear probe, the earlier way of fine-tuning, on both axes.",
         "Figure 1, abstract",
         "+1.6 points on ImageNet, +4.5 on the shifts",
         (
@@ -70,7 +70,7 @@ CLAIMS = (
     ),
     Claim(
         22,
-        "The same is true of the shifts one by one, each with an alpha and a better end of its own, on average.",
+        "The same holds for each shift, with its own alpha and better end; on average over the shifts.",
         "Figure 6, observation 2",
         "on each of five shifts some alpha is at least as good as both ends",
         (
@@ -84,7 +84,7 @@ CLAIMS = (
     ),
     Claim(
         23,
-        "Half way there is more effective robustness than at the fine-tuned end.",
+        "Half way, effective robustness is higher than at the fine-tuned end.",
         "Figure 1, section 3",
         "the curve rises away from the line of the standard models",
         (
@@ -98,7 +98,7 @@ CLAIMS = (
     ),
     Claim(
         24,
-        "For a probe, half way is above both its ends under shift.",
+        "For a probe, half way is better than both ends under shift.",
         "Table 1",
         "75.9 % against 73.4 and 72.6",
         (
@@ -119,7 +119,7 @@ CLAIMS = (
     ),
     Claim(
         25,
-        "Half way, end to end is better than a probe under shift.",
+        "Half way, end-to-end fine-tuning is better than a probe under shift.",
         "Table 1",
         "76.9 against 75.9 %",
         (
@@ -134,7 +134,7 @@ CLAIMS = (
     ),
     Claim(
         26,
-        "End to end, on the mean of the shifts, alpha = 0.5 loses at most half a point against the best alpha.",
+        "End to end, on the mean of the shifts, alpha = 0.5 is at most half a point below the best alpha.",
         "Appendix B, table 3",
         "0 to 0.5 points, over two models and both kinds of fine-tuning",
         (Evidence("best alpha minus 0.5, end to end, shifts", "ch07.gap.shifts", below=0.5),),
@@ -142,7 +142,7 @@ CLAIMS = (
     ),
     Claim(
         27,
-        "The alpha that is best on the reference is larger than the one that is best under shift.",
+        "The best alpha on the reference is larger than the best alpha under shift.",
         "Table 4",
         "0.6 to 0.7 on ImageNet, 0.3 to 0.4 under shift",
         (

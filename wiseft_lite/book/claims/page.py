@@ -1,5 +1,4 @@
-"""Chapter 12 as HTML: the table of claims, and the paper's alpha curves beside ours. Nothing is
-loaded from outside."""
+"""HTML for chapter 12, self-contained: the table of claims, and the paper's curves beside ours."""
 
 from __future__ import annotations
 
@@ -33,13 +32,14 @@ WORDS = {
     HOLDS: "holds for",
     FAILS: "not for",
     UNDECIDED: "undecided for",
-}  # of the pieces of one claim
-_numbers = count()  # of the pieces on one page
+}  # counts of the pieces of one claim
+_numbers = count()  # for the ids on one page
 
 
 def signed(value: float, unit: str) -> str:
-    """A number with one decimal, two where it is no share of images, more where it would vanish;
-    points get a sign.
+    """Format a number with one decimal for a fraction of images, else two, and more if it rounds to 0.
+
+    Points get a sign.
 
     Example:
         >>> signed(2.34, "points"), signed(-0.03, "points"), signed(0.0048, "points"), signed(-0.5, "correlation")
@@ -58,10 +58,9 @@ def _with_unit(text: str, unit: str) -> str:
 
 
 def measured(piece: Piece) -> str:
-    """One piece of evidence as a line of text: estimate, interval, p-value, seeds, images.
+    """Describe a piece of evidence in a line: estimate, interval, p-value, seeds, images.
 
-    Where several fits are open the smallest and the largest estimate are given, and the interval
-    spans theirs.
+    Of several fits, the smallest and the largest estimate are given, and the interval spans all.
     """
     found = piece.measured
     first, last = found.estimates
@@ -92,13 +91,13 @@ def _limit(side: Side) -> str:
 
 
 def rule(judgement: Judgement) -> str:
-    """The rule of a claim in words: where each of its numbers must lie, and for how many.
+    """Describe the rule of a claim: where its numbers must be, and how many there are.
 
-    Where the bound is a fraction of a gain that differs from piece to piece, the widest is given.
+    Where the bound is a fraction of a gain that differs between pieces, the widest is given.
     """
     pieces = judgement.pieces
     if not pieces:
-        return "none: nothing here can test it"
+        return "none: there is no evidence here"
     if all(piece.evidence.exact for piece in pieces):
         return f"{_limit(pieces[0].sides[0])} for {'all ' if len(pieces) > 1 else ''}{len(pieces)}, exact"
     forms = {}
@@ -123,7 +122,7 @@ def _style() -> str:
 
 
 def _here(judgement: Judgement) -> str:
-    """What was measured; many pieces are counted, and unfold."""
+    """Return the measured evidence; more than three pieces are counted and folded."""
     pieces = [f"{MARKS[piece.verdict]} {escape(measured(piece))}" for piece in judgement.pieces]
     if len(pieces) < 2:
         return pieces[0][2:] if pieces else escape(judgement.claim.needs)
@@ -135,17 +134,17 @@ def _here(judgement: Judgement) -> str:
     return f"<details><summary>{counts} of {len(pieces)}</summary>{many}</details>"
 
 
-def _could_see(judgement: Judgement) -> str:
-    if judgement.sees is None:
+def _detectable(judgement: Judgement) -> str:
+    if judgement.detectable is None:
         return "–" if not judgement.pieces else "exact"
-    if not judgement.sees:
+    if not judgement.detectable:
         return "any: the seeds agree"
     unit = judgement.pieces[0].measured.unit
-    return _with_unit(signed(judgement.sees, unit).lstrip("+"), unit)
+    return _with_unit(signed(judgement.detectable, unit).lstrip("+"), unit)
 
 
 def _verdict(judgement: Judgement) -> str:
-    """After the correction over all claims; before it, and both p-values, in small."""
+    """Return the corrected verdict, and in small print the uncorrected one and both p-values."""
     text = f"{MARKS[judgement.verdict]} {judgement.verdict}"
     if judgement.p_holds is None:
         return text
@@ -162,19 +161,18 @@ def _row(judgement: Judgement) -> str:
         number = int(claim.chapter[:2])
         place += f' · <a href="{claim.chapter}.html">chapter {number}</a>'
     return (
-        f'<tr data-verdict="{judgement.verdict}"><th scope="row">{claim.number}. {escape(claim.says)}'
+        f'<tr data-verdict="{judgement.verdict}"><th scope="row">{claim.number}. {escape(claim.statement)}'
         f'<span class="small">{place}</span></th><td data-label="Paper">{escape(claim.paper)}</td>'
         f'<td data-label="Rule">{escape(rule(judgement))}'
         f'<span class="small">of {rule_date(claim.number)}</span></td>'
         f'<td data-label="Here">{_here(judgement)}</td>'
-        f'<td data-label="Could have seen">{_could_see(judgement)}</td>'
+        f'<td data-label="Detectable effect">{_detectable(judgement)}</td>'
         f'<td class="verdict">{_verdict(judgement)}</td></tr>'
     )
 
 
 def claims_table(judgements: Sequence[Judgement]) -> str:
-    """Return the judged claims as a table in HTML with buttons that show the rows of one verdict
-    only."""
+    """Return the judged claims as an HTML table, with buttons to show the rows of one verdict."""
     mark = f"claims-{next(_numbers)}"
     verdicts = [judgement.verdict for judgement in judgements]
     radios = "".join(
@@ -190,15 +188,15 @@ def claims_table(judgements: Sequence[Judgement]) -> str:
   (row) => { row.hidden = event.target.value !== "" && row.dataset.verdict !== event.target.value; }));
 if (!/\\.html$/.test(location.pathname)) root.querySelectorAll("a").forEach(
   (link) => link.setAttribute("href", link.getAttribute("href").replace(/\\.html$/, ".ipynb")));"""
-    heads = ("Claim", "The paper", "Rule, and its date", "Here", "Could have seen", "Verdict")
+    heads = ("Claim", "The paper", "Rule, and its date", "Here", "Detectable effect", "Verdict")
     columns = "".join(
-        f'<col class="{name}">' for name in ("says", "paper", "rule", "here", "sees", "last")
+        f'<col class="{name}">' for name in ("claim", "paper", "rule", "here", "effect", "last")
     )
     return (
         f'<div class="wf-page" id="{mark}">{_style()}<fieldset><legend>Show</legend>{radios}</fieldset>'
         f"<p>Intervals are {1 - 2 * LEVEL:.0%} intervals: each end is the limit of a one-sided test at "
         f"{LEVEL:.0%}. A rule on a gain allows a third of what averaging gains over choosing one of the two models at random. "
-        f"<i>Could have seen</i>: how far from its bound a number must truly lie to be seen in {POWER:.0%} of "
+        f"<i>Detectable effect</i>: the true distance from its bound at which a number is detected in {POWER:.0%} of "
         f"experiments, in one test at {LEVEL:.0%}, before correction; the largest of a claim's numbers.</p>"
         f"<table><colgroup>{columns}</colgroup><thead><tr>"
         f'{"".join(f"""<th scope="col">{head}</th>""" for head in heads)}</tr></thead>'
@@ -218,7 +216,7 @@ def _change(change: Change) -> str:
 
 
 def changes_table() -> str:
-    """Return every change of a rule as a table in HTML, with date and reason."""
+    """Return the changes of rules as an HTML table, with date and reason."""
     heads = "".join(
         f'<th scope="col">{head}</th>' for head in ("Claims", "The rule was", "It is", "Reason")
     )
@@ -234,19 +232,25 @@ def _script(mark: str, code: str) -> str:
 
 
 def verdicts(judgements: Sequence[Judgement]) -> pd.DataFrame:
-    """Return a row for each claim: what it says, its verdict before and after correction, p-values,
-    chapter."""
+    """Return a row per claim: statement, verdict before and after correction, p-values, chapter."""
     rows = [
-        (j.claim.number, j.claim.says, j.before, j.verdict, j.p_holds, j.p_fails, j.claim.chapter)
+        (
+            j.claim.number,
+            j.claim.statement,
+            j.before,
+            j.verdict,
+            j.p_holds,
+            j.p_fails,
+            j.claim.chapter,
+        )
         for j in judgements
     ]
-    columns = ["number", "says", "before", "verdict", "p", "p_against", "chapter"]
+    columns = ["number", "claim", "before", "verdict", "p", "p_against", "chapter"]
     return pd.DataFrame(rows, columns=columns).set_index("number")
 
 
 def curve_data() -> dict:
-    """What the figure shows: the paper's curves, and ours, both as runs of percentages along
-    alpha."""
+    """Return the data of the figure: the paper's curves and ours, in percent by alpha."""
     names = {
         "ImageNet": "ImageNet",
         "shifts": "the mean of five shifts",
@@ -281,8 +285,7 @@ def curve_data() -> dict:
 
 
 def beside() -> str:
-    """Return the interactive figure in HTML: one of the paper's alpha curves beside ours, on the
-    same axes."""
+    """Return the interactive figure in HTML: one of the paper's alpha curves beside ours."""
     mark = f"curves-{next(_numbers)}"
     data = json.dumps(curve_data(), separators=(",", ":")).replace("</", "<\\/")
     code = Path(__file__).with_name("curves.js").read_text()
@@ -313,6 +316,6 @@ def beside() -> str:
         f'<label for="{mark}-alpha">Move α with the mouse, a finger or the arrow keys</label>'
         f'<input id="{mark}-alpha" type="range" name="alpha" min="0" max="10" value="5" step="1">'
         f'<output for="{mark}-alpha" aria-live="polite"></output></div>'
-        f"<noscript>The figure needs JavaScript; its numbers stand in paper_curves.csv.</noscript>"
+        f"<noscript>The figure needs JavaScript; its numbers are in paper_curves.csv.</noscript>"
         f"{_script(mark, f'const data = {data};{chr(10)}{code}')}</div>"
     )

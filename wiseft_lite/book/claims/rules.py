@@ -1,11 +1,11 @@
 """How a claim is judged: one procedure for both directions.
 
-Each piece of evidence gets two one-sided tests at level ``LEVEL``: that the quantity lies where the
-claim says, and that it lies on the other side of a bound. A claim *holds* if all of its pieces do,
-so its p-value is the largest among theirs (an intersection-union test, which needs no correction).
-It *does not hold here* if any one piece speaks against it, so the smallest of these p-values is
-multiplied by their number (Bonferroni). Over all claims of the list each direction is then
-corrected by Holm's steps, at ``LEVEL`` for each direction.
+Each piece of evidence gets two one-sided tests at level ``LEVEL``: that the quantity is where the
+claim puts it, and that it is on the other side of a bound. A claim *holds* if all of its pieces do,
+so its p-value is the largest of theirs (an intersection-union test, which needs no correction). It
+*does not hold here* if any one piece is significantly against it, so the smallest of these p-values
+is multiplied by their number (Bonferroni). Over all claims, each direction is then corrected by
+Holm's method at ``LEVEL``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wiseft_lite.book import ledger
 from wiseft_lite.errors import UserError
 
 LEVEL = 0.05  # of a one-sided test, and of the whole list in each direction
-POWER = 0.8  # with which the smallest effect that could have been seen would have been seen
+POWER = 0.8  # of a test for an effect of the detectable size
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold here", "undecided here"
 CANNOT, SCALE = "cannot be tested here", "needs real scale"
 VERDICTS = (HOLDS, FAILS, UNDECIDED, CANNOT, SCALE)
@@ -35,11 +35,11 @@ PROCEDURE = {
 
 
 def interval(values: Sequence[float], level: float = 1 - 2 * LEVEL) -> tuple[float, float]:
-    """Return the interval for the mean of runs like these, ``mean +- t s / sqrt(k)``, with k - 1
-    degrees of freedom.
+    """Return the interval for a mean, ``mean +- t s / sqrt(k)``, with k - 1 degrees of freedom.
 
-    It answers for chance in training: other seeds, the same test images. A single value gives
-    itself. At 90 %, the default, each of its ends is the limit of a one-sided test at 5 %.
+    It covers the randomness of training: other seeds, the same test images. The interval of a
+    single value is that value. At 90 %, the default, each end is the limit of a one-sided test at
+    5 %.
 
     Raises:
         UserError: no values.
@@ -51,7 +51,7 @@ def interval(values: Sequence[float], level: float = 1 - 2 * LEVEL) -> tuple[flo
     from scipy.stats import t
 
     if not len(values):
-        raise UserError("no values, so no interval; give at least one")
+        raise UserError("an interval needs values; give at least one")
     mean = statistics.fmean(values)
     if len(values) == 1:
         return mean, mean
@@ -61,8 +61,7 @@ def interval(values: Sequence[float], level: float = 1 - 2 * LEVEL) -> tuple[flo
 
 
 def p_value(values: Sequence[float], bound: float = 0.0) -> float:
-    """Return how often chance alone would speak so clearly for ``mean > bound``: a one-sided t
-    test.
+    """Return the p-value of a one-sided t test for ``mean > bound``.
 
     Example:
         >>> round(p_value([1.0, 2.0, 3.0]), 3)
@@ -76,11 +75,11 @@ def p_value(values: Sequence[float], bound: float = 0.0) -> float:
 
 
 def holm(p_values: Sequence[float], level: float = LEVEL) -> list[bool]:
-    """Return which of many tests stay significant when all are judged together, by Holm's steps.
+    """Return which of many tests are significant together, by Holm's method.
 
-    The smallest of m p-values must lie at or below ``level / m``, the next at or below ``level / (m
-    - 1)``, and so on; at the first that fails, all that are left fail. The chance of even one false
-    finding then stays below ``level``.
+    The smallest of m p-values must be at most ``level / m``, the next at most ``level / (m - 1)``,
+    and so on; after the first that is larger, all others fail. The probability of one or more false
+    positives is then at most ``level``.
 
     Source: Holm 1979.
 
@@ -109,20 +108,19 @@ class Measured(Protocol):
 
     @property
     def estimates(self) -> tuple[float, float]:
-        """The estimate, twice; or the smallest and the largest, where several ways of estimating
-        are open."""
+        """The estimate, twice; or the smallest and the largest of several estimates."""
 
     def interval(self, level: float = 1 - 2 * LEVEL) -> tuple[float, float]: ...
 
     def p_above(self, bound: float) -> float:
-        """The p-value for lying above ``bound``; that for lying below is ``p_below``."""
+        """Return the p-value for lying above ``bound``; ``p_below`` is that for lying below."""
 
     def p_below(self, bound: float) -> float: ...
 
 
 @dataclass(frozen=True)
 class Values:
-    """A quantity measured once for each seed, in ``unit``, on ``n`` images each time."""
+    """A quantity measured once per seed, in ``unit``, on ``n`` images each time."""
 
     values: tuple[float, ...]
     unit: str
@@ -149,16 +147,15 @@ class Values:
 
 @dataclass(frozen=True)
 class IntervalEstimate:
-    """A quantity whose uncertainty comes from more than seeds: its interval is a function of the
-    level.
+    """A quantity with an interval for every level, for uncertainty beyond that of the seeds.
 
     Args:
         estimate: its value.
-        bounds: level to interval; the p-value is found from the level at which the interval touches
-            a bound.
+        bounds: level to interval; the level at which the interval touches a bound gives the
+            p-value.
         unit: of both.
         n: images that it was measured on.
-        seeds: runs that it rests on.
+        seeds: number of runs.
     """
 
     estimate: float
@@ -181,7 +178,7 @@ class IntervalEstimate:
         return self._tail(1, bound) if bound > self.estimate else 1 - self._tail(0, bound)
 
     def _tail(self, end: int, bound: float) -> float:
-        """Half of one minus the level at which this end of the interval lies at ``bound``."""
+        """Return half of one minus the level at which this end of the interval is ``bound``."""
         from scipy.optimize import brentq
 
         def distance(log_tail: float) -> float:
@@ -195,11 +192,9 @@ class IntervalEstimate:
 
 @dataclass(frozen=True)
 class EveryFit:
-    """A quantity that can be estimated in several ways, none of them the right one: it counts what
-    holds in all.
+    """A quantity with several estimates, none of which is preferred: only what holds for all counts.
 
-    Its interval reaches from the lowest to the highest of theirs, and each p-value is the largest
-    of theirs.
+    Its interval spans all of their intervals, and each p-value is the largest of theirs.
     """
 
     fits: Mapping[str, IntervalEstimate]
@@ -232,26 +227,25 @@ class EveryFit:
         return max(fit.p_below(bound) for fit in self.fits.values())
 
 
-def could_see(found: Measured, above: bool) -> float:
-    """Return how far from its bound a quantity must truly lie to be seen in ``POWER`` of all
-    experiments.
+def detectable_effect(found: Measured, above: bool) -> float:
+    """Return the true distance from a bound that one test at ``LEVEL`` detects with ``POWER``.
 
-    The distance from the estimate to the end of the interval that a test at ``LEVEL`` uses, plus
-    that to the end with a tail of ``1 - POWER``: for a mean of many runs ``(1.64 + 0.84) s /
-    sqrt(k)``. For one test, not for the list.
+    The distance from the estimate to the end of the interval that the test uses, plus that to the
+    end with a tail of ``1 - POWER``: for a mean of many runs ``(1.64 + 0.84) s / sqrt(k)``. There
+    is no correction for the number of tests.
     """
     if isinstance(found, EveryFit):
-        return max(could_see(fit, above) for fit in found.fits.values())
+        return max(detectable_effect(fit, above) for fit in found.fits.values())
     ends = [found.interval(1 - 2 * tail)[0 if above else 1] for tail in (LEVEL, 1 - POWER)]
     return sum(abs(found.estimates[0] - end) for end in ends)
 
 
 @dataclass(frozen=True)
 class Derived:
-    """A quantity that no chapter records: worked out when it is called.
+    """A quantity that is not in the ledger, but computed from recorded tables when called.
 
     Args:
-        function: that works it out.
+        function: that computes it.
         args: of the function.
         experiments: whose recorded numbers and tables it reads, such as ``("ch07",)``.
     """
@@ -264,22 +258,21 @@ class Derived:
         return self.function(*self.args)
 
 
-Source = str | Derived  # a ledger key, or what is worked out from tables
+Source = str | Derived  # a ledger key, or a quantity computed from tables
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One number that a claim stands or falls with, and the region where it must lie.
+    """A number that a claim depends on, and the region where it must be.
 
     Args:
         what: the quantity in words, as the table shows it.
-        of: a ledger key, or a quantity worked out from recorded tables.
-        minus: a second ledger key, subtracted seed by seed; one that was measured once is
-            subtracted from all.
-        above: the claim says that the mean is larger than this.
-        below: the claim says that the mean is smaller than this.
-        gain: what the bounds are fractions of, measured on the same seeds; without it they are in
-            the quantity's unit.
+        of: a ledger key, or a quantity computed from recorded tables.
+        minus: a second ledger key, subtracted seed by seed; a single value is subtracted from all.
+        above: the claim is that the mean is larger than this.
+        below: the claim is that the mean is smaller than this.
+        gain: the bounds are fractions of this quantity, measured on the same seeds; without it they
+            are in the quantity's unit.
         exact: an identity or a count that no seed changes, judged by its single value.
     """
 
@@ -292,20 +285,18 @@ class Evidence:
     exact: bool = False
 
     def measured(self) -> Measured:
-        """What the ledger says.
+        """Return the quantity from the ledger.
 
         Raises:
-            UserError: it has no such entry, or the two do not have the same seeds.
+            UserError: the ledger has no such entry, or the two entries have other seeds.
         """
         first = _measured(self.of)
-        return (
-            first
-            if self.minus is None
-            else _minus(first, _measured(self.minus), f"{self.of} and {self.minus}")
-        )
+        if self.minus is None:
+            return first
+        return _minus(first, _measured(self.minus), f"{self.of} and {self.minus}")
 
     def judged(self) -> Piece:
-        """Its tests."""
+        """Return the quantity with its tests."""
         found = self.measured()
         gain = None if self.gain is None else _measured(self.gain)
         sides = [
@@ -316,7 +307,7 @@ class Evidence:
         return Piece(self, found, tuple(sides))
 
     def verdict(self) -> str:
-        """Of this piece alone, before any correction over pieces and claims."""
+        """Return the verdict on this piece alone, before any correction."""
         return self.judged().verdict
 
 
@@ -334,7 +325,7 @@ def _measured(source: Source) -> Measured:
 
 def _minus(first: Values, second: Values, names: str) -> Values:
     if second.seeds not in (1, first.seeds):
-        raise UserError(f"{names} have not the same seeds; measure both on the same")
+        raise UserError(f"{names} have different seeds; measure both on the same seeds")
     others = second.values * (first.seeds if second.seeds == 1 else 1)
     unit = "points" if first.unit == "percent" else first.unit
     return Values(tuple(a - b for a, b in zip(first.values, others, strict=True)), unit, first.n)
@@ -342,10 +333,10 @@ def _minus(first: Values, second: Values, names: str) -> Values:
 
 @dataclass(frozen=True)
 class Side:
-    """One bound of a piece of evidence: that the quantity lies above it, or below it.
+    """A test of one bound of a piece of evidence: the quantity is above it, or below it.
 
     Where the bound is a fraction of a gain, ``quantity - bound * gain`` is tested against 0, seed
-    by seed, so that the gain's own spread counts.
+    by seed, so that the spread of the gain is included.
     """
 
     found: Measured
@@ -378,21 +369,23 @@ class Side:
         return self.bound * (1.0 if self.gain is None else self.gain.estimates[0])
 
     @property
-    def sees(self) -> float:
-        """How far from the bound the truth must lie to be seen."""
-        return could_see(self._tested[0], self.above)
+    def detectable(self) -> float:
+        """The true distance from the bound that would be detected."""
+        return detectable_effect(self._tested[0], self.above)
 
     @property
-    def blind(self) -> bool:
-        """Whether it allows a difference, and even no difference at all would not be seen to lie
-        within it."""
+    def underpowered(self) -> bool:
+        """Whether the bound allows a difference that is smaller than the detectable one.
+
+        Then even a true difference of zero would not be shown to be within the bound.
+        """
         margin = -self.limit if self.above else self.limit
-        return 0 < margin < self.sees
+        return 0 < margin < self.detectable
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of evidence with what was measured and its tests, one for each bound."""
+    """A piece of evidence with its measured value and its tests, one per bound."""
 
     evidence: Evidence
     measured: Measured
@@ -400,37 +393,34 @@ class Piece:
 
     @cached_property
     def p_holds(self) -> float | None:
-        """The larger of the tests for its bounds, as both must be kept; None for what is exact."""
+        """The larger p-value of its bounds, as both must hold; None if the evidence is exact."""
         return None if self.evidence.exact else max(side.p_holds for side in self.sides)
 
     @cached_property
     def p_fails(self) -> float | None:
-        """The smallest test against a bound, times the number of bounds."""
-        return (
-            None
-            if self.evidence.exact
-            else min(1.0, len(self.sides) * min(side.p_fails for side in self.sides))
-        )
+        """The smallest p-value against a bound, times the number of bounds."""
+        if self.evidence.exact:
+            return None
+        return min(1.0, len(self.sides) * min(side.p_fails for side in self.sides))
 
     @property
     def verdict(self) -> str:
-        """Of this piece alone, before any correction over pieces and claims."""
-        if self.evidence.exact:
-            return (
-                HOLDS
-                if self.evidence.above < self.measured.estimates[0] < self.evidence.below
-                else FAILS
-            )
+        """The verdict on this piece alone, before any correction over pieces and claims."""
+        if self.p_holds is None or self.p_fails is None:  # exact
+            value = self.measured.estimates[0]
+            return HOLDS if self.evidence.above < value < self.evidence.below else FAILS
         return _verdict(self.p_holds <= LEVEL, self.p_fails <= LEVEL)
 
     @property
-    def sees(self) -> float | None:
-        """The smallest distance from its bound that could have been seen."""
-        return None if self.evidence.exact else max(side.sees for side in self.sides)
+    def detectable(self) -> float | None:
+        """The true distance from its bounds that would be detected; None if exact."""
+        return None if self.evidence.exact else max(side.detectable for side in self.sides)
 
 
 def _verdict(holds: bool, fails: bool) -> str:
-    return HOLDS if holds else FAILS if fails else UNDECIDED
+    if holds:
+        return HOLDS
+    return FAILS if fails else UNDECIDED
 
 
 @dataclass(frozen=True)
@@ -439,16 +429,16 @@ class Claim:
 
     Args:
         number: in the book's list.
-        says: the claim in a sentence.
-        place: where the paper makes it.
+        statement: the claim in a sentence.
+        place: in the paper.
         paper: the paper's numbers.
-        evidence: all of it must hold for the claim to hold; one piece that fails makes it fail.
-        chapter: the notebook that shows it, without its ending.
+        evidence: for the claim to hold, all of it must hold; if one piece fails, it fails.
+        chapter: the notebook that shows it, without its suffix.
         needs: what is missing here, if there is no evidence.
     """
 
     number: int
-    says: str
+    statement: str
     place: str
     paper: str
     evidence: tuple[Evidence, ...] = ()
@@ -458,12 +448,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What came out for one claim.
+    """The result for one claim.
 
     Args:
         claim: the claim.
         pieces: its evidence, tested.
-        p_holds: for the claim; None where there is nothing to test.
+        p_holds: for the claim; None if there is nothing to test.
         p_fails: against it, corrected over its pieces.
         before: the verdict if it were the only claim.
         verdict: one of ``VERDICTS``, after the correction over all claims.
@@ -477,17 +467,17 @@ class Judgement:
     verdict: str
 
     @property
-    def sees(self) -> float | None:
-        """The smallest distance from the bound that could have been seen in every piece: the
-        largest of theirs."""
-        return max((piece.sees for piece in self.pieces if piece.sees is not None), default=None)
+    def detectable(self) -> float | None:
+        """The true distance from the bound that would be detected in every piece."""
+        distances = [piece.detectable for piece in self.pieces if piece.detectable is not None]
+        return max(distances, default=None)
 
 
 def judge(claims: Sequence[Claim]) -> tuple[Judgement, ...]:
-    """Return what came out for each claim, all judged together.
+    """Judge all claims together, and return a result for each.
 
-    A claim that stays open cannot be tested here if it allows a difference so small that the seeds
-    could not have shown it, were it zero.
+    An undecided claim cannot be tested here if it allows only a difference that is too small to
+    detect with these seeds.
     """
     pieces = [tuple(evidence.judged() for evidence in claim.evidence) for claim in claims]
     holds = [[p.p_holds for p in of if p.p_holds is not None] for of in pieces]
@@ -510,7 +500,9 @@ def judge(claims: Sequence[Claim]) -> tuple[Judgement, ...]:
             verdict = _verdict(sure[k], refuted[k])
             if FAILS in [p.verdict for p in pieces[k] if p.evidence.exact]:
                 before = verdict = FAILS
-            elif before == UNDECIDED and any(side.blind for p in pieces[k] for side in p.sides):
+            elif before == UNDECIDED and any(
+                side.underpowered for p in pieces[k] for side in p.sides
+            ):
                 before = verdict = CANNOT
         result.append(Judgement(claim, pieces[k], p_holds.get(k), p_fails.get(k), before, verdict))
     return tuple(result)

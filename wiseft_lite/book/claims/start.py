@@ -1,5 +1,4 @@
-"""Claims about the two ends of the line: the zero-shot model, the probe, fine-tuning and its
-settings."""
+"""Claims about the ends of the line: the zero-shot model, the probe, and fine-tuning."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from wiseft_lite.book.claims.derived import (
 from wiseft_lite.book.claims.rules import Claim, Evidence
 
 _BASE = "02_shift"
-_FAR = SHIFTS[1:]  # all but line drawings by other artists
+_FAR = SHIFTS[1:]  # all but line drawings by new artists
 
 CLAIMS = (
     Claim(
@@ -132,7 +131,7 @@ CLAIMS = (
     ),
     Claim(
         13,
-        "Learning rates that look alike on the reference differ on the shifts.",
+        "Learning rates that are similar on the reference differ on the shifts.",
         "Figure 3",
         "3e-6 against 3e-5: 0.3 points apart on ImageNet, up to 8 on the shifts",
         (

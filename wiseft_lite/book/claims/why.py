@@ -1,5 +1,4 @@
-"""Claims about why averaging works: diversity, confidence, the height of the path, weights against
-outputs."""
+"""Claims about why averaging works: diversity, confidence, the path, weights against outputs."""
 
 from __future__ import annotations
 
@@ -9,9 +8,8 @@ from wiseft_lite.book.claims.rules import Claim, Evidence
 _WHY, _OUTPUTS = "08_why", "09_outputs_or_weights"
 _SPLITS = ("test", *SHIFTS)
 _FAR = SHIFTS[1:]
-_THIRD = (
-    1 / 3
-)  # of what averaging gains over choosing one of the two models at random: as much as no difference
+# Of the gain of averaging over a random choice of the two models: counts as no difference.
+_THIRD = 1 / 3
 
 
 def _name(split: str) -> str:
@@ -38,7 +36,7 @@ CLAIMS = (
     ),
     Claim(
         29,
-        "With the usual learning rate there is no wall between the two models.",
+        "With the recipe's learning rate there is no barrier between the two models.",
         "Section 5, observation 1",
         "the mixtures are no worse than the line between the ends",
         (
@@ -67,7 +65,7 @@ CLAIMS = (
     ),
     Claim(
         31,
-        "The same holds for the geometry of their answers, measured by CKA.",
+        "The same holds for the geometry of their outputs, measured by CKA.",
         "Figure 5, left; figure 30",
         "on ImageNet and all five shifts",
         tuple(
@@ -123,12 +121,12 @@ CLAIMS = (
     ),
     Claim(
         35,
-        "With a frozen encoder, averaging weights and averaging outputs are one and the same.",
+        "With a frozen encoder, averaging weights and averaging outputs are the same.",
         "Section 3; appendix F, proposition 1",
         "an identity",
         tuple(
             Evidence(
-                f"same answers, the least of 21 alphas, {_name(split)}, in %",
+                f"same predictions, smallest over 21 alphas, {_name(split)}, in %",
                 f"ch09.probe.same.{split}",
                 above=99.9,
                 exact=True,
@@ -152,7 +150,7 @@ CLAIMS = (
     ),
     Claim(
         37,
-        "Averaging probabilities in place of logits makes little difference.",
+        "Averaging probabilities instead of logits makes little difference.",
         "Appendix C.3.3, figure 13",
         "about equal",
         tuple(

@@ -35,7 +35,7 @@ loss = Exercise(
     "1.2",
     claims=[
         (
-            "only the pictures look for their captions; captions must look for their pictures too.",
+            "you only classify captions given an image; the loss also classifies images given a caption.",
             lambda f: not _near(f(*_pairs()), _one_way(*_pairs())),
         ),
         (
@@ -47,13 +47,13 @@ loss = Exercise(
             lambda f: not _near(f(*_pairs()), _summed(*_pairs())),
         ),
         (
-            "the right caption for picture i is caption i: the targets are 0, 1, 2, and so on.",
+            "the right caption for image i is caption i: the targets are 0, 1, 2, and so on.",
             lambda f: _near(f(*_pairs()), contrastive_loss(*_pairs())),
         ),
     ],
     solution=contrastive_loss,
     wrong=[
-        (_one_way, "captions must look"),
+        (_one_way, "images given a caption"),
         (_no_scale, "scale is missing"),
         (_summed, "is their mean"),
         (
@@ -68,7 +68,7 @@ chance = Exercise(
     claims=[
         ("that is the chance for two classes; here there are 122.", lambda x: not _near(x, 50)),
         (
-            "that is the share; the question asks for percent.",
+            "that is a fraction; the question asks for percent.",
             lambda x: not _near(x, 1 / 122, 1e-3),
         ),
         (
@@ -80,7 +80,7 @@ chance = Exercise(
     solution=100 / 122,
     wrong=[
         (50, "two classes"),
-        (0.0082, "that is the share"),
+        (0.0082, "that is a fraction"),
         (1.22, "below 1 %"),
         (0.5, "100 / 122"),
     ],
@@ -115,7 +115,7 @@ rows = Exercise(
     "1.3",
     claims=[
         (
-            "the rows have length 1: the temperature is forgotten. The accuracy would stay, the loss would not.",
+            "the rows have length 1: multiply them by the scale. Without it the accuracy is the same, but the loss is not.",
             lambda f: (f(*_embeddings()).norm(dim=-1) - 1).abs().max() > 1e-4,
         ),
         (
@@ -124,7 +124,7 @@ rows = Exercise(
             lambda f: not _same(f, _rows_each_only),
         ),
         (
-            "normalise each prompt's embedding before the mean, or long embeddings outvote the others.",
+            "normalise each prompt's embedding before the mean, or long embeddings dominate the mean.",
             lambda f: not _same(f, _rows_mean_only),
         ),
         (
@@ -134,9 +134,9 @@ rows = Exercise(
     ],
     solution=_rows,
     wrong=[
-        (lambda e, s: _rows(e, 1.0), "temperature is forgotten"),
+        (lambda e, s: _rows(e, 1.0), "multiply them by the scale"),
         (_rows_each_only, "shorter than 1"),
-        (_rows_mean_only, "outvote"),
+        (_rows_mean_only, "dominate the mean"),
         (lambda e, s: s * F.normalize(e, dim=-1).mean(0), "dimension 1"),
     ],
 )
@@ -156,18 +156,21 @@ order = Exercise(
             lambda f: list(f([0, 1, 2], _FOLDERS, _NAMES)) != [0, 1, 2],
         ),
         (
-            "that is the way back: it turns a row of the head into a folder, not a folder into a row.",
+            "that is the inverse map: it turns a row of the head into a folder, not a folder into a row.",
             lambda f: list(f([0, 1, 2], _FOLDERS, _NAMES)) != [2, 0, 1],
         ),
         (
-            "look up the folder's name, then the place of that name among the head's rows.",
+            "look up the folder's name, then the index of that name among the head's rows.",
             lambda f: list(f([0, 1, 2, 2], _FOLDERS, _NAMES)) == [1, 2, 0, 0],
         ),
     ],
     solution=_labels_for_rows,
     wrong=[
         (lambda labels, folders, names: labels, "unchanged"),
-        (lambda labels, folders, names: [folders.index(names[k]) for k in labels], "the way back"),
+        (
+            lambda labels, folders, names: [folders.index(names[k]) for k in labels],
+            "the inverse map",
+        ),
         (lambda labels, folders, names: [0 for _ in labels], "look up"),
     ],
 )
@@ -176,9 +179,9 @@ temperature = choice(
     "1.4",
     "B",
     {
-        "A": "the order of the logits stays when all are divided by one number, so every prediction stays too.",
-        "C": "the predictions stay, but the probabilities do not: a flatter softmax gives another loss.",
-        "D": "training starts from the loss, so a head with the wrong temperature learns in another way.",
+        "A": "dividing all logits by one number keeps their order, so every prediction stays the same.",
+        "C": "the predictions stay, but the probabilities do not: a flatter softmax gives a different loss.",
+        "D": "training follows the gradient of the loss, so a head with the wrong temperature trains differently.",
     },
 )
 

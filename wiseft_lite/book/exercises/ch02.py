@@ -1,4 +1,4 @@
-"""Exercises of chapter 2, Same classes, other pictures."""
+"""Exercises of chapter 2, Same classes, other images."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ own = Exercise(
     "2.1",
     claims=[
         (
-            "the model may still answer with a class that the shift does not have; leave those columns out.",
+            "the model may still predict a class that the shift does not have; leave those columns out.",
             lambda f: not _near(f(*_own_classes()), 0) or _near(f(*_own_classes()), 1 / 3),
         ),
         (
-            "argmax over some columns gives a place among them; turn it back into the class with classes[place].",
+            "argmax over some columns gives an index into them; turn it back into the class with classes[index].",
             lambda f: not _near(f(*_own_classes()), 1 / 3),
         ),
         (
-            "of the three pictures two are right among classes 1 and 3; return a share.",
+            "two of the three images are right among classes 1 and 3; return a fraction.",
             lambda f: _near(f(*_own_classes()), 2 / 3),
         ),
     ],
     solution=_own,
     wrong=[
         (_all_classes, "leave those columns out"),
-        (_no_map, "classes[place]"),
-        (lambda *a: 100 * _own(*a), "return a share"),
+        (_no_map, "classes[index]"),
+        (lambda *a: 100 * _own(*a), "return a fraction"),
     ],
 )
 
@@ -64,7 +64,7 @@ images = Exercise(
             lambda n: not 1000 <= n <= 1150,
         ),
         (
-            "the error falls with the square root of n: to halve it takes four times the pictures.",
+            "the error falls with the square root of n: to halve it takes four times the images.",
             lambda n: not 20 <= n <= 80,
         ),
         (
@@ -86,14 +86,17 @@ to_logit = Exercise(
     "2.4",
     claims=[
         (
-            "an accuracy of 50 % must land on 0; the logit compares p with 1 - p.",
+            "an accuracy of 50 % must give 0; the logit compares p with 1 - p.",
             lambda f: _near(f(0.5), 0),
         ),
         (
-            "use the natural logarithm; base 10 makes every slope look alike but the numbers smaller.",
+            "use the natural logarithm; base 10 leaves slopes unchanged but makes every value smaller.",
             lambda f: not _near(f(0.9), math.log10(9)),
         ),
-        ("a higher accuracy must get a higher logit; yours is upside down.", lambda f: f(0.9) > 0),
+        (
+            "a higher accuracy must have a higher logit; yours has the opposite sign.",
+            lambda f: f(0.9) > 0,
+        ),
         (
             "for p = 0.9 the logit is log(0.9 / 0.1) = 2.197.",
             lambda f: _near(f(0.9), logit(0.9), 1e-3),
@@ -101,45 +104,45 @@ to_logit = Exercise(
     ],
     solution=logit,
     wrong=[
-        (lambda p: math.log(p), "must land on 0"),
+        (lambda p: math.log(p), "must give 0"),
         (lambda p: math.log10(p / (1 - p)), "natural logarithm"),
-        (lambda p: math.log((1 - p) / p), "upside down"),
+        (lambda p: math.log((1 - p) / p), "opposite sign"),
         (lambda p: p - 0.5, "2.197"),
     ],
 )
 
 _LINE = Baseline(0.8, -1.0)
-_PROMISED = _LINE(0.8)
+_PREDICTED = _LINE(0.8)
 
 
 rho = Exercise(
     "2.5",
     claims=[
         (
-            "that is the plain gap between reference and shift; compare with what the baseline promises instead.",
+            "that is the plain gap between reference and shift; compare with what the baseline predicts instead.",
             lambda f: not _near(abs(f(0.8, 0.7, _LINE)), 0.1),
         ),
         (
-            "the sign is turned: a model above the line has positive effective robustness.",
-            lambda f: f(0.8, _PROMISED + 0.2, _LINE) > 0,
+            "the sign is reversed: a model above the line has positive effective robustness.",
+            lambda f: f(0.8, _PREDICTED + 0.2, _LINE) > 0,
         ),
         (
             "the baseline takes the accuracy on the reference, not the one under shift.",
             lambda f: not _near(f(0.8, 0.7, _LINE), 0.7 - _LINE(0.7)),
         ),
         (
-            "for a model on the line the answer is 0; shift minus baseline(reference).",
+            "subtract baseline(reference) from the accuracy under shift; for a model on the line the result is 0.",
             lambda f: (
-                _near(f(0.8, _PROMISED, _LINE), 0) and _near(f(0.8, 0.7, _LINE), 0.7 - _PROMISED)
+                _near(f(0.8, _PREDICTED, _LINE), 0) and _near(f(0.8, 0.7, _LINE), 0.7 - _PREDICTED)
             ),
         ),
     ],
     solution=effective_robustness,
     wrong=[
         (lambda r, s, line: s - r, "plain gap"),
-        (lambda r, s, line: line(r) - s, "sign is turned"),
+        (lambda r, s, line: line(r) - s, "sign is reversed"),
         (lambda r, s, line: s - line(s), "not the one under shift"),
-        (lambda r, s, line: s, "shift minus"),
+        (lambda r, s, line: s, "subtract baseline(reference)"),
     ],
 )
 
@@ -148,7 +151,7 @@ overlap = choice(
     "C",
     {
         "A": "two intervals that overlap can still belong to different accuracies; overlap is not a test.",
-        "B": "a higher number on other pictures may be chance: look at the intervals before you rank.",
+        "B": "a higher number on other images may be chance: look at the intervals before you rank.",
         "D": "the size of the interval comes from n and p; more epochs do not narrow it.",
     },
 )

@@ -20,7 +20,7 @@ size = Exercise(
             "the bias is missing: the head has one more number for each class.",
             lambda n: n != 122 * 128,
         ),
-        ("that is the whole image tower; the probe leaves it frozen.", lambda n: n < 1_000_000),
+        ("that is the whole image encoder; the probe leaves it frozen.", lambda n: n < 1_000_000),
         (
             "every class has its own row of 128 numbers: multiply, do not add.",
             lambda n: n != 122 + 128,
@@ -70,15 +70,15 @@ step = Exercise(
     "3.2",
     claims=[
         (
-            "you walk uphill: the loss grows. Subtract the gradient.",
+            "you step along the gradient, so the loss grows. Subtract the gradient.",
             lambda f: not _same(f, _uphill),
         ),
         (
-            "you sum over the pictures; the loss is a mean, so divide by their number.",
+            "you sum over the images; the loss is a mean, so divide by their number.",
             lambda f: not _same(f, _summed),
         ),
         (
-            "the error is probability minus truth: put the logits through a softmax first.",
+            "the error is probability minus truth: apply the softmax to the logits first.",
             lambda f: not _same(f, _linear),
         ),
         (
@@ -88,9 +88,9 @@ step = Exercise(
     ],
     solution=_step,
     wrong=[
-        (_uphill, "uphill"),
+        (_uphill, "the loss grows"),
         (_summed, "divide by their number"),
-        (_linear, "softmax first"),
+        (_linear, "apply the softmax"),
         (lambda w, x, y, lr: w, "gradient of row c"),
     ],
 )
@@ -129,27 +129,27 @@ few = Exercise(
     "3.3",
     claims=[
         (
-            "you return labels; return the places of the pictures.",
+            "you return labels; return the indices of the images.",
             lambda f: max(f(_LABELS, 2, 0)) > 2,
         ),
         (
-            "the classes get unequal numbers: k pictures of *each* class.",
+            "the classes get unequal numbers: k images of *each* class.",
             lambda f: all(_counts(f(_LABELS, 2, s)) == [0, 0, 1, 1, 2, 2] for s in range(20)),
         ),
         (
-            "the seed changes nothing: you always take the same pictures, so there is no spread to see.",
+            "the seed changes nothing: you always take the same images, so there is no spread between seeds.",
             lambda f: len({tuple(sorted(f(_LABELS, 2, s))) for s in range(20)}) > 1,
         ),
         (
-            "one seed must always give the same pictures.",
+            "one seed must always give the same images.",
             lambda f: f(_LABELS, 2, 3) == f(_LABELS, 2, 3),
         ),
     ],
     solution=_k_shot,
     wrong=[
-        (lambda labels, k, seed: sorted(set(labels)) * k, "places of the pictures"),
+        (lambda labels, k, seed: sorted(set(labels)) * k, "indices of the images"),
         (_unbalanced, "of *each* class"),
-        (_first_k, "no spread to see"),
+        (_first_k, "no spread between seeds"),
         (
             lambda labels, k, seed: _k_shot(labels, k, int(torch.randint(10**6, ()))),
             "always give the same",
@@ -172,15 +172,15 @@ report = Exercise(
     "3.5",
     claims=[
         (
-            "you report the best of all test scores; nobody could have known which trial that would be.",
+            "you report the best of all test scores; without test labels nobody can know which trial that is.",
             lambda f: not _near(f(_search()), 87.0),
         ),
         (
-            "you report the validation score itself; it was used to choose, so it flatters the winner.",
+            "you report the validation score itself; it was used to choose, so it is biased upwards.",
             lambda f: not _near(f(_search()), 86.0),
         ),
         (
-            "you choose the trial by the shifts; their labels are not there when you choose.",
+            "you choose the trial by the shifts; their labels are not available when you choose.",
             lambda f: not _near(f(_search()), 82.0),
         ),
         (
@@ -191,7 +191,7 @@ report = Exercise(
     solution=_report,
     wrong=[
         (lambda t: t["test"].max(), "best of all test"),
-        (lambda t: t["val"].max(), "flatters"),
+        (lambda t: t["val"].max(), "biased upwards"),
         (lambda t: t.loc[t["shifts"].idxmax(), "test"], "by the shifts"),
         (lambda t: t["test"].mean(), "largest 'val'"),
     ],
@@ -202,9 +202,9 @@ start = choice(
     "D",
     {
         "A": "both heads have the same number of weights; the start does not change that.",
-        "B": "the features are the same, encoded once by the same frozen tower.",
-        "C": "more epochs bring both to the same loss on the training pictures, but a class without enough pictures "
-        "still lacks what the words knew.",
+        "B": "the features are the same, encoded once by the same frozen encoder.",
+        "C": "more epochs bring both to the same loss on the training images, but a class without enough images "
+        "still lacks what its name provides.",
     },
 )
 

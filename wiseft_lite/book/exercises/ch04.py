@@ -39,27 +39,27 @@ schedule = Exercise(
     "4.4",
     claims=[
         (
-            "there is no warm-up: the first step already takes the full rate.",
+            "there is no warm-up: the first step already uses the full learning rate.",
             lambda f: f(0, 100, 10, 1.0) < 0.5,
         ),
         (
-            "the rate jumps down when the warm-up ends; count the cosine from there, not from step 0.",
+            "the learning rate drops abruptly when the warm-up ends; start the cosine there, not at step 0.",
             lambda f: _near(f(10, 100, 10, 1.0), 1.0),
         ),
         (
-            "after the warm-up the rate falls on a straight line; a cosine stays high longer, then falls faster.",
+            "after the warm-up the learning rate falls linearly; a cosine stays high longer, then falls faster.",
             lambda f: not _near(f(32, 100, 10, 1.0), 1 - 22 / 90),
         ),
         (
-            "half way between warm-up and end the cosine gives half of the peak, and at the end 0.",
+            "half way between warm-up and end the cosine is half of the peak, and at the end 0.",
             lambda f: _near(f(55, 100, 10, 2.0), 1.0) and _near(f(100, 100, 10, 2.0), 0),
         ),
     ],
     solution=_schedule,
     wrong=[
         (_cold, "no warm-up"),
-        (_no_shift, "jumps down"),
-        (_straight, "straight line"),
+        (_no_shift, "drops abruptly"),
+        (_straight, "falls linearly"),
         (lambda s, total, w, peak: peak * min(1, (s + 1) / w), "half of the peak"),
     ],
 )
@@ -73,16 +73,16 @@ steps = Exercise(
         ),
         ("that is one epoch; there are ten.", lambda n: n != 23),
         (
-            "that counts pictures; one step takes 64 of them at once.",
+            "that counts images; one step takes 64 of them at once.",
             lambda n: n not in (1471, 14_710),
         ),
-        ("ceil(1471 / 64) = 23 steps an epoch, ten times.", lambda n: n == 230),
+        ("ceil(1471 / 64) = 23 steps per epoch, ten times.", lambda n: n == 230),
     ],
     solution=230,
     wrong=[
         (220, "round up, not down"),
         (23, "one epoch"),
-        (14_710, "counts pictures"),
+        (14_710, "counts images"),
         (640, "ceil"),
     ],
 )
@@ -91,7 +91,7 @@ warmup = Exercise(
     "4.3",
     claims=[
         (
-            "500 steps of warm-up in a run of 230: the rate never gets to its peak, let alone down again.",
+            "500 steps of warm-up in a run of 230: the learning rate never reaches its peak.",
             lambda w: w < 230,
         ),
         (
@@ -99,12 +99,12 @@ warmup = Exercise(
             lambda w: w > 0,
         ),
         (
-            "the paper warms up for 500 of about 25,000 steps, a share of 2 %; take between 1 and 20 % of 230.",
+            "the paper warms up for 500 of about 25,000 steps, which is 2 %; take between 1 and 20 % of 230.",
             lambda w: 2 <= w <= 46,
         ),
     ],
     solution=23,
-    wrong=[(500, "never gets to its peak"), (0, "no warm-up at all"), (115, "a share of 2 %")],
+    wrong=[(500, "never reaches its peak"), (0, "no warm-up at all"), (115, "which is 2 %")],
 )
 
 
@@ -118,11 +118,11 @@ forgotten = Exercise(
     "4.5",
     claims=[
         (
-            "the sign is turned: forgetting is what was lost, before minus after.",
+            "the sign is reversed: forgetting is what was lost, before minus after.",
             lambda f: f(_tasks()) > 0,
         ),
         (
-            "you divide by what was there before; the book states losses in points.",
+            "you divide by the accuracy before; the book states losses in points.",
             lambda f: not _near(f(_tasks()), 25),
         ),
         (
@@ -136,7 +136,7 @@ forgotten = Exercise(
     ],
     solution=lambda t: (t["before"] - t["after"]).mean(),
     wrong=[
-        (lambda t: (t["after"] - t["before"]).mean(), "sign is turned"),
+        (lambda t: (t["after"] - t["before"]).mean(), "sign is reversed"),
         (lambda t: 100 * (1 - t["after"] / t["before"]).mean(), "in points"),
         (lambda t: (t["before"] - t["after"]).max(), "worst task"),
         (lambda t: (t["before"] - t["after"]).sum(), "15 on average"),

@@ -32,11 +32,11 @@ twins = Exercise(
     "5.3",
     claims=[
         (
-            "you look at all settings; keep those that validation cannot tell apart.",
+            "you look at all settings; keep only those that validation cannot distinguish.",
             lambda f: not _near(f(_grid(), 1.0), 27),
         ),
         (
-            "you compare on the test pictures; a setting is chosen on 'val'.",
+            "you compare on the test images; a setting is chosen on 'val'.",
             lambda f: not _near(f(_grid(), 1.0), _range(_grid().assign(val=_grid()["test"]), 1.0)),
         ),
         (
@@ -66,7 +66,7 @@ correlation = Exercise(
     "5.4",
     claims=[
         (
-            "rates differ by factors of ten: take their logarithm, or the largest rate alone decides.",
+            "learning rates differ by factors of ten: take their logarithm, or the largest one alone decides.",
             lambda f: not _near(f(_grid()), np.corrcoef(_grid()["lr"], _grid()["shifts"])[0, 1]),
         ),
         (
@@ -74,7 +74,7 @@ correlation = Exercise(
             lambda f: abs(f(_grid())) <= 1,
         ),
         (
-            "a larger rate goes with a lower accuracy here: the correlation is negative.",
+            "a larger learning rate goes with a lower accuracy here: the correlation is negative.",
             lambda f: f(_grid()) < 0,
         ),
         (
@@ -111,11 +111,11 @@ stop = Exercise(
     "5.5",
     claims=[
         (
-            "you stop where the shifts are best; that needs labels from the future.",
+            "you stop where the shifts are best; their labels are not available during training.",
             lambda f: f(_curve()) != 1,
         ),
         (
-            "you stop where the test pictures are best, and then report on them.",
+            "you stop where the test images are best, and then report on them.",
             lambda f: f(_curve()) != 3,
         ),
         ("you take the last epoch: that is not stopping early.", lambda f: f(_curve()) != 4),
@@ -123,20 +123,20 @@ stop = Exercise(
     ],
     solution=_stop,
     wrong=[
-        (lambda t: int(t.loc[t["shifts"].idxmax(), "epoch"]), "from the future"),
+        (lambda t: int(t.loc[t["shifts"].idxmax(), "epoch"]), "not available"),
         (lambda t: int(t.loc[t["test"].idxmax(), "epoch"]), "then report on them"),
         (lambda t: int(t["epoch"].max()), "not stopping early"),
         (lambda t: 0, "largest 'val'"),
     ],
 )
 
-guess_rate = choice(
+guess_learning_rate = choice(
     "5.2",
     "C",
     {
-        "A": "the reference has a broad top: rates ten times apart often end within a few points of each other.",
-        "B": "fine-tuning with a tiny rate hardly moves the weights, so hardly anything is lost on the shifts.",
-        "D": "the shifts are where the rates come apart: the paper finds up to 8 points there for 0.3 on the reference.",
+        "A": "the reference is flat around its best value: learning rates a factor of ten apart often end within a few points of each other.",
+        "B": "fine-tuning with a tiny learning rate hardly moves the weights, so hardly anything is lost on the shifts.",
+        "D": "the shifts are where learning rates differ: the paper reports up to 8 points there for 0.3 on the reference.",
     },
 )
 
@@ -144,10 +144,10 @@ published = choice(
     "5.1",
     "A",
     {
-        "B": "0.32 is positive: better on the reference goes, weakly, with better under shift.",
+        "B": "0.32 is positive: a higher accuracy on the reference goes, weakly, with a higher one under shift.",
         "C": "a correlation of 0.32 explains a tenth of the variance (0.32 squared), not a third.",
-        "D": "a weak correlation between the two accuracies does not say that every run is equally robust.",
+        "D": "a weak correlation between the two accuracies does not mean that every run is equally robust.",
     },
 )
 
-ALL = [twins, correlation, stop, guess_rate, published]
+ALL = [twins, correlation, stop, guess_learning_rate, published]

@@ -72,7 +72,7 @@ line = Exercise(
     ],
 )
 
-share = Exercise(
+fraction = Exercise(
     "6.2",
     claims=[
         (
@@ -80,19 +80,19 @@ share = Exercise(
             lambda x: abs(x - 0.75) > 1e-6,
         ),
         (
-            "that is the squared share; a distance grows in proportion to alpha, not to its square.",
+            "that is the square of alpha; a distance grows in proportion to alpha, not to its square.",
             lambda x: abs(x - 0.0625) > 1e-6,
         ),
         (
-            "walk a quarter of a straight road: what share of it lies behind you?",
+            "on a straight line the point at alpha has covered alpha times the whole distance.",
             lambda x: abs(x - 0.25) < 1e-6,
         ),
     ],
     solution=0.25,
     wrong=[
         (0.75, "distance to the fine-tuned"),
-        (0.0625, "squared share"),
-        (0.5, "quarter of a straight road"),
+        (0.0625, "the square of alpha"),
+        (0.5, "alpha times the whole distance"),
     ],
 )
 
@@ -128,7 +128,7 @@ choose = Exercise(
             lambda f: f(_table()) != 1.0,
         ),
         (
-            "you choose alpha on a shift; in use nobody has labels from the shift that is still to come.",
+            "you choose alpha on a shift; in practice there are no labels from a future shift.",
             lambda f: f(_table()) != 0.0,
         ),
         (
@@ -158,7 +158,7 @@ gain = Exercise(
     "6.4",
     claims=[
         (
-            "a gain is stated in points: multiply the difference of the shares by 100.",
+            "a gain is stated in points: multiply the difference of the accuracies by 100.",
             lambda f: abs(f(_curve()) - 0.04) > 1e-6,
         ),
         (
@@ -182,4 +182,4 @@ gain = Exercise(
     ],
 )
 
-ALL = [line, share, choose, gain]
+ALL = [line, fraction, choose, gain]

@@ -13,20 +13,20 @@ def _near(a: float, b: float, tolerance: float = 1e-6) -> bool:
     return abs(float(a) - float(b)) < tolerance
 
 
-pictures = Exercise(
+images = Exercise(
     "7.1",
     claims=[
         (
-            "that is the gap in points; a point is one picture in a hundred.",
+            "that is the gap in points; a point is one image in a hundred.",
             lambda x: not _near(x, 0.3),
         ),
-        ("0.3 points are not a share of 0.3: divide by 100 first.", lambda x: not 90 <= x <= 95),
+        ("0.3 points are not a fraction of 0.3: divide by 100 first.", lambda x: not 90 <= x <= 95),
         (
-            "a whole point would be three pictures; this is a third of a point.",
+            "a whole point would be three images; this is a third of a point.",
             lambda x: not _near(x, 3, 0.2),
         ),
         (
-            "0.3 hundredths of 307 pictures is 0.92: round it to whole pictures.",
+            "0.3 % of 307 images is 0.92: round it to whole images.",
             lambda x: 0.9 <= x <= 1.1,
         ),
     ],
@@ -69,7 +69,7 @@ two_means = Exercise(
             lambda f: min(f(_table(), SHIFTS)) > 1,
         ),
         (
-            "the two stand in the wrong order: first the mean of the best values, then the best value of the mean.",
+            "the two are in the wrong order: first the mean of the best values, then the best value of the mean.",
             lambda f: not _near(f(_table(), SHIFTS)[0], _two_means(_table(), SHIFTS)[1]),
         ),
         (
@@ -95,66 +95,68 @@ _FIRST = np.arange(40) < 20
 _SECOND = _FIRST | (np.arange(40) == 30)  # right wherever _FIRST is, and once more
 
 
-def _redraw(right, dice):
-    rows = dice.integers(right.shape[1], size=right.shape[1])
+def _redraw(right, generator):
+    rows = generator.integers(right.shape[1], size=right.shape[1])
     return int(right[:, rows].mean(axis=1).argmax())
 
 
-def _apart(right, dice):
+def _apart(right, generator):
     n = right.shape[1]
-    return int(np.argmax([row[dice.integers(n, size=n)].mean() for row in right]))
+    return int(np.argmax([row[generator.integers(n, size=n)].mean() for row in right]))
 
 
-def _shuffled(right, dice):
-    return int(right[:, dice.permutation(right.shape[1])].mean(axis=1).argmax())
+def _shuffled(right, generator):
+    return int(right[:, generator.permutation(right.shape[1])].mean(axis=1).argmax())
 
 
-def _over_rows(right, dice):
-    return int(right[:, dice.integers(right.shape[1], size=right.shape[1])].mean(axis=0).argmax())
+def _over_rows(right, generator):
+    return int(
+        right[:, generator.integers(right.shape[1], size=right.shape[1])].mean(axis=0).argmax()
+    )
 
 
-def _ten(right, dice):
-    return int(right[:, dice.integers(right.shape[1], size=10)].mean(axis=1).argmax())
+def _ten(right, generator):
+    return int(right[:, generator.integers(right.shape[1], size=10)].mean(axis=1).argmax())
 
 
 def _draws(redraw, *rows, n=400):
-    dice = np.random.default_rng(0)
-    return [redraw(np.stack(rows), dice) for _ in range(n)]
+    generator = np.random.default_rng(0)
+    return [redraw(np.stack(rows), generator) for _ in range(n)]
 
 
 redraw = Exercise(
     "7.3",
     claims=[
         (
-            "the answer is the place of an alpha, a row of 'right': average over the pictures, axis 1.",
+            "the answer is the index of an alpha, a row of 'right': average over the images, axis 1.",
             lambda f: max(_draws(f, _SECOND, _FIRST)) < 2,
         ),
         (
-            "each alpha is judged by pictures of its own, so a model can lose to one that is never better. "
-            "Draw once and judge all alphas by the same pictures.",
+            "each alpha is evaluated on its own draw, so a model can lose to one that is never better. "
+            "Draw once and evaluate all alphas on the same images.",
             lambda f: max(_draws(f, _SECOND, _FIRST)) == 0,
         ),
         (
-            "every draw gives the same answer: draw with replacement, so that some pictures come twice and others "
+            "every draw gives the same answer: draw with replacement, so that some images are drawn twice and others "
             "not at all.",
             lambda f: len(set(_draws(f, _FIRST, _SECOND))) == 2,
         ),
         (
-            "draw as many pictures as there are: the question is how much *this* validation set wobbles.",
+            "draw as many images as there are: the question is how much the choice varies for a set of *this* size.",
             lambda f: _near(np.mean(_draws(f, _FIRST, _SECOND)), 1 - (39 / 40) ** 40, 0.08),
         ),
     ],
     solution=_redraw,
     wrong=[
-        (_over_rows, "place of an alpha"),
-        (_apart, "pictures of its own"),
+        (_over_rows, "index of an alpha"),
+        (_apart, "on its own draw"),
         (_shuffled, "with replacement"),
-        (_ten, "as many pictures"),
+        (_ten, "as many images"),
     ],
 )
 
 
-def _lend(table, shifts):
+def _leave_one_out(table, shifts):
     return {
         shift: table[shift][best_alpha(table[[s for s in shifts if s != shift]].mean(axis=1))]
         for shift in shifts
@@ -169,13 +171,13 @@ def _with_itself(table, shifts):
     return table.loc[best_alpha(table[shifts].mean(axis=1)), shifts].to_dict()
 
 
-def _lent_alphas(table, shifts):
+def _alphas_of_others(table, shifts):
     return {
         shift: best_alpha(table[[s for s in shifts if s != shift]].mean(axis=1)) for shift in shifts
     }
 
 
-def _lend_reference(table, shifts):
+def _best_on_reference(table, shifts):
     return table.loc[best_alpha(table["test"]), shifts].to_dict()
 
 
@@ -184,7 +186,7 @@ def _same(f, reference) -> bool:
     return ours.keys() == theirs.keys() and all(_near(ours[s], theirs[s]) for s in theirs)
 
 
-lend = Exercise(
+leave_one_out = Exercise(
     "7.4",
     claims=[
         (
@@ -192,28 +194,28 @@ lend = Exercise(
             lambda f: not _same(f, _peek),
         ),
         (
-            "the shift still has a vote: leave its own column out of the mean that chooses.",
+            "the shift takes part in choosing its own alpha: leave its column out of the mean.",
             lambda f: not _same(f, _with_itself),
         ),
         (
-            "you return the alphas; return the accuracy that each shift gets at the alpha it is lent.",
-            lambda f: not _same(f, _lent_alphas),
+            "you return the alphas; return the accuracy of each shift at the alpha that the other shifts choose.",
+            lambda f: not _same(f, _alphas_of_others),
         ),
         (
             "you choose on the reference; here the *other shifts* choose.",
-            lambda f: not _same(f, _lend_reference),
+            lambda f: not _same(f, _best_on_reference),
         ),
         (
             "for the small table: b and c choose 0.5 for a, which gets 45; b gets 40, c gets 56.",
-            lambda f: _same(f, _lend),
+            lambda f: _same(f, _leave_one_out),
         ),
     ],
-    solution=_lend,
+    solution=_leave_one_out,
     wrong=[
         (_peek, "oracle again"),
-        (_with_itself, "leave its own column out"),
-        (_lent_alphas, "return the alphas"),
-        (_lend_reference, "choose on the reference"),
+        (_with_itself, "leave its column out"),
+        (_alphas_of_others, "return the alphas"),
+        (_best_on_reference, "choose on the reference"),
         (lambda t, s: t.loc[0.0, s].to_dict(), "small table"),
     ],
 )
@@ -222,11 +224,11 @@ beyond = choice(
     "7.5",
     "C",
     {
-        "A": "the formula takes any number; only the picture of a *share* ends at 0 and 1.",
-        "B": "no weight changes its sign as a whole: at alpha = -0.5 the zero-shot model still has the share 1.5.",
-        "D": "walking away from the fine-tuned weights undoes the walk, not what it did: past zero-shot no model has ever "
-        "been trained, and only a measurement can say how good it is.",
+        "A": "the formula is defined for any number; only the reading of alpha as a *fraction* ends at 0 and 1.",
+        "B": "the zero-shot weights are still there: at alpha = -0.5 their coefficient is 1.5, that of the fine-tuned ones -0.5.",
+        "D": "moving away from the fine-tuned weights is not the inverse of training: beyond zero-shot no model has ever "
+        "been trained, and only a measurement shows how good it is.",
     },
 )
 
-ALL = [pictures, two_means, redraw, lend, beyond]
+ALL = [images, two_means, redraw, leave_one_out, beyond]

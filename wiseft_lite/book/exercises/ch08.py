@@ -17,11 +17,11 @@ fewest = Exercise(
     "8.1",
     claims=[
         (
-            "one is right on ten pictures more than the other; on these ten it must be right alone.",
+            "one model is right on ten more images than the other; on at least ten it alone must be right.",
             lambda n: not _near(n, 0),
         ),
         (
-            "that is the largest number possible, when the mistakes of the two avoid each other.",
+            "that is the largest number possible, when no image is a mistake of both.",
             lambda n: not _near(n, 50),
         ),
         (
@@ -30,13 +30,13 @@ fewest = Exercise(
             lambda n: not _near(n, 38),
         ),
         (
-            "let the weaker be right only where the stronger is right too: 80 - 70 pictures remain.",
+            "let the weaker be right only where the stronger is right too: 80 - 70 images remain.",
             lambda n: _near(n, 10),
         ),
     ],
     solution=10,
     wrong=[
-        (0, "must be right alone"),
+        (0, "it alone must be right"),
         (50, "largest number"),
         (38, "err independently"),
         (30, "80 - 70"),
@@ -62,7 +62,7 @@ diverse = Exercise(
     "8.2",
     claims=[
         (
-            "you count every disagreement; where both are wrong in different ways, no vote can profit.",
+            "you count every disagreement; where both are wrong in different ways, neither prediction is right.",
             lambda f: not _near(f(_FIRST, _SECOND, _LABELS), 4 / 8),
         ),
         (
@@ -70,17 +70,17 @@ diverse = Exercise(
             lambda f: not _near(f(_FIRST, _SECOND, _LABELS), 1 / 8),
         ),
         (
-            "return a share: divide the count by the number of pictures.",
+            "return a fraction: divide the count by the number of images.",
             lambda f: float(f(_FIRST, _SECOND, _LABELS)) <= 1,
         ),
         (
-            "exactly one of the two is right on 3 of these 8 pictures.",
+            "exactly one of the two is right on 3 of these 8 images.",
             lambda f: _near(f(_FIRST, _SECOND, _LABELS), 3 / 8),
         ),
     ],
     solution=prediction_diversity,
     wrong=[
-        (_disagree, "no vote can profit"),
+        (_disagree, "neither prediction is right"),
         (_gap, "difference of two accuracies"),
         (lambda f, g, y: int(((f == y) != (g == y)).sum()), "divide the count"),
         (lambda f, g, y: float(((f != y) & (g != y)).double().mean()), "3 of these 8"),
@@ -102,16 +102,16 @@ wins = Exercise(
     "8.3",
     claims=[
         (
-            "you also count pictures on which all agree; nobody is overridden there.",
+            "you also count images on which all agree; no model is overridden there.",
             lambda f: f(_ZERO, _TUNED, _MIXED) != 5,
         ),
         ("you count where the fine-tuned model wins.", lambda f: f(_ZERO, _TUNED, _MIXED) != 1),
         (
-            "where the mixture gives a third answer, neither of the two has won.",
+            "where the mixture predicts a third class, neither of the two has won.",
             lambda f: f(_ZERO, _TUNED, _MIXED) != 4,
         ),
         (
-            "on five pictures the two differ, and on two of these the mixture says what zero-shot says.",
+            "the two differ on five images, and on two of these the mixture predicts the same as zero-shot.",
             lambda f: f(_ZERO, _TUNED, _MIXED) == 2,
         ),
     ],
@@ -121,9 +121,9 @@ wins = Exercise(
         (lambda zero, tuned, mixed: _wins(tuned, zero, mixed), "where the fine-tuned model wins"),
         (
             lambda zero, tuned, mixed: int(((zero != tuned) & (mixed != tuned)).sum()),
-            "a third answer",
+            "a third class",
         ),
-        (lambda zero, tuned, mixed: 3, "on five pictures"),
+        (lambda zero, tuned, mixed: 3, "differ on five images"),
     ],
 )
 
@@ -142,16 +142,16 @@ def _line(curve: pd.Series) -> pd.Series:
     )
 
 
-def _wall(curve: pd.Series) -> float:
+def _barrier(curve: pd.Series) -> float:
     return 100 * max((_line(curve) - curve).max(), 0)
 
 
-wall = Exercise(
+barrier = Exercise(
     "8.4",
     claims=[
-        ("state it in points: multiply the share by 100.", lambda f: not _near(f(_pit()), 0.2)),
+        ("state it in points: multiply the fraction by 100.", lambda f: not _near(f(_pit()), 0.2)),
         (
-            "you measure from the better end; then a path that only joins a good end to a worse one has a wall.",
+            "you measure from the better end; then a path that only joins a good end to a worse one has a barrier.",
             lambda f: not _near(f(_pit()), 35),
         ),
         (
@@ -159,15 +159,15 @@ wall = Exercise(
             lambda f: not _near(f(_pit()), 10),
         ),
         (
-            "a path that stays above the line has a wall of 0, not a negative one.",
+            "a path that stays above the line has a barrier of 0, not a negative one.",
             lambda f: float(f(_hump())) >= 0,
         ),
         (
-            "between 60 and 80 % the line stands at 65 % at alpha = 0.25, and the path at 45 %: 20 points.",
+            "at alpha = 0.25 the line between 60 and 80 % is at 65 %, and the path at 45 %: 20 points.",
             lambda f: _near(f(_pit()), 20) and _near(f(_hump()), 0),
         ),
     ],
-    solution=_wall,
+    solution=_barrier,
     wrong=[
         (lambda curve: max((_line(curve) - curve).max(), 0), "in points"),
         (lambda curve: 100 * (max(curve[0.0], curve[1.0]) - curve.min()), "better end"),
@@ -182,10 +182,10 @@ check = choice(
     "8.5",
     "B",
     {
-        "A": "equal keys and shapes only say that the average can be computed, not that it is any good.",
-        "C": "the two ends may differ in accuracy; what counts is whether the path sinks below the line between them.",
-        "D": "good ends say nothing about the middle: this pair loses half of its accuracy on the way.",
+        "A": "equal keys and shapes only say that the average can be computed, not that it is a good model.",
+        "C": "the two ends may differ in accuracy; what counts is whether the path falls below the line between them.",
+        "D": "good ends do not guarantee a good middle: this pair loses half of its accuracy on the way.",
     },
 )
 
-ALL = [fewest, diverse, wins, wall, check]
+ALL = [fewest, diverse, wins, barrier, check]

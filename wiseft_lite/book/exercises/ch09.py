@@ -18,12 +18,15 @@ def _equal(a, b) -> bool:
 
 
 def _heads():
-    dice = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     zero, one = (
-        {"weight": torch.randn(3, 4, generator=dice), "bias": torch.randn(3, generator=dice)}
+        {
+            "weight": torch.randn(3, 4, generator=generator),
+            "bias": torch.randn(3, generator=generator),
+        }
         for _ in range(2)
     )
-    return zero, one, torch.randn(5, 4, generator=dice)
+    return zero, one, torch.randn(5, 4, generator=generator)
 
 
 def _logits(head, features):
@@ -103,20 +106,20 @@ agreement = Exercise(
     "9.2",
     claims=[
         (
-            "you compare the logits themselves; two models can say the same class with other numbers.",
+            "you compare the logits themselves; two models can predict the same class from different logits.",
             lambda f: not _near(f(*_answers()), 0),
         ),
         (
-            "you count where they differ; the question asks where they say the same.",
+            "you count where they differ; the question asks where they predict the same class.",
             lambda f: not _near(f(*_answers()), 40, 1e-3),
         ),
-        ("return percent, not a share.", lambda f: not _near(f(*_answers()), 0.6, 1e-3)),
+        ("return percent, not a fraction.", lambda f: not _near(f(*_answers()), 0.6, 1e-3)),
         (
-            "you return a number of pictures; divide by how many there are.",
+            "you return a number of images; divide by how many there are.",
             lambda f: not _near(f(*_answers()), 3),
         ),
         (
-            "compare the class with the largest logit, picture by picture; here 3 of 5 are the same, 60 %.",
+            "compare the class with the largest logit, image by image; here 3 of 5 are the same, 60 %.",
             lambda f: _near(f(*_answers()), 60, 1e-3),
         ),
     ],
@@ -124,31 +127,31 @@ agreement = Exercise(
     wrong=[
         (lambda a, b: 100 * float((a == b).all(-1).float().mean()), "logits themselves"),
         (lambda a, b: 100 - _agreement(a, b), "where they differ"),
-        (lambda a, b: _agreement(a, b) / 100, "not a share"),
-        (lambda a, b: float((a.argmax(-1) == b.argmax(-1)).sum()), "number of pictures"),
+        (lambda a, b: _agreement(a, b) / 100, "not a fraction"),
+        (lambda a, b: float((a.argmax(-1) == b.argmax(-1)).sum()), "number of images"),
         (
             lambda a, b: 100 * float((a.argmax(0) == b.argmax(0)).float().mean()),
-            "picture by picture",
+            "image by image",
         ),
     ],
 )
 
-dice = Exercise(
+random_mixture = Exercise(
     "9.3",
     claims=[
         (
-            "no dice know which of the two models is right; they do not pick the better answer.",
+            "a random choice does not know which model is right, so it does not pick the better one.",
             lambda x: x < 80,
         ),
         (
-            "that is a quarter of *zero-shot*: alpha is the share of pictures that the fine-tuned model gets.",
+            "that is a quarter of *zero-shot*: alpha is the fraction of images that the fine-tuned model classifies.",
             lambda x: not _near(x, 75),
         ),
         (
-            "that is for alpha = 0.5; here only a quarter of the pictures go to the fine-tuned model.",
+            "that is for alpha = 0.5; here only a quarter of the images go to the fine-tuned model.",
             lambda x: not _near(x, 70),
         ),
-        ("three quarters of the pictures at 60 %, one quarter at 80 %.", lambda x: _near(x, 65)),
+        ("three quarters of the images at 60 %, one quarter at 80 %.", lambda x: _near(x, 65)),
     ],
     solution=65,
     wrong=[
@@ -173,12 +176,12 @@ softmax = Exercise(
     "9.4",
     claims=[
         (
-            "the softmax comes last: its largest class is that of the mixed logits, so nothing but the output "
+            "the softmax comes last, so the predictions are those of the mixed logits: the output "
             "ensemble again. Turn each model's logits into probabilities first.",
             lambda f: not _equal(_mixed(f), output_ensemble(*_pair(), 0.25).softmax(-1)),
         ),
         (
-            "the softmax runs over the pictures; each picture's own probabilities must sum to 1.",
+            "the softmax runs over the images; each image's own probabilities must sum to 1.",
             lambda f: torch.allclose(_mixed(f).sum(-1), torch.ones(6), atol=1e-5),
         ),
         (
@@ -195,7 +198,7 @@ softmax = Exercise(
         (lambda a, b, alpha: output_ensemble(a, b, alpha).softmax(-1), "softmax comes last"),
         (
             lambda a, b, alpha: (1 - alpha) * a.softmax(0) + alpha * b.softmax(0),
-            "over the pictures",
+            "over the images",
         ),
         (lambda a, b, alpha: softmax_ensemble(b, a, alpha), "runs backwards"),
         (
@@ -211,11 +214,11 @@ _NODES, _VALUES = [0.0, 0.5, 1.0], [1.0, 3.0, 2.0]
 def _through(nodes, values, alpha):
     total = 0.0
     for j, node in enumerate(nodes):
-        share = 1.0
+        weight = 1.0
         for k, other in enumerate(nodes):
             if k != j:
-                share *= (alpha - other) / (node - other)
-        total += share * values[j]
+                weight *= (alpha - other) / (node - other)
+        total += weight * values[j]
     return total
 
 
@@ -231,21 +234,21 @@ through = Exercise(
     "9.5",
     claims=[
         (
-            "you draw the chord between the two ends; the value in the middle has no say.",
+            "you draw the chord between the two ends; the value in the middle is ignored.",
             lambda f: not _near(f(_NODES, _VALUES, 0.5), 1.5),
         ),
         (
-            "at a node its own value must come back: the share of node j is 1 at node j and 0 at the others.",
+            "at a node the result must be the node's own value: the weight of node j is 1 at node j and 0 at the others.",
             lambda f: all(
                 _near(f(_NODES, _VALUES, x), v) for x, v in zip(_NODES, _VALUES, strict=True)
             ),
         ),
         (
-            "you join the dots by straight pieces; one polynomial goes through all of them and bends between.",
+            "you interpolate linearly between neighbouring nodes; one polynomial must go through all of them.",
             lambda f: not _near(f(_NODES, _VALUES, 0.25), 2),
         ),
         (
-            "the parabola through these three points is 2.375 at 0.25; any number of nodes must do.",
+            "the parabola through these three points is 2.375 at 0.25; it must work for any number of nodes.",
             lambda f: (
                 _near(f(_NODES, _VALUES, 0.25), 2.375)
                 and _near(f([0, 1, 2, 4], [0, 1, 8, 64], 3), 27)
@@ -258,8 +261,8 @@ through = Exercise(
             lambda nodes, values, a: (1 - a) * values[0] + a * values[-1],
             "the chord between the two ends",
         ),
-        (lambda nodes, values, a: sum(values) / len(values), "its own value must come back"),
-        (_corners, "by straight pieces"),
+        (lambda nodes, values, a: sum(values) / len(values), "the node's own value"),
+        (_corners, "linearly between neighbouring nodes"),
         (
             lambda nodes, values, a: float(
                 interpolation_matrix(nodes[:3], [a])[0]
@@ -277,8 +280,8 @@ two_passes = choice(
         "A": "with two nodes there is one polynomial of degree 1: a straight line for each logit, not a parabola.",
         "B": "the two passes are the two ends themselves; no mixed weights are ever run.",
         "D": "each logit runs straight from end to end, but which logit is largest can still change on the way: "
-        "accuracy need not be straight. The dice of the random mixture give a straight line.",
+        "accuracy need not be straight. The accuracy of the random mixture is a straight line.",
     },
 )
 
-ALL = [two_ways, agreement, dice, softmax, through, two_passes]
+ALL = [two_ways, agreement, random_mixture, softmax, through, two_passes]

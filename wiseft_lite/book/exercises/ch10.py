@@ -13,28 +13,28 @@ def _near(a: float, b: float, tolerance: float = 1e-6) -> bool:
     return abs(float(a) - float(b)) < tolerance
 
 
-share = Exercise(
+start_weight = Exercise(
     "10.1",
     claims=[
         (
-            "that is the share of one new step; the start is multiplied by the decay once for *each* of 230 steps.",
+            "that is the weight of one new step; the start is multiplied by the decay once for *each* of 230 steps.",
             lambda x: not _near(x, 0.01, 2e-3),
         ),
         (
-            "that is what is left after one step; 230 steps multiply by 0.99 again and again.",
+            "that is the weight after one step; every one of the 230 steps multiplies by 0.99.",
             lambda x: not _near(x, 0.99, 2e-3),
         ),
         (
-            "that is the share of the steps; the question asks for the start's, what is left of 1.",
+            "that is the weight of all steps together; the question asks for the rest, the weight of the start.",
             lambda x: not _near(x, 1 - 0.99**230, 5e-3),
         ),
         ("0.99 to the power of 230 is about 0.1.", lambda x: _near(x, 0.99**230, 0.01)),
     ],
     solution=0.99**230,
     wrong=[
-        (0.01, "share of one new step"),
+        (0.01, "weight of one new step"),
         (0.99, "after one step"),
-        (0.9, "share of the steps"),
+        (0.9, "weight of all steps"),
         (0.5, "power of 230"),
     ],
 )
@@ -70,15 +70,15 @@ started = Exercise(
     "10.2",
     claims=[
         (
-            "alpha and 1 - alpha are swapped: after many steps an average has forgotten its start.",
+            "alpha and 1 - alpha are swapped: after many steps the start has almost no weight.",
             lambda f: not _near(_at(f, 0.5, 3), 1),
         ),
         (
-            "you count one step only: the start's share shrinks with every step, decay ** steps.",
+            "you count one step only: the start's weight shrinks with every step, to decay ** steps.",
             lambda f: not _near(_at(f, 0.5, 3), 4),
         ),
         (
-            "the two shares must sum to 1: the debiased average was divided by 1 - decay ** steps, so multiply it back.",
+            "the two weights must sum to 1: the debiased average was divided by 1 - decay ** steps, so multiply it back.",
             lambda f: not _near(_at(f, 0.5, 3, "head.weight"), 34),
         ),
         (
@@ -120,18 +120,18 @@ spring = Exercise(
     "10.3",
     claims=[
         (
-            "yours still pulls to zero: it is not 0 where the model stands on theta_0.",
+            "yours pulls towards zero: the penalty must be 0 where the weights equal theta_0.",
             lambda f: _near(f(_pair()[0], _pair()[0], 1.0), 0),
         ),
         (
-            "steps up and steps down cancel: square each difference before you add.",
+            "positive and negative differences cancel: square each before you add.",
             lambda f: not _near(_pull(f), 1.5),
         ),
         (
             "the formula has the squared distance; take no root.",
             lambda f: not _near(_pull(f), 0.5 * 11**0.5),
         ),
-        ("the strength is forgotten.", lambda f: not _near(_pull(f), 11)),
+        ("the strength is missing: multiply by it.", lambda f: not _near(_pull(f), 11)),
         (
             "differences of 1, -1 and 3 at strength 0.5 make 0.5 times 11.",
             lambda f: _near(_pull(f), 5.5),
@@ -139,10 +139,10 @@ spring = Exercise(
     ],
     solution=_spring,
     wrong=[
-        (_to_zero, "pulls to zero"),
+        (_to_zero, "pulls towards zero"),
         (_signed, "cancel"),
         (lambda t, z, s: s * sum((t[n] - z[n]).square().sum() for n in t) ** 0.5, "no root"),
-        (lambda t, z, s: _spring(t, z, 1.0), "is forgotten"),
+        (lambda t, z, s: _spring(t, z, 1.0), "strength is missing"),
     ],
 )
 
@@ -154,7 +154,7 @@ context = Exercise(
             lambda n: n != 4 * 128 * 122,
         ),
         (
-            "that is a linear probe; here the head's rows are written by the text tower, not trained.",
+            "that is a linear probe; here the head's rows are computed by the text encoder, not trained.",
             lambda n: n not in (122 * 128, 122 * 129),
         ),
         ("those are the vectors; each has 128 numbers.", lambda n: n != 4),
@@ -198,7 +198,7 @@ offered = Exercise(
             lambda f: not _near(f(_line(), 80.5), 0),
         ),
         (
-            "you take the first alpha that gets there; look for the highest among all that do.",
+            "you take the first alpha that reaches it; take the one with the largest 'shifts' among all that do.",
             lambda f: not _near(f(_line(), 82), 0.3),
         ),
         (
@@ -210,7 +210,7 @@ offered = Exercise(
             ),
         ),
         (
-            "no row reaches 99: then the row counts that gets furthest.",
+            "no row reaches 99: then take the row with the highest reference accuracy.",
             lambda f: _near(f(_line(), 99), 1),
         ),
     ],
@@ -228,7 +228,7 @@ offered = Exercise(
         ),
         (
             lambda line, reference: line.loc[line["test"] >= reference, "shifts"].idxmax(),
-            "gets furthest",
+            "highest reference accuracy",
         ),
     ],
 )
@@ -237,10 +237,10 @@ on_the_line = choice(
     "10.6",
     "C",
     {
-        "A": "the mean is below 0, but the interval reaches above it: other seeds could have turned the sign.",
-        "B": "an interval around 0 cannot show that two things are equal, only that five seeds do not tell them apart.",
-        "D": "more pictures narrow another interval; this one is about the seeds, and any sign may come out.",
+        "A": "the mean is below 0, but the interval reaches above it: other seeds could have reversed the sign.",
+        "B": "an interval around 0 cannot show that two things are equal, only that five seeds do not distinguish them.",
+        "D": "more images narrow another interval; this one is about the seeds, and any sign may come out.",
     },
 )
 
-ALL = [share, started, spring, context, offered, on_the_line]
+ALL = [start_weight, started, spring, context, offered, on_the_line]

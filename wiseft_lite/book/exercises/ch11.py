@@ -17,8 +17,8 @@ separate = choice(
     "C",
     {
         "A": "a model fine-tuned on ImageNet has no reason to know car models; its accuracy on Cars would fall, not rise.",
-        "B": "one model for seven lists of classes needs another kind of training; the paper does not do that here.",
-        "D": "averaging seven fine-tuned models is a method of its own (task arithmetic); this table has one line a task.",
+        "B": "one model for seven lists of classes needs a different kind of training; the paper does not do that here.",
+        "D": "averaging seven fine-tuned models is a method of its own (task arithmetic); this table has one line per task.",
     },
 )
 
@@ -31,7 +31,7 @@ cut = Exercise(
     "11.2",
     claims=[
         (
-            "that is a difference in points. It says nothing about how many errors there were to begin with.",
+            "that is a difference in points. It does not depend on how many errors there were to begin with.",
             lambda f: not _near(f(98.0, 99.0), 1),
         ),
         (
@@ -39,7 +39,7 @@ cut = Exercise(
             lambda f: not _near(f(98.0, 99.0), 100 / 98),
         ),
         (
-            "you divide by the errors *after*; what went away is a share of the errors before.",
+            "you divide by the errors *after*; divide by the errors before.",
             lambda f: not _near(f(98.0, 99.0), 100),
         ),
         (
@@ -95,7 +95,7 @@ better = Exercise(
     "11.3",
     claims=[
         (
-            "you let the mean decide which end is better. Each task has its own better end: compare task by task, "
+            "you choose the better end by the mean over tasks. Each task has its own better end: compare task by task, "
             "then average.",
             lambda f: (
                 not all(_near(f(t), _better_on_average(t)) for t in (_ends(), _ends(glyphs=76.0)))
@@ -174,15 +174,15 @@ mixture = Exercise(
             lambda f: not _same(f, _swapped),
         ),
         (
-            "you mix two accuracies, so your curve is a straight line without a hump. Mix what comes before the argmax.",
+            "you mix two accuracies, so your curve is a straight line between the ends. Mix what comes before the argmax.",
             lambda f: not _same(f, _straight),
         ),
         (
-            "you mix probabilities. Weights mix *logits*; a softmax of each head first changes the answer.",
+            "you mix probabilities. Weights mix *logits*; a softmax of each head first changes the result.",
             lambda f: not _same(f, _probabilities),
         ),
         (
-            "return a percentage, not a share.",
+            "return a percentage, not a fraction.",
             lambda f: _near(f(*_frozen(), 0.0), _mixed(*_frozen(), 0.0), 1e-3),
         ),
         (
@@ -195,7 +195,7 @@ mixture = Exercise(
         (_swapped, "other way"),
         (_straight, "straight line"),
         (_probabilities, "mix *logits*"),
-        (lambda *inputs: _mixed(*inputs) / 100, "not a share"),
+        (lambda *inputs: _mixed(*inputs) / 100, "not a fraction"),
         (lambda x, w0, w1, y, alpha: _mixed(x, w0, w1, y, round(alpha)), "take the largest"),
     ],
 )
@@ -204,9 +204,9 @@ oracle = choice(
     "11.4",
     "B",
     {
-        "A": "that is a claim about the model, and the number would say the same for a model that gained nothing.",
+        "A": "that is a claim about the model, but the number would look the same for a model that gained nothing.",
         "C": "the sign has nothing to do with seeds: it holds for every single run.",
-        "D": "val had no part in it; the oracle picks alpha on the very test pictures.",
+        "D": "val was not used; the oracle picks alpha on the test images themselves.",
     },
 )
 

@@ -23,7 +23,7 @@ judge = Exercise(
     "12.1",
     claims=[
         (
-            "an interval that lies wholly below 0 speaks against the claim, clearly; a claim has a direction.",
+            "an interval that lies wholly below 0 is clear evidence against the claim; a claim has a direction.",
             lambda f: f(-3.0, -1.0) != HOLDS,
         ),
         (
@@ -72,7 +72,7 @@ seeds = Exercise(
             ),
         ),
         (
-            "1.645 is for many runs; with five the spread itself is a guess, and t has 4 degrees of freedom.",
+            "1.645 is for many runs; with five the spread itself is only estimated: use t with 4 degrees of freedom.",
             lambda f: not _is(f, _spread(_FIVE, 1.645)),
         ),
         (
@@ -110,12 +110,12 @@ images = Exercise(
             lambda f: not _near(f(_WON, _LOST, _N), 100 * 1.96 * (0.25 - 0.05**2) / _N, 0.02),
         ),
         (
-            "that treats the two models as if they were tested on different pictures; an image that both get right "
-            "cannot make their difference change.",
+            "that treats the two models as if they were tested on different images; an image that both get right "
+            "does not change their difference.",
             lambda f: not 6.0 < f(_WON, _LOST, _N) < 7.5,
         ),
         (
-            "the interval is for points: multiply the share by 100.",
+            "the interval is for points: multiply the fraction by 100.",
             lambda f: f(_WON, _LOST, _N) > 0.1,
         ),
         (
@@ -133,8 +133,8 @@ images = Exercise(
             lambda won, lost, n: 100 * 1.96 * ((won + lost) / n - ((won - lost) / n) ** 2) / n,
             "variance",
         ),
-        (lambda won, lost, n: 100 * 1.96 * math.sqrt(2 * 0.25 / n), "tested on different pictures"),
-        (lambda won, lost, n: _paired(won, lost, n) / 100, "multiply the share by 100"),
+        (lambda won, lost, n: 100 * 1.96 * math.sqrt(2 * 0.25 / n), "tested on different images"),
+        (lambda won, lost, n: _paired(won, lost, n) / 100, "multiply the fraction by 100"),
         (lambda won, lost, n: _paired(won, lost, n) / 1.96, "one standard error"),
         (lambda won, lost, n: 196 * math.sqrt(won / n / n), "100 of 400 images differ"),
     ],
@@ -148,7 +148,7 @@ chance = Exercise(
             lambda n: n != 4,
         ),
         (
-            "that many intervals will hold the 0, as they should; the question is about those that miss it above.",
+            "that many intervals will contain 0, as they should; the question is about those that lie above it.",
             lambda n: n not in (36, 38),
         ),
         (
@@ -171,7 +171,7 @@ no_effect = choice(
     "D",
     {
         "A": "0 inside the interval does not make 0 the answer: the data fit +2.9 just as well as they fit 0.",
-        "B": "the interval leans to one side, but it is no proof as long as it holds 0.",
+        "B": "the interval leans to one side, but it is no proof as long as it contains 0.",
         "C": "the 95 % belong to the method, over many repetitions; they are not a chance that the gain is above 0.",
     },
 )

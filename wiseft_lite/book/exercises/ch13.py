@@ -87,7 +87,7 @@ uniform = Exercise(
             lambda f: f(iter(_three())) is not None,
         ),
         (
-            "you add into the first model itself, which its owner still needs; begin with a copy.",
+            "you add into the first model itself, which the caller still needs; begin with a copy.",
             _leaves_alone,
         ),
         (
@@ -114,11 +114,11 @@ memory = Exercise(
     "13.2",
     claims=[
         (
-            "that is all of them at once; the soup reads one, adds it to a sum and forgets it.",
+            "that is all of them at once; the soup reads one, adds it to a sum and discards it.",
             lambda x: abs(x - 330) > 1,
         ),
         (
-            "one of them does not do: while a model is read, the sum of the earlier ones must be kept too.",
+            "one is not enough: while a model is read, the sum of the earlier ones must be kept too.",
             lambda x: abs(x - 11) > 1,
         ),
         (
@@ -127,7 +127,7 @@ memory = Exercise(
         ),
     ],
     solution=22,
-    wrong=[(330, "all of them at once"), (11, "one of them does not do"), (33, "at any time")],
+    wrong=[(330, "all of them at once"), (11, "one is not enough"), (33, "at any time")],
 )
 
 
@@ -251,19 +251,19 @@ greedy = Exercise(
             lambda f: len(f(_line(5, 1, -1.5), _near(0))) < 3,
         ),
         (
-            "you judge each model by itself; what counts is the mean that it would become a part of.",
+            "you judge each model by itself; what counts is the mean that includes it.",
             lambda f: f(_line(1, 1.5, -9), _near(0)) == [0],
         ),
         (
-            "you try each model with the best one alone; try it with all that are in the soup by then.",
+            "you try each model with the best one alone; try it with all models that are already in the soup.",
             lambda f: f(_line(1, -1.2, -1.3), _near(0)) == [0, 1],
         ),
         (
-            "return the places of the models, in the order they went in: [1, 2] for weights 5, 1 and -1.5 when 0 is best.",
+            "return the indices of the models, in the order they went in: [1, 2] for weights 5, 1 and -1.5 when 0 is best.",
             lambda f: list(f(_line(5, 1, -1.5), _near(0))) == [1, 2],
         ),
         (
-            "a model that leaves the score as it was goes in too: two equal models, of weight 1, make a soup of two.",
+            "a model that leaves the score unchanged goes in too: two equal models, of weight 1, make a soup of two.",
             lambda f: list(f(_line(1, 1), _near(0))) == [0, 1],
         ),
     ],
@@ -275,7 +275,7 @@ greedy = Exercise(
         (_each_with_the_best, "with the best one alone"),
         (
             lambda thetas, score: _grown(_ranked(thetas, score), thetas, score, operator.gt),
-            "as it was goes in too",
+            "unchanged goes in too",
         ),
     ],
 )
@@ -286,7 +286,7 @@ heads = choice(
     {
         "A": "each run learns its head well, and alone each is a good model. The trouble begins when two are averaged.",
         "C": "the encoders began at the same weights, so they can be averaged; the heads cannot.",
-        "D": "the rows stand in the same order, that of the class names. It is the directions that differ.",
+        "D": "the rows are in the same order, that of the class names. It is the directions that differ.",
     },
 )
 

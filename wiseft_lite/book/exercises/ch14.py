@@ -17,7 +17,7 @@ _TWO = [
     "cat",
     "dog",
     "dog",
-]  # the first five finds of a cat of which there are two others
+]  # the first five results for a cat, with two relevant images
 
 
 def _precision(found, label, n_relevant):
@@ -33,27 +33,27 @@ precision = Exercise(
     "14.1",
     claims=[
         (
-            "you always divide by five; a query with two relevant pictures could then never score more than 2/5.",
+            "you always divide by five; a query with two relevant images could then never score more than 2/5.",
             lambda f: (
                 not _is(f(_TWO, "cat", 2), 0.4)
                 and not _is(f(["cat", "cat", "dog", "dog", "dog"], "cat", 2), 0.4)
             ),
         ),
         (
-            "one hit is enough for you: that is recall, which asks whether there is any.",
+            "you only check whether there is any hit: that is recall.",
             lambda f: not _is(f(["dog", "cat", "dog", "dog", "dog"], "cat", 7), 1),
         ),
         (
-            "you look at all five finds; a query with two relevant pictures is judged by its first two.",
+            "you look at all five results; a query with two relevant images is judged by its first two.",
             lambda f: not _is(f(_TWO, "cat", 2), 1),
         ),
         (
-            "you divide by all relevant pictures; with nine of them a perfect list of five would score 5/9.",
+            "you divide by all relevant images; with nine of them a perfect list of five would score 5/9.",
             lambda f: _is(f(["cat"] * 5, "cat", 9), 1),
         ),
         (
-            "for two relevant pictures and the finds cat, dog, cat, dog, dog a cat scores 1/2, and with seven "
-            "relevant pictures 2/5.",
+            "for two relevant images and the results cat, dog, cat, dog, dog a cat scores 1/2, and with seven "
+            "relevant images 2/5.",
             lambda f: _is(f(_TWO, "cat", 2), 1 / 2) and _is(f(_TWO, "cat", 7), 2 / 5),
         ),
     ],
@@ -61,7 +61,7 @@ precision = Exercise(
     wrong=[
         (lambda found, label, n: found.count(label) / 5, "always divide by five"),
         (lambda found, label, n: found.count(label) / min(n, 5), "look at all five"),
-        (lambda found, label, n: found[: min(n, 5)].count(label) / n, "all relevant pictures"),
+        (lambda found, label, n: found[: min(n, 5)].count(label) / n, "all relevant images"),
         (lambda found, label, n: float(label in found[: min(n, 5)]), "that is recall"),
         (lambda found, label, n: 1 - _precision(found, label, n) if n < 9 else 1, "2/5."),
     ],
@@ -69,10 +69,10 @@ precision = Exercise(
 
 _LONG = torch.tensor(
     [[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [30.0, 40.0]]
-)  # the last is long and near to nobody
+)  # the last is long and near to no other
 _TWINS = torch.tensor(
     [[0.0, 1.0], [1.0, 0.0], [1.0, 0.0], [0.8, 0.6]]
-)  # two pictures with one embedding
+)  # two images with one embedding
 
 
 def _similarity(embeddings, own=None, normalised=True):
@@ -89,7 +89,7 @@ def _all_but_the_first(embeddings, k):
     return _similarity(embeddings).sort(dim=1, descending=True, stable=True).indices[:, 1 : k + 1]
 
 
-def _finds_itself(f, embeddings):
+def _retrieves_itself(f, embeddings):
     return any(i in row for i, row in enumerate(f(embeddings.clone(), 2).tolist()))
 
 
@@ -97,27 +97,27 @@ neighbours = Exercise(
     "14.2",
     claims=[
         (
-            "the nearest picture that you find is the query itself, so recall@1 is 100 % for any embedding.",
-            lambda f: not _finds_itself(f, F.normalize(_LONG, dim=1)),
+            "the nearest image that you return is the query itself, so recall@1 is 100 % for any embedding.",
+            lambda f: not _retrieves_itself(f, F.normalize(_LONG, dim=1)),
         ),
         (
-            "you throw the first find away and hope that it is the query; two pictures with one embedding can stand in "
-            "either order. Take the query out by its place.",
-            lambda f: not _finds_itself(f, _TWINS),
+            "you drop the first result and assume that it is the query; two images with one embedding can come in "
+            "either order. Exclude the query by its index.",
+            lambda f: not _retrieves_itself(f, _TWINS),
         ),
         (
             "long vectors win everywhere: without length 1 a product measures length as well as direction.",
             lambda f: f(_LONG.clone(), 1)[0].tolist() == [1],
         ),
         (
-            "the first picture's neighbours among the four are the second, then the fourth.",
+            "the first image's neighbours among the four are the second, then the fourth.",
             lambda f: f(_LONG.clone(), 2)[0].tolist() == [1, 3],
         ),
     ],
     solution=_neighbours,
     wrong=[
         (lambda e, k: _similarity(e).topk(k).indices, "the query itself"),
-        (_all_but_the_first, "hope that it is the query"),
+        (_all_but_the_first, "assume that it is the query"),
         (
             lambda e, k: _similarity(e, -torch.inf, normalised=False).topk(k).indices,
             "long vectors win",
@@ -133,19 +133,19 @@ _TASKS = {
 _NAMES = set(_TASKS["objects"]) | set(_TASKS["weather"])
 
 
-def _draw(names, share, seed):
+def _draw(names, fraction, seed):
     names = sorted(names)
     order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
-    cut = round(share * len(names))
+    cut = round(fraction * len(names))
     return {names[i] for i in order[:cut]}, {names[i] for i in order[cut:]}
 
 
-def _divided(tasks, share, seed):
-    return _draw({name for names in tasks.values() for name in names}, share, seed)
+def _divided(tasks, fraction, seed):
+    return _draw({name for names in tasks.values() for name in names}, fraction, seed)
 
 
-def _each_task_apart(tasks, share, seed):
-    parts = [_draw(names, share, seed + k) for k, names in enumerate(tasks.values())]
+def _each_task_apart(tasks, fraction, seed):
+    parts = [_draw(names, fraction, seed + k) for k, names in enumerate(tasks.values())]
     return set().union(*(p[0] for p in parts)), set().union(*(p[1] for p in parts))
 
 
@@ -157,34 +157,34 @@ divided = Exercise(
     "14.3",
     claims=[
         (
-            "a class is in both parts. Moon and sun are known to two tasks: drawn for each task apart, they train in one and "
+            "a class is in both parts. Moon and sun belong to two tasks: drawn for each task separately, they train in one and "
             "are tested in the other.",
             _disjoint,
         ),
         (
-            "a class is in neither part; its pictures would be lost.",
+            "a class is in neither part; its images would be lost.",
             lambda f: all(
                 set.union(*map(set, f(_TASKS, 0.5, seed))) == _NAMES for seed in range(20)
             ),
         ),
         (
-            "another seed gives the same classes; draw them.",
+            "another seed gives the same classes; draw them at random with the seed.",
             lambda f: len({tuple(sorted(f(_TASKS, 0.5, seed)[0])) for seed in range(20)}) > 1,
         ),
         (
-            "half of the eight names is four, with every seed; to take the shared names out of one side gives them to the other.",
+            "half of the eight names is four, with every seed; removing the shared names from one side adds them to the other.",
             lambda f: all(len(f(_TASKS, 0.5, seed)[0]) == 4 for seed in range(20)),
         ),
     ],
     solution=_divided,
     wrong=[
         (_each_task_apart, "in both parts"),
-        (lambda tasks, share, seed: _draw(_NAMES, share, 0), "same classes"),
+        (lambda tasks, fraction, seed: _draw(_NAMES, fraction, 0), "same classes"),
         (
-            lambda *world: (_each_task_apart(*world)[0], _NAMES - _each_task_apart(*world)[0]),
+            lambda *drawn: (_each_task_apart(*drawn)[0], _NAMES - _each_task_apart(*drawn)[0]),
             "four, with every",
         ),
-        (lambda tasks, share, seed: _draw(tasks["objects"], share, seed), "in neither part"),
+        (lambda tasks, fraction, seed: _draw(tasks["objects"], fraction, seed), "in neither part"),
     ],
 )
 
@@ -192,23 +192,23 @@ directions = choice(
     "14.4",
     "C",
     {
-        "A": "these names are known before any test. A class is new to the model as long as its own name and pictures are.",
-        "B": "these pictures may be used for anything: they are there to train on.",
-        "D": "a list of words from elsewhere knows nothing about which pictures will come. The fourth place took such lists.",
+        "A": "these names are known before any test. A class is new to the model as long as its own name and images are.",
+        "B": "these images may be used for anything: they are there to train on.",
+        "D": "a list of words from elsewhere does not depend on the test images. The fourth-placed team used such lists.",
     },
 )
 
 angle = Exercise(
     "14.5",
     claims=[
-        ("that is where the two are level without a margin.", lambda x: not _is(x, 50)),
+        ("that is where the two logits are equal without a margin.", lambda x: not _is(x, 50)),
         (
-            "the margin makes it harder, not easier: the picture must be *nearer* to its own class.",
+            "the margin makes it harder, not easier: the image must be *nearer* to its own class.",
             lambda x: abs(x - 78.6) > 0.2,
         ),
         ("0.5 is in radians: half a radian is 28.6 degrees.", lambda x: not _is(x, 49.5)),
         (
-            "the margin is added to the angle to the picture's own class; with it the sum must be 50 degrees.",
+            "the margin is added to the angle to the image's own class; with it the sum must be 50 degrees.",
             lambda x: abs(x - (50 - math.degrees(0.5))) < 0.1,
         ),
     ],
@@ -225,13 +225,13 @@ _COSINES = torch.tensor([[0.9, 0.2, -0.3], [0.1, 0.6, 0.5]])
 _OWN = torch.tensor([0, 2])
 
 
-def _turned(cosines, sign=1.0, m=0.5):
+def _rotated(cosines, sign=1.0, m=0.5):
     return (cosines.clamp(-1, 1).arccos() + sign * m).cos()
 
 
 def _with_margin(cosines, labels, margin):
     own = F.one_hot(labels, cosines.shape[1]).bool()
-    return torch.where(own, _turned(cosines, m=margin), cosines)
+    return torch.where(own, _rotated(cosines, m=margin), cosines)
 
 
 def _margin_on(f):
@@ -245,24 +245,24 @@ with_margin = Exercise(
     "14.6",
     claims=[
         (
-            "you turn every class alike, so no class is held to more than another.",
+            "you rotate every class alike, so the margin makes no class harder than another.",
             lambda f: not _margin_on(f).all(),
         ),
         (
-            "you turn the other classes away from the picture and leave its own as it is: that *gives* a lead instead of "
-            "asking for one.",
+            "you rotate the other classes away from the image and leave its own: that *gives* it a margin instead of "
+            "requiring one.",
             lambda f: not torch.equal(_margin_on(f), ~_OWN_ONLY),
         ),
         (
-            "you turn the classes that the picture is nearest to; it is the label that says which is its own.",
+            "you rotate the class that the image is nearest to; the label decides which class is its own.",
             lambda f: torch.equal(_margin_on(f), _OWN_ONLY),
         ),
         (
-            "the own class came nearer: a larger angle has a smaller cosine.",
+            "the image's own class came nearer: a larger angle has a smaller cosine.",
             lambda f: (f(_COSINES.clone(), _OWN, 0.5)[_OWN_ONLY] < _COSINES[_OWN_ONLY]).all(),
         ),
         (
-            "you take the margin off the cosine; ArcFace adds it to the angle, so that it is the same arc everywhere.",
+            "you subtract the margin from the cosine; ArcFace adds it to the angle.",
             lambda f: (
                 not torch.allclose(
                     f(_COSINES.clone(), _OWN, 0.5)[_OWN_ONLY], _COSINES[_OWN_ONLY] - 0.5
@@ -278,11 +278,14 @@ with_margin = Exercise(
     ],
     solution=_with_margin,
     wrong=[
-        (lambda c, y, m: _turned(c, m=m), "every class alike"),
-        (lambda c, y, m: torch.where(F.one_hot(y, 3).bool(), c, _turned(c, m=m)), "gives* a lead"),
-        (lambda c, y, m: _with_margin(c, c.argmax(1), m), "the label that says"),
-        (lambda c, y, m: torch.where(F.one_hot(y, 3).bool(), _turned(c, -1, m), c), "came nearer"),
-        (lambda c, y, m: c - m * F.one_hot(y, 3), "off the cosine"),
+        (lambda c, y, m: _rotated(c, m=m), "every class alike"),
+        (
+            lambda c, y, m: torch.where(F.one_hot(y, 3).bool(), c, _rotated(c, m=m)),
+            "gives* it a margin",
+        ),
+        (lambda c, y, m: _with_margin(c, c.argmax(1), m), "the label decides"),
+        (lambda c, y, m: torch.where(F.one_hot(y, 3).bool(), _rotated(c, -1, m), c), "came nearer"),
+        (lambda c, y, m: c - m * F.one_hot(y, 3), "from the cosine"),
     ],
 )
 
@@ -309,7 +312,7 @@ alpha = Exercise(
             lambda f: not (_is(f(_TABLE), 1) and _is(f(_TABLE.assign(recall_1=0)), 1)),
         ),
         (
-            "choose by the metric that you report, mP@5; recall@1 asks for one find only.",
+            "choose by the metric that you report, mP@5; recall@1 looks at one result only.",
             lambda f: not _is(f(_TABLE), 1),
         ),
         (

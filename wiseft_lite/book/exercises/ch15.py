@@ -64,11 +64,11 @@ fisher = Exercise(
             lambda f: not _near(_uneven(f), [4 / 6, 4 / 6]),
         ),
         (
-            "your answer is the plain mean: the Fishers play no part in it.",
+            "your answer is the plain mean: the Fishers are not used.",
             lambda f: not _near(f(_two(), _fishers())["w"], [2.0, 2.0]),
         ),
         (
-            "upside down: a *large* Fisher says that the answers hang on this weight, so it must count more.",
+            "the weighting is inverted: a *large* Fisher means that the predictions depend on this weight, so it must count more.",
             lambda f: not _near(f(_two(), _fishers())["w"], [3.0, 1.0]),
         ),
         (
@@ -84,7 +84,7 @@ fisher = Exercise(
         (_by_count, "number of models"),
         (_by_tensor, "whole tensor"),
         (lambda thetas, fishers: _weighted(thetas, fishers[:1] * 2), "plain mean"),
-        (lambda thetas, fishers: _weighted(thetas, fishers[::-1]), "upside down"),
+        (lambda thetas, fishers: _weighted(thetas, fishers[::-1]), "weighting is inverted"),
         (lambda thetas, fishers: thetas[0], "give 1 and 3"),
     ],
 )
@@ -105,7 +105,7 @@ elected = Exercise(
     "15.3",
     claims=[
         (
-            "that is the plain mean of the two vectors. Where two moves disagree, TIES lets only one side speak.",
+            "that is the plain mean of the two vectors. Where two changes disagree, TIES keeps only one sign.",
             lambda x: not _near(x, [-0.5, -1.5, 1.25]),
         ),
         (
@@ -113,7 +113,7 @@ elected = Exercise(
             lambda x: not _near(x, [-1.0, -3.0, 2.5]),
         ),
         (
-            "divide by the number of moves that agree, not by the number of models: in the first weight it is one.",
+            "divide by the number of changes that agree, not by the number of models: in the first weight it is one.",
             lambda x: not _near(x, [-2.0, -1.5, 1.25]),
         ),
         (
@@ -121,7 +121,7 @@ elected = Exercise(
             lambda x: not _near(x, [3.0, -1.5, 1.25]),
         ),
         (
-            "only -4 speaks in the first weight, both in the others.",
+            "only -4 has the elected sign in the first weight, both changes have it in the others.",
             lambda x: _near(x, [-4.0, -1.5, 1.25]),
         ),
     ],
@@ -131,7 +131,7 @@ elected = Exercise(
         ([-1.0, -3.0, 2.5], "those are the sums"),
         ([-2.0, -1.5, 1.25], "not by the number of models"),
         ([3.0, -1.5, 1.25], "larger *sum*"),
-        ([-4.0, -2.0, 2.0], "only -4 speaks"),
+        ([-4.0, -2.0, 2.0], "only -4 has"),
     ],
 )
 
@@ -157,7 +157,7 @@ rescaled = Exercise(
     "15.4",
     claims=[
         (
-            "what is left is too short: when a share is dropped, the rest must make up for it.",
+            "the change is too short: when a fraction of it is dropped, scale up the rest.",
             lambda f: not _near(_given(f), [12.0, 10.0, 12.0, 10.0]),
         ),
         (
@@ -165,11 +165,11 @@ rescaled = Exercise(
             lambda f: not _near(_given(f), [10.5, 10.0, 10.5, 10.0]),
         ),
         (
-            "the *move* is thinned, not the weights: a dropped entry goes back to theta_0, not to 0.",
+            "the *change* is thinned, not the weights: a dropped entry goes back to theta_0, not to 0.",
             lambda f: _near(_given(f)[1], 10.0),
         ),
         (
-            "drop is the share that is lost. Divide by the share that is kept.",
+            "drop is the fraction that is lost. Divide by the fraction that is kept.",
             lambda f: not _near(_given(f), [10 + 2 / 0.75, 10.0, 10 + 2 / 0.75, 10.0]),
         ),
         (
@@ -182,7 +182,7 @@ rescaled = Exercise(
         (_thinned(lambda drop: 1), "too short"),
         (_thinned(lambda drop: 1 - drop), "still shorter"),
         (_weights_rescaled, "not to 0"),
-        (_thinned(lambda drop: 1 / drop), "share that is kept"),
+        (_thinned(lambda drop: 1 / drop), "fraction that is kept"),
         (lambda zero, one, drop, kept: zero, "goes to 18"),
     ],
 )
@@ -192,7 +192,7 @@ ratios = Exercise(
     "15.5",
     claims=[
         (
-            "identical runs agree in every direction, so nothing was chance: go all the way to their mean, t = 1.",
+            "identical runs agree in every direction, so there is no noise to remove: go all the way to their mean, t = 1.",
             lambda x: _near(x[0], 1.0),
         ),
         (
@@ -222,9 +222,9 @@ temperature = choice(
     "15.6",
     "B",
     {
-        "A": "no label was used, true, but the pictures were. A number was fitted to the very set that is then scored.",
-        "C": "an entropy does depend on the temperature: dividing logits makes a model less sure, which moves its share.",
-        "D": "what DaWin computes for a picture needs that picture alone. The trouble is a number that all of them share.",
+        "A": "no label was used, true, but the images were. A number was fitted to the very set that is then scored.",
+        "C": "an entropy does depend on the temperature: dividing logits makes a model less sure, which changes its mixing weight.",
+        "D": "what DaWin computes for an image needs that image alone. The problem is a number that depends on all of them.",
     },
 )
 
@@ -238,15 +238,15 @@ targets = Exercise(
     "15.7",
     claims=[
         (
-            "that is CLIP's own target: the second picture of a class counts the first one's caption as wrong.",
+            "that is CLIP's own target: the second image of a class counts the first one's caption as wrong.",
             lambda f: not _near(f(torch.tensor([5, 7, 5])), torch.eye(3)),
         ),
         (
-            "each row must sum to 1: a picture with two right captions gives each a half.",
+            "each row must sum to 1: an image with two right captions gives each a half.",
             lambda f: _near(torch.as_tensor(f(torch.tensor([5, 7, 5]))).sum(1), [1.0, 1.0, 1.0]),
         ),
         (
-            "a caption of another class got a share; compare labels, labels[:, None] == labels[None, :].",
+            "a caption of another class has a weight; compare labels, labels[:, None] == labels[None, :].",
             lambda f: _near(f(torch.tensor([5, 7, 5]))[0][1], 0.0),
         ),
         (
@@ -292,9 +292,9 @@ def _ends(f):
 paired = Exercise(
     "15.8",
     claims=[
-        ("the sign is turned: ours minus theirs.", lambda f: sum(_ends(f)) > 0),
+        ("the sign is reversed: ours minus theirs.", lambda f: sum(_ends(f)) > 0),
         (
-            "you treat the ten runs as strangers. Seed by seed the two share their runs: take the difference first.",
+            "you treat the ten runs as independent. Seed by seed the two methods use the same run: take the difference first.",
             lambda f: _ends(f)[1] - _ends(f)[0] < 2,
         ),
         (
@@ -312,8 +312,8 @@ paired = Exercise(
     ],
     solution=_paired,
     wrong=[
-        (lambda ours, theirs: _paired(theirs, ours), "sign is turned"),
-        (_unpaired, "strangers"),
+        (lambda ours, theirs: _paired(theirs, ours), "sign is reversed"),
+        (_unpaired, "as independent"),
         (_spread, "square root of 5"),
         (_normal, "2.776"),
         (lambda ours, theirs: (0.3, 0.6), "from 0.25 to 0.55"),

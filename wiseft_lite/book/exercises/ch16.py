@@ -15,15 +15,15 @@ warm_up = Exercise(
             "these are 500 of the 98 steps of one epoch; the run has ten.",
             lambda x: not 500 < x < 520,
         ),
-        ("a step takes a whole batch: divide by steps, not by pictures.", lambda x: x != 1),
-        ("this is a share; in percent it is a hundred times as much.", lambda x: x > 0.52),
-        ("98 batches an epoch, 980 in ten; 500 of them are 51 %.", lambda x: 50.5 <= x < 51.5),
+        ("a step takes a whole batch: divide by steps, not by images.", lambda x: x != 1),
+        ("this is a fraction; in percent it is a hundred times as much.", lambda x: x > 0.52),
+        ("98 batches per epoch, 980 in ten; 500 of them are 51 %.", lambda x: 50.5 <= x < 51.5),
     ],
     solution=51,
     wrong=[
         (510, "98 steps of one epoch"),
-        (1, "not by pictures"),
-        (0.51, "this is a share"),
+        (1, "not by images"),
+        (0.51, "this is a fraction"),
         (50, "980 in ten"),
     ],
 )
@@ -43,7 +43,7 @@ quick_gelu = Exercise(
             lambda f: float(f(torch.tensor(3.0))) > 1.5,
         ),
         (
-            "this is the exact GELU, with the error function. OpenAI's weights were trained with its quick stand-in.",
+            "this is the exact GELU, with the error function. OpenAI's weights were trained with a quick approximation.",
             lambda f: not torch.allclose(f(_AT), torch.nn.functional.gelu(_AT), atol=1e-4),
         ),
         (
@@ -68,8 +68,8 @@ reloaded = choice(
     "16.2",
     "B",
     {
-        "A": "an activation has no weights, so the file fits both models to the last key.",
-        "C": "nearly is not equally: all weights were trained with the other function, and some pictures get another answer.",
+        "A": "an activation has no weights, so every key of the file fits both models.",
+        "C": "nearly equal is not equal: all weights were trained with the other function, and some predictions change.",
     },
 )
 
@@ -77,11 +77,11 @@ longer = Exercise(
     "16.4",
     claims=[
         (
-            "a picture of the sweep goes through the model once for every alpha, not once.",
+            "an image of the sweep goes through the model once for every alpha, not once.",
             lambda x: not (abs(x - 0.42) < 0.01 or abs(x - 0.14) < 0.01),
         ),
         (
-            "a picture of a batch costs three forward passes, one for itself and two for the gradients.",
+            "training on an image costs three forward passes, one for the loss and two for the gradients.",
             lambda x: abs(x - 4.64) > 0.05,
         ),
         (
@@ -148,11 +148,11 @@ choose = Exercise(
     "16.5",
     claims=[
         (
-            "that is the best on the test pictures of CIFAR-10. What is chosen on them cannot be reported on them.",
+            "that is the best on the test images of CIFAR-10. What is chosen on them cannot be reported on them.",
             lambda f: f(_CLEAR) != 1.0,
         ),
         (
-            "you chose on pictures of a shift. Then the number there is no longer what an unseen shift would give.",
+            "you chose on images of a shift. Then the accuracy there is no longer that of an unseen shift.",
             lambda f: f(_CLEAR) not in (0.3, 0.5),
         ),
         (
@@ -167,7 +167,7 @@ choose = Exercise(
     solution=_on_val,
     wrong=[
         (_best_on("test"), "cannot be reported"),
-        (_best_on("10.1", "10.2"), "pictures of a shift"),
+        (_best_on("10.1", "10.2"), "images of a shift"),
         (_nearest_to_half, "take the smallest"),
         (lambda table: table["accuracy"].max(), "rows of split val"),
     ],

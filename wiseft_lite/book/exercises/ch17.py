@@ -7,7 +7,7 @@ import torch
 
 from wiseft_lite.book.teaching import Exercise, choice
 
-rate = Exercise(
+learning_rate = Exercise(
     "17.1",
     claims=[
         (
@@ -48,7 +48,7 @@ subset = Exercise(
     "17.2",
     claims=[
         (
-            "these are places among the shift's own classes; the labels are classes of ImageNet. Look the place up in the list.",
+            "these are indices into the shift's own classes; the labels are classes of ImageNet. Look the index up in the list.",
             lambda f: _list(f(_LOGITS, (1, 3, 4))) != [1, 2, 0],
         ),
         (
@@ -60,14 +60,14 @@ subset = Exercise(
             lambda f: _list(f(_LOGITS, (1, 3, 4)))[1] == 4,
         ),
         (
-            "for our three pictures and classes 1, 3 and 4 the answers are 3, 4 and 1.",
+            "for our three images and classes 1, 3 and 4 the predictions are 3, 4 and 1.",
             lambda f: _list(f(_LOGITS, (1, 3, 4))) == [3, 4, 1],
         ),
     ],
     solution=_among,
     wrong=[
         (lambda logits, classes: logits.argmax(-1), "can still win"),
-        (lambda logits, classes: logits[:, list(classes)].argmax(-1), "places among"),
+        (lambda logits, classes: logits[:, list(classes)].argmax(-1), "indices into"),
         (_zeroed, "not small"),
         (lambda logits, classes: torch.tensor([3, 4, 3]), "are 3, 4 and 1"),
     ],
@@ -80,8 +80,8 @@ def _list(answers):
 
 def _by_groups(logits, groups, labels):
     own = [k for group in groups for k in group]
-    said = _among(logits, own).tolist()
-    return sum(k in groups[label] for k, label in zip(said, labels, strict=True)) / len(labels)
+    predicted = _among(logits, own).tolist()
+    return sum(k in groups[label] for k, label in zip(predicted, labels, strict=True)) / len(labels)
 
 
 def _first_only(logits, groups, labels):
@@ -114,7 +114,7 @@ clocks = Exercise(
     "17.3",
     claims=[
         (
-            "a class of ImageNet that ObjectNet lacks was allowed to win the second picture: choose among the classes of all "
+            "a class of ImageNet that ObjectNet lacks was allowed to win the second image: choose among the classes of all "
             "groups.",
             lambda f: f(_CLOCKS[1:2], _GROUPS, [0]) == 1,
         ),
@@ -127,7 +127,7 @@ clocks = Exercise(
             lambda f: f(_CLOCKS[2:3], _GROUPS, [0]) == 1,
         ),
         (
-            "return the share of right answers: all four of our pictures, and three of them if the last is a clock.",
+            "return the fraction of right predictions: all four of our images, and three of them if the last is a clock.",
             lambda f: (
                 f(_CLOCKS, _GROUPS, _LABELS) == 1 and f(_CLOCKS, _GROUPS, [0, 0, 0, 0]) == 0.75
             ),
@@ -138,7 +138,7 @@ clocks = Exercise(
         (_over_all, "allowed to win"),
         (_first_only, "wall clock"),
         (_averaged, "pulled down"),
-        (lambda logits, groups, labels: 1, "share of right answers"),
+        (lambda logits, groups, labels: 1, "fraction of right predictions"),
     ],
 )
 
@@ -146,7 +146,7 @@ names = choice(
     "17.4",
     "C",
     {
-        "A": "another crop moves a number by little and at random; the names move it by more than two points, as the paper says.",
+        "A": "another crop moves a number by little and at random; the names move it by more than two points, as the paper reports.",
         "B": "the zero-shot model has seen no ImageNet label, so nothing was trained wrong. Only its head is made of names.",
         "D": "that compares two tasks: ObjectNet's own names are not those of the paper's tables 1 and 8.",
     },
@@ -193,4 +193,4 @@ conventions = Exercise(
     ],
 )
 
-ALL = [rate, subset, clocks, names, conventions]
+ALL = [learning_rate, subset, clocks, names, conventions]

@@ -1,4 +1,4 @@
-"""Exercises of chapter 18, Satellites, camera traps and films."""
+"""Exercises of chapter 18, Satellites, camera traps and videos."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from wiseft_lite.book.teaching import Exercise, choice
 always_empty = Exercise(
     "18.1",
     claims=[
-        ("that is the accuracy; macro-F1 asks each class for itself.", lambda x: abs(x - 90) > 0.5),
         (
-            "that is the F1 of the empty pictures alone; the two animals count as much, with 0 each.",
+            "that is the accuracy; macro-F1 is the mean of the F1 of each class.",
+            lambda x: abs(x - 90) > 0.5,
+        ),
+        (
+            "that is the F1 of the empty images alone; the two animals count as much, with 0 each.",
             lambda x: abs(x - 94.7) > 0.5,
         ),
         (
-            "that is the mean recall. Ten animals were called empty, so the F1 of 'empty' is a little below 1.",
+            "that is the mean recall. Ten animals were predicted as 'empty', so the F1 of 'empty' is a little below 1.",
             lambda x: abs(x - 33.3) > 0.5,
         ),
-        ("this is a share; in percent it is a hundred times as much.", lambda x: x > 1),
+        ("this is a fraction; in percent it is a hundred times as much.", lambda x: x > 1),
         (
             "F1 is 180/190 for the empty ones and 0 for both animals; the mean of the three is 31.6 %.",
             lambda x: abs(x - 31.6) < 0.2,
@@ -27,22 +30,22 @@ always_empty = Exercise(
     solution=31.6,
     wrong=[
         (90, "that is the accuracy"),
-        (94.7, "empty pictures alone"),
+        (94.7, "empty images alone"),
         (33.3, "mean recall"),
-        (0.316, "this is a share"),
+        (0.316, "this is a fraction"),
         (50, "180/190"),
     ],
 )
 
 
 def _counts(predicted, labels, c):
-    said, true = predicted == c, labels == c
-    return int((said & true).sum()), int(said.sum()), int(true.sum())
+    positive, true = predicted == c, labels == c
+    return int((positive & true).sum()), int(positive.sum()), int(true.sum())
 
 
 def _f1(predicted, labels):
     parts = [_counts(predicted, labels, c) for c in labels.unique()]
-    return sum(2 * hits / (said + true) for hits, said, true in parts) / len(parts)
+    return sum(2 * hits / (positive + true) for hits, positive, true in parts) / len(parts)
 
 
 def _recall(predicted, labels):
@@ -53,43 +56,43 @@ def _recall(predicted, labels):
 def _all_classes(predicted, labels):
     classes = torch.cat([predicted, labels]).unique()
     parts = [_counts(predicted, labels, c) for c in classes]
-    return sum(2 * hits / (said + true) for hits, said, true in parts) / len(parts)
+    return sum(2 * hits / (positive + true) for hits, positive, true in parts) / len(parts)
 
 
 def _by_precision(predicted, labels):
     total = 0.0
     for c in labels.unique():
-        hits, said, true = _counts(predicted, labels, c)
-        precision, recall = hits / said, hits / true
+        hits, positive, true = _counts(predicted, labels, c)
+        precision, recall = hits / positive, hits / true
         total += 2 * precision * recall / (precision + recall)
     return total / len(labels.unique())
 
 
 _TRUE = torch.tensor([0, 0, 0, 0, 1, 1])
-_SAID = torch.tensor([0, 0, 0, 1, 1, 1])  # F1: 6/7 and 4/5
+_PREDICTED = torch.tensor([0, 0, 0, 1, 1, 1])  # F1: 6/7 and 4/5
 
 macro = Exercise(
     "18.2",
     claims=[
         (
             "that is the accuracy: common classes weigh more. Take the F1 of each class, then the plain mean.",
-            lambda f: abs(f(_SAID, _TRUE) - 5 / 6) > 1e-6,
+            lambda f: abs(f(_PREDICTED, _TRUE) - 5 / 6) > 1e-6,
         ),
         (
-            "that is the mean recall: pictures that a class took from others must cost it something.",
-            lambda f: abs(f(_SAID, _TRUE) - 0.875) > 1e-6,
+            "that is the mean recall: false positives of a class must lower its score.",
+            lambda f: abs(f(_PREDICTED, _TRUE) - 0.875) > 1e-6,
         ),
         (
-            "a class that is never predicted divides by zero on the way over precision; 2 hits / (said + true) does not.",
+            "a class that is never predicted divides by zero on the way over precision; 2 hits / (predicted + true) does not.",
             lambda f: abs(f(torch.tensor([0, 0]), torch.tensor([0, 1])) - 1 / 3) < 1e-6,
         ),
         (
-            "a class that is nobody's label has no F1 to average; it costs through the pictures that it took.",
+            "a class that is no image's label has no F1 to average; predicting it lowers the recall of the others.",
             lambda f: abs(f(torch.tensor([0, 2]), torch.tensor([0, 0])) - 2 / 3) < 1e-6,
         ),
         (
-            "for our six pictures the two F1 are 6/7 and 4/5, their mean is 0.829.",
-            lambda f: abs(f(_SAID, _TRUE) - (6 / 7 + 4 / 5) / 2) < 1e-6,
+            "for our six images the two F1 are 6/7 and 4/5, their mean is 0.829.",
+            lambda f: abs(f(_PREDICTED, _TRUE) - (6 / 7 + 4 / 5) / 2) < 1e-6,
         ),
     ],
     solution=_f1,
@@ -100,7 +103,7 @@ macro = Exercise(
         ),
         (_recall, "mean recall"),
         (_by_precision, "divides by zero"),
-        (_all_classes, "nobody's label"),
+        (_all_classes, "no image's label"),
         (
             lambda predicted, labels: (
                 {2: 1 / 3, 1: 2 / 3}[len(labels.unique())] if len(labels) == 2 else 0.5
@@ -112,11 +115,11 @@ macro = Exercise(
 
 
 def _worst(right, regions):
-    shares = {region: [] for region in regions if region is not None}
+    by_region = {region: [] for region in regions if region is not None}
     for good, region in zip(right, regions, strict=True):
         if region is not None:
-            shares[region].append(good)
-    return min(sum(goods) / len(goods) for goods in shares.values())
+            by_region[region].append(good)
+    return min(sum(goods) / len(goods) for goods in by_region.values())
 
 
 def _with_other(right, regions):
@@ -163,7 +166,7 @@ worst = Exercise(
     "18.3",
     claims=[
         (
-            "a picture without a region (None) does not count, as FMoW's region 'Other' does not.",
+            "an image without a region (None) does not count, as FMoW's region 'Other' does not.",
             lambda f: f(_RIGHT_2, _REGIONS) != 0,
         ),
         (
@@ -171,11 +174,11 @@ worst = Exercise(
             lambda f: abs(f(_RIGHT_2, _REGIONS) - (1 + 0.25 + 1) / 3) > 1e-9,
         ),
         (
-            "that is the region with the fewest pictures; asked is the one with the lowest accuracy.",
+            "that is the region with the fewest images; the question asks for the one with the lowest accuracy.",
             lambda f: f(_RIGHT_2, _REGIONS) != 1,
         ),
         (
-            "that is the accuracy over all pictures with a region.",
+            "that is the accuracy over all images with a region.",
             lambda f: abs(f(_RIGHT_2, _REGIONS) - 6 / 9) > 1e-9,
         ),
         (
@@ -187,13 +190,13 @@ worst = Exercise(
     wrong=[
         (_with_other, "without a region"),
         (_mean_of_regions, "mean over the regions"),
-        (_smallest, "fewest pictures"),
+        (_smallest, "fewest images"),
         (
             lambda right, regions: (
                 sum(g for g, r in zip(right, regions, strict=True) if r)
                 / sum(r is not None for r in regions)
             ),
-            "over all pictures",
+            "over all images",
         ),
         (lambda right, regions: 0.5, "0.25, that of africa"),
     ],
@@ -203,8 +206,8 @@ few = choice(
     "18.4",
     "C",
     {
-        "A": "two pictures of twenty changed. Intervals of about 20 points on either side overlap almost wholly.",
-        "B": "it is the metric of the data set, and a worst region is of use. Report it, with the interval of that region.",
+        "A": "two images of twenty changed. Intervals of about 20 points on either side overlap almost wholly.",
+        "B": "it is the metric of the data set, and the worst region is useful to know. Report it, with the interval of that region.",
     },
 )
 
@@ -278,7 +281,7 @@ pm = Exercise(
     "18.6",
     claims=[
         (
-            "that is a share of frames; a clip counts once, however many frames it has.",
+            "that is a fraction of frames; a clip counts once, however many frames it has.",
             lambda f: (
                 f([True, True, True, True, False, True], list("AAAABB"), [0, 1, 2, 3, 0, 1], 10)
                 in (0.5, 1)
@@ -300,7 +303,7 @@ pm = Exercise(
     ],
     solution=_pm,
     wrong=[
-        (_frames, "share of frames"),
+        (_frames, "fraction of frames"),
         (_any, "does not save"),
         (lambda r, c, o, k: _pm(r, c, o, 99), "further than k"),
         (_one_side, "negative offsets"),

@@ -1,4 +1,4 @@
-"""Exercises of chapter 19, Your own pictures."""
+"""Exercises of chapter 19, Your own images."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ folders = choice(
     },
 )
 
-_VISITS = [f"visit {k // 6}" for k in range(60)]  # ten visits of six pictures each
+_VISITS = [f"visit {k // 6}" for k in range(60)]  # ten visits of six images each
 
 
-def _by_group(groups, share, seed):
+def _by_group(groups, fraction, seed):
     names = sorted(set(groups))
-    drawn = np.random.default_rng(seed).permutation(names)[: max(1, round(share * len(names)))]
+    drawn = np.random.default_rng(seed).permutation(names)[: max(1, round(fraction * len(names)))]
     return [group in set(drawn) for group in groups]
 
 
-def _by_picture(groups, share, seed):
-    drawn = np.random.default_rng(seed).permutation(len(groups))[: round(share * len(groups))]
+def _by_image(groups, fraction, seed):
+    drawn = np.random.default_rng(seed).permutation(len(groups))[: round(fraction * len(groups))]
     return [k in set(drawn.tolist()) for k in range(len(groups))]
 
 
-def _the_last(groups, share, seed):
+def _the_last(groups, fraction, seed):
     names = sorted(set(groups))
-    return [group in names[-max(1, round(share * len(names))) :] for group in groups]
+    return [group in names[-max(1, round(fraction * len(names))) :] for group in groups]
 
 
-def _training(groups, share, seed):
-    return [not held for held in _by_group(groups, share, seed)]
+def _training(groups, fraction, seed):
+    return [not held for held in _by_group(groups, fraction, seed)]
 
 
 def _parted(held):
@@ -48,12 +48,12 @@ held_out = Exercise(
     "19.2",
     claims=[
         (
-            "one visit lies on both sides: its pictures are nearly the same, so the held-out ones were almost seen in "
-            "training. Draw visits, not pictures.",
+            "one visit lies on both sides: its images are nearly the same, so the held-out ones were almost seen in "
+            "training. Draw visits, not images.",
             lambda f: not _parted(f(_VISITS, 0.2, 0)),
         ),
         (
-            "the wrong side is marked: True means held out, and a share of 0.2 of ten visits are two visits.",
+            "the wrong side is marked: True means held out, and a fraction of 0.2 of ten visits is two visits.",
             lambda f: sum(f(_VISITS, 0.2, 0)) < 30,
         ),
         (
@@ -62,7 +62,7 @@ held_out = Exercise(
             lambda f: len({tuple(f(_VISITS, 0.2, seed)) for seed in range(6)}) > 1,
         ),
         (
-            "a share of 0.2 of ten visits are two visits, with six pictures each.",
+            "a fraction of 0.2 of ten visits is two visits, with six images each.",
             lambda f: sum(f(_VISITS, 0.2, 0)) == 12,
         ),
         (
@@ -72,7 +72,7 @@ held_out = Exercise(
     ],
     solution=_by_group,
     wrong=[
-        (_by_picture, "both sides"),
+        (_by_image, "both sides"),
         (_the_last, "Draw them by the seed"),
         (_training, "wrong side is marked"),
     ],
@@ -85,12 +85,12 @@ steps = Exercise(
             "the last batch of an epoch is smaller, but it is a step too: round 900 / 128 up.",
             lambda n: n not in (70, 7),
         ),
-        ("these are pictures; a step takes a batch of 128 of them.", lambda n: n != 9000),
+        ("these are images; a step takes a batch of 128 of them.", lambda n: n != 9000),
         ("these are the steps of one epoch; there are ten.", lambda n: n != 8),
-        ("8 batches an epoch, 10 epochs: 80 steps.", lambda n: n == 80),
+        ("8 batches per epoch, 10 epochs: 80 steps.", lambda n: n == 80),
     ],
     solution=80,
-    wrong=[(70, "round 900 / 128 up"), (9000, "these are pictures"), (8, "steps of one epoch")],
+    wrong=[(70, "round 900 / 128 up"), (9000, "these are images"), (8, "steps of one epoch")],
 )
 
 what_now = choice(
@@ -99,7 +99,7 @@ what_now = choice(
     {
         "A": "half way is not safe here: the head of a zero-shot model at chance contributes nothing, and no run has shown "
         "what the mixture is worth. Fix the names first; then measure the curve on val.",
-        "B": "a larger rate moves the model further from a start that was of no use; it does not make the start better.",
+        "B": "a larger learning rate moves the model further from the start; it does not make a useless start better.",
     },
 )
 

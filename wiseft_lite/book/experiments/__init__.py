@@ -1,5 +1,4 @@
-"""The runs behind the book's numbers, a module for each chapter: ``wiseft-lite ledger ch06
---run``."""
+"""Run the experiments behind the book's numbers: ``wiseft-lite ledger ch06 --run``."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""How fast: each procedure against the one that it replaces, in turns in one run, with the floor
-beside it."""
+"""Time each procedure against the one that it replaces and against its lower bound."""
 
 from __future__ import annotations
 
@@ -47,7 +46,7 @@ WORKERS = (0, 2)  # processes that decode for the per-alpha procedure; it gets t
 
 @torch.inference_mode()
 def one_pass(classifier: ImageClassifier, images: Mapping[str, Tensor]) -> None:
-    """One forward pass over pictures that are decoded already."""
+    """Run one forward pass over preprocessed images."""
     for inputs in images.values():
         for batch in inputs.split(BATCH):
             classifier(batch)
@@ -62,8 +61,11 @@ def curves(
     repeats: int,
     folder: Path,
 ) -> tuple[Seconds, dict[str, pd.DataFrame]]:
-    """Seconds of whole curves, from image files, by each procedure, and of the two parts of the
-    floor; the curves."""
+    """Time each procedure on whole curves from image files, and the two parts of the lower bound.
+
+    Returns:
+        Seconds by procedure, and the curves.
+    """
     images = {name: pixels(zero_shot, split) for name, split in splits.items()}
     one_pass(zero_shot, images)  # warms up
     rival = partial(per_alpha, zero_shot, fine_tuned, splits, folder=folder)
@@ -91,14 +93,13 @@ def curves(
 
 
 def error(exact: pd.DataFrame, five: pd.DataFrame) -> tuple[float, float]:
-    """The largest accuracy error of five passes over all alphas and splits: in points, and in
-    images."""
+    """Return the largest accuracy error of five passes, in points and in images."""
     wrong = (five["accuracy"] - exact["accuracy"]).abs()
     return 100 * wrong.max(), round((wrong * exact["n"]).max())
 
 
 def features(zero_shot: ImageClassifier, splits: Mapping[str, Split], repeats: int) -> Seconds:
-    """Seconds to encode all splits from image files, with nothing kept, and again."""
+    """Time encoding all splits from image files, with an empty cache and again from the cache."""
 
     def encode_all() -> None:
         for split in splits.values():
@@ -113,8 +114,7 @@ def features(zero_shot: ImageClassifier, splits: Mapping[str, Split], repeats: i
 
 
 def loops(zero_shot: ImageClassifier, task, repeats: int) -> Seconds:
-    """Seconds of an epoch of ``finetune`` and of the bare loop, on the same pictures, decoding
-    included in both."""
+    """Time an epoch of ``finetune`` and of the bare loop, decoding included in both."""
     recipe = Recipe(epochs=1)
     bare = lambda: bare_loop(zero_shot, pixels(zero_shot, task.train), task.train.labels, recipe)  # noqa: E731
     bare()  # warms up
@@ -122,8 +122,7 @@ def loops(zero_shot: ImageClassifier, task, repeats: int) -> Seconds:
 
 
 def probes(zero_shot: ImageClassifier, task, repeats: int) -> Seconds:
-    """Seconds of our probe, and of scikit-learn's solver stopped where its training loss is not
-    above ours."""
+    """Time our probe, and scikit-learn's solver until its training loss is at most ours."""
     inputs, labels = (x.clone() for x in encode(zero_shot, task.train))
     ours = lambda: fit(copy.deepcopy(zero_shot.head), inputs, labels, PROBE)  # noqa: E731
 
@@ -143,8 +142,7 @@ def probes(zero_shot: ImageClassifier, task, repeats: int) -> Seconds:
 def memory(
     zero_shot: ImageClassifier, fine_tuned: ImageClassifier, split: Split, folder: Path
 ) -> dict[str, float]:
-    """The most that each procedure holds, the two ends included, in sizes of the model; on 16
-    pictures."""
+    """Return the peak memory of each procedure on 16 images, both ends included, in model sizes."""
     few = {"few": split.select(range(16))}
     model = sum(tensor.nbytes for tensor in zero_shot.state_dict().values())
     jobs = {
@@ -156,8 +154,7 @@ def memory(
 
 
 def scaling(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, split: Split) -> pd.DataFrame:
-    """Seconds of an exact sweep of one split as images, alphas and models grow; the rest stays at
-    its middle."""
+    """Time an exact sweep of one split as the number of images, alphas or models grows."""
     rows = []
     for axis, sizes in (
         ("images", (len(split) // 4, len(split) // 2, len(split))),
@@ -175,8 +172,7 @@ def scaling(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, split: Spli
 
 
 def run(record: Record, seeds: list[int]) -> None:
-    """Measure everything; there is a repeat for each seed, three for training, and all repeats do
-    the same."""
+    """Measure everything, once for each seed; training three times as often."""
     task, repeats = load_task("iconshift"), len(seeds)
     zero_shot = zero_shot_classifier(load_clip("iconclip"), task)
     fine_tuned, probe = trained(zero_shot, task), linear_probe(zero_shot, task)

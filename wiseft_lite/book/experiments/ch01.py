@@ -17,9 +17,8 @@ from wiseft_lite.zeroshot import zero_shot_classifier, zero_shot_head
 WORDS, STEPS = 20, 300
 
 
-def small_pictures(split, words: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ink of 16 x 16 cells ``[n, 256]`` and word numbers ``[n]`` of the images whose class is in
-    ``words``."""
+def small_images(split, words: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return ink ``[n, 256]`` (16 x 16 cells) and word indices ``[n]`` of the images of ``words``."""
     from torchvision.transforms.v2.functional import pil_to_tensor
 
     rows = [i for i, label in enumerate(split.labels.tolist()) if label in words]
@@ -32,30 +31,31 @@ def small_pictures(split, words: list[int]) -> tuple[torch.Tensor, torch.Tensor]
 def miniature(
     task: Task, seed: int = 0, steps: int = STEPS
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Train two tiny towers, a matrix for pictures and a vector for each of 20 words, by CLIP's
-    loss.
+    """Train an image encoder (one matrix) and a vector for each of 20 words with CLIP's loss.
 
     Returns:
-        Similarities of words and test pictures before and after training, each ``[n, 20]``, and the
+        Similarities of words and test images before and after training, each ``[n, 20]``, and the
         words' numbers ``[n]``.
     """
     words = torch.bincount(task.train.labels).topk(WORDS).indices.tolist()
-    pictures, labels = small_pictures(task.train, words)
-    test, test_labels = small_pictures(task.test, words)
+    images, labels = small_images(task.train, words)
+    test, test_labels = small_images(task.test, words)
     generator = torch.Generator().manual_seed(seed)
-    tower = (torch.randn(256, 32, generator=generator) / 16).requires_grad_()
+    image_encoder = (torch.randn(256, 32, generator=generator) / 16).requires_grad_()
     vectors = torch.randn(WORDS, 32, generator=generator).requires_grad_()
 
     def similarity(ink):
-        return F.normalize(ink @ tower, dim=-1) @ F.normalize(vectors, dim=-1).T
+        return F.normalize(ink @ image_encoder, dim=-1) @ F.normalize(vectors, dim=-1).T
 
     before = similarity(test).detach()
-    optimizer = torch.optim.Adam([tower, vectors], lr=1e-2)
+    optimizer = torch.optim.Adam([image_encoder, vectors], lr=1e-2)
     for _ in range(steps):
         order = torch.randperm(len(labels), generator=generator)
         one_each = torch.stack([order[labels[order] == word][0] for word in range(WORDS)])
         loss = contrastive_loss(
-            F.normalize(pictures[one_each] @ tower, dim=-1), F.normalize(vectors, dim=-1), 10.0
+            F.normalize(images[one_each] @ image_encoder, dim=-1),
+            F.normalize(vectors, dim=-1),
+            10.0,
         )
         optimizer.zero_grad()
         loss.backward()
@@ -64,7 +64,7 @@ def miniature(
 
 
 def averaged(clip: Clip, task: Task, each: bool, mean: bool) -> Head:
-    """The zero-shot head with either normalisation left out, to see what each is for."""
+    """Return the zero-shot head with either normalisation left out."""
     prompts = [t.replace("{}", name) for name in task.class_names for t in task.templates]
     with torch.inference_mode():
         embeddings = clip.model.encode_text(clip.tokenizer(prompts)).clone()

@@ -20,16 +20,16 @@ from wiseft_lite.tasks import Task, load_task
 from wiseft_lite.training import Recipe
 from wiseft_lite.zeroshot import zero_shot_classifier
 
-SHOTS = (4, 8, 1000)  # pictures a class; the last is all there are
+SHOTS = (4, 8, 1000)  # images per class; the last is all there are
 
 
 def recipe_for(shots: int, seed: int) -> Recipe:
-    """Longer runs for fewer pictures, so that each model takes about as many steps as it needs."""
+    """Return a recipe with more epochs for fewer images."""
     return replace(SCRATCH, epochs={4: 50, 8: 40}.get(shots, SCRATCH.epochs), seed=seed)
 
 
 def neighbours(task: Task, zero_shot: ImageClassifier) -> pd.Series:
-    """Accuracy in percent of the nearest training picture's class, on each split."""
+    """Return the accuracy of the nearest training image's class on each split, in percent."""
     train = pixels(zero_shot, task.train)
     scores = {}
     for name, split in task.evaluation.items():
@@ -43,8 +43,7 @@ def neighbours(task: Task, zero_shot: ImageClassifier) -> pd.Series:
 def baselines(
     task: Task, zero_shot: ImageClassifier, seed: int, shots: tuple[int, ...] = SHOTS
 ) -> pd.DataFrame:
-    """One row for each model trained on the reference only: kind, shots, seed, accuracy in percent
-    by split."""
+    """Train models on the reference only: a row each, with accuracy in percent by split."""
     rows = []
     for k in shots:
         few = task.few_shot(k, seed)
@@ -58,8 +57,7 @@ def baselines(
     return pd.DataFrame(rows)
 
 
-# Which models carry the baseline is a choice: each fit takes the rows whose columns have these
-# values.
+# Which models define the baseline is a choice: each fit keeps the rows with these values.
 FITS: dict[str, dict[str, list]] = {
     "all": {},
     "networks": {"kind": [*KINDS]},
@@ -69,20 +67,19 @@ FITS: dict[str, dict[str, list]] = {
 
 
 def members(table: pd.DataFrame, fit: str = "all") -> pd.DataFrame:
-    """The models of a table that carry one of the ``FITS``, each once: some do not depend on the
-    seed."""
+    """Return the models of one of the ``FITS``, each once: some do not depend on the seed."""
     for column, values in FITS[fit].items():
         table = table[table[column].isin(values)]
     return table.drop_duplicates(subset=[column for column in table if column != "seed"])
 
 
 def line(table: pd.DataFrame, column: str, fit: str = "all") -> Baseline:
-    """The baseline through the models of one of the ``FITS``, for one shift or the mean of them.
+    """Fit the baseline through the models of one of the ``FITS``, for a shift or their mean.
 
     Args:
         table: rows of ``baselines``, with a column ``shifts`` for the mean.
         column: a shift, or ``"shifts"``.
-        fit: the family that carries it.
+        fit: a key of ``FITS``.
     """
     chosen = members(table, fit)
     return fit_baseline((chosen["test"] / 100).tolist(), (chosen[column] / 100).tolist())
@@ -91,8 +88,7 @@ def line(table: pd.DataFrame, column: str, fit: str = "all") -> Baseline:
 def robustness_numbers(
     record: Record, table: pd.DataFrame, scores: pd.Series, n: Mapping[str, int], seeds: list[int]
 ) -> None:
-    """Effective robustness of zero-shot under each fit: ``scores`` in percent by split, with
-    ``shifts``.
+    """Record the effective robustness of zero-shot under each fit.
 
     The fit through all models keeps the short names, ``ch02.emoji.rho``; the others have the fit's
     name in them, ``ch02.emoji.networks.rho``.
@@ -105,13 +101,13 @@ def robustness_numbers(
             if column == "test":
                 continue
             lines = [line(table[table["seed"] == seed], column, fit) for seed in seeds]
-            promised = [100 * baseline(scores["test"] / 100) for baseline in lines]
+            predicted = [100 * baseline(scores["test"] / 100) for baseline in lines]
             rho = [
                 100 * effective_robustness(scores["test"] / 100, scores[column] / 100, b)
                 for b in lines
             ]
             key = f"ch02.{column}.{part}"
-            record.number(f"{key}promised", promised, "percent", n[column], seeds, SCRATCH)
+            record.number(f"{key}promised", predicted, "percent", n[column], seeds, SCRATCH)
             record.number(f"{key}rho", rho, "points", n[column], seeds, SCRATCH)
             record.number(
                 f"{key}slope",

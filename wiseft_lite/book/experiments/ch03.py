@@ -1,5 +1,4 @@
-"""Chapter 3: a head on frozen features, from several starts, with few pictures, over many
-settings."""
+"""Chapter 3: a head on frozen features, by start, number of images and settings."""
 
 from __future__ import annotations
 
@@ -20,16 +19,15 @@ from wiseft_lite.tasks import Task, load_task
 from wiseft_lite.training import PROBE, Recipe, fit
 from wiseft_lite.zeroshot import zero_shot_classifier
 
-SHOTS = (1, 2, 4, 8, 1000)  # pictures a class; the last is all there are
+SHOTS = (1, 2, 4, 8, 1000)  # images per class; the last is all there are
 TRIALS = 64
-# A head that begins near its goal wants small steps, one that begins far from it large ones. Each
-# rate is the best on ``val`` of 0.003, 0.03, 0.1, 0.3 and 1.
-START_RATES = {"zero-shot": PROBE.lr, "zeros": 0.1, "random": 0.3}
+# A head that starts near its optimum needs small steps, one that starts far away large ones. Each
+# learning rate is the best on ``val`` of 0.003, 0.03, 0.1, 0.3 and 1.
+START_LEARNING_RATES = {"zero-shot": PROBE.lr, "zeros": 0.1, "random": 0.3}
 
 
 def start_head(kind: str, zero_shot: Head, seed: int) -> Head:
-    """A head to start from: ``"zero-shot"``, ``"zeros"``, or ``"random"`` rows of the zero-shot
-    rows' length."""
+    """Return an initial head: ``"zero-shot"``, ``"zeros"``, or ``"random"`` rows as long."""
     weight = zero_shot.weight.detach()
     if kind == "zeros":
         return Head(torch.zeros_like(weight))
@@ -40,7 +38,7 @@ def start_head(kind: str, zero_shot: Head, seed: int) -> Head:
 
 
 class Frozen:
-    """Every split of a task as features: encoded once, after which a probe takes a second."""
+    """Encode every split of a task once; after that a probe takes a second."""
 
     def __init__(self, zero_shot: ImageClassifier, task: Task):
         self.zero_shot, self.task = zero_shot, task
@@ -48,7 +46,7 @@ class Frozen:
         self.features = {name: encode(zero_shot, split) for name, split in splits.items()}
 
     def scores(self, head: Head) -> dict[str, float]:
-        """Accuracy in percent on ``val``, ``test``, every shift, and the mean of the shifts."""
+        """Return accuracy in percent on ``val``, ``test``, every shift, and their mean."""
         result = {}
         with torch.inference_mode():
             for name, split in {"val": self.task.val, **self.task.evaluation}.items():
@@ -60,14 +58,12 @@ class Frozen:
     def probe(
         self, recipe: Recipe, start: str = "zero-shot", shots: int | None = None
     ) -> dict[str, float]:
-        """Train a head on the features of ``shots`` pictures a class, all if not given, and score
-        it.
+        """Train a head on ``shots`` images per class (default: all) and score it.
 
-        The recipe counts but for its learning rate when the start is another than zero-shot: see
-        ``START_RATES``.
+        From another start than zero-shot, the learning rate is that of ``START_LEARNING_RATES``.
         """
         if start != "zero-shot":
-            recipe = replace(recipe, lr=START_RATES[start])
+            recipe = replace(recipe, lr=START_LEARNING_RATES[start])
         features, labels = self.features["train"]
         if shots is not None:
             order = torch.randperm(
@@ -82,7 +78,7 @@ class Frozen:
 
 
 def random_recipe(generator: torch.Generator) -> Recipe:
-    """One draw of the paper's random search: batch size, learning rate and weight decay."""
+    """Draw batch size, learning rate and weight decay as in the paper's random search."""
 
     def power(low: float, high: float) -> float:
         return 10 ** -(low + (high - low) * float(torch.rand((), generator=generator)))
@@ -101,7 +97,7 @@ def run(record: Record, seeds: list[int]) -> None:
         "emoji": len(task.shifts["emoji"]),
     }
     rows = []
-    for start in START_RATES:
+    for start in START_LEARNING_RATES:
         for shots in SHOTS:
             for seed in seeds:
                 scores = frozen.probe(replace(PROBE, seed=seed), start, shots)
@@ -116,7 +112,7 @@ def run(record: Record, seeds: list[int]) -> None:
                 "percent",
                 n[column],
                 seeds,
-                replace(PROBE, lr=START_RATES[start]),
+                replace(PROBE, lr=START_LEARNING_RATES[start]),
             )
     zero = frozen.scores(frozen.zero_shot.head)
     whole = table[(table.start == "zero-shot") & (table.shots == SHOTS[-1])]

@@ -1,4 +1,4 @@
-"""Chapter 4: what moving every weight wins, what it loses, and what is forgotten."""
+"""Chapter 4: what fine-tuning all weights gains, what it loses, and what it forgets."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ OTHERS = tuple(name for name in task_names() if name != "iconshift")
 def forgetting(
     clip: Clip, fine_tuned: ImageClassifier, names: tuple[str, ...] = OTHERS
 ) -> pd.DataFrame:
-    """Zero-shot accuracy in percent on other tasks, with the old image tower and with the
-    fine-tuned one.
+    """Measure zero-shot accuracy in percent on other tasks before and after fine-tuning.
 
-    The heads come from the text tower, which fine-tuning never touched.
+    The heads come from the text encoder, which fine-tuning does not change.
     """
     rows = []
     for name in names:

@@ -1,4 +1,4 @@
-"""Chapter 5: settings that look alike on the reference and differ on the shifts."""
+"""Chapter 5: settings that are equal on the reference and differ on the shifts."""
 
 from __future__ import annotations
 
@@ -16,33 +16,32 @@ from wiseft_lite.tasks import load_task
 from wiseft_lite.training import Recipe
 from wiseft_lite.zeroshot import zero_shot_classifier
 
-RATES = (5e-5, 2e-4, 4e-4, 6e-4, 2e-3, 4e-3)  # 6e-4 is the recipe's own
+LEARNING_RATES = (5e-5, 2e-4, 4e-4, 6e-4, 2e-3, 4e-3)  # 6e-4 is the recipe's own
 SEARCH = (2e-4, 3e-4, 4e-4, 5e-4, 6e-4, 7e-4)  # from which it was chosen on val
 GRID = {
-    **{f"lr {rate:g}": Recipe(lr=rate) for rate in RATES},
+    **{f"lr {lr:g}": Recipe(lr=lr) for lr in LEARNING_RATES},
     **{f"{epochs} epochs": Recipe(epochs=epochs) for epochs in (2, 5)},
     "no crops": Recipe(augment="none"),
 }
 
 
 def row(zero_shot, task, recipe: Recipe) -> dict[str, float]:
-    """Fine-tune, or find the run in the cache, and score it in percent on every split."""
+    """Fine-tune (or load the run from the cache) and score it in percent on every split."""
     scores = percents(trained(zero_shot, task, recipe), {"val": task.val, **task.evaluation})
     return {**scores, "shifts": scores[list(task.shifts)].mean()}
 
 
-def one_standard_error(rates: pd.DataFrame, error: float | None = None) -> float:
-    """The largest rate whose mean on ``val`` lies within one standard error of the best rate's
-    mean.
+def one_standard_error(table: pd.DataFrame, error: float | None = None) -> float:
+    """Return the largest learning rate within one standard error of the best mean on ``val``.
 
     Source: Breiman, Friedman, Olshen, Stone 1984, section 3.4.3, who take the simplest tree within
     it.
 
     Args:
-        rates: a row for each run, with the columns ``lr`` and ``val``.
-        error: of the best rate's mean; from its runs if not given, which takes more than one.
+        table: a row for each run, with the columns ``lr`` and ``val``.
+        error: of the best mean (default: estimated from its runs, of which it needs two).
     """
-    runs = rates.groupby("lr")["val"]
+    runs = table.groupby("lr")["val"]
     means = runs.mean()
     best = means.idxmax()
     return float(
@@ -85,30 +84,30 @@ def run(record: Record, seeds: list[int]) -> None:
     search = record.tables["ch05_search"] = pd.DataFrame(
         [
             {
-                "lr": rate,
+                "lr": lr,
                 "seed": seed,
-                "val": percent(trained(zero_shot, task, Recipe(lr=rate, seed=seed)), task.val),
+                "val": percent(trained(zero_shot, task, Recipe(lr=lr, seed=seed)), task.val),
             }
-            for rate in SEARCH
+            for lr in SEARCH
             for seed in seeds
         ]
     )
-    for rate, part in search.groupby("lr"):
+    for lr, part in search.groupby("lr"):
         record.number(
-            f"ch05.search.lr_{rate:g}",
+            f"ch05.search.lr_{lr:g}",
             part["val"].tolist(),
             "percent",
             n["val"],
             seeds,
-            Recipe(lr=rate),
+            Recipe(lr=lr),
         )
     record.number("ch05.search.chosen", one_standard_error(search), "learning rate", n["val"])
 
-    rates = table[table["setting"].str.startswith("lr")]
+    varied = table[table["setting"].str.startswith("lr")]
     for column in ("test", "shifts", "emoji"):
         values = [
             np.corrcoef(np.log10(part["lr"]), part[column])[0, 1]
-            for _, part in rates.groupby("seed")
+            for _, part in varied.groupby("seed")
         ]
         record.number(
             f"ch05.correlation.{column}",
@@ -118,8 +117,7 @@ def run(record: Record, seeds: list[int]) -> None:
             seeds,
         )
 
-    # Early stopping, from the learning curves of chapter 4: the epoch that is best on val, against
-    # the last.
+    # Early stopping: the epoch that is best on val against the last, from chapter 4's curves.
     curves = ledger.table("ch04_curve")
     for column in ("test", "shifts"):
         gains = []

@@ -16,8 +16,7 @@ from wiseft_lite.zeroshot import zero_shot_classifier
 
 
 def wide(table: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """Accuracy in percent: a row for each alpha, a column for each split and the mean over the
-    shifts."""
+    """Return accuracy in percent by alpha (rows) and split (columns), with mean of the shifts."""
     result = 100 * table.pivot(index="alpha", columns="split", values="accuracy")
     return result.assign(shifts=result[list(task.shifts)].mean(axis=1))
 

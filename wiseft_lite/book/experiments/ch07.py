@@ -1,5 +1,4 @@
-"""Chapter 7: what 0.5, validation and an oracle choose for alpha, and how much chance is in the
-choice."""
+"""Chapter 7: the alpha that 0.5, validation and an oracle choose, and how random the choice is."""
 
 from __future__ import annotations
 
@@ -24,10 +23,8 @@ from wiseft_lite.zeroshot import zero_shot_classifier
 
 ALPHAS = tuple(k / 10 for k in range(-5, 16))
 INSIDE = ALPHAS[5:16]  # 0 to 1
-RESAMPLES, SIZES = (
-    1000,
-    (20, 50, 100),
-)  # smaller validation sets that are drawn, besides one of full size
+RESAMPLES = 1000
+SIZES = (20, 50, 100)  # of the smaller validation sets, besides one of full size
 
 
 def curves(
@@ -63,19 +60,18 @@ def curves(
 
 
 def percents_of(table: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """A sweep in percent, a row for each alpha: all splits, ``shifts``, and ``both``, the mean of
-    test and shifts."""
+    """Return a sweep in percent, with ``shifts`` and ``both``, the mean of test and shifts."""
     result = wide(table, task)
     return result.assign(both=result[["test", "shifts"]].mean(axis=1))
 
 
 def inside(table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of a table with alpha between 0 and 1, where the paper looks."""
+    """Return the rows with alpha between 0 and 1, the range of the paper."""
     return table[(table.index >= 0) & (table.index <= 1)]
 
 
 def optima(table: pd.DataFrame, columns: Sequence[str]) -> tuple[float, float]:
-    """The two meanings of "the mean at the optimal alpha", in the paper's tables 13 and 1.
+    """Compute both meanings of "the mean at the optimal alpha", of the paper's tables 13 and 1.
 
     Returns:
         The mean of the columns' best values, each at an alpha of its own, and the best value of
@@ -85,8 +81,8 @@ def optima(table: pd.DataFrame, columns: Sequence[str]) -> tuple[float, float]:
     return float(columns.max().mean()), float(columns.mean(axis=1).max())
 
 
-def lend(table: pd.DataFrame, shifts: Sequence[str]) -> pd.Series:
-    """Accuracy on each shift at the alpha that is best for the mean of the *other* shifts."""
+def leave_one_out(table: pd.DataFrame, shifts: Sequence[str]) -> pd.Series:
+    """Return accuracy on each shift at the best alpha for the mean of the *other* shifts."""
     return pd.Series(
         {
             shift: table[shift][best_alpha(table[[s for s in shifts if s != shift]].mean(axis=1))]
@@ -96,12 +92,10 @@ def lend(table: pd.DataFrame, shifts: Sequence[str]) -> pd.Series:
 
 
 def rules(table: pd.DataFrame) -> pd.DataFrame:
-    """What each way to choose alpha takes and gets: alpha, and percent in ``test``, ``shifts`` and
-    ``both``.
+    """Return alpha by each rule and its accuracy in percent: ``test``, ``shifts``, ``both``.
 
     ``half`` is 0.5, ``val`` the best on val, ``one oracle`` the best on ``both``. ``own oracle``
-    takes another alpha for each column, so it has none of its own. The last two look at the test
-    pictures.
+    takes the best alpha of each column. Both oracles use the test images.
     """
     columns = ["test", "shifts", "both"]
     taken = {"half": 0.5, "val": best_alpha(table["val"]), "one oracle": best_alpha(table["both"])}
@@ -117,19 +111,18 @@ def choices(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> np.ndarray:
-    """The alpha that validation would choose, for many redrawn validation sets: a bootstrap.
+    """Choose alpha on many bootstrap samples of the validation set.
 
     Args:
         right: bool ``[alphas, images]``.
         alphas: one for each row, in rising order.
-        size: images that are drawn, with replacement; as many as there are if not given. All alphas
-            are judged by the same drawn images.
+        size: images drawn with replacement (default: all). All alphas are evaluated on the same
+            draw.
         resamples: how many sets are drawn.
         seed: of the random generator.
 
     Returns:
-        ``[resamples]``; of several equally good alphas the first, which is the smallest, as
-        ``best_alpha`` has it.
+        ``[resamples]``; of equally good alphas the smallest, as in ``best_alpha``.
     """
     drawn = np.random.default_rng(seed).integers(
         right.shape[1], size=(resamples, size or right.shape[1])
@@ -139,8 +132,10 @@ def choices(
 
 
 def undecided(curve: pd.Series, n: int) -> tuple[float, float]:
-    """The smallest and largest alpha within one standard error of the best accuracy, in percent on
-    ``n`` pictures."""
+    """Return the smallest and largest alpha within one standard error of the best accuracy.
+
+    Accuracies are in percent on ``n`` images.
+    """
     top = curve.max()
     near = curve[curve >= top - (top * (100 - top) / n) ** 0.5]
     return float(near.index.min()), float(near.index.max())
@@ -155,8 +150,7 @@ def record_kind(
     seeds: list[int],
     recipe: Recipe,
 ) -> pd.DataFrame:
-    """Put all numbers of one kind of fine-tuning into the record; return how often val chooses
-    which alpha."""
+    """Record all numbers of one kind of fine-tuning; return how often val chooses each alpha."""
     shifts, n_val = list(task.shifts), len(task.val)
     n = {**{name: len(split) for name, split in task.evaluation.items()}, "shifts": n_shifts(task)}
     n["both"] = n["test"] + n["shifts"]
@@ -228,11 +222,11 @@ def record_kind(
         "points",
         n["both"],
     )
-    lent = [lend(table, shifts).mean() for table in inner]
-    add("lend.shifts", lent, "percent", n["shifts"])
+    unseen = [leave_one_out(table, shifts).mean() for table in inner]
+    add("lend.shifts", unseen, "percent", n["shifts"])
     add(
         "lend_over_half",
-        [a - t.loc[0.5, "shifts"] for a, t in zip(lent, inner, strict=True)],
+        [a - t.loc[0.5, "shifts"] for a, t in zip(unseen, inner, strict=True)],
         "points",
         n["shifts"],
     )

@@ -1,8 +1,8 @@
-"""Chapter 8: how the two ends differ, how their path lies, and when there is a wall on it."""
+"""Chapter 8: how the two ends differ, the path between them, and when it has a barrier."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -32,16 +32,16 @@ from wiseft_lite.training import PROBE, Recipe, linear_probe
 from wiseft_lite.weights import Weights, distance, interpolate
 from wiseft_lite.zeroshot import zero_shot_classifier
 
-RATES = (5e-5, 2e-4, 6e-4, 2e-3, 4e-3, 7e-3, 1e-2)  # 6e-4 is the recipe's own
-QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)  # enough to find a wall between two runs
-WALLS = ("test", "emoji")  # where the path is measured for every rate
+LEARNING_RATES = (5e-5, 2e-4, 6e-4, 2e-3, 4e-3, 7e-3, 1e-2)  # 6e-4 is the recipe's own
+QUARTERS = (0.0, 0.25, 0.5, 0.75, 1.0)  # enough to see a barrier between two runs
+BARRIER_SPLITS = ("test", "emoji")  # where the path is measured for every learning rate
 MODELS = ("zero-shot", "probe", "half probe", "other half", "end-to-end", "other run")
 CORNERS = ("zero-shot", "fine-tuned", "fine-tuned, other seed")
 SURE = 1.96  # standard errors
 
 
 def halves(task: Task, seed: int) -> tuple[Task, Task]:
-    """The task twice, each with a random half of the training pictures; no picture is in both."""
+    """Split the training images at random into two disjoint halves: the task with each."""
     order = torch.randperm(len(task.train), generator=torch.Generator().manual_seed(seed)).tolist()
     middle = len(order) // 2
     return tuple(
@@ -50,8 +50,10 @@ def halves(task: Task, seed: int) -> tuple[Task, Task]:
 
 
 def differences(first: Tensor, second: Tensor, split: Split) -> dict[str, float]:
-    """Every measure of diversity between two classifiers' logits, on the classes that count; the
-    first in percent."""
+    """Return every measure of diversity between two classifiers' logits on the split's classes.
+
+    Prediction diversity is in percent.
+    """
     f, g = predictions(first, split.classes), predictions(second, split.classes)
     own = list(split.classes or range(first.shape[1]))
     return {
@@ -65,10 +67,9 @@ def differences(first: Tensor, second: Tensor, split: Split) -> dict[str, float]
 def confidence(
     zero_shot: Tensor, fine_tuned: Tensor, mixture: Tensor, split: Split
 ) -> dict[str, float]:
-    """Who overrides whom in the mixture, in percent of the pictures, and the mean margins, from
-    logits.
+    """Count which model overrides the other in the mixture, in percent, and average the margins.
 
-    A lead is zero-shot's number minus the fine-tuned model's.
+    A lead is the value of zero-shot minus that of the fine-tuned model.
     """
     found = overrides(
         *(predictions(logits, split.classes) for logits in (zero_shot, fine_tuned, mixture))
@@ -88,15 +89,14 @@ def confidence(
 
 @torch.inference_mode()
 def answer(model: ImageClassifier, images: Tensor) -> Tensor:
-    """Logits ``[n, C]`` of preprocessed images."""
+    """Return logits ``[n, C]`` of preprocessed images."""
     return torch.cat([model(batch) for batch in images.split(256)])
 
 
 def compared(
     models: Mapping[str, ImageClassifier], task: Task
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Figure 5 for one seed: how pairs of the ``MODELS`` differ, and who overrides whom, on every
-    split."""
+    """Compute figure 5 for one seed on every split: how models differ, and which one overrides."""
     zero_shot = models["zero-shot"]
     mixed = {
         kind: zero_shot.with_weights(
@@ -139,18 +139,17 @@ def compared(
 
 
 def heights(right: Tensor, alphas: Sequence[float] = ALPHAS) -> pd.DataFrame:
-    """How far each mixture lies above the straight line and above the better end, with standard
-    errors.
+    """Return each mixture's height above the straight line and the better end, with errors.
 
-    All models see the same pictures, so the error is that of a mean of *differences*, picture by
-    picture.
+    All models see the same images, so the error is that of a mean of *differences*, image by
+    image.
 
     Args:
-        right: 1 where the mixture at an alpha is right on a picture, else 0, ``[len(alphas), n]``.
+        right: 1 where the mixture at an alpha is right on an image, else 0, ``[len(alphas), n]``.
         alphas: from 0 to 1.
 
     Returns:
-        A row for each alpha: ``accuracy`` as a share; ``above_line``, ``above_better`` and their
+        A row for each alpha: ``accuracy`` as a fraction; ``above_line``, ``above_better`` and their
         ``_se`` in points.
     """
     right, n = right.double(), right.shape[1]
@@ -176,7 +175,7 @@ def heights(right: Tensor, alphas: Sequence[float] = ALPHAS) -> pd.DataFrame:
 def along(
     theta_0: ImageClassifier, theta_1: ImageClassifier, splits: Mapping[str, Split]
 ) -> pd.DataFrame:
-    """The heights of a whole path on every split."""
+    """Return the heights of a whole path on every split."""
     tables = []
     for name, split in splits.items():
         logits = logits_along(theta_0, theta_1, pixels(theta_0, split), ALPHAS)
@@ -186,8 +185,7 @@ def along(
 
 
 def verdicts(path: pd.DataFrame) -> pd.DataFrame:
-    """Observations 1 and 2 for each split of a path, in points, and whether the pictures suffice to
-    be sure."""
+    """Check observations 1 and 2 on each split, in points, and whether the images suffice."""
     one, two = observation_1(path), observation_2(path)
     inside = path[(path["alpha"] > 0) & (path["alpha"] < 1)]
     below = inside["above_line"] + SURE * inside["above_line_se"] < 0
@@ -207,8 +205,10 @@ def verdicts(path: pd.DataFrame) -> pd.DataFrame:
 def grid(
     thetas: Sequence[Weights], steps: int = 9, border: float = 0.35
 ) -> tuple[list[float], list[float]]:
-    """Coordinates of a grid over the plane of three models, with a border of a share of the first
-    side."""
+    """Return coordinates of a grid over the plane of three models.
+
+    The border is a fraction of the first side.
+    """
     _, (base, _), (x, y) = corners(thetas)
     edge = border * base
     return (
@@ -217,25 +217,49 @@ def grid(
     )
 
 
+def barrier_sweeps(
+    zero_shot: ImageClassifier,
+    runs: Mapping[tuple[float, int], ImageClassifier],
+    task: Task,
+    seed: int,
+    other: int,
+) -> pd.DataFrame:
+    """Sweep between zero-shot and each run, and between the runs of two seeds; ``kind`` names them.
+
+    Args:
+        zero_shot: one end.
+        runs: by learning rate and seed.
+        task: whose ``BARRIER_SPLITS`` are swept.
+        seed: of the runs.
+        other: the second seed.
+    """
+    splits = {name: task.evaluation[name] for name in BARRIER_SPLITS}
+    paths = [("shuffled", zero_shot, shuffle_units(runs[Recipe().lr, seed], seed), ALPHAS)]
+    for lr in LEARNING_RATES:
+        paths.append((f"lr_{lr:g}", zero_shot, runs[lr, seed], ALPHAS))
+        paths.append((f"between_lr_{lr:g}", runs[lr, seed], runs[lr, other], QUARTERS))
+    return pd.concat(
+        [
+            sweep(first, last, splits, alphas).assign(
+                kind=kind, seed=seed, distance=distance(first.state_dict(), last.state_dict())
+            )
+            for kind, first, last, alphas in paths
+        ],
+        ignore_index=True,
+    )
+
+
 def run(record: Record, seeds: list[int]) -> None:
     task = load_task("iconshift")
     zero_shot = zero_shot_classifier(load_clip("iconclip"), task)
     n = {**{name: len(split) for name, split in task.evaluation.items()}, "shifts": n_shifts(task)}
     runs = {
-        (rate, seed): trained(zero_shot, task, Recipe(lr=rate, seed=seed))
+        (lr, seed): trained(zero_shot, task, Recipe(lr=lr, seed=seed))
         for seed in seeds
-        for rate in RATES
+        for lr in LEARNING_RATES
     }
     tuned = {seed: runs[Recipe().lr, seed] for seed in seeds}
-    walls = {name: task.evaluation[name] for name in WALLS}
-    differ, sure, paths, judged, walks = [], [], [], [], []
-
-    def walk(
-        kind: str, first: ImageClassifier, last: ImageClassifier, alphas: Sequence[float] = ALPHAS
-    ) -> None:
-        far = distance(first.state_dict(), last.state_dict())
-        walks.append(sweep(first, last, walls, alphas).assign(kind=kind, seed=seed, distance=far))
-
+    differ, sure, paths, judged, sweeps = [], [], [], [], []
     for seed, other in zip(seeds, [*seeds[1:], seeds[0]], strict=True):
         probes = [
             linear_probe(zero_shot, part, replace(PROBE, seed=seed))
@@ -248,20 +272,18 @@ def run(record: Record, seeds: list[int]) -> None:
         sure.append(both[1].assign(seed=seed))
         paths.append(along(zero_shot, tuned[seed], task.evaluation).assign(seed=seed))
         judged.append(verdicts(paths[-1]).assign(seed=seed))
-        walk("shuffled", zero_shot, shuffle_units(tuned[seed], seed))
-        for rate in RATES:
-            walk(f"lr_{rate:g}", zero_shot, runs[rate, seed])
-            walk(f"between_lr_{rate:g}", runs[rate, seed], runs[rate, other], QUARTERS)
+        sweeps.append(barrier_sweeps(zero_shot, runs, task, seed, other))
     for name, parts in (
         ("diversity", differ),
         ("overrides", sure),
         ("path", paths),
-        ("walks", walks),
+        ("walks", sweeps),
     ):
         record.tables[f"ch08_{name}"] = pd.concat(parts, ignore_index=True)
     record.tables["ch08_observations"] = pd.concat(judged).rename_axis("split").reset_index()
     thetas = [zero_shot.state_dict(), *(tuned[seed].state_dict() for seed in (seeds[0], seeds[-1]))]
-    record.tables["ch08_plane"] = plane(zero_shot, thetas, walls, *grid(thetas))
+    splits = {name: task.evaluation[name] for name in BARRIER_SPLITS}
+    record.tables["ch08_plane"] = plane(zero_shot, thetas, splits, *grid(thetas))
     record.tables["ch08_corners"] = pd.DataFrame(corners(thetas), columns=["x", "y"]).assign(
         model=CORNERS
     )
@@ -269,16 +291,29 @@ def run(record: Record, seeds: list[int]) -> None:
 
 
 def numbers(record: Record, seeds: list[int], n: Mapping[str, int], shifts: list[str]) -> None:
-    """The ledger's numbers, from the tables."""
+    """Record the numbers of all tables."""
 
     def add(key: str, table: pd.DataFrame, column: str, unit: str, recipe) -> None:
-        """One number for each split, and for the mean of the shifts."""
+        """Record one number for each split, and for the mean of the shifts."""
         wide = table.pivot(index="seed", columns="split", values=column)[list(n)[:-1]]
         for split, values in wide.assign(shifts=wide[shifts].mean(axis=1)).items():
             record.number(
                 f"ch08.{key}.{split}", values[seeds].tolist(), unit, n[split], seeds, recipe
             )
 
+    diversity_numbers(record, seeds, add)
+    judged = record.tables["ch08_observations"]
+    for number, column in ((1, "slack"), (2, "margin")):
+        add(f"observation_{number}", judged, column, "points", Recipe())
+    for column in ("observation_1", "surely_fails_1", "observation_2", "surely_holds_2"):
+        counts = judged.groupby("seed")[column].sum()[seeds].tolist()
+        record.number(f"ch08.splits.{column}", counts, "of the 8 splits", None, seeds, Recipe())
+    for kind, part in record.tables["ch08_walks"].groupby("kind"):
+        barrier_numbers(record, kind, part, seeds, n)
+
+
+def diversity_numbers(record: Record, seeds: list[int], add: Callable[..., None]) -> None:
+    """Record how pairs of models differ, and which model overrides the other."""
     recipes = {"probe": PROBE, "halves": PROBE, "end-to-end": Recipe(), "two_runs": Recipe()}
     differ = record.tables["ch08_diversity"]
     for pair, part in differ.groupby("pair"):
@@ -294,33 +329,30 @@ def numbers(record: Record, seeds: list[int], n: Mapping[str, int], shifts: list
             None,
             seeds,
         )
-
     for kind, part in record.tables["ch08_overrides"].groupby("kind"):
         for what, unit in (("overrides", "percent of the pictures"), ("margin", "logits")):
             for column in (f"zero_shot_{what}", f"fine_tuned_{what}", f"{what}_lead"):
                 add(f"{column}.{kind}", part, column, unit, recipes[kind])
-    judged = record.tables["ch08_observations"]
-    for number, column in ((1, "slack"), (2, "margin")):
-        add(f"observation_{number}", judged, column, "points", Recipe())
-    for column in ("observation_1", "surely_fails_1", "observation_2", "surely_holds_2"):
-        counts = judged.groupby("seed")[column].sum()[seeds].tolist()
-        record.number(f"ch08.splits.{column}", counts, "of the 8 splits", None, seeds, Recipe())
 
-    for kind, part in record.tables["ch08_walks"].groupby("kind"):
-        recipe = Recipe() if kind == "shuffled" else Recipe(lr=float(kind.rpartition("lr_")[2]))
-        far = part.groupby("seed")["distance"].first()[seeds].tolist()
-        record.number(
-            f"ch08.distance.{kind}", far, "Euclidean distance of the weights", None, seeds, recipe
+
+def barrier_numbers(
+    record: Record, kind: str, part: pd.DataFrame, seeds: list[int], n: Mapping[str, int]
+) -> None:
+    """Record distance, barrier and accuracies of one kind of sweep."""
+    recipe = Recipe() if kind == "shuffled" else Recipe(lr=float(kind.rpartition("lr_")[2]))
+    far = part.groupby("seed")["distance"].first()[seeds].tolist()
+    record.number(
+        f"ch08.distance.{kind}", far, "Euclidean distance of the weights", None, seeds, recipe
+    )
+    barriers = [barrier(part[part["seed"] == seed]) for seed in seeds]
+    for split in BARRIER_SPLITS:
+        curves = (
+            part[part["split"] == split]
+            .pivot(index="seed", columns="alpha", values="accuracy")
+            .loc[seeds]
         )
-        heights_of = [barrier(part[part["seed"] == seed]) for seed in seeds]
-        for split in WALLS:
-            curves = (
-                part[part["split"] == split]
-                .pivot(index="seed", columns="alpha", values="accuracy")
-                .loc[seeds]
-            )
-            high = [100 * h[split] for h in heights_of]
-            record.number(f"ch08.barrier.{kind}.{split}", high, "points", n[split], seeds, recipe)
-            for alpha in (0.5, 1.0):
-                values, key = (100 * curves[alpha]).tolist(), f"ch08.{kind}.{split}.alpha_{alpha:g}"
-                record.number(key, values, "percent", n[split], seeds, recipe)
+        high = [100 * b[split] for b in barriers]
+        record.number(f"ch08.barrier.{kind}.{split}", high, "points", n[split], seeds, recipe)
+        for alpha in (0.5, 1.0):
+            values, key = (100 * curves[alpha]).tolist(), f"ch08.{kind}.{split}.alpha_{alpha:g}"
+            record.number(key, values, "percent", n[split], seeds, recipe)

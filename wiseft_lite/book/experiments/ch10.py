@@ -1,10 +1,9 @@
-"""Chapter 10: what else could keep the shifts? Each control beside the line from zero-shot to
-fine-tuned."""
+"""Chapter 10: other ways to keep the shifts, each compared with the line."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -33,15 +32,16 @@ from wiseft_lite.weights import interpolate
 from wiseft_lite.zeroshot import zero_shot_classifier
 
 DECAYS = (0.9, 0.99, 0.997, 0.999)
-STRENGTHS = (
-    1e-3,
-    1e-2,
-)  # times a squared distance of about 75: 0.08 and 0.8, beside a cross-entropy below 1
-SHARES = (0.3, 0.7)
+# Times a squared distance of about 75: 0.08 and 0.8, beside a cross-entropy below 1.
+STRENGTHS = (1e-3, 1e-2)
+DISTILLATION_WEIGHTS = (0.3, 0.7)
 BLOCKS, SHOTS = 2, 16
 ON_TOP = ("EMA 0.99", "LP-FT", "strong augmentation")  # controls that get a line of their own
 FEW_ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
-PROBE_STRENGTHS, PROBE_SHARES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), (0.2, 0.4, 0.6, 0.8, 1.0)
+PROBE_STRENGTHS, PROBE_DISTILLATION_WEIGHTS = (
+    (1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
+    (0.2, 0.4, 0.6, 0.8, 1.0),
+)
 
 
 def with_spring(
@@ -53,7 +53,7 @@ def with_spring(
     folder: Path | None = None,
     strength: float,
 ) -> ImageClassifier:
-    """Fine-tune with an L2 pull to where ``classifier`` stands."""
+    """Fine-tune with an L2 penalty on the distance to the weights of ``classifier``."""
     return finetune(
         classifier,
         task,
@@ -71,14 +71,14 @@ def with_teacher(
     *,
     progress: bool = False,
     folder: Path | None = None,
-    share: float,
+    weight: float,
 ) -> ImageClassifier:
-    """Fine-tune with ``classifier`` as the teacher of a share of every answer."""
+    """Fine-tune with distillation from ``classifier``, weighted by ``weight``."""
     return finetune(
         classifier,
         task,
         recipe,
-        objective=distillation(classifier, share),
+        objective=distillation(classifier, weight),
         progress=progress,
         folder=folder,
     )
@@ -99,8 +99,7 @@ def averaged(
 def controls(
     clip: Clip, zero_shot: ImageClassifier, task: Task, recipe: Recipe
 ) -> Iterator[tuple[str, ImageClassifier]]:
-    """Train every control that chapters 4 and 5 have not, and give them one by one with their
-    names."""
+    """Train and yield, by name, every control that chapters 4 and 5 do not have."""
     _, averages = averaged(zero_shot, task, recipe)
     for decay in averages.decays:
         yield f"EMA {decay:g}", zero_shot.with_weights(averages.debiased(decay))
@@ -111,10 +110,10 @@ def controls(
             f"L2 {strength:g}",
             trained(zero_shot, task, recipe, partial(with_spring, strength=strength)),
         )
-    for share in SHARES:
+    for weight in DISTILLATION_WEIGHTS:
         yield (
-            f"distillation {share:g}",
-            trained(zero_shot, task, recipe, partial(with_teacher, share=share)),
+            f"distillation {weight:g}",
+            trained(zero_shot, task, recipe, partial(with_teacher, weight=weight)),
         )
     probe = linear_probe(zero_shot, task, replace(PROBE, seed=recipe.seed))
     yield "LP-FT", trained(probe, task, recipe)
@@ -131,8 +130,7 @@ def controls(
 
 
 def recorded() -> pd.DataFrame:
-    """The controls that earlier chapters ran: early stopping on ``val``, other rates, other
-    lengths, no crops."""
+    """Return the controls of earlier chapters: early stopping, learning rates, epochs, no crops."""
     curves, grid = ledger.table("ch04_curve"), ledger.table("ch05_grid")
     epochs = curves[curves["epoch"] > 0].reset_index(drop=True)
     stopped = epochs.loc[epochs.groupby("seed")["val"].idxmax()].assign(control="early stopping")
@@ -142,7 +140,7 @@ def recorded() -> pd.DataFrame:
 
 
 def between(line: pd.DataFrame) -> pd.DataFrame:
-    """A line at 101 alphas, straight between the measured ones."""
+    """Interpolate a line linearly at 101 alphas."""
     alphas = np.linspace(line.index.min(), line.index.max(), 101)
     return pd.DataFrame(
         {column: np.interp(alphas, line.index, line[column]) for column in ("test", "shifts")},
@@ -151,10 +149,9 @@ def between(line: pd.DataFrame) -> pd.DataFrame:
 
 
 def offered(line: pd.DataFrame, reference: float) -> float:
-    """The alpha with the best accuracy over the shifts among those with at least this accuracy on
-    the reference.
+    """Return the alpha that is best on the shifts with at least this accuracy on the reference.
 
-    Where no alpha gets so far on the reference, the one that gets furthest counts.
+    If no alpha reaches it, take the one with the highest accuracy on the reference.
 
     Args:
         line: a row for each alpha, its index; columns ``test`` and ``shifts`` in percent.
@@ -164,10 +161,10 @@ def offered(line: pd.DataFrame, reference: float) -> float:
 
 
 def gaps(part: pd.DataFrame, lines: Mapping[int, pd.DataFrame]) -> list[float]:
-    """How far a control lies above the line on the shifts, in points, seed by seed.
+    """Return how far a control lies above the line on the shifts, in points, for each seed.
 
-    The mean of the lines offers one alpha for the control's mean accuracy on the reference; each
-    run is compared with that alpha on the line of its own seed.
+    ``offered`` gives one alpha, for the mean of the lines and the control's mean accuracy on the
+    reference. Each run is compared with the line of its own seed at that alpha.
 
     Args:
         part: rows of one control, one for each seed.
@@ -179,29 +176,28 @@ def gaps(part: pd.DataFrame, lines: Mapping[int, pd.DataFrame]) -> list[float]:
 
 
 def half_width(values: Sequence[float]) -> float:
-    """Half of the 95 % t-interval of the mean of a few values, such as one for each seed."""
+    """Return half of the 95 % t-interval of the mean of a few values, such as one for each seed."""
     from scipy.stats import t
 
     return float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
 
 
 def verdict(gaps: Sequence[float]) -> str:
-    """Where a control lies by its gaps to the line: ``"below"``, ``"above"``, or ``"on"`` if 0 is
-    in the interval."""
+    """Return ``"below"``, ``"above"``, or ``"on"`` if the interval of the gaps contains 0."""
     mean, half = float(np.mean(gaps)), half_width(gaps)
-    return "above" if mean - half > 0 else "below" if mean + half < 0 else "on"
+    if mean - half > 0:
+        return "above"
+    return "below" if mean + half < 0 else "on"
 
 
 def scored(name: str, model: ImageClassifier, task: Task, seed: int) -> dict:
-    """A row of the table of controls: accuracy in percent on ``val``, every split, and the mean of
-    the shifts."""
+    """Return a row of the table of controls: accuracy in percent by split, and ``shifts``."""
     scores = percents(model, {"val": task.val, **task.evaluation})
     return {"control": name, "seed": seed, **scores, "shifts": scores[list(task.shifts)].mean()}
 
 
 def probes(frozen: Frozen, seed: int) -> pd.DataFrame:
-    """The paper's figure 13 for heads on frozen features: the line, L2 to zero-shot, distillation;
-    a row each."""
+    """Compute the paper's figure 13 for heads on frozen features: line, L2, distillation."""
     start, (features, labels) = frozen.zero_shot.head, frozen.features["train"]
 
     def trained_head(objective=cross_entropy) -> Head:
@@ -216,13 +212,54 @@ def probes(frozen: Frozen, seed: int) -> pd.DataFrame:
         head.load_state_dict(interpolate(start.state_dict(), plain.state_dict(), alpha))
         heads.append(("line", alpha, head))
     heads += [("L2", s, trained_head(l2_to(start.state_dict(), s))) for s in PROBE_STRENGTHS]
-    heads += [("distillation", s, trained_head(distillation(start, s))) for s in PROBE_SHARES]
+    heads += [
+        ("distillation", s, trained_head(distillation(start, s)))
+        for s in PROBE_DISTILLATION_WEIGHTS
+    ]
     return pd.DataFrame(
         [
             {"kind": kind, "setting": setting, "seed": seed, **frozen.scores(head)}
             for kind, setting, head in heads
         ]
     )
+
+
+def measured(
+    clip: Clip,
+    zero_shot: ImageClassifier,
+    task: Task,
+    first: ImageClassifier,
+    seed: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Train and score one seed's controls, and sweep the lines of some of them.
+
+    Args:
+        clip: for CoOp.
+        zero_shot: where the controls start.
+        task: gives the splits.
+        first: the calibrated zero-shot model, the start of the line ``"calibrated"``.
+        seed: of the training runs.
+
+    Returns:
+        ``scored`` of each control, and the sweeps.
+    """
+    recipe = Recipe(seed=seed)
+    rows, ends = [], {"calibrated": (first, trained(zero_shot, task, recipe))}
+    for name, model in controls(clip, zero_shot, task, recipe):
+        rows.append(scored(name, model, task, seed))
+        print(
+            f"seed {seed}, {name}: test {rows[-1]['test']:.1f}, shifts {rows[-1]['shifts']:.1f}",
+            flush=True,
+        )
+        if name in ON_TOP:
+            ends[name] = zero_shot, model
+    lines = [
+        wide(sweep(start, end, task.evaluation, FEW_ALPHAS), task)
+        .reset_index()
+        .assign(control=name, seed=seed)
+        for name, (start, end) in ends.items()
+    ]
+    return pd.DataFrame(rows), pd.concat(lines)
 
 
 def run(record: Record, seeds: list[int]) -> None:
@@ -235,23 +272,12 @@ def run(record: Record, seeds: list[int]) -> None:
     frozen = Frozen(zero_shot, task)
     rows, lines, heads = [], [], []
     for seed in seeds:
-        recipe = Recipe(seed=seed)
-        ends = {
-            "calibrated": (calibrated(zero_shot, temperature), trained(zero_shot, task, recipe))
-        }
-        for name, model in controls(clip, zero_shot, task, recipe):
-            rows.append(scored(name, model, task, seed))
-            print(
-                f"seed {seed}, {name}: test {rows[-1]['test']:.1f}, shifts {rows[-1]['shifts']:.1f}",
-                flush=True,
-            )
-            if name in ON_TOP:
-                ends[name] = zero_shot, model
-        for name, (first, last) in ends.items():
-            curve = wide(sweep(first, last, task.evaluation, FEW_ALPHAS), task).reset_index()
-            lines.append(curve.assign(control=name, seed=seed))
+        first = calibrated(zero_shot, temperature)
+        scores, sweeps = measured(clip, zero_shot, task, first, seed)
+        rows.append(scores)
+        lines.append(sweeps)
         heads.append(probes(frozen, seed))
-    table = pd.concat([pd.DataFrame(rows), recorded().query("seed in @seeds")], ignore_index=True)
+    table = pd.concat([*rows, recorded().query("seed in @seeds")], ignore_index=True)
     for _, part in table.groupby("control"):
         table.loc[part.index, "gap"] = gaps(part, line)
     record.tables |= {
@@ -269,15 +295,11 @@ def run(record: Record, seeds: list[int]) -> None:
         for column, images in n.items():
             add(f"{name}.{column}", part[column], "percent", images)
         add(f"{name}.gap", part["gap"], "points", n["shifts"])
-    plain = {
+    middle = {
         column: np.array([line[s].loc[0.5, column] for s in seeds]) for column in ("test", "shifts")
     }
     for name, part in record.tables["ch10_lines"].groupby("control", sort=False):
-        for column in ("test", "shifts"):
-            half, end = (part[part["alpha"] == alpha][column].to_numpy() for alpha in (0.5, 1.0))
-            add(f"on_top.{name}.{column}", half, "percent", n[column])
-            add(f"on_top.{name}.{column}.gain", half - end, "points", n[column])
-            add(f"on_top.{name}.{column}.over_line", half - plain[column], "points", n[column])
+        on_top_numbers(name, part, middle, n, add)
     own = {
         seed: part[part["kind"] == "line"].set_index("setting")
         for seed, part in zip(seeds, heads, strict=True)
@@ -287,3 +309,18 @@ def run(record: Record, seeds: list[int]) -> None:
     ):
         add(f"probe.{kind}.{setting:g}.gap", gaps(part, own), "points", n["shifts"], PROBE)
     record.number("ch10.temperature", temperature, "temperature", len(task.train))
+
+
+def on_top_numbers(
+    name: str,
+    part: pd.DataFrame,
+    middle: Mapping[str, np.ndarray],
+    n: Mapping[str, int],
+    add: Callable[..., None],
+) -> None:
+    """Record half way of a control's own line, over its end and over the plain line's middle."""
+    for column in ("test", "shifts"):
+        half, end = (part[part["alpha"] == alpha][column].to_numpy() for alpha in (0.5, 1.0))
+        add(f"on_top.{name}.{column}", half, "percent", n[column])
+        add(f"on_top.{name}.{column}.gain", half - end, "points", n[column])
+        add(f"on_top.{name}.{column}.over_line", half - middle[column], "points", n[column])

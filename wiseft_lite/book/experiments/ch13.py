@@ -27,23 +27,18 @@ from wiseft_lite.zeroshot import zero_shot_classifier
 
 RECIPES = {
     **GRID,
-    **{f"lr {rate:g}": Recipe(lr=rate) for rate in SEARCH},
+    **{f"lr {lr:g}": Recipe(lr=lr) for lr in SEARCH},
     "strong crops": Recipe(augment="strong"),
 }
-TOO_FAST = [
-    name for name, recipe in RECIPES.items() if recipe.lr > Recipe().lr
-]  # rates above the book's own
+# Learning rates above the recipe's own.
+TOO_FAST = [name for name, recipe in RECIPES.items() if recipe.lr > Recipe().lr]
 COLUMNS = ("val", "test", "shifts", "emoji")
-HALF_WAY = (
-    "best",
-    "uniform",
-    "uniform, gentle rates",
-    "greedy",
-)  # dishes that are also mixed with zero-shot
+# Soups that are also averaged with the zero-shot model.
+HALF_WAY = ("best", "uniform", "uniform, gentle rates", "greedy")
 
 
-class Kitchen:
-    """The splits of a task, decoded once, and what a classifier with given weights scores on them.
+class Evaluator:
+    """Decode the splits of a task once and evaluate any weights on them.
 
     Args:
         classifier: what the weights belong to; it is left alone.
@@ -56,33 +51,32 @@ class Kitchen:
         self.images = {name: pixels(classifier, split) for name, split in self.splits.items()}
 
     def logits(self, theta: Weights, *splits: str) -> dict[str, Tensor]:
-        """Logits by split, of all of them if none is named."""
+        """Return logits by split (default: all splits)."""
         self.model.load_state_dict(dict(theta))
         return {name: batched(self.model, self.images[name], 256) for name in splits or self.splits}
 
     def score(self, name: str, logits: Tensor) -> float:
-        """What one split reports, as a rule accuracy, in percent."""
+        """Return the metric of one split, usually accuracy, in percent."""
         split = self.splits[name]
         return 100 * split.score(split.predicted(logits)).accuracy
 
     def scores(self, logits: Mapping[str, Tensor]) -> dict[str, float]:
-        """Accuracy in percent by split, and ``shifts``, the mean over the shifts."""
+        """Return accuracy in percent by split, and ``shifts``, the mean over the shifts."""
         result = {name: self.score(name, logits[name]) for name in self.splits}
         return {
             **result,
             "shifts": sum(result[name] for name in self.task.shifts) / len(self.task.shifts),
         }
 
-    def taste(self, theta: Weights) -> dict[str, float]:
-        """``scores`` of a model with these weights."""
+    def evaluate(self, theta: Weights) -> dict[str, float]:
+        """Return ``scores`` of a model with these weights."""
         return self.scores(self.logits(theta))
 
 
 def ingredients(
     zero_shot: ImageClassifier, task: Task, recipes: Mapping[str, Recipe], seed: int
 ) -> dict[str, Weights]:
-    """One fine-tuned state dict for each recipe, all with one seed, from the cache if they were
-    made before."""
+    """Return one fine-tuned state dict for each recipe, all with one seed."""
     return {
         name: trained(zero_shot, task, replace(recipe, seed=seed)).state_dict()
         for name, recipe in recipes.items()
@@ -90,52 +84,50 @@ def ingredients(
 
 
 def mean_logits(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The output ensemble of several models, by split."""
+    """Average the logits of several models, by split."""
     return {name: torch.stack([member[name] for member in members]).mean(0) for name in members[0]}
 
 
-def dishes(
-    kitchen: Kitchen, thetas: Mapping[str, Weights], alone: Mapping[str, Mapping[str, float]]
+def each_soup(
+    evaluator: Evaluator, thetas: Mapping[str, Weights], alone: Mapping[str, Mapping[str, float]]
 ) -> Iterator[tuple[str, Weights, list[str], pd.DataFrame | None]]:
-    """Give every soup of a pool, one by one: its name, its weights, its ingredients and, if greedy,
-    its trace.
+    """Yield every soup of a pool: its name, weights, members and, if greedy, its trace.
 
-    Whatever is chosen or learned is chosen or learned on ``val``.
+    All choices and learned weights use ``val``.
 
     Args:
-        kitchen: measures.
+        evaluator: of the task.
         thetas: the pool, a state dict for each recipe.
         alone: the scores of each.
     """
-    names, pool, val = list(thetas), list(thetas.values()), kitchen.task.val
+    names, pool, val = list(thetas), list(thetas.values()), evaluator.task.val
     best = max(names, key=lambda name: alone[name]["val"])
     yield "best", thetas[best], [best], None
     yield "uniform", uniform_soup(pool), names, None
     gentle = [name for name in names if name not in TOO_FAST]
     yield "uniform, gentle rates", uniform_soup(thetas[name] for name in gentle), gentle, None
-    soup, trace = greedy_soup(pool, held_out_accuracy(kitchen.model, val))
+    soup, trace = greedy_soup(pool, held_out_accuracy(evaluator.model, val))
     trace = trace.assign(recipe=[names[i] for i in trace["model"]])
     yield "greedy", soup, trace.loc[trace["kept"], "recipe"].tolist(), trace
     for name, per_tensor in (("learned", False), ("learned by tensor", True)):
         yield (
             name,
-            learned_soup(kitchen.model, pool, val, per_tensor=per_tensor).cooked(),
+            learned_soup(evaluator.model, pool, val, per_tensor=per_tensor).cooked(),
             names,
             None,
         )
 
 
 def with_random_head(zero_shot: ImageClassifier, seed: int) -> ImageClassifier:
-    """The zero-shot classifier with a random head in place of its own, as models without a text
-    tower begin."""
-    start, dice = copy.deepcopy(zero_shot), torch.Generator().manual_seed(seed)
-    rows = torch.randn(start.head.weight.shape, generator=dice)
+    """Return the zero-shot classifier with a random head of the same row length."""
+    start, generator = copy.deepcopy(zero_shot), torch.Generator().manual_seed(seed)
+    rows = torch.randn(start.head.weight.shape, generator=generator)
     start.head = Head(rows * start.head.weight.norm(dim=1).mean() / rows.norm(dim=1, keepdim=True))
     return start
 
 
-def pairs(zero_shot: ImageClassifier, task: Task, kitchen: Kitchen) -> pd.DataFrame:
-    """Soups of two runs: from the zero-shot head, from one random head, from two random heads.
+def pairs(zero_shot: ImageClassifier, task: Task, evaluator: Evaluator) -> pd.DataFrame:
+    """Average two runs: from the zero-shot head, from one random head, from two random heads.
 
     Returns:
         A row for each pair: ``heads``, then for each column its ``alone`` (the mean of the two) and
@@ -162,7 +154,8 @@ def pairs(zero_shot: ImageClassifier, task: Task, kitchen: Kitchen) -> pd.DataFr
     ]
     rows = []
     for kind, two in kinds:
-        alone, soup = [kitchen.taste(theta) for theta in two], kitchen.taste(uniform_soup(two))
+        alone = [evaluator.evaluate(theta) for theta in two]
+        soup = evaluator.evaluate(uniform_soup(two))
         rows.append(
             {
                 "heads": kind,
@@ -173,36 +166,39 @@ def pairs(zero_shot: ImageClassifier, task: Task, kitchen: Kitchen) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
-def cook(
-    kitchen: Kitchen, zero_shot: ImageClassifier, thetas: Mapping[str, Weights], pool: str
+def measure_pool(
+    evaluator: Evaluator, zero_shot: ImageClassifier, thetas: Mapping[str, Weights], pool: str
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Measure a pool: its runs alone, its soups and ensembles, its greedy trace."""
-    outputs = {name: kitchen.logits(theta) for name, theta in thetas.items()}
-    alone = {name: kitchen.scores(logits) for name, logits in outputs.items()}
+    outputs = {name: evaluator.logits(theta) for name, theta in thetas.items()}
+    alone = {name: evaluator.scores(logits) for name, logits in outputs.items()}
     rows, traces = [], pd.DataFrame()
-    theta_0, val = zero_shot.state_dict(), kitchen.task.val
-    for dish, theta, names, trace in dishes(kitchen, thetas, alone):
-        rows.append({"dish": dish, "models": len(names), "passes": 1, **kitchen.taste(theta)})
+    theta_0, val = zero_shot.state_dict(), evaluator.task.val
+    for soup, theta, names, trace in each_soup(evaluator, thetas, alone):
+        rows.append({"dish": soup, "models": len(names), "passes": 1, **evaluator.evaluate(theta)})
         if trace is not None:
             traces = trace
-        if dish in HALF_WAY:
+        if soup in HALF_WAY:
             rows.append(
                 {
-                    "dish": f"{dish}, half way",
+                    "dish": f"{soup}, half way",
                     "models": len(names),
                     "passes": 1,
-                    **kitchen.taste(interpolate(theta_0, theta, 0.5)),
+                    **evaluator.evaluate(interpolate(theta_0, theta, 0.5)),
                 }
             )
     members = list(outputs)
     chosen, _ = greedy_ensemble([outputs[name]["val"] for name in members], val)
-    for dish, some in (("ensemble", members), ("greedy ensemble", [members[i] for i in chosen])):
+    for ensemble, some in (
+        ("ensemble", members),
+        ("greedy ensemble", [members[i] for i in chosen]),
+    ):
         rows.append(
             {
-                "dish": dish,
+                "dish": ensemble,
                 "models": len(some),
                 "passes": len(some),
-                **kitchen.scores(mean_logits([outputs[name] for name in some])),
+                **evaluator.scores(mean_logits([outputs[name] for name in some])),
             }
         )
     runs = pd.DataFrame([{"recipe": name, **scores} for name, scores in alone.items()])
@@ -212,16 +208,18 @@ def cook(
 def run(record: Record, seeds: list[int]) -> None:
     task = load_task("iconshift")
     zero_shot = zero_shot_classifier(load_clip("iconclip"), task)
-    kitchen, tables = Kitchen(zero_shot, task), []
+    evaluator, tables = Evaluator(zero_shot, task), []
     for seed in seeds:
         tables.append(
-            cook(kitchen, zero_shot, ingredients(zero_shot, task, RECIPES, seed), str(seed))
+            measure_pool(
+                evaluator, zero_shot, ingredients(zero_shot, task, RECIPES, seed), str(seed)
+            )
         )
         print(tables[-1][1][["dish", "models", *COLUMNS]].round(1).to_string(), flush=True)
     runs, soups, traces = (
         pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)
     )
-    heads = pairs(zero_shot, task, kitchen)
+    heads = pairs(zero_shot, task, evaluator)
     record.tables |= {
         "ch13_runs": runs,
         "ch13_soups": soups,
@@ -240,15 +238,15 @@ def run(record: Record, seeds: list[int]) -> None:
             f"ch13.{key.replace(',', '').replace(' ', '_')}", list(values), unit, images, seeds
         )
 
-    zero = kitchen.taste(zero_shot.state_dict())
+    zero = evaluator.evaluate(zero_shot.state_dict())
     best = soups[soups["dish"] == "best"].set_index("pool")
     for column, images in n.items():
         record.number(f"ch13.zero-shot.{column}", zero[column], "percent", images)
-        for dish, part in soups.groupby("dish", sort=False):
+        for name, part in soups.groupby("dish", sort=False):
             values = part.set_index("pool")[column]
-            add(f"{dish}.{column}", values, "percent", images)
-            if dish != "best":
-                add(f"{dish}.{column}.over_best", values - best[column], "points", images)
+            add(f"{name}.{column}", values, "percent", images)
+            if name != "best":
+                add(f"{name}.{column}.over_best", values - best[column], "points", images)
         add(f"runs.{column}", runs.groupby("pool")[column].mean(), "percent", images)
         spread = runs.groupby("pool")[column]
         add(f"runs.{column}.range", spread.max() - spread.min(), "points", images)
@@ -260,8 +258,8 @@ def run(record: Record, seeds: list[int]) -> None:
                     "percent",
                     images,
                 )
-    for dish in ("greedy", "greedy ensemble"):
-        add(f"{dish}.models", soups[soups["dish"] == dish]["models"], "models", None)
+    for name in ("greedy", "greedy ensemble"):
+        add(f"{name}.models", soups[soups["dish"] == name]["models"], "models", None)
     add(
         "correlation",
         [part["test"].corr(part["shifts"]) for _, part in runs.groupby("pool")],

@@ -33,8 +33,9 @@ from wiseft_lite.sweeps import batched
 from wiseft_lite.tasks import load_task, task_names
 
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-SHARES = {"tower 0.03": 0.03, "fine-tuned": TOWER, "tower 0.3": 0.3, "tower 1": 1.0}  # of the rate
-LEFT_OUT = ("no margin", "one centre")  # a part of the loss that a run goes without
+# Multipliers of the learning rate for the image encoder.
+MULTIPLIERS = {"tower 0.03": 0.03, "fine-tuned": TOWER, "tower 0.3": 0.3, "tower 1": 1.0}
+LEFT_OUT = ("no margin", "one centre")  # runs without a part of the loss
 INGREDIENTS = ("tower 0.03", "fine-tuned", "tower 0.3")  # of the soup
 DIMENSIONS = (2, 4, 8, 16, 32, 64, 128)
 METRICS = ("mp_5", "recall_1", "recall_5", "mrr_5")
@@ -42,34 +43,36 @@ FEW = 3  # seeds of all runs but "fine-tuned"
 
 
 def maps(
-    texts: Tensor, pictures: Tensor, dimensions: int, seed: int
+    texts: Tensor, images: Tensor, dimensions: int, seed: int
 ) -> dict[str, Callable[[Tensor], Tensor]]:
-    """Ways from CLIP's features ``[n, d]`` to a few dimensions that train nothing.
+    """Return maps from CLIP's features ``[n, d]`` to few dimensions that need no training.
 
     Args:
         texts: ``[C, d]``, the embedded names.
-        pictures: ``[m, d]``, features of the training pictures.
+        images: ``[m, d]``, features of the training images.
         dimensions: how many.
         seed: of the random directions.
     """
     names = text_projection(texts, dimensions)
-    dice = torch.randn(dimensions, texts.shape[1], generator=torch.Generator().manual_seed(seed))
+    random = torch.randn(dimensions, texts.shape[1], generator=torch.Generator().manual_seed(seed))
     return {
         "names": lambda x: F.normalize(x @ names.weight.T, dim=1),
         "names, centred": names,
-        "training pictures": text_projection(pictures, dimensions),
-        "random directions": lambda x: F.normalize(x @ dice.T, dim=1),
+        "training pictures": text_projection(images, dimensions),
+        "random directions": lambda x: F.normalize(x @ random.T, dim=1),
     }
 
 
-def untrained(clip: Clip, world: Universe, tower: torch.nn.Module, seed: int) -> pd.DataFrame:
-    """How well CLIP's own features retrieve, and each map of them: a row for each kind, number of
-    dimensions and part."""
-    parts = {"train": world.train, "val": world.val, "test": world.test}
+def untrained(
+    clip: Clip, draw: Universe, image_encoder: torch.nn.Module, seed: int
+) -> pd.DataFrame:
+    """Measure retrieval with CLIP's own features and each map, by dimensions and split."""
+    parts = {"train": draw.train, "val": draw.val, "test": draw.test}
     features = {
-        name: F.normalize(batched(tower, part.images, 256), dim=1) for name, part in parts.items()
+        name: F.normalize(batched(image_encoder, part.images, 256), dim=1)
+        for name, part in parts.items()
     }
-    texts = clip.encode_text(world.prompts)
+    texts = clip.encode_text(draw.prompts)
     rows = []
     for name in ("val", "test"):
         ways = {("CLIP", texts.shape[1]): lambda x: x}
@@ -90,53 +93,51 @@ def untrained(clip: Clip, world: Universe, tower: torch.nn.Module, seed: int) ->
 
 
 def with_weights(start: Embedder, theta: Mapping[str, Tensor]) -> Embedder:
-    """An embedder like ``start`` with these weights."""
+    """Return an embedder like ``start`` with these weights."""
     model = copy.deepcopy(start)
     model.load_state_dict(dict(theta))
     return model
 
 
-def walked(start: Embedder, end: Embedder, parts: dict[str, Pictures]) -> pd.DataFrame:
-    """``line`` at ``ALPHAS``, with a column that says which alpha ``val`` chose."""
+def swept(start: Embedder, end: Embedder, parts: dict[str, Pictures]) -> pd.DataFrame:
+    """Sweep ``ALPHAS`` with ``line`` and mark the alpha that ``val`` chooses."""
     table = line(start, end, parts, ALPHAS)
     return table.assign(chosen=table["alpha"] == chosen(table))
 
 
 def ensemble(models: Sequence[Embedder], part: Pictures) -> pd.DataFrame:
-    """``scores`` of the mean of several models' embeddings: as many passes a picture as there are
-    models."""
+    """Score the mean of several models' embeddings."""
     return scores(
         F.normalize(sum(batched(model, part.images, 256) for model in models), dim=1), part
     )
 
 
 def one_seed(
-    clip: Clip, world: Universe, seed: int, whole: bool
+    clip: Clip, draw: Universe, seed: int, whole: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Measure everything on one draw of classes.
 
     Args:
         clip: CLIP.
-        world: the draw.
+        draw: of classes.
         seed: of the training runs.
-        whole: also the other shares of the rate, the soup, the ensemble, and what leaves a part of
-            the loss out.
+        whole: also run the other multipliers, the soup, the ensemble and ``LEFT_OUT``.
 
     Returns:
-        ``untrained``, and ``walked`` for each ``kind``.
+        ``untrained``, and ``swept`` for each ``kind``.
     """
-    parts, recipe = {"val": world.val, "test": world.test}, replace(EMBED, seed=seed)
-    start = from_text(clip, world.prompts)
+    parts, recipe = {"val": draw.val, "test": draw.test}, replace(EMBED, seed=seed)
+    start = from_text(clip, draw.prompts)
     models = {
-        kind: finetuned(start, world.train, recipe, tower=share)
-        for kind, share in SHARES.items()
+        kind: finetuned(start, draw.train, recipe, tower=multiplier)
+        for kind, multiplier in MULTIPLIERS.items()
         if whole or kind == "fine-tuned"
     }
     tables = []
     if whole:
-        without = ({"margins": torch.zeros(len(world.prompts))}, {"centres": 1})
+        without = ({"margins": torch.zeros(len(draw.prompts))}, {"centres": 1})
         models |= {
-            kind: finetuned(start, world.train, recipe, **change)
+            kind: finetuned(start, draw.train, recipe, **change)
             for kind, change in zip(LEFT_OUT, without, strict=True)
         }
         some = [models[kind] for kind in INGREDIENTS]
@@ -145,8 +146,8 @@ def one_seed(
             ensemble(some, part).assign(split=name, kind="ensemble", alpha=1.0, chosen=False)
             for name, part in parts.items()
         ]
-    tables += [walked(start, model, parts).assign(kind=kind) for kind, model in models.items()]
-    return untrained(clip, world, start.encoder, seed), pd.concat(tables, ignore_index=True)
+    tables += [swept(start, model, parts).assign(kind=kind) for kind, model in models.items()]
+    return untrained(clip, draw, start.encoder, seed), pd.concat(tables, ignore_index=True)
 
 
 def run(record: Record, seeds: list[int]) -> None:
@@ -154,19 +155,19 @@ def run(record: Record, seeds: list[int]) -> None:
     tasks = [load_task(name) for name in task_names()]
     flat, lines, sizes = [], [], []
     for k, seed in enumerate(seeds):
-        world = universe(clip, tasks, seed)
+        draw = universe(clip, tasks, seed)
         sizes.append(
             {
                 "seed": seed,
-                "classes": len(world.prompts),
-                "train": len(world.train.labels),
-                "val": len(world.val.labels),
-                "test": len(world.test.labels),
-                "test_classes": len(world.test.labels.unique()),
+                "classes": len(draw.prompts),
+                "train": len(draw.train.labels),
+                "val": len(draw.val.labels),
+                "test": len(draw.test.labels),
+                "test_classes": len(draw.test.labels.unique()),
             }
         )
         for kept, table in zip(
-            (flat, lines), one_seed(clip, world, seed, whole=k < FEW), strict=True
+            (flat, lines), one_seed(clip, draw, seed, whole=k < FEW), strict=True
         ):
             kept.append(table.assign(seed=seed))
     flat, lines, sizes = pd.concat(flat), pd.concat(lines), pd.DataFrame(sizes)
@@ -189,14 +190,13 @@ def run(record: Record, seeds: list[int]) -> None:
 
 
 def numbers(record: Record, flat: pd.DataFrame, lines: pd.DataFrame, n: int) -> None:
-    """Put into the record what the chapter says, all on ``test``, and the differences within each
-    seed.
+    """Record the chapter's numbers, all on ``test``, and the differences within each seed.
 
     Args:
         record: takes the numbers.
         flat: ``untrained`` of all seeds.
-        lines: ``walked`` of all seeds.
-        n: pictures of the smallest test.
+        lines: ``swept`` of all seeds.
+        n: images of the smallest test.
     """
     lines = lines[lines["split"] == "test"]
     total, apart = lines[lines["task"] == ALL], lines[lines["task"] != ALL]
@@ -248,5 +248,5 @@ def numbers(record: Record, flat: pd.DataFrame, lines: pd.DataFrame, n: int) -> 
 
 
 def key(*parts: str) -> str:
-    """The ledger's name of a number."""
+    """Return the ledger key of a number."""
     return ".".join(["ch14", *(part.replace(",", "").replace(" ", "_") for part in parts)])

@@ -11,7 +11,7 @@ from wiseft_lite.book import ledger
 from wiseft_lite.book.experiments.ch05 import one_standard_error
 from wiseft_lite.book.experiments.ch06 import wide
 from wiseft_lite.book.experiments.ch10 import gaps
-from wiseft_lite.book.experiments.ch13 import COLUMNS, Kitchen
+from wiseft_lite.book.experiments.ch13 import COLUMNS, Evaluator
 from wiseft_lite.book.experiments.common import n_shifts
 from wiseft_lite.book.experiments.family import HALF, LINE, TWO, Sheet, by_outputs, by_weights
 from wiseft_lite.book.experiments.relatives import (
@@ -30,21 +30,20 @@ from wiseft_lite.training import Recipe, finetune
 from wiseft_lite.weights import interpolate
 from wiseft_lite.zeroshot import zero_shot_classifier
 
-SECOND = Recipe(
-    lr=5e-4
-)  # of the second run, where two are merged; chapter 5 made it for five seeds, all alike on val
+# Of the second run, where two are merged: chapter 5 has it for five seeds, all alike on val.
+SECOND = Recipe(lr=5e-4)
 
 
 @dataclass(frozen=True)
 class Method:
-    """A row of the table.
+    """Describe a row of the table.
 
     Args:
         name: as the chapter calls it.
         runs: fine-tuning runs that it needs.
         passes: forward passes per image in use.
-        chooses: what was chosen for it, beside the learning rate of its runs, and on what.
-        sees: what else it looks at.
+        chooses: what was chosen for it, and on what, except the learning rate of its runs.
+        sees: other data that it uses.
     """
 
     name: str
@@ -58,57 +57,61 @@ METHODS = (
     Method(HALF, 1, 1, "nothing"),
     Method(LINE, 1, 1),
     Method("LiNeS", 1, 1),
-    Method("layer-wise", 1, 1, "82 shares learned on val"),
+    Method("layer-wise", 1, 1, "82 weights learned on val"),
     Method("Fisher, floor 1e-6", 1, 1, sees="256 images of val, no labels"),
     Method("DARE", 1, 1),
-    Method("PAINT", 1, 1, "1 of 5, rate 1 of 3, on val"),
-    Method("LoRA", 1, 1, "1 of 5, rate 1 of 3, on val"),
-    Method("FLYP, multiple positives", 1, 1, "1 of 5, rate 1 of 3, on val"),
+    Method("PAINT", 1, 1, "1 of 5, learning rate 1 of 3, on val"),
+    Method("LoRA", 1, 1, "1 of 5, learning rate 1 of 3, on val"),
+    Method("FLYP, multiple positives", 1, 1, "1 of 5, learning rate 1 of 3, on val"),
     Method(TWO, 2, 1),
     Method("TIES", 2, 1),
     Method("Model Stock", 2, 1, "nothing"),
     Method("outputs", 1, 2),
     Method("calibrated outputs", 1, 2, "2 temperatures on val"),
-    Method("DaWin, outputs", 1, 2, "2 temperatures on val", "the picture itself"),
-    Method("DaWin, weights", 1, 3, "2 temperatures on val", "the picture itself"),
-    Method("VRF", 1, 2, "1 of 5 and 2 temperatures on val", "training pictures, labels"),
+    Method("DaWin, outputs", 1, 2, "2 temperatures on val", "the image itself"),
+    Method("DaWin, weights", 1, 3, "2 temperatures on val", "the image itself"),
+    Method("VRF", 1, 2, "1 of 5 and 2 temperatures on val", "training images, labels"),
 )
 
 
-def family(kitchen: Kitchen, zero_shot: ImageClassifier, task: Task, seed: int) -> Sheet:
-    """All that can be made of a plain run, or of two."""
+def family(evaluator: Evaluator, zero_shot: ImageClassifier, task: Task, seed: int) -> Sheet:
+    """Measure all methods that use one plain run, or two."""
     first = trained(zero_shot, task, Recipe(seed=seed))
     second = trained(zero_shot, task, replace(SECOND, seed=(seed + 1) % 5))
-    sheet = Sheet(kitchen)
+    sheet = Sheet(evaluator)
     by_weights(sheet, zero_shot, first, second)
     by_outputs(sheet, zero_shot, first)
     return sheet
 
 
 def relatives(
-    kitchen: Kitchen, zero_shot: ImageClassifier, task: Task, rates: Mapping[str, float], seed: int
+    evaluator: Evaluator,
+    zero_shot: ImageClassifier,
+    task: Task,
+    learning_rates: Mapping[str, float],
+    seed: int,
 ) -> Sheet:
-    """What needs a run of its own: the end of that run, and its line."""
-    sheet, theta_0 = Sheet(kitchen), zero_shot.state_dict()
-    for kind, rate in rates.items():
-        theta_1 = RELATIVES[kind].tuned(zero_shot, task, rate, seed).state_dict()
+    """Measure the methods that need runs of their own: the end of the run, and its line."""
+    sheet, theta_0 = Sheet(evaluator), zero_shot.state_dict()
+    for kind, lr in learning_rates.items():
+        theta_1 = RELATIVES[kind].tuned(zero_shot, task, lr, seed).state_dict()
         sheet.merge(kind, lambda a, theta_1=theta_1: interpolate(theta_0, theta_1, a))
         sheet.merge(f"{kind}, fine-tuned", lambda _, theta_1=theta_1: theta_1, [1.0])
     return sheet
 
 
 def label(name: str) -> str:
-    """A method's name as a part of a key of the ledger."""
+    """Return a method's name as part of a ledger key."""
     return name.replace(",", "").replace(" ", "_")
 
 
 def key(method: str) -> str:
-    """How the ledger calls a method."""
+    """Return the ledger key of a method."""
     return f"ch15.{label(method)}"
 
 
 def images(task: Task) -> dict[str, int]:
-    """On how many images each column is measured."""
+    """Return the number of images of each column."""
     return {
         "val": len(task.val),
         "test": len(task.test),
@@ -118,7 +121,7 @@ def images(task: Task) -> dict[str, int]:
 
 
 def with_gaps(table: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """The table with each method's gap to chapter 6's lines, in points, as in chapter 10."""
+    """Add each method's gap to chapter 6's lines, in points, as in chapter 10."""
     curves = ledger.table("ch06_curves").query("kind == 'end-to-end'")
     line = {seed: wide(curves[curves["seed"] == seed], task) for seed in table["seed"].unique()}
     table = table.copy()
@@ -128,12 +131,9 @@ def with_gaps(table: pd.DataFrame, task: Task) -> pd.DataFrame:
 
 
 def numbers(record: Record, table: pd.DataFrame, task: Task) -> None:
-    """The ledger's numbers of each method, and its differences to others seed by seed, from the
-    table."""
-    n, by_method = (
-        images(task),
-        {name: part.set_index("seed") for name, part in table.groupby("method", sort=False)},
-    )
+    """Record each method's numbers and its differences to others, seed by seed."""
+    n = images(task)
+    by_method = {name: part.set_index("seed") for name, part in table.groupby("method", sort=False)}
     for name, part in by_method.items():
         ran = part.index.tolist()
         for column, count in n.items():
@@ -152,7 +152,7 @@ def numbers(record: Record, table: pd.DataFrame, task: Task) -> None:
 def run(record: Record, seeds: list[int]) -> None:
     task = load_task("iconshift")
     zero_shot = zero_shot_classifier(load_clip("iconclip"), task)
-    kitchen = Kitchen(zero_shot, task)
+    evaluator = Evaluator(zero_shot, task)
     n, rows, choices = images(task), [], []
 
     def add(sheet: Sheet, seed: int) -> None:
@@ -161,20 +161,20 @@ def run(record: Record, seeds: list[int]) -> None:
         print(rows[-1][["method", "setting", "seconds", *COLUMNS]].round(1).to_string(), flush=True)
 
     for seed in seeds:
-        add(family(kitchen, zero_shot, task, seed), seed)
+        add(family(evaluator, zero_shot, task, seed), seed)
     found = record.tables["ch15_rates"] = search(zero_shot, task)
     error = spread_of_a_run(ledger.table("ch05_search"))
-    rates = {
+    learning_rates = {
         kind: one_standard_error(part, error) for kind, part in found.groupby("kind", sort=False)
     }
     for seed in seeds:
-        add(relatives(kitchen, zero_shot, task, rates, seed), seed)
+        add(relatives(evaluator, zero_shot, task, learning_rates, seed), seed)
     table = with_gaps(pd.concat(rows, ignore_index=True), task)
     record.tables |= {"ch15_family": table, "ch15_choices": pd.concat(choices, ignore_index=True)}
     numbers(record, table, task)
     record.number("ch15.spread_of_a_run", error, "points", n["val"])
-    for kind, rate in rates.items():
-        record.number(f"ch15.rate.{label(kind)}", rate, "learning rate", n["val"])
+    for kind, lr in learning_rates.items():
+        record.number(f"ch15.rate.{label(kind)}", lr, "learning rate", n["val"])
     for row in found.itertuples():
         record.number(
             f"ch15.search.{label(row.kind)}.{row.lr:g}",

@@ -1,5 +1,4 @@
-"""Seconds and bytes: how the benchmarks measure, and how what they measured goes into the
-ledger."""
+"""Measure seconds and bytes for the benchmarks and record them."""
 
 from __future__ import annotations
 
@@ -22,8 +21,7 @@ def in_turns(
     repeats: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Seconds:
-    """Seconds of each job in each repeat. A B C, B C A, ...: what else a machine does then falls on
-    all alike."""
+    """Time each job in each repeat, in turns (A B C, B C A, ...) against drift of the machine."""
     seconds: Seconds = {name: [] for name in jobs}
     names = list(jobs)
     for turn in range(repeats):
@@ -35,10 +33,9 @@ def in_turns(
 
 
 def children() -> float:
-    """Seconds that a processor has spent on the processes that this one started and that have
-    ended.
+    """Return processor seconds of this process's finished child processes.
 
-    What else a machine does meanwhile hardly counts.
+    Other load on the machine hardly affects them.
     """
     import resource  # not on Windows
 
@@ -47,13 +44,12 @@ def children() -> float:
 
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> list[float]:
-    """One ratio for each repeat."""
+    """Return one ratio for each repeat."""
     return [a / b for a, b in zip(over, under, strict=True)]
 
 
 def peak_bytes(job: Callable[[], object]) -> int:
-    """The most bytes of tensors that a job has allocated at any one time, beyond what was there
-    before it."""
+    """Return the peak memory of a job's tensors, beyond what was allocated before it."""
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
     ) as profiler:
@@ -69,7 +65,7 @@ def peak_bytes(job: Callable[[], object]) -> int:
 
 
 def imports(repeats: int) -> Seconds:
-    """Seconds that a new process takes to import the library, and torch."""
+    """Time the import of the library, and of torch, in a new process."""
     seconds: Seconds = {"wiseft_lite": [], "torch": []}
     for _ in range(repeats):
         for name in seconds:
@@ -92,8 +88,7 @@ def add(
     n: int | None = None,
     experiment: str = "bench",
 ) -> None:
-    """Three numbers of the ledger: the median over repeats under the key itself, ``.min`` and
-    ``.max``."""
+    """Record median, minimum (``.min``) and maximum (``.max``) over repeats."""
     for end, value in (
         ("", statistics.median(values)),
         (".min", min(values)),
@@ -103,7 +98,7 @@ def add(
 
 
 def as_table(record: Record) -> pd.DataFrame:
-    """One row for each thing measured: ``what, unit, min, median, max``."""
+    """Return one row for each thing measured: ``what, unit, min, median, max``."""
     numbers = {key.removeprefix("bench."): entry for key, entry in record.numbers.items()}
     return pd.DataFrame(
         [

@@ -1,5 +1,4 @@
-"""The whole command at the authors' settings: 11 alphas, four splits, image files, one process,
-start included."""
+"""Time the whole command at the authors' settings: 11 alphas, four splits, image files."""
 
 from __future__ import annotations
 
@@ -29,8 +28,7 @@ LIBRARIES = "import torch, open_clip, pandas"  # what each of them must import
 
 
 def write_task(task: Task, folder: Path) -> tuple[Path, list[str]]:
-    """Write the test images of a task as PNG files and a table of them; returns the table and the
-    splits to measure."""
+    """Write test images as PNG files with a table; return the table's path and the splits."""
     splits = {"test": task.test, **dict(list(task.shifts.items())[:SHIFTS])}
     parts = {"train": task.few_shot(1).train, "val": task.val, **splits}
     rows = []
@@ -45,8 +43,7 @@ def write_task(task: Task, folder: Path) -> tuple[Path, list[str]]:
 
 
 def started(*words: object) -> None:
-    """Run Python with these words as a process of its own, on one thread: its seconds are then
-    those of one core."""
+    """Run Python in a new process on one thread, so that its seconds are those of one core."""
     subprocess.run(
         [sys.executable, *map(str, words)],
         check=True,
@@ -56,8 +53,7 @@ def started(*words: object) -> None:
 
 
 def measure(folder: Path, repeats: int) -> tuple[Seconds, int]:
-    """Seconds of a processor that each takes, and the number of images; all reach the same
-    accuracies."""
+    """Time each command in processor seconds, check equal accuracies, and count the images."""
     table, splits = write_task(load_task("iconshift"), folder)
     task = load_task(str(table))
     zero_shot = zero_shot_classifier(load_clip("iconclip"), task)
@@ -102,7 +98,7 @@ def measure(folder: Path, repeats: int) -> tuple[Seconds, int]:
 
 
 def run(record: Record, seeds: list[int]) -> None:
-    """Measure; there is a repeat for each seed, and all repeats do the same."""
+    """Measure, with one repeat for each seed."""
     with tempfile.TemporaryDirectory() as folder:
         seconds, n = measure(Path(folder), len(seeds))
     for name, values in seconds.items():

@@ -1,4 +1,4 @@
-"""What several experiments measure."""
+"""Measure what several experiments need."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from wiseft_lite.tasks import Split, Task
 
 
 def percent(classifier: ImageClassifier, split: Split) -> float:
-    """What a split reports for a classifier, as a rule accuracy, in percent."""
+    """Return a classifier's score on a split, usually accuracy, in percent."""
     return 100 * split.score(split.predicted(predict(classifier, split))).accuracy
 
 
 def percents(classifier: ImageClassifier, splits: Mapping[str, Split]) -> pd.Series:
-    """Accuracy on each split, in percent."""
+    """Return the score on each split, in percent."""
     return pd.Series({name: percent(classifier, split) for name, split in splits.items()})
 
 
 def mean_of_shifts(scores: pd.Series, task: Task) -> float:
-    """Plain mean over the task's shifts."""
+    """Return the unweighted mean over the task's shifts."""
     return float(scores[list(task.shifts)].mean())
 
 
 def n_shifts(task: Task) -> int:
-    """Images in all shifts together."""
+    """Return the number of images in all shifts."""
     return sum(len(split) for split in task.shifts.values())

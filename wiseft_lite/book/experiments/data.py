@@ -1,4 +1,4 @@
-"""Sizes of the tasks, and zero-shot accuracy on every split of every task."""
+"""Record sizes of the tasks, and zero-shot accuracy on every split of every task."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def run(record: Record, seeds: list[int]) -> None:
                 "percent",
                 n_shifts(task),
             )
-    for tower, parameters in (
+    for part, parameters in (
         ("image", clip.model.visual.parameters()),
         ("whole", clip.model.parameters()),
     ):
         millions = sum(p.numel() for p in parameters) / 1e6
-        record.number(f"data.iconclip.{tower}", millions, "million weights", None)
+        record.number(f"data.iconclip.{part}", millions, "million weights", None)

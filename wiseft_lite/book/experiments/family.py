@@ -1,5 +1,4 @@
-"""Every descendant of the line on one seed's runs; settings are chosen on ``val`` from five
-candidates each."""
+"""Measure every descendant of the line on one seed's runs; ``val`` chooses the settings."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from wiseft_lite.analysis.calibration import fit_temperature
 from wiseft_lite.analysis.ensembles import output_ensemble, softmax_ensemble
 from wiseft_lite.analysis.samplewise import entropy_weights, failure_weights
-from wiseft_lite.book.experiments.ch13 import Kitchen
+from wiseft_lite.book.experiments.ch13 import Evaluator
 from wiseft_lite.features import pixels
 from wiseft_lite.merging.arithmetic import dare, lines, model_stock, task_arithmetic, ties
 from wiseft_lite.merging.fisher import diagonal_fisher, fisher_average
@@ -24,51 +23,37 @@ from wiseft_lite.sweeps import batched
 from wiseft_lite.tasks import Task
 from wiseft_lite.weights import Weights, interpolate
 
-HALF, LINE, TWO = (
-    "line, half way",
-    "line, alpha on val",
-    "two runs",
-)  # the second is what all are compared with
-SHARES = (
-    0.1,
-    0.3,
-    0.5,
-    0.7,
-    0.9,
-)  # five candidates for every method with a number to choose, the line first of all
-SCALES = (
-    0.4,
-    0.7,
-    1.0,
-    1.3,
-    1.6,
-)  # of TIES, around the 1 of its authors: what is trimmed to a fifth is short
+# All methods are compared with the second.
+HALF, LINE, TWO = "line, half way", "line, alpha on val", "two runs"
+# Five candidates for every method with a number to choose, the line first of all.
+ALPHAS = (0.1, 0.3, 0.5, 0.7, 0.9)
+# Of TIES, around the 1 of its authors: trimming to a fifth shortens the change.
+SCALES = (0.4, 0.7, 1.0, 1.3, 1.6)
 CENTRES = (0.3, 0.6, 0.9, 1.2, 1.5)  # of VRF, up to the 1.5 of its authors
 WIDTH, DENSITY, DROP, FISHER_IMAGES = 0.2, 0.2, 0.5, 256
 
 
 def timed(make: Callable[[], Any]) -> tuple[Any, float]:
-    """What a function gives, and the seconds of processor time that it took; on one thread, of one
-    core."""
+    """Return a function's result and the processor seconds that it took."""
     began = time.process_time()
     return make(), time.process_time() - began
 
 
 @torch.no_grad()
 def features(model: ImageClassifier, images: Tensor) -> Tensor:
-    """Normalised features ``[n, d]``."""
+    """Return normalised features ``[n, d]``."""
     return torch.cat([model.encode(batch) for batch in images.split(256)])
 
 
 class Sheet:
-    """One seed's rows of the table: whatever a method has to choose, it chooses on ``val``.
+    """Collect one seed's rows of the table; every choice is made on ``val``.
 
     Args:
-        kitchen: measures.
+        evaluator: of the task.
     """
 
-    def __init__(self, kitchen: Kitchen):
-        self.kitchen = kitchen
+    def __init__(self, evaluator: Evaluator):
+        self.evaluator = evaluator
         self.choices: list[dict] = []  # each candidate and its accuracy on val
         self.rows: list[dict] = []  # each method with the setting that was chosen, or learned
 
@@ -85,36 +70,34 @@ class Sheet:
         self,
         method: str,
         weights: Callable[[Any], Weights],
-        settings: Sequence = SHARES,
+        settings: Sequence = ALPHAS,
         before: float = 0.0,
     ) -> None:
-        """Measure a method that makes one model; ``before`` are the seconds spent before its
-        weights are mixed."""
+        """Measure a method that makes one model; ``before`` are seconds spent before merging."""
         setting = self._choose(
             method,
             settings,
-            lambda s: self.kitchen.score("val", self.kitchen.logits(weights(s), "val")["val"]),
+            lambda s: self.evaluator.score("val", self.evaluator.logits(weights(s), "val")["val"]),
         )
         theta, seconds = timed(lambda: weights(setting))
-        self._note(method, setting, before + seconds, self.kitchen.logits(theta))
+        self._add_row(method, setting, before + seconds, self.evaluator.logits(theta))
 
     def mix(
         self,
         method: str,
-        answers: Callable[[Any, str], Tensor],
-        settings: Sequence = SHARES,
+        logits: Callable[[Any, str], Tensor],
+        settings: Sequence = ALPHAS,
         before: float = 0.0,
     ) -> None:
-        """Measure a method that mixes the answers of several models, given its setting and the name
-        of a split."""
+        """Measure a method that mixes outputs, given its setting and the name of a split."""
         setting = self._choose(
-            method, settings, lambda s: self.kitchen.score("val", answers(s, "val"))
+            method, settings, lambda s: self.evaluator.score("val", logits(s, "val"))
         )
-        self._note(
-            method, setting, before, {name: answers(setting, name) for name in self.kitchen.splits}
+        self._add_row(
+            method, setting, before, {name: logits(setting, name) for name in self.evaluator.splits}
         )
 
-    def _note(
+    def _add_row(
         self, method: str, setting: Any, seconds: float, logits: Mapping[str, Tensor]
     ) -> None:
         self.rows.append(
@@ -122,7 +105,7 @@ class Sheet:
                 "method": method,
                 "setting": setting,
                 "seconds": seconds,
-                **self.kitchen.scores(logits),
+                **self.evaluator.scores(logits),
             }
         )
 
@@ -130,12 +113,11 @@ class Sheet:
 def by_weights(
     sheet: Sheet, zero_shot: ImageClassifier, first: ImageClassifier, second: ImageClassifier
 ) -> None:
-    """Add every method that makes one model of the start and one run, or two."""
-    task, theta_0, theta_1 = sheet.kitchen.task, zero_shot.state_dict(), first.state_dict()
+    """Add every method that makes one model of zero-shot and one run, or two."""
+    task, theta_0, theta_1 = sheet.evaluator.task, zero_shot.state_dict(), first.state_dict()
     both = [theta_1, second.state_dict()]
-    images = sheet.kitchen.images["val"][
-        :FISHER_IMAGES
-    ]  # on training images the fine-tuned model is too sure
+    # The fine-tuned model is too confident on training images.
+    images = sheet.evaluator.images["val"][:FISHER_IMAGES]
     fishers, before = timed(
         lambda: [diagonal_fisher(model, images) for model in (zero_shot, first)]
     )
@@ -148,7 +130,7 @@ def by_weights(
         [None],
     )
     sheet.merge(
-        "Fisher, floor 1e-6",  # measured before the default was wise-ft's 1e-8; the name says so
+        "Fisher, floor 1e-6",  # measured before the default was wise-ft's 1e-8
         lambda a: fisher_average([theta_0, theta_1], fishers, [1 - a, a], floor=1e-6),
         before=before,
     )
@@ -160,11 +142,11 @@ def by_weights(
 
 @torch.no_grad()
 def by_outputs(sheet: Sheet, zero_shot: ImageClassifier, first: ImageClassifier) -> None:
-    """Add every method that mixes the answers of the two ends, or picks a model for each
-    picture."""
-    kitchen, task, ends = sheet.kitchen, sheet.kitchen.task, (zero_shot, first)
+    """Add every method that mixes the outputs of both ends, or chooses a model for each image."""
+    evaluator, task, ends = sheet.evaluator, sheet.evaluator.task, (zero_shot, first)
     seen = [
-        {name: features(model, images) for name, images in kitchen.images.items()} for model in ends
+        {name: features(model, images) for name, images in evaluator.images.items()}
+        for model in ends
     ]
     zero, one = (
         {name: model.head(x) for name, x in part.items()}
@@ -173,7 +155,7 @@ def by_outputs(sheet: Sheet, zero_shot: ImageClassifier, first: ImageClassifier)
     (t_0, t_1), fitting = timed(
         lambda: [fit_temperature(part["val"], task.val.labels) for part in (zero, one)]
     )
-    shares = {name: entropy_weights(zero[name] / t_0, one[name] / t_1) for name in zero}
+    alphas = {name: entropy_weights(zero[name] / t_0, one[name] / t_1) for name in zero}
     failures, finding = timed(lambda: missed(zero_shot, first, task))
     sheet.mix("outputs", lambda a, name: output_ensemble(zero[name], one[name], a))
     sheet.mix(
@@ -184,13 +166,13 @@ def by_outputs(sheet: Sheet, zero_shot: ImageClassifier, first: ImageClassifier)
     )
     sheet.mix(
         "DaWin, outputs",
-        lambda _, name: output_ensemble(zero[name], one[name], shares[name]),
+        lambda _, name: output_ensemble(zero[name], one[name], alphas[name]),
         [None],
         fitting,
     )
     sheet.mix(
         "DaWin, weights",
-        lambda _, name: picked(kitchen, zero_shot, first, name, shares[name]),
+        lambda _, name: picked(evaluator, zero_shot, first, name, alphas[name]),
         [None],
         fitting,
     )
@@ -208,8 +190,7 @@ def by_outputs(sheet: Sheet, zero_shot: ImageClassifier, first: ImageClassifier)
 
 @torch.no_grad()
 def missed(zero_shot: ImageClassifier, tuned: ImageClassifier, task: Task) -> Tensor:
-    """Features ``[m, d]`` of the training pictures that zero-shot gets wrong and the fine-tuned
-    model right."""
+    """Return features ``[m, d]`` of training images that only the fine-tuned model gets right."""
     images = pixels(zero_shot, task.train)
     seen = [features(model, images) for model in (zero_shot, tuned)]
     right = [
@@ -220,17 +201,20 @@ def missed(zero_shot: ImageClassifier, tuned: ImageClassifier, task: Task) -> Te
 
 
 def picked(
-    kitchen: Kitchen, zero_shot: ImageClassifier, tuned: ImageClassifier, name: str, shares: Tensor
+    evaluator: Evaluator,
+    zero_shot: ImageClassifier,
+    tuned: ImageClassifier,
+    name: str,
+    alphas: Tensor,
 ) -> Tensor:
-    """Logits of a split, each picture through that of the line's five models whose alpha is nearest
-    to its own."""
-    nearest = (shares - torch.tensor(SHARES)).abs().argmin(1)
-    answers = torch.empty(len(nearest), len(zero_shot.class_names))
-    for place, alpha in enumerate(SHARES):
+    """Return logits of a split, each image from the model with the nearest of five alphas."""
+    nearest = (alphas - torch.tensor(ALPHAS)).abs().argmin(1)
+    logits = torch.empty(len(nearest), len(zero_shot.class_names))
+    for place, alpha in enumerate(ALPHAS):
         rows = (nearest == place).nonzero().flatten()
         if len(rows):
             model = zero_shot.with_weights(
                 interpolate(zero_shot.state_dict(), tuned.state_dict(), alpha)
             )
-            answers[rows] = batched(model, kitchen.images[name][rows], 256)
-    return answers
+            logits[rows] = batched(model, evaluator.images[name][rows], 256)
+    return logits

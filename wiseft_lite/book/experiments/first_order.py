@@ -1,5 +1,4 @@
-"""How fast the logits move when the weights set out from the zero-shot model to the fine-tuned
-one."""
+"""Differentiate the logits with respect to alpha at the zero-shot model."""
 
 from __future__ import annotations
 
@@ -17,14 +16,13 @@ from wiseft_lite.weights import difference
 
 @contextmanager
 def plain_attention() -> Iterator[None]:
-    """Inside, attention is computed step by step: its fused kernels know no forward derivative."""
+    """Compute attention step by step: fused kernels have no forward-mode derivative."""
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with sdpa_kernel(SDPBackend.MATH), warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", ".*torch.jit.script", FutureWarning
-            )  # torch's own, at first use
+            # PyTorch's own warning, at first use
+            warnings.filterwarnings("ignore", ".*torch.jit.script", FutureWarning)
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
@@ -33,16 +31,16 @@ def plain_attention() -> Iterator[None]:
 def slope_at_zero_shot(
     first: nn.Module, last: nn.Module, inputs: Tensor, batch_size: int = 256
 ) -> Tensor:
-    """Return how fast each logit ``[n, C]`` grows with alpha where the line leaves ``theta_0``.
+    """Return the derivative of each logit ``[n, C]`` with respect to alpha at ``theta_0``.
 
     ``d/d alpha f(x, theta_0 + alpha (theta_1 - theta_0))`` at ``alpha = 0``, one forward-mode
-    product a batch.
+    product per batch.
 
     Args:
         first: ``theta_0``, a classifier, or a head alone.
         last: ``theta_1``, of the same kind.
         inputs: preprocessed images, or features for heads.
-        batch_size: inputs a pass.
+        batch_size: inputs per pass.
 
     Source: the paper, appendix F, where the network is linear in its weights.
 
@@ -56,14 +54,10 @@ def slope_at_zero_shot(
     theta_0 = {name: tensor.detach() for name, tensor in first.state_dict().items()}
     direction = difference(last.state_dict(), theta_0)  # of the floating-point tensors
     start = {name: theta_0[name] for name in direction}
+
+    def slope(batch: Tensor) -> Tensor:
+        logits = lambda theta: functional_call(first, {**theta_0, **theta}, (batch,))
+        return jvp(logits, (start,), (direction,))[1].detach()
+
     with plain_attention():
-        return torch.cat(
-            [
-                jvp(
-                    lambda theta: functional_call(first, {**theta_0, **theta}, (batch,)),
-                    (start,),
-                    (direction,),
-                )[1].detach()
-                for batch in inputs.split(batch_size)
-            ]
-        )
+        return torch.cat([slope(batch) for batch in inputs.split(batch_size)])

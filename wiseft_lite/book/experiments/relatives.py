@@ -1,5 +1,4 @@
-"""Other ways to fine-tune than all weights on cross-entropy, in the form that ``runs.trained`` asks
-for."""
+"""Fine-tune in other ways than all weights on cross-entropy, in the form ``runs.trained`` needs."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ from wiseft_lite.zeroshot import zero_shot_classifier
 
 
 def frozen_head(classifier: ImageClassifier) -> ImageClassifier:
-    """PAINT's start: a copy whose head, which the class names wrote, does not train."""
+    """Return PAINT's initial model: a copy whose head does not train."""
     return freeze(classifier, lambda name: not name.startswith("head."))
 
 
@@ -38,14 +37,14 @@ def low_rank(
     rank: int,
     code: ModuleType,
 ) -> ImageClassifier:
-    """Fine-tune low-rank updates of the blocks and add them in; ``code`` is the module ``lora``."""
+    """Fine-tune low-rank updates of the blocks and merge them; ``code`` is the module ``lora``."""
     tuned = finetune(
         code.with_lora(classifier, rank), task, recipe, progress=progress, folder=folder
     )
     return classifier.with_weights(code.merge_lora(tuned))
 
 
-def both_towers(
+def both_encoders(
     classifier: ImageClassifier,
     task: Task,
     recipe: Recipe,
@@ -55,11 +54,10 @@ def both_towers(
     loss: flyp.Loss,
     code: ModuleType,
 ) -> ImageClassifier:
-    """Fine-tune both encoders contrastively and let the tuned text encoder write the head; ``code``
-    is ``flyp``.
+    """Fine-tune both encoders contrastively and rebuild the head; ``code`` is ``flyp``.
 
-    Both come from the encoder's name, as a classifier has no text encoder. A run that is cut short
-    begins anew.
+    Both come from the encoder's name, as a classifier has no text encoder. An interrupted
+    run starts again.
     """
     tuned = code.flyp(
         load_clip(classifier.encoder_name), task, recipe, loss=loss, progress=progress
@@ -67,35 +65,34 @@ def both_towers(
     return zero_shot_classifier(tuned, task)
 
 
-# The code is an argument so that it belongs to the name of a run in the cache: change it, and the
-# run is made again.
+# The code is an argument because it is part of a run's key in the cache: changed code runs again.
 LOW_RANK = partial(low_rank, rank=4, code=lora)
-PUBLISHED = partial(both_towers, loss=flyp.published_loss, code=flyp)
-MULTIPLE_POSITIVES = partial(both_towers, loss=flyp.class_contrastive_loss, code=flyp)
+PUBLISHED = partial(both_encoders, loss=flyp.published_loss, code=flyp)
+MULTIPLE_POSITIVES = partial(both_encoders, loss=flyp.class_contrastive_loss, code=flyp)
 
 
 @dataclass(frozen=True)
 class Relative:
-    """A way to fine-tune that needs runs and a learning rate of its own.
+    """Describe a way to fine-tune that needs runs and a learning rate of its own.
 
     Args:
-        start: makes what training starts from of the zero-shot classifier.
-        train: as ``runs.trained`` asks for it.
-        rates: candidates for the learning rate, of which ``val`` chooses.
-        recipe: how to train, but for the learning rate and the seed.
+        start: makes the initial model from the zero-shot classifier.
+        train: as ``runs.trained`` needs it.
+        learning_rates: candidates, of which ``val`` chooses.
+        recipe: how to train, except the learning rate and the seed.
     """
 
     start: Callable[[ImageClassifier], ImageClassifier]
     train: Callable[..., ImageClassifier]
-    rates: tuple[float, ...]
+    learning_rates: tuple[float, ...]
     recipe: Recipe = Recipe()
 
     def tuned(
-        self, zero_shot: ImageClassifier, task: Task, rate: float, seed: int
+        self, zero_shot: ImageClassifier, task: Task, lr: float, seed: int
     ) -> ImageClassifier:
-        """One run, from the cache if it was done before."""
+        """Return one run, from the cache if it exists."""
         return trained(
-            self.start(zero_shot), task, replace(self.recipe, lr=rate, seed=seed), self.train
+            self.start(zero_shot), task, replace(self.recipe, lr=lr, seed=seed), self.train
         )
 
 
@@ -110,35 +107,30 @@ RELATIVES = {
 
 
 def search(zero_shot: ImageClassifier, task: Task, seed: int = 0) -> pd.DataFrame:
-    """Accuracy on ``val`` in percent, a row for each relative (``kind``) and rate (``lr``), one run
-    each."""
+    """Return accuracy on ``val`` in percent for each ``kind`` and ``lr``, from one run each."""
     return pd.DataFrame(
         [
             {
                 "kind": kind,
-                "lr": rate,
+                "lr": lr,
                 "seed": seed,
-                "val": percent(relative.tuned(zero_shot, task, rate, seed), task.val),
+                "val": percent(relative.tuned(zero_shot, task, lr, seed), task.val),
             }
             for kind, relative in RELATIVES.items()
-            for rate in relative.rates
+            for lr in relative.learning_rates
         ]
     )
 
 
-def spread_of_a_run(rates: pd.DataFrame) -> float:
-    """Standard deviation between seeds of the accuracy of one run, pooled over rates; columns
-    ``lr`` and ``val``."""
-    return float(rates.groupby("lr")["val"].var().mean() ** 0.5)
+def spread_of_a_run(table: pd.DataFrame) -> float:
+    """Return the standard deviation between seeds of one run's accuracy, pooled over ``lr``."""
+    return float(table.groupby("lr")["val"].var().mean() ** 0.5)
 
 
 def cost(relative: Relative, zero_shot: ImageClassifier, task: Task, images: int = 128) -> float:
-    """Seconds on one core for an epoch of some images: two epochs minus one, so that no preparation
-    is counted."""
-    few, start = (
-        replace(task, train=task.train.select(list(range(images)))),
-        relative.start(zero_shot),
-    )
+    """Return seconds on one core for an epoch: two epochs minus one, without preparation."""
+    few = replace(task, train=task.train.select(list(range(images))))
+    start = relative.start(zero_shot)
 
     def seconds(epochs: int) -> float:
         began = time.process_time()

@@ -1,5 +1,4 @@
-"""What the benchmarks race against: the usual way to do each thing, written as its users write
-it."""
+"""Do each thing the usual way, as its users write it: what the benchmarks compare with."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ from wiseft_lite.training import Recipe, learning_rate
 
 
 def as_files(split: Split, folder: Path) -> Split:
-    """The same split with each image in a PNG file of its own."""
+    """Return the same split with each image in a PNG file of its own."""
     folder.mkdir(parents=True)
     paths = [folder / f"{i:05}.png" for i in range(len(split))]
     for i, path in enumerate(paths):
@@ -33,7 +32,7 @@ def as_files(split: Split, folder: Path) -> Split:
 
 
 class Decoding(torch.utils.data.Dataset):
-    """A split as PyTorch's loaders want it."""
+    """Wrap a split as a PyTorch dataset."""
 
     def __init__(self, split: Split, preprocess):
         self.split, self.preprocess = split, preprocess
@@ -55,14 +54,13 @@ def per_alpha(
     workers: int = 0,
     batch_size: int = 256,
 ) -> list[float]:
-    """The procedure of the paper's own code: mix, write the whole model to disk, read every image
-    again.
+    """Evaluate as the paper's code does: mix, write the whole model to disk, read all images again.
 
     Returns:
-        Accuracies as shares, for each alpha in turn those of all splits.
+        Accuracies as fractions: of all splits for the first alpha, then for the next.
 
-    Source: ``src/wise_ft.py`` and ``src/models/eval.py`` of github.com/mlfoundations/wise-ft, done
-        anew. The model that was written is not read back, as there.
+    Source: ``src/wise_ft.py`` and ``src/models/eval.py`` of github.com/mlfoundations/wise-ft,
+        rewritten. The saved model is not read back, as there.
     """
     model = copy.deepcopy(fine_tuned).eval()
     theta_0 = {key: tensor.clone() for key, tensor in zero_shot.state_dict().items()}
@@ -89,8 +87,7 @@ def per_alpha(
 def bare_loop(
     classifier: ImageClassifier, images: Tensor, labels: Tensor, recipe: Recipe
 ) -> nn.Module:
-    """Fine-tuning as a plain PyTorch loop, with the same batches, crops, schedule and clipping, and
-    no check."""
+    """Fine-tune in a plain PyTorch loop with the same batches, crops, schedule and clipping."""
     model = copy.deepcopy(classifier).train()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
@@ -117,7 +114,7 @@ def bare_loop(
 
 
 def lbfgs_probe(start: Head, features: Tensor, labels: Tensor, iterations: int) -> Head:
-    """scikit-learn's logistic regression without a penalty, from the same start as ours.
+    """Fit scikit-learn's logistic regression without a penalty, from the same start as ours.
 
     Raises:
         UserError: scikit-learn is not installed.
@@ -136,7 +133,7 @@ def lbfgs_probe(start: Head, features: Tensor, labels: Tensor, iterations: int) 
         start.bias.detach().numpy()[present],
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # it is stopped on purpose
+        warnings.simplefilter("ignore", ConvergenceWarning)  # stopped early on purpose
         solver.fit(features.numpy(), labels.numpy())
     head = copy.deepcopy(start)
     with torch.no_grad():
@@ -146,8 +143,7 @@ def lbfgs_probe(start: Head, features: Tensor, labels: Tensor, iterations: int) 
 
 
 def main(zero_shot: str, fine_tuned: str, task: str, splits: str, folder: str) -> None:
-    """The whole procedure as a process of its own: read models and task, run ``per_alpha``, write
-    the accuracies."""
+    """Run the whole procedure in a process: read models and task, then write accuracies."""
     from wiseft_lite.checkpoints import load
     from wiseft_lite.sweeps import ALPHAS
     from wiseft_lite.tasks import load_task

@@ -1,1 +1,4 @@
-"""The published data sets that the paper uses, in the layouts that their authors distribute."""
+"""The published data sets of the paper, in the layouts of their authors.
+
+``catalogue`` lists what can be downloaded; ``standins`` writes tiny data sets in these layouts.
+"""

@@ -1,5 +1,4 @@
-"""The data sets that can be downloaded, by the names that ``load_task`` and the command line
-know."""
+"""The data sets that can be downloaded, by their names in ``load_task`` and on the command line."""
 
 from __future__ import annotations
 
@@ -18,8 +17,8 @@ class Family:
 
     Args:
         load: reads it from the data folder.
-        places: what it must have there; of several names with ``|`` between them one is enough.
-        script: the file of data_scripts that gets it, or says how.
+        places: files or folders that it needs there; ``|`` separates alternatives.
+        script: in data_scripts; downloads it, or explains how to get it.
     """
 
     load: Callable[[Path], Task]
@@ -27,7 +26,7 @@ class Family:
     script: str
 
     def missing(self, root: Path) -> list[str]:
-        """The places that are not in the data folder; nothing is read."""
+        """Return the places that are not in the data folder; nothing is read."""
         return [
             place
             for place in self.places
@@ -71,6 +70,6 @@ FAMILIES = {
 
 
 def data_folder(data: str | Path | None = None) -> Path:
-    """Where downloaded data sets are: ``data``, else the variable ``WISEFT_DATA``, else ``~/data``
-    as in wise-ft."""
+    """Return the folder of downloaded data sets: ``data``, else ``$WISEFT_DATA``, else ``~/data`` as
+    in wise-ft."""
     return Path(data or os.environ.get("WISEFT_DATA") or "~/data").expanduser()

@@ -1,5 +1,4 @@
-"""CIFAR-10 with 10.1, 10.2 and CIFAR-10-C, and CIFAR-100, from the binary archives: nothing is
-unpickled."""
+"""CIFAR-10 with 10.1, 10.2 and CIFAR-10-C, and CIFAR-100, read without unpickling."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from wiseft_lite.errors import UserError
 from wiseft_lite.tasks.images import Arrays, load_array
 from wiseft_lite.tasks.types import Split, Task
 
-PICTURE = 3 * 32 * 32
+IMAGE_BYTES = 3 * 32 * 32
 TEMPLATES = tuple(
     f"a {kind}photo of {article} {size}{{}}."
     for article in ("a", "the")
@@ -49,8 +48,8 @@ CORRUPTIONS = (
 
 
 def _binary(name: str, paths: list[Path], head: int) -> Split:
-    """A split of binary batches: records of ``head`` label bytes, the last of which counts, and
-    3072 of colours."""
+    """Read a split from binary batches: records of ``head`` label bytes, the last of which is the
+    label, and 3072 bytes of pixels."""
     parts = []
     for path in paths:
         if not path.exists():
@@ -58,15 +57,15 @@ def _binary(name: str, paths: list[Path], head: int) -> Split:
                 f"{path} does not exist; data_scripts/get_cifar.py downloads the binary version"
             )
         records = np.fromfile(path, dtype=np.uint8)
-        if len(records) == 0 or len(records) % (head + PICTURE):
+        if len(records) == 0 or len(records) % (head + IMAGE_BYTES):
             raise UserError(
-                f"{path} is cut short ({len(records)} bytes are no whole number of images); "
+                f"{path} is truncated ({len(records)} bytes are not a whole number of images); "
                 "download the archive again"
             )
-        parts.append(records.reshape(-1, head + PICTURE))
+        parts.append(records.reshape(-1, head + IMAGE_BYTES))
     records = np.concatenate(parts)
-    pictures = records[:, head:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return Split(name, Arrays(pictures), torch.from_numpy(records[:, head - 1].astype(np.int64)))
+    images = records[:, head:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return Split(name, Arrays(images), torch.from_numpy(records[:, head - 1].astype(np.int64)))
 
 
 def _names(path: Path, count: int) -> tuple[str, ...]:
@@ -91,7 +90,7 @@ def _arrays(name: str, images: np.ndarray, labels: np.ndarray, source: Path) -> 
 
 
 def cifar10(root: Path) -> Task:
-    """CIFAR-10 alone; 10 % of the training images are held out as ``val``."""
+    """Load CIFAR-10 alone; 10 % of the training images are held out as ``val``."""
     folder = root / "cifar-10-batches-bin"
     train = _binary("train", [folder / f"data_batch_{k}.bin" for k in range(1, 6)], 1)
     test = _binary("test", [folder / "test_batch.bin"], 1)
@@ -101,13 +100,13 @@ def cifar10(root: Path) -> Task:
 
 
 def load(root: Path) -> Task:
-    """CIFAR-10 with CIFAR-10.1 (v6, 2,000 images) and the test set of CIFAR-10.2 (2,000 images).
+    """Load CIFAR-10 with CIFAR-10.1 (v6) and the test set of CIFAR-10.2, 2,000 images each.
 
     Layouts, below the data folder: ``cifar-10-batches-bin/*.bin``,
     ``CIFAR-10.1/cifar10.1_v6_{data,labels}.npy``, ``CIFAR-10.2/cifar102_test.npz``.
 
     Raises:
-        UserError: CIFAR-10 or both shifts are missing; a file that is cut short.
+        UserError: CIFAR-10 or both shifts are missing; a truncated file.
 
     Source: Recht et al. 2018; Lu et al. 2020; the WiSE-FT paper, table 6; prompts from Radford et
     al. 2021.
@@ -123,15 +122,15 @@ def load(root: Path) -> Task:
         shifts["10.2"] = _arrays("10.2", load_array(two, "images"), load_array(two, "labels"), two)
     elif two.with_suffix(".npy").exists():
         raise UserError(
-            f"{two.with_suffix('.npy')} is a pickle and is not opened; get cifar102_test.npz of the same "
-            "repository with data_scripts/get_cifar.py"
+            f"{two.with_suffix('.npy')} is a pickle and is not opened; data_scripts/get_cifar.py downloads "
+            "cifar102_test.npz of the same repository"
         )
     missing = [str(path) for path in (one, two) if not path.exists()]
     if len(missing) == 2:
         raise UserError(f"neither {one} nor {two} exists; run data_scripts/get_cifar.py")
     if missing:
         warnings.warn(
-            f"left out, for it is not there: {missing[0]}; run data_scripts/get_cifar.py",
+            f"left out, because it is missing: {missing[0]}; run data_scripts/get_cifar.py",
             stacklevel=2,
         )
     return Task(
@@ -140,19 +139,19 @@ def load(root: Path) -> Task:
 
 
 def load_corrupted(root: Path, severity: int = 5) -> Task:
-    """CIFAR-10 with the 15 corruptions of CIFAR-10-C at one severity, from ``CIFAR-10-C/*.npy``.
+    """Load CIFAR-10 with the 15 corruptions of ``CIFAR-10-C/*.npy`` at one severity.
 
     Args:
         root: the data folder.
-        severity: 1 to 5; each file holds the 10,000 test images at each in turn.
+        severity: 1 to 5; each file has the 10,000 test images at every severity in turn.
 
     Raises:
-        UserError: a missing or cut file, another severity.
+        UserError: a missing or truncated file, another severity.
 
     Source: Hendrycks and Dietterich 2019.
     """
     if severity not in range(1, 6):
-        raise UserError(f"severity {severity} does not exist; give 1 to 5")
+        raise UserError(f"severity {severity} is not one of 1 to 5; give one of them")
     task, folder, shifts = cifar10(root), root / "CIFAR-10-C", {}
     labels = load_array(folder / "labels.npy")
     size = len(labels) // 5
@@ -171,8 +170,8 @@ def load_corrupted(root: Path, severity: int = 5) -> Task:
 
 
 def load_100(root: Path) -> Task:
-    """CIFAR-100 by its fine labels, from ``cifar-100-binary``; 10 % of the training images are held
-    out as ``val``."""
+    """Load CIFAR-100 with its fine labels from ``cifar-100-binary``; 10 % of the training images are
+    held out as ``val``."""
     folder = root / "cifar-100-binary"
     train, test = (_binary(part, [folder / f"{part}.bin"], 2) for part in ("train", "test"))
     names = _names(folder / "fine_label_names.txt", 100)

@@ -1,5 +1,4 @@
-"""ImageNet and its shifts: V2, R, A, Sketch and ObjectNet, by ImageNet's class names or by
-ObjectNet's own."""
+"""ImageNet and its shifts V2, R, A, Sketch and ObjectNet, the last also by its own class names."""
 
 from __future__ import annotations
 
@@ -18,26 +17,26 @@ from wiseft_lite.tasks.own import class_folders
 from wiseft_lite.tasks.types import Split, Task
 
 PUBLISHED = json.loads((Path(__file__).resolve().parent / "published_classes.json").read_text())
-VAL_SHARE = 0.02  # of the training images, as Model Soups (Wortsman et al. 2022) hold out
+VAL_FRACTION = 0.02  # of the training images, as in Model Soups (Wortsman et al. 2022)
 
 
 def from_folders(name: str, folder: Path, number: Mapping[str, int], subset: bool = False) -> Split:
-    """A split of class folders, exactly those whose names are in ``number``.
+    """Read a split from class folders, one for each name in ``number`` and no others.
 
     Args:
         name: of the split.
-        folder: holds one folder for each class.
-        number: the class of each folder name.
-        subset: predictions are restricted to these classes.
+        folder: of the class folders.
+        number: folder name to class index.
+        subset: restrict predictions to these classes.
 
     Raises:
-        UserError: a folder that is no class, or a class without a folder.
+        UserError: a folder that is not a class, or a class without a folder.
     """
     found = class_folders(folder)
     strange = sorted(set(found) - set(number))
     if strange:
         raise UserError(
-            f"{folder}: {strange[0]!r} is no class folder of {name}; unpack the right archive there"
+            f"{folder}: {strange[0]!r} is not a class folder of {name}; unpack the right archive there"
         )
     if len(found) != len(number):
         raise UserError(
@@ -54,10 +53,10 @@ def from_folders(name: str, folder: Path, number: Mapping[str, int], subset: boo
 
 
 def present(folders: Mapping[str, Path], what: str) -> dict[str, Path]:
-    """Those folders that are there, with one warning that names the others.
+    """Return the folders that exist, and warn of the others.
 
     Raises:
-        UserError: none is there.
+        UserError: none exists.
     """
     missing = [f"{name} ({path})" for name, path in folders.items() if not path.is_dir()]
     if len(missing) == len(folders):
@@ -66,32 +65,33 @@ def present(folders: Mapping[str, Path], what: str) -> dict[str, Path]:
         )
     if missing:
         warnings.warn(
-            f"left out, for they are not there: {'; '.join(missing)}; see data_scripts",
+            f"left out, because they are missing: {'; '.join(missing)}; see data_scripts",
             stacklevel=3,
         )
     return {name: path for name, path in folders.items() if path.is_dir()}
 
 
 def reference(root: Path) -> Task:
-    """ImageNet alone: 98 % of ``train``, 2 % of it as ``val``, ImageNet's validation set as
-    ``test``."""
+    """Load ImageNet alone, with 2 % of ``train`` as ``val`` and its validation set as ``test``."""
     ids, names, templates = imagenet_classes()
     number = {wnid: k for k, wnid in enumerate(ids)}
     folder = root / "imagenet"
     if not folder.is_dir():
         raise UserError(
-            f"{folder} does not exist; data_scripts/get_imagenet.py says how to get ImageNet"
+            f"{folder} does not exist; data_scripts/get_imagenet.py explains how to get ImageNet"
         )
     train = from_folders("train", folder / "train", number)
     test = from_folders("test", folder / "val", number)
     return Task(
         "imagenet", names, templates, train, train, test, {}, twins=("missile", "sunglasses")
-    ).held_out(VAL_SHARE)
+    ).held_out(VAL_FRACTION)
 
 
 def objectnet_classes(root: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """ObjectNet's 113 shared classes from its own mappings: folder name to its name and its
-    ImageNet classes.
+    """Return the 113 classes that ObjectNet has in common with ImageNet, from its own mappings.
+
+    Returns:
+        Folder name to the class's name and its ImageNet classes.
 
     Raises:
         UserError: a mapping is missing or damaged, or does not give 113 classes.
@@ -123,11 +123,10 @@ def objectnet_classes(root: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 
 
 def merged_by(groups: Sequence[Sequence[int]]) -> dict:
-    """The options of a split whose classes are groups of ImageNet's: each group counts as its first
-    member.
+    """Return the options of a ``Split`` whose classes are groups of ImageNet's classes.
 
-    A group's logit is the largest of its members'; of groups with equal logits the first wins, as
-    in the authors' code.
+    Each group counts as its first member, and its logit is the largest of its members'. Of groups
+    with equal logits the first is predicted, as in the authors' code.
     """
     return {
         "classes": tuple(k for group in groups for k in group),
@@ -136,11 +135,11 @@ def merged_by(groups: Sequence[Sequence[int]]) -> dict:
 
 
 def objectnet(root: Path, by_own_names: bool = False) -> Split:
-    """ObjectNet's 113 shared classes, without the red frame of 2 pixels.
+    """Read the 113 shared classes of ObjectNet, without the red frame of 2 pixels.
 
     Args:
         root: the data folder.
-        by_own_names: labels are 0..112 in the order of the folders; ImageNet's classes if not.
+        by_own_names: label with 0..112 in the order of the folders, not with ImageNet's classes.
     """
     classes = objectnet_classes(root)
     groups = [group for _, group in classes.values()]
@@ -149,8 +148,8 @@ def objectnet(root: Path, by_own_names: bool = False) -> Split:
     if len(files) != 113:
         lost = sorted(set(classes) - set(files))
         raise UserError(
-            f"{folder} lacks {len(lost)} of the 113 shared classes, such as {lost[0]!r}; the download was "
-            "cut short: unpack objectnet-1.0.zip again"
+            f"{folder} lacks {len(lost)} of the 113 shared classes, such as {lost[0]!r}; the archive is "
+            "incomplete: unpack objectnet-1.0.zip again"
         )
     number = {name: k if by_own_names else groups[k][0] for k, name in enumerate(classes)}
     return Split(
@@ -162,17 +161,17 @@ def objectnet(root: Path, by_own_names: bool = False) -> Split:
 
 
 def load(root: Path) -> Task:
-    """ImageNet with those of its shifts that are in the data folder, all by ImageNet's class names.
+    """Load ImageNet with its shifts in the data folder, all by ImageNet's class names.
 
     Layouts, below the data folder: ``imagenet/{train,val}/n01440764``,
     ``imagenetv2-matched-frequency-format-val/0``, ``imagenet-r/n01443537``,
     ``imagenet-a/n01498041``, ``sketch/n01440764``, ``objectnet-1.0/{images,mappings}``.
 
-    Raises:
-        UserError: ImageNet, or all its shifts, are missing; a wrong layout.
-
     Predictions are restricted to the 200 classes of R and of A and to the 113 of ObjectNet, as in
     the authors' code.
+
+    Raises:
+        UserError: ImageNet, or all its shifts, are missing; a wrong layout.
 
     Source: the paper, table 1; class lists of wise-ft.
     """
@@ -204,16 +203,15 @@ def regrouped(
     shifts: dict[str, Split],
     classes: tuple[int, ...] | None = None,
 ) -> Task:
-    """The task on groups of its classes, each under a name of its own; images of other classes are
-    left out.
+    """Return the task with groups of its classes as classes; images of other classes are left out.
 
     Args:
-        task: with the classes that ``groups`` refers to.
+        task: whose classes ``groups`` refers to.
         name: of the new task.
         names: of the groups.
-        groups: the classes of each; none for a name that only the shifts need.
-        shifts: of the new task, by its own class numbers.
-        classes: the groups that predictions are restricted to; all if not given.
+        groups: the classes of each group; empty for a name that only the shifts need.
+        shifts: of the new task, labelled with its class indices.
+        classes: groups that predictions are restricted to (default: all).
     """
     number = {k: place for place, group in enumerate(groups) for k in group}
 
@@ -234,8 +232,7 @@ def regrouped(
 
 
 def load_objectnet(root: Path) -> Task:
-    """ObjectNet by its own 113 class names; the reference is ImageNet on the classes that the two
-    share.
+    """Load ObjectNet by its own 113 class names; the reference is ImageNet on the same classes.
 
     Source: the paper, appendix D.4: these names add 2.3 points of zero-shot accuracy.
     """
@@ -250,10 +247,9 @@ def load_objectnet(root: Path) -> Task:
 
 
 def imagenet_classes() -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
-    """ImageNet's 1000 WordNet ids in class order, OpenAI's names for them, and the 80 prompts with
-    ``{}``.
+    """Return ImageNet's 1000 WordNet ids in class order, OpenAI's class names and 80 prompts.
 
-    Two pairs of classes share a name, missile and sunglasses.
+    Two pairs of classes have the same name, missile and sunglasses.
 
     Source: timm for the ids; open_clip for names and prompts, which are Radford et al. 2021's.
 

@@ -1,8 +1,7 @@
-"""Stand-ins: data sets in their real layouts, with a few flat colours for photographs, to try the
-code without them.
+"""Stand-ins: tiny data sets in their real layouts, of flat colours, to try the code.
 
-Layouts and class lists are those of the authors' repositories. Nothing that is measured on a
-stand-in means anything.
+Layouts and class lists are those of the authors' repositories. Numbers measured on a stand-in mean
+nothing.
 """
 
 from __future__ import annotations
@@ -21,9 +20,10 @@ from wiseft_lite.tasks.published.imagenet import PUBLISHED, imagenet_classes
 COLOURS = ((200, 30, 30), (30, 160, 60), (40, 60, 200), (220, 180, 40))
 
 
-def encoded(picture: Image.Image, kind: str = "JPEG") -> bytes:
+def encoded(image: Image.Image, kind: str = "JPEG") -> bytes:
+    """Encode an image as a file's bytes."""
     file = io.BytesIO()
-    picture.save(file, kind)
+    image.save(file, kind)
     return file.getvalue()
 
 
@@ -32,29 +32,30 @@ PNG = [encoded(Image.new("RGB", (12, 12), colour), "PNG") for colour in COLOURS]
 
 
 def write(path: Path, content: bytes | str) -> None:
+    """Write a file, and make its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content) if isinstance(content, bytes) else path.write_text(content)
 
 
 def tree(
-    folder: Path, names: Sequence[str], ending: str, n: int = 1, pictures: Sequence[bytes] = JPEG
+    folder: Path, names: Sequence[str], ending: str, n: int = 1, images: Sequence[bytes] = JPEG
 ) -> None:
-    """A folder of class folders, ``n`` pictures in each."""
+    """Write a folder of class folders with ``n`` images each."""
     for k, name in enumerate(names):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for i in range(n):
-            (folder / name / f"{name}_{i}.{ending}").write_bytes(pictures[(k + i) % 4])
+            (folder / name / f"{name}_{i}.{ending}").write_bytes(images[(k + i) % 4])
 
 
 def imagenet(root: Path) -> None:
-    """ImageNet alone: two training pictures and one for validation of each class."""
+    """Write ImageNet alone: two training images and one validation image per class."""
     ids = imagenet_classes()[0]
     tree(root / "imagenet" / "train", ids, "JPEG", n=2)
     tree(root / "imagenet" / "val", ids, "JPEG")
 
 
 def imagenet_shifts(root: Path) -> None:
-    """ImageNetV2 (folders 0 to 999), R and A (200 WordNet ids each), Sketch and ObjectNet."""
+    """Write ImageNetV2 (folders 0 to 999), R and A (200 WordNet ids each), Sketch and ObjectNet."""
     ids = imagenet_classes()[0]
     tree(root / "imagenetv2-matched-frequency-format-val", [str(k) for k in range(1000)], "jpeg")
     for name in ("r", "a"):
@@ -65,8 +66,7 @@ def imagenet_shifts(root: Path) -> None:
 
 
 def objectnet(folder: Path) -> None:
-    """113 shared classes and two of ObjectNet's 200 others; pictures with a red frame of 2
-    pixels."""
+    """Write ObjectNet: its 113 shared classes and two others, with a red frame of 2 pixels."""
     framed = Image.new("RGB", (20, 16), "red")
     framed.paste(COLOURS[1], (2, 2, 18, 14))
     shared = PUBLISHED["objectnet"]
@@ -74,11 +74,10 @@ def objectnet(folder: Path) -> None:
         folder / "images",
         [name for name, _, _ in shared] + ["air_freshener", "yoga_mat"],
         "png",
-        pictures=[encoded(framed, "PNG")] * 4,
+        images=[encoded(framed, "PNG")] * 4,
     )
-    order = {
-        k: (7 * k) % 1000 for k in range(1000)
-    }  # class index to line, some permutation as in the real file
+    # Class index to line: a permutation, as in the real file.
+    order = {k: (7 * k) % 1000 for k in range(1000)}
     lines = [""] * 1000
     for k, line in order.items():
         lines[line] = f"label {k}, other name"
@@ -99,8 +98,7 @@ def objectnet(folder: Path) -> None:
 
 
 def vid_robust(root: Path) -> None:
-    """Two clips: the second frame of one shows two classes, and one frame lies 4 before its
-    anchor."""
+    """Write two clips: one has a frame of two classes, the other a frame 4 before its anchor."""
     folder = root / "imagenet_vid_ytbb_robust" / "imagenet-vid-robust"
     ids = imagenet_classes()[0]
     write(
@@ -134,8 +132,8 @@ def vid_robust(root: Path) -> None:
 
 
 def ytbb_robust(root: Path) -> None:
-    """Anchors: a dog, a car, a cow (no class of ImageNet's), one that a reviewer doubts, one bad by
-    its pair."""
+    """Write anchors: dog, car, cow (not in ImageNet), one with an unsure reviewer, one whose pair
+    calls it bad."""
     folder = root / "ytbb-robust"
     words = ["good", "unsure", "bad", *(name for name, _ in PUBLISHED["ytbb"])]
     pair = ["similar", "dissimilar", "bad-anchor", "correct"]
@@ -146,7 +144,13 @@ def ytbb_robust(root: Path) -> None:
         "doubted": "ddd_4000/frame-120.jpg",
         "bad": "eee_5000/frame-150.jpg",
     }
-    said = {"dog": [0, words.index("cat")], "car": [0], "cow": [0], "doubted": [0, 1], "bad": [0]}
+    reviews = {
+        "dog": [0, words.index("cat")],
+        "car": [0],
+        "cow": [0],
+        "doubted": [0, 1],
+        "bad": [0],
+    }
     meta = folder / "metadata"
     write(
         meta / "anchor_labels.json",
@@ -155,7 +159,7 @@ def ytbb_robust(root: Path) -> None:
                 "labels": words,
                 "annotations": [
                     {"key": keys[name], "notes": "", "labels": labels}
-                    for name, labels in said.items()
+                    for name, labels in reviews.items()
                 ],
             }
         ),
@@ -187,13 +191,13 @@ def ytbb_robust(root: Path) -> None:
     write(
         meta / "ytbb_robustness_test_anchors_full.csv",
         "ytid,time_ms,label\naaa,1000,19\nb_b,2000,22\nccc,3000,6\nddd,4000,1\neee,5000,1\n",
-    )  # here 22 is a car
+    )  # in this file, 22 is a car
     for k, key in enumerate([*keys.values(), "aaa_1000/frame-32.jpg", "aaa_1000/frame-33.jpg"]):
         write(folder / "ytbb_videos" / key, JPEG[k % 4])
 
 
 def binary(labels: Sequence[int], head: int) -> bytes:
-    """CIFAR's records: label bytes, then the red, green and blue plane of 32 x 32 each."""
+    """Encode CIFAR's records: label bytes, then the red, green and blue planes of 32 x 32."""
     return b"".join(
         bytes([9] * (head - 1) + [label]) + b"".join(bytes([c]) * 1024 for c in COLOURS[label % 4])
         for label in labels
@@ -201,12 +205,12 @@ def binary(labels: Sequence[int], head: int) -> bytes:
 
 
 def flat(labels: Sequence[int]) -> np.ndarray:
+    """Return images of one colour per class, uint8 ``[n, 32, 32, 3]``."""
     return np.stack([np.full((32, 32, 3), COLOURS[label % 4], np.uint8) for label in labels])
 
 
 def cifar10(root: Path) -> None:
-    """CIFAR-10 with 10.1 and 10.2: five training pictures of each class and one in each test
-    set."""
+    """Write CIFAR-10 with 10.1 and 10.2: per class five training images and one in each test set."""
     names = [
         "airplane",
         "automobile",
@@ -238,8 +242,8 @@ def cifar10(root: Path) -> None:
 
 
 def fmow(root: Path) -> None:
-    """62 categories three times before 2013, then a shift of six images in three regions, one of
-    them no region."""
+    """Write FMoW: 62 categories in three splits before 2013, and a shift of six images in two regions
+    and a country without one."""
     folder = root / "fmow_v1.1"
     names = PUBLISHED["fmow"]
     rows = [
@@ -268,7 +272,7 @@ def fmow(root: Path) -> None:
 
 
 def iwildcam(root: Path) -> None:
-    """182 species in the list, four of them in a handful of pictures."""
+    """Write iWildCam: a list of 182 species, and a few images of four of them."""
     folder = root / "iwildcam_v2.0"
     species = (Path(__file__).resolve().parent / "iwildcam_names.csv").read_text()
     names = [line.split(",")[0] for line in species.splitlines()[1:]]
@@ -311,7 +315,7 @@ def build(root: str | Path, names: Sequence[str]) -> None:
 
     Args:
         root: an empty folder.
-        names: of ``BUILDERS``; what two of them share is written once.
+        names: of ``BUILDERS``; files that two of them need are written once.
 
     Raises:
         UserError: a task without a stand-in.

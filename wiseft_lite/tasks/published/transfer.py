@@ -1,7 +1,6 @@
 """Stanford Cars, DTD, SUN397 and Food-101, in the layouts that torchvision uses.
 
-The lists are read here, for torchvision's data sets keep their labels private and hand them out
-with a decoded image.
+The lists are read here because torchvision's data sets return a label only with its decoded image.
 """
 
 from __future__ import annotations
@@ -37,19 +36,18 @@ def _lines(path: Path, script: str) -> list[str]:
 def _split(
     name: str, folder: Path, files: Sequence[str], classes: Sequence[str], number: dict[str, int]
 ) -> Split:
-    """A split of listed files; the list is checked against the folder, for a cut archive loses its
-    last files."""
+    """Make a split of listed files, and check that they exist: a truncated archive lacks the last."""
     for file, label in zip(files, classes, strict=True):
         if label not in number:
             raise UserError(
-                f"{folder}: {file} is of class {label!r}, which is not in the list of classes; "
+                f"{folder}: {file} has class {label!r}, which is not in the list of classes; "
                 "download the lists again"
             )
     lost = [file for file in files if not (folder / file).is_file()]
     if lost:
         raise UserError(
             f"{folder / lost[0]} is listed for {name} but does not exist, and {len(lost) - 1} more; "
-            "the archive was cut short: unpack it again"
+            "the archive is truncated: unpack it again"
         )
     return Split(
         name, Files([folder / file for file in files]), torch.tensor([number[c] for c in classes])
@@ -63,8 +61,9 @@ def _counted(names: Sequence[str], count: int, source: Path) -> dict[str, int]:
 
 
 def load_cars(root: Path) -> Task:
-    """Stanford Cars (196 classes) from ``stanford_cars/{devkit,cars_train,cars_test}``; 10 % of
-    train is ``val``.
+    """Load Stanford Cars (196 classes) from ``stanford_cars``; 10 % of train is ``val``.
+
+    Layout: ``stanford_cars/{devkit,cars_train,cars_test}``.
 
     Source: Krause et al. 2013; prompts from Radford et al. 2021.
     """
@@ -98,8 +97,9 @@ def load_cars(root: Path) -> Task:
 
 
 def load_dtd(root: Path) -> Task:
-    """Describable Textures (47 classes), its first partition, from ``dtd/dtd/{images,labels}``;
-    ``val`` is its own.
+    """Load Describable Textures (47 classes), the first partition, with its own ``val``.
+
+    Layout: ``dtd/dtd/{images,labels}``.
 
     Source: Cimpoi et al. 2014; prompts from Radford et al. 2021.
     """
@@ -118,7 +118,7 @@ def load_dtd(root: Path) -> Task:
 
 
 def load_sun397(root: Path) -> Task:
-    """SUN397 (397 classes), its first partition, from ``SUN397/``; 10 % of train is ``val``.
+    """Load SUN397 (397 classes), the first partition, from ``SUN397``; 10 % of train is ``val``.
 
     ``Training_01.txt`` and ``Testing_01.txt`` are those of the authors' Partitions.zip, in
     ``SUN397/Partitions``.
@@ -146,7 +146,7 @@ def load_sun397(root: Path) -> Task:
 
 
 def load_food101(root: Path) -> Task:
-    """Food-101 (101 classes) from ``food-101/{images,meta}``; 10 % of train is ``val``.
+    """Load Food-101 (101 classes) from ``food-101/{images,meta}``; 10 % of train is ``val``.
 
     Source: Bossard et al. 2014; prompts from Radford et al. 2021.
     """

@@ -1,9 +1,9 @@
 """ImageNet-Vid-Robust and YTBB-Robust: pm-0 and pm-10 on groups of video frames.
 
-Classes, clips and denominators are those of the authors' code (wise-ft, imagenet-testbed). It is
-not followed in one point: by ImageNet's class names it gives YTBB's classes without an ImageNet
-class the logit 0, so that one of them is predicted where every other logit is negative. Here it
-never is. A CLIP head's largest logit is positive.
+Classes, clips and denominators are those of the authors' code (wise-ft, imagenet-testbed), with one
+difference. By ImageNet's class names, their code gives the logit 0 to YTBB's classes without an
+ImageNet class, and so predicts one of them where every other logit is negative. Here these classes
+are never predicted. The largest logit of a CLIP head is positive, so results agree.
 """
 
 from __future__ import annotations
@@ -32,20 +32,19 @@ PROBLEMS = {
     "occlusion-increased",
     "blur-increase",
     "bad-anchor",
-}  # of a pair of frames, as its reviewers wrote
+}  # labels that reviewers give to a pair of frames
 
 
 @dataclass(frozen=True)
 class Clips:
-    """The frames of a video data set, with its own classes and what they are in ImageNet.
+    """The frames of a video data set, with its own classes and their ImageNet classes.
 
     Args:
-        folder: what the paths are relative to.
+        folder: that the paths are relative to.
         names: the data set's own class names.
-        groups: the ImageNet classes of each own class; empty if it has none.
-        frames: one row for each frame: ``path, anchor, offset, right``, the last a set of own
-            classes.
-        never: own classes that are never predicted, as YTBB's "none".
+        groups: the ImageNet classes of each own class; empty if there are none.
+        frames: one row per frame: ``path, anchor, offset, right``, the last a set of own classes.
+        never: own classes that are never predicted, such as YTBB's "none".
     """
 
     folder: Path
@@ -56,18 +55,17 @@ class Clips:
 
     @property
     def answers(self) -> tuple[int, ...] | None:
-        """The own classes that predictions by own names are restricted to; None for all."""
-        return (
-            tuple(c for c in range(len(self.names)) if c not in self.never) if self.never else None
-        )
+        """The classes that predictions by own names are restricted to; None for all."""
+        if not self.never:
+            return None
+        return tuple(c for c in range(len(self.names)) if c not in self.never)
 
     def split(self, name: str, k: int, by_own_names: bool = False) -> Split:
-        """The frames at most ``k`` away from their anchors, scored with pm-k.
+        """Return the frames at most ``k`` away from their anchors, measured with pm-k.
 
         By ImageNet's class names, no prediction is right for a clip that shows only classes without
         an ImageNet class. Such clips stay in the denominator, as in the authors' code, with the
-        label -1. The first right class is the label of other clips, for those who need a single
-        one.
+        label -1. The label of other clips is their first right class.
         """
         frames = self.frames[self.frames["offset"].abs() <= k]
         label = {
@@ -90,7 +88,7 @@ class Clips:
         )
 
     def shifts(self, by_own_names: bool = False) -> dict[str, Split]:
-        """pm-0, the anchors alone, and pm-10."""
+        """Return the splits pm-0, the anchors alone, and pm-10."""
         return {f"pm-{k}": self.split(f"pm-{k}", k, by_own_names) for k in (0, 10)}
 
 
@@ -104,7 +102,7 @@ def _json(path: Path):
 
 
 def _folder(root: Path, name: str) -> Path:
-    """The archive unpacks into a folder of its own, which many move away."""
+    """Return the folder ``name``, in the folder that the archive unpacks into or in the root."""
     inside = root / "imagenet_vid_ytbb_robust" / name
     return inside if inside.is_dir() else root / name
 
@@ -118,14 +116,15 @@ def _checked(clips: Clips, count: int) -> Clips:
     if lost:
         raise UserError(
             f"{clips.folder / lost[0]} is listed but does not exist, and {len(lost) - 1} more; the archive "
-            "was cut short: unpack it again"
+            "is truncated: unpack it again"
         )
     return clips
 
 
 def vid_clips(root: Path) -> Clips:
-    """ImageNet-Vid-Robust (30 classes, 1,109 anchors) from
-    ``imagenet-vid-robust/{val,metadata,misc}``.
+    """Read ImageNet-Vid-Robust (30 classes, 1,109 anchors).
+
+    Layout: ``imagenet-vid-robust/{val,metadata,misc}``.
 
     Its own class names are those of its class index, underscores included ("giant_panda"), as
     wise-ft uses them.
@@ -166,20 +165,19 @@ def _frame(key: str) -> int:
 
 
 def _rows(review: Mapping) -> dict[str, set[str]]:
-    """What reviewers said of each key; of several reviews the last counts."""
+    """Return the labels that reviewers gave to each key; of several reviews the last counts."""
     return {
         row["key"]: {review["labels"][k] for k in row["labels"]} for row in review["annotations"]
     }
 
 
 def ytbb_clips(root: Path) -> Clips:
-    """YTBB-Robust (24 classes) from ``ytbb-robust/ytbb_videos`` and the reviews in
-    ``ytbb-robust/metadata``.
+    """Read YTBB-Robust (24 classes) from ``ytbb-robust/{ytbb_videos,metadata}``.
 
-    An anchor counts if its reviewers found it good and nobody unsure, a frame if they found it
-    similar and named no problem; the classes of a clip are YTBB's own and those that reviewers
-    added. Of 2,169 anchors that reviewers found good, 78 show only a cow, toilet, giraffe or
-    skateboard, which ImageNet does not have.
+    An anchor counts if its reviewers call it good and none is unsure; a frame counts if they call
+    it similar and report no problem. The classes of a clip are YTBB's own and those that reviewers
+    add. Of 2,169 good anchors, 78 show only a cow, toilet, giraffe or skateboard, which ImageNet
+    does not have.
 
     Raises:
         UserError: a missing or damaged file, an anchor without a class.
@@ -191,11 +189,13 @@ def ytbb_clips(root: Path) -> Clips:
     index, inside = _json(meta / "ytbb_class_index.json"), _json(meta / "rev_class_idx_map.json")
     names = tuple(index[str(k)] for k in range(len(index)))
     number = {name: k for k, name in enumerate(names)}
-    anchors = {_key(key): said for key, said in _rows(_json(meta / "anchor_labels.json")).items()}
+    anchors = {
+        _key(key): labels for key, labels in _rows(_json(meta / "anchor_labels.json")).items()
+    }
     pairs: dict[str, list[tuple[str, set[str]]]] = {}
-    for key, said in _rows(_json(meta / "pmk_labels.json")).items():
+    for key, labels in _rows(_json(meta / "pmk_labels.json")).items():
         anchor, frame = map(_key, key.split(","))
-        pairs.setdefault(anchor, []).append((frame, said))
+        pairs.setdefault(anchor, []).append((frame, labels))
     table = meta / "ytbb_robustness_test_anchors_full.csv"
     if not table.exists():
         raise UserError(f"{table} does not exist; see data_scripts/get_video.py")
@@ -208,18 +208,18 @@ def ytbb_clips(root: Path) -> Clips:
     bad = {
         anchor
         for anchor, others in pairs.items()
-        if any("bad-anchor" in said for _, said in others)
+        if any("bad-anchor" in labels for _, labels in others)
     }
     rows = []
-    for anchor, said in anchors.items():
-        if "good" not in said or said & {"bad", "unsure"} or anchor in bad:
+    for anchor, labels in anchors.items():
+        if "good" not in labels or labels & {"bad", "unsure"} or anchor in bad:
             continue
         clip = anchor.split("/")[0]
         if clip not in first:
             raise UserError(
                 f"{table} has no class for {clip!r}, an anchor of anchor_labels.json; download both again"
             )
-        right = frozenset({first[clip], *(number[name] for name in said if name in number)})
+        right = frozenset({first[clip], *(number[name] for name in labels if name in number)})
         frames = [
             anchor,
             *(
@@ -262,22 +262,23 @@ def _own(root: Path, name: str, clips: Clips) -> Task:
 
 
 def load_vid(root: Path) -> Task:
-    """ImageNet with ImageNet-Vid-Robust as pm-0 and pm-10, by ImageNet's class names."""
+    """Load ImageNet with ImageNet-Vid-Robust as pm-0 and pm-10, by ImageNet's class names."""
     return _task(root, "vid-robust", vid_clips(root))
 
 
 def load_vid_own(root: Path) -> Task:
-    """ImageNet-Vid-Robust by its own 30 class names; the reference is ImageNet on their classes."""
+    """Load ImageNet-Vid-Robust by its own 30 class names; the reference is ImageNet on them."""
     return _own(root, "vid-robust-own", vid_clips(root))
 
 
 def load_ytbb(root: Path) -> Task:
-    """ImageNet with YTBB-Robust as pm-0 and pm-10, by ImageNet's class names, which answer all but
-    78 of its clips."""
+    """Load ImageNet with YTBB-Robust as pm-0 and pm-10, by ImageNet's class names.
+
+    They have a right class for all but 78 of its clips.
+    """
     return _task(root, "ytbb-robust", ytbb_clips(root))
 
 
 def load_ytbb_own(root: Path) -> Task:
-    """YTBB-Robust by its own 24 class names; the reference is ImageNet on the classes of those 19
-    that it has."""
+    """Load YTBB-Robust by its own 24 class names; the reference is ImageNet on the 19 that it has."""
     return _own(root, "ytbb-robust-own", ytbb_clips(root))

@@ -47,14 +47,13 @@ def _table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _split(name: str, rows: pd.DataFrame, folder: Path, **options) -> Split:
-    """A split of the rows; its first and last file are looked for, for a cut archive loses the
-    end."""
+    """Make a split of the rows, and check its first and last file: a truncated archive lacks some."""
     for path in (
         (folder / rows["file"].iloc[0], folder / rows["file"].iloc[-1]) if len(rows) else ()
     ):
         if not path.is_file():
             raise UserError(
-                f"{path} is listed but does not exist; the archive was cut short: download it again"
+                f"{path} is listed but does not exist; the archive is truncated: download it again"
             )
     return Split(
         name,
@@ -65,22 +64,19 @@ def _split(name: str, rows: pd.DataFrame, folder: Path, **options) -> Split:
 
 
 def load_fmow(root: Path, clean: bool = False) -> Task:
-    """FMoW (62 classes) from ``fmow_v1.1/``: train, val and test before 2013, shift from 2016 by
-    its worst region.
+    """Load FMoW (62 classes) from ``fmow_v1.1``; the shift is measured by its worst region.
 
-    Splits as in WILDS: images before 2013 are in distribution, those from 2013 to 2015 are its
-    out-of-distribution validation set and are left out, for alpha is chosen in distribution. The
-    region "Other" does not count.
+    Splits are those of WILDS: train, val and test are before 2013, the shift from 2016 on. The
+    out-of-distribution validation set from 2013 to 2015 is left out, since alpha is chosen in
+    distribution. The region "Other" does not count.
 
     Class names and prompts are those of wise-ft: names as in the metadata, underscores included
-    ("airport_hangar"), and 16 prompts, two of which are written with the right article and with
-    spaces.
+    ("airport_hangar"), and 16 prompts, two of which use the right article and spaces.
 
     Args:
         root: the data folder.
-        clean: the same without oddities: spaces instead of underscores, and the 14 prompts that are
-            left when the right article ("an airport hangar") is used in all. Zero-shot accuracy is
-            then not the paper's.
+        clean: use spaces instead of underscores, and the right article ("an airport hangar") in
+            all prompts, of which 14 remain. Zero-shot accuracy then differs from the paper's.
 
     Raises:
         UserError: a missing file or column, not 62 classes.
@@ -133,20 +129,19 @@ def load_fmow(root: Path, clean: bool = False) -> Task:
 
 
 def load_fmow_clean(root: Path) -> Task:
-    """FMoW by names with spaces and prompts with the right article; see ``load_fmow``."""
+    """Load FMoW with spaces in its names and right articles in its prompts; see ``load_fmow``."""
     return load_fmow(root, clean=True)
 
 
 def load_iwildcam(root: Path) -> Task:
-    """iWildCam (182 classes) from ``iwildcam_v2.0/``: test on known cameras, shift on new ones,
-    both by macro-F1.
+    """Load iWildCam (182 classes) from ``iwildcam_v2.0``, measured by macro-F1.
 
-    Predictions are over all 182 species, whichever of them a split shows; WILDS averages the F1
-    scores of those that it shows.
+    ``test`` is from cameras of the training data, the shift from new ones. Predictions are over all
+    182 species; as in WILDS, the F1 scores of the species in a split are averaged.
 
-    Species stand in ``categories.csv`` by their scientific names; prompts use the English ones that
-    wise-ft chose, four of which two species share. A species that is not in that list keeps its
-    scientific name.
+    ``categories.csv`` lists species by their scientific names. Prompts use the English names of
+    wise-ft, four of which belong to two species each; a species without one keeps its scientific
+    name.
 
     Raises:
         UserError: a missing file or column, not 182 classes.
