@@ -1,0 +1,82 @@
+"""The reference from docstrings: what napoleon does not read as we write it, and links from code in
+a sentence to what it names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.nodes import make_refnode
+
+PAGES = ("book/appendix/where", "book/appendix/reference/")
+NAME = re.compile(r"[A-Za-z_][\w.]*(?=(?:\(.*\))?$)")
+
+
+def broken(line: str) -> str:
+    """A line broken before the word that ends in its first colon: napoleon takes what is before a
+    colon, on the first line of a result or a property, for a type."""
+    indent = line[: len(line) - len(line.lstrip())]
+    return re.sub(r"^(\s*[^:]*\s)(\S*:\s)", rf"\1\n{indent}\2", line)
+
+
+def tidy(app, what, name, obj, options, lines: list[str]) -> None:
+    """Set ``Source:`` in bold, and keep napoleon from reading types where there are none."""
+    fixed: list[str] = []
+    for k, line in enumerate(lines):
+        first = what in ("attribute", "property") if k == 0 else lines[k - 1].strip() == "Returns:"
+        line = re.sub(r"^(Sources?): ", r"**\1:** ", line)
+        fixed += (broken(line) if first else line).split("\n")
+    lines[:] = fixed
+
+
+def show_factories(app, what, name, obj, options, signature: str | None, returns: str | None):
+    """A field of a dataclass whose default is made anew each time: ``...`` in a signature."""
+    return signature and signature.replace("<factory>", "..."), returns
+
+
+def unique_endings(names: Iterable[str]) -> dict[str, str]:
+    """The full name by each ending of it that no other name has; the ending of a module at the top
+    of the package is always its own.
+
+    Example:
+        >>> unique_endings(["p.a.f", "p.b.f", "p.a"])["a.f"]
+        'p.a.f'
+    """
+    full: dict[str, set[str]] = {}
+    for name in names:
+        parts = name.split(".")
+        for k in range(len(parts)):
+            full.setdefault(".".join(parts[k:]), set()).add(name)
+    shortest = {ending: min(found, key=lambda n: n.count(".")) for ending, found in full.items()}
+    return {
+        ending: name
+        for ending, name in shortest.items()
+        if len(full[ending]) == 1 or name.count(".") == 1
+    }
+
+
+def link_names(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Link code in a sentence of the reference to the object it names, if there is only one."""
+    if not page.startswith(PAGES):
+        return
+    objects = app.env.get_domain("py").objects
+    known = unique_endings(objects)
+    for literal in list(doctree.findall(nodes.literal)):
+        found = NAME.match(literal.astext())
+        name = known.get(found[0]) if found else None
+        if name is None or isinstance(literal.parent, (nodes.reference, nodes.title)):
+            continue
+        entry = objects[name]
+        link = make_refnode(
+            app.builder, page, entry.docname, entry.node_id, literal.deepcopy(), name
+        )
+        literal.replace_self(link)
+
+
+def setup(app: Sphinx):
+    app.connect("autodoc-process-docstring", tidy, priority=400)  # before napoleon, at 500
+    app.connect("autodoc-process-signature", show_factories)
+    app.connect("doctree-resolved", link_names)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

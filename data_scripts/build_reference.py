@@ -1,0 +1,406 @@
+"""Write the pages of the reference and the page "Where is what": python data_scripts/build_reference.py
+
+What functions do is in their docstrings, which Sphinx reads when the site is built. This script
+writes what Sphinx cannot know: which modules a page holds and in which order, the options of every
+command, and the figure of the packages. It stops at a module that has no place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import re
+import textwrap
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "wiseft_lite"
+APPENDIX = ROOT / "book" / "appendix"
+FIGURE = ROOT / "book" / "_static" / "packages.svg"
+
+# The modules of the method, in reading order. Tasks import those of BASIS; those of METHOD import tasks.
+BASIS = ("weights", "models", "encoders", "metrics")
+METHOD = (
+    *("zeroshot", "features", "augmentation", "losses", "recipes", "training"),
+    *("sweeps", "results", "figures", "checkpoints", "pipeline"),
+)
+FIRST = {  # of a package's modules, those to read first; the others follow in alphabetical order
+    "tasks": ("own", "types", "images"),
+    "merging": ("soups", "arithmetic"),
+    "finetuning": ("lora", "prompts"),
+    "analysis": ("robustness", "baselines", "diversity", "connectivity"),
+    "retrieval": ("universal", "search"),
+    "interop": ("interchange",),
+}
+TITLES = {
+    "tasks": "Tasks",
+    "merging": "Merging",
+    "finetuning": "Fine-tuning",
+    "analysis": "Analysis",
+    "retrieval": "Retrieval",
+    "interop": "Interop",
+}
+GROUPS = {"basis": BASIS, "method": METHOD}
+ROWS = (  # of the figure, from the top; a box without a neighbour is as wide as the page
+    ("cli",),
+    ("book",),
+    ("merging", "analysis", "interop", "retrieval"),
+    (None, None, None, "finetuning"),
+    ("method",),
+    ("tasks",),
+    ("basis",),
+    ("_runtime",),
+    ("errors",),
+)
+LABELS = {"basis": "the method: models, metrics", "method": "the method: training, sweeps"}
+
+
+def modules_of(package: str) -> list[str]:
+    """The modules below a package, as dotted names after ``wiseft_lite.``, in reading order."""
+    folder = PACKAGE / package
+    paths = [p.relative_to(PACKAGE).with_suffix("") for p in folder.rglob("*.py")]
+    names = [".".join(p.parts) for p in paths if not p.name.startswith("_")]
+    first = [f"{package}.{name}" for name in FIRST.get(package, ())]
+    missing = set(first) - set(names)
+    if missing:
+        raise SystemExit(f"FIRST names modules that do not exist: {', '.join(sorted(missing))}")
+    return first + sorted(set(names) - set(first), key=lambda name: (name.count("."), name))
+
+
+def packages() -> list[str]:
+    """The packages of ``wiseft_lite``, without the one that holds data files only."""
+    return sorted(p.parent.name for p in PACKAGE.glob("*/__init__.py"))
+
+
+def check_places() -> None:
+    """Stop at a module or package of ``wiseft_lite`` that the lists above do not name, or name
+    without need."""
+    top = {p.stem for p in PACKAGE.glob("*.py") if not p.stem.startswith("__")}
+    boxes = {name for row in ROWS for name in row if name}
+    for what, there, listed in (
+        ("modules in BASIS and METHOD", top, {*BASIS, *METHOD, "errors"}),
+        ("boxes in ROWS", {*packages(), *GROUPS, "errors"}, boxes),
+        ("pages in TITLES", set(packages()) - {"_runtime", "book", "cli"}, set(TITLES)),
+    ):
+        if there != listed:
+            odd = ", ".join(sorted(there ^ listed))
+            raise SystemExit(f"data_scripts/build_reference.py: correct the {what}: {odd}")
+
+
+def docstring(module: str) -> str:
+    """The docstring of a module or package."""
+    path = PACKAGE.joinpath(*module.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.get_docstring(ast.parse(path.read_text())) or ""
+
+
+def summary(module: str) -> str:
+    """The first paragraph of a module's docstring, on one line and with Markdown's code."""
+    paragraph = re.split(r"\n\s*\n", docstring(module))[0]
+    return re.sub(r"``(.+?)``", r"`\1`", " ".join(paragraph.split()))
+
+
+def short_names() -> dict[str, list[str]]:
+    """For each module the names that ``wiseft_lite`` itself exports, from its stub."""
+    found: dict[str, list[str]] = {}
+    for node in ast.parse((PACKAGE / "__init__.pyi").read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.setdefault(node.module, []).extend(alias.name for alias in node.names)
+    return found
+
+
+def body(module: str) -> list[str]:
+    """The lines of a page of the reference on one module."""
+    names = ", ".join(f"`{name}`" for name in short_names().get(module, []))
+    return [
+        *([f"Importable from `wiseft_lite`: {names}.", ""] if names else []),
+        "```{eval-rst}",
+        f".. automodule:: wiseft_lite.{module}",
+        "   :ignore-module-all:",
+        "```",
+    ]
+
+
+def module_page(module: str) -> str:
+    """The page of one module of the method."""
+    return "\n".join([f"# `{module}`", "", *body(module)]) + "\n"
+
+
+def package_page(package: str) -> str:
+    """The page of a package, with a section for each module."""
+    lines = [f"# {TITLES[package]}", "", summary(package)]
+    own = [package] if short_names().get(package) else []
+    for module in own + modules_of(package):
+        lines += ["", f"## `{module}`", "", *body(module)]
+    return "\n".join(lines) + "\n"
+
+
+def method_page() -> str:
+    """The page above those of the method's modules."""
+    lines = [
+        *("# The method", ""),
+        "What can be imported from `wiseft_lite` itself, by the module of the method that defines it.",
+        *("", "| module | names |", "|---|---|"),
+    ]
+    for module in (*BASIS, *METHOD, "errors"):
+        names = ", ".join(f"`{name}`" for name in short_names().get(module, []))
+        lines.append(f"| [`{module}`]({module}.md) | {names or '–'} |")
+    return "\n".join(lines) + "\n"
+
+
+def typed(action: argparse.Action) -> str:
+    """How an option or argument is typed: what stays in code, what to replace in italics."""
+    value = action.metavar or (action.dest.upper() if action.option_strings else action.dest)
+    if action.choices:
+        value = "{" + ",".join(map(str, action.choices)) + "}"
+    if not action.option_strings:
+        return f"*{value}* ..." if action.nargs == "+" else f"*{value}*"
+    flags = ", ".join(f"`{flag}`" for flag in action.option_strings)
+    return flags if action.nargs == 0 else f"{flags} *{value}*"
+
+
+def default_of(action: argparse.Action) -> str:
+    """The default of an option, unless its help text has the place for it or there is none."""
+    text = action.help or ""
+    unsaid = action.default in (None, argparse.SUPPRESS, "") or isinstance(action.default, bool)
+    return (
+        ""
+        if unsaid or "default" in text or not action.option_strings
+        else f" (default: {action.default})"
+    )
+
+
+def marked(text: str) -> str:
+    """A help text with its options and commands set as code."""
+    text = re.sub(r"'(wiseft-lite [a-z ]+)'", r"`\1`", text)
+    text = re.sub(r"\baccelerate launch .*", r"`\g<0>`", text)
+    return re.sub(r"(?<![\w`-])--[a-z][a-z-]*", r"`\g<0>`", text)
+
+
+def options(parser: argparse.ArgumentParser) -> list[str]:
+    """A table of a command's arguments and options."""
+    rows = ["| option | what it does |", "|---|---|"]
+    for action in parser._actions:
+        if isinstance(action, (argparse._HelpAction, argparse._SubParsersAction)):
+            continue
+        text = (action.help or "") % {**vars(action), "prog": parser.prog}
+        rows.append(f"| {typed(action)} | {marked(text)}{default_of(action)} |")
+    return rows
+
+
+def command_page() -> str:
+    """The page of the commands, from their parsers."""
+    from wiseft_lite.cli.main import parser
+
+    main = parser()
+    (commands,) = [a for a in main._actions if isinstance(a, argparse._SubParsersAction)]
+    lines = [
+        *("# Command line", ""),
+        f"{main.description} `wiseft-lite COMMAND --help` prints what is here. {marked(main.epilog or '')}".strip(),
+    ]
+    for name, command in commands.choices.items():
+        text = (command.description or "").strip()
+        lines += [
+            "",
+            f"## `wiseft-lite {name}`",
+            "",
+            f"{marked(text[:1].upper() + text[1:].rstrip('.'))}.",
+        ]
+        table = options(command)
+        lines += ["", *table] if len(table) > 2 else ["", "It has no options."]
+    return "\n".join(lines) + "\n"
+
+
+def group_of(module: str) -> str | None:
+    """The box of the figure that a module belongs to."""
+    parts = module.split(".")
+    if len(parts) == 1 or parts[1] == "__main__":
+        return None
+    return next((name for name, members in GROUPS.items() if parts[1] in members), parts[1])
+
+
+def reachable(start: str, arrows: set[tuple[str, str]]) -> set[str]:
+    """The boxes that arrows lead to from one box, directly or over others."""
+    found, open_ = set(), [start]
+    while open_:
+        here = open_.pop()
+        for _, there in (arrow for arrow in arrows if arrow[0] == here):
+            if there not in found:
+                found.add(there)
+                open_.append(there)
+    return found
+
+
+def arrows() -> list[tuple[str, str]]:
+    """The imports between boxes, without those that follow from others."""
+    import grimp
+
+    graph = grimp.build_graph("wiseft_lite", cache_dir=None)
+    every = set()
+    for module in graph.modules:
+        for other in graph.find_modules_directly_imported_by(module):
+            every.add((group_of(module), group_of(other)))
+    every = {(a, b) for a, b in every if a and b and a != b}
+    rank = {name: k for k, row in enumerate(ROWS) for name in row if name}
+    up = [f"{a} imports {b}" for a, b in sorted(every) if rank[a] >= rank[b]]
+    if up:
+        raise SystemExit(
+            f"data_scripts/build_reference.py: ROWS has a box too low: {'; '.join(up)}"
+        )
+    return [
+        (a, b)
+        for a, b in sorted(every)
+        if not any(b in reachable(c, every) for d, c in every if d == a and c != b)
+    ]
+
+
+WIDTH, GAP, PAD, TITLE, LINE, SMALL, SPACE = 360, 6, 7, 12, 11, 9.2, 20
+
+
+def names_in(box: str, wide: bool) -> list[str]:
+    """The lines of module names in a box."""
+    if box in ("errors", "_runtime"):
+        return []
+    prefix = f"{box}."
+    names = list(GROUPS.get(box) or (name.removeprefix(prefix) for name in modules_of(box)))
+    names = [name for name in names if "." not in name]
+    names += sorted(p.parent.name for p in (PACKAGE / box).glob("*/__init__.py"))
+    return textwrap.wrap(", ".join(names), 66) if wide else names
+
+
+def boxes() -> dict[str, tuple[float, float, float, float, list[str]]]:
+    """Left, top, width, height and lines of each box; a box reaches down while nothing is below."""
+    columns = max(map(len, ROWS))
+    narrow = (WIDTH - GAP * (columns - 1)) / columns
+    placed: dict[str, tuple[float, float, float, float, list[str]]] = {}
+    top = 0.0
+    for row in ROWS:
+        wide = len(row) == 1
+        tops: list[float] = []
+        for k, name in enumerate(row):
+            if name is None:
+                continue
+            lines = names_in(name, wide)
+            height = 2 * PAD + TITLE + LINE * len(lines)
+            left = 0 if wide else k * (narrow + GAP)
+            placed[name] = (left, top, WIDTH if wide else narrow, height, lines)
+            tops.append(top + height)
+        top = max(tops) + SPACE
+    return placed
+
+
+def figure() -> str:
+    """The packages and the arrows between them, as SVG."""
+    placed = boxes()
+    height = max(top + tall for _, top, _, tall, _ in placed.values())
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-6 -6 {WIDTH + 12} {height + 12:g}" width="540" '
+        'font-family="Arial, Helvetica, sans-serif">',
+        '<defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        '<path d="M0 0L8 4L0 8z" fill="#555"/></marker></defs>',
+        f'<rect x="-6" y="-6" width="{WIDTH + 12}" height="{height + 12:g}" fill="#fff"/>',
+    ]
+    for a, b in arrows():
+        upper, lower = placed[a], placed[b]
+        narrow = min(upper, lower, key=lambda box: box[2])
+        x = narrow[0] + narrow[2] / 2
+        parts.append(
+            f'<path d="M{x:g} {upper[1] + upper[3]:g}V{lower[1]:g}" stroke="#555" fill="none" marker-end="url(#head)"/>'
+        )
+    for name, (left, top, width, tall, lines) in placed.items():
+        parts.append(
+            f'<rect x="{left:g}" y="{top:g}" width="{width:g}" height="{tall:g}" rx="4" fill="#eef4fa" stroke="#2f6fa5"/>'
+        )
+        x, y = left + width / 2, top + PAD + TITLE - 2
+        title = escape(LABELS.get(name, name))
+        parts.append(
+            f'<text x="{x:g}" y="{y:g}" text-anchor="middle" font-size="{TITLE}" font-weight="bold">{title}</text>'
+        )
+        for k, line in enumerate(lines, 1):
+            parts.append(
+                f'<text x="{x:g}" y="{y + k * LINE + 1:g}" text-anchor="middle" font-size="{SMALL}">{escape(line)}</text>'
+            )
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def alt_text() -> str:
+    """The figure in words."""
+    below = {name: [b for a, b in arrows() if a == name] for row in ROWS for name in row if name}
+    name = {
+        "basis": "the method's models and metrics",
+        "method": "the method's training and sweeps",
+    }
+    sentences = [
+        f"{name.get(box, box)} import{'' if box in name else 's'} {' and '.join(name.get(b, b) for b in found)}"
+        for box, found in below.items()
+        if found
+    ]
+    return "Packages from top to bottom: " + "; ".join(sentences) + "."
+
+
+WHERE = """# Where is what
+
+The folder `wiseft_lite` on one page. The modules at its top are the method; each package adds one subject. The lines
+are the first of the docstrings, and the arrows are the imports: `data_scripts/build_reference.py` makes this page.
+
+## The method
+
+| module | what it holds |
+|---|---|
+{method}
+
+## The packages
+
+| package | what it holds |
+|---|---|
+{packages}
+
+## Who imports whom
+
+![{alt}](../_static/packages.svg)
+
+Each box is a package with its modules; the modules of the method are two boxes, for `tasks` imports the lower one and is
+imported by the upper one. An arrow goes from the package that imports to the one that is imported. Arrows that follow from
+others are left out. All arrows point down, so a box can be read without those above it; `make lint` checks this.
+"""
+
+
+def linked(name: str) -> str:
+    """The name of a module or package, with a link to its page if it has one."""
+    page = "command_line" if name == "cli" else name
+    return f"`{name}`" if name in ("book", "_runtime") else f"[`{name}`](reference/{page}.md)"
+
+
+def where_page() -> str:
+    """The page "Where is what"."""
+    method = "\n".join(
+        f"| {linked(name)} | {summary(name)} |" for name in (*BASIS, *METHOD, "errors")
+    )
+    rest = "\n".join(f"| {linked(name)} | {summary(name)} |" for name in packages())
+    return WHERE.format(method=method, packages=rest, alt=alt_text())
+
+
+def pages() -> dict[Path, str]:
+    """Every file that this script writes, with its text."""
+    check_places()
+    reference = APPENDIX / "reference"
+    return {
+        APPENDIX / "where.md": where_page(),
+        FIGURE: figure(),
+        reference / "method.md": method_page(),
+        **{reference / f"{name}.md": module_page(name) for name in (*BASIS, *METHOD, "errors")},
+        **{reference / f"{name}.md": package_page(name) for name in TITLES},
+        reference / "command_line.md": command_page(),
+    }
+
+
+def main() -> None:
+    for path, text in pages().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        print(path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
