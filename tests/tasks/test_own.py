@@ -618,7 +618,7 @@ def test_a_folder_may_be_called_like_a_table(folder):
             "path,class,split\nown/train/disc/0.png,a,train\nown/train/bar_shape/0.png,b,train\n",
             "has no test images",
         ),
-        ("", "is no table"),
+        ("", "is empty"),
         ("path,class,split\n\n\nown/train/disc/0.png,,train\n", "line 4: class is empty"),
         (
             "path,class,split\n\nown/train/disc/0.png,a,train\n\nown/x.png,b,train\n",
