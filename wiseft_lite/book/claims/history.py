@@ -87,7 +87,7 @@ def _statements(function: Callable) -> str:
     source = textwrap.dedent(inspect.getsource(function))
     definition = ast.parse(source).body[0]
     lines = source.splitlines()
-    if ast.get_docstring(definition) is not None:
+    if isinstance(definition, ast.FunctionDef) and ast.get_docstring(definition) is not None:
         docstring = definition.body[0]
         del lines[docstring.lineno - 1 : docstring.end_lineno]
     return re.sub(r"\s+", "", "".join(lines))
