@@ -105,7 +105,8 @@ def feedback(result: Result, assignment: Assignment) -> str:
             "<h2>Cells that stopped</h2><p>Run your notebook from the top before you hand it in.</p><ul>"
         )
         lines += [
-            f"<li>code cell {k + 1}: {escape(text)}</li>" for k, text in sorted(result.errors.items())
+            f"<li>code cell {k + 1}: {escape(text)}</li>"
+            for k, text in sorted(result.errors.items())
         ]
         lines.append("</ul>")
     return "\n".join(lines) + "\n</html>\n"
