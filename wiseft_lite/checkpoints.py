@@ -99,7 +99,7 @@ def read_card(folder: str | Path) -> dict:
         ) from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is damaged ({error}); save the checkpoint again") from error
-    kinds = {"schema": int, "encoder": str, "class_names": list, "sha256": str}
+    kinds: dict[str, Any] = {"schema": int, "encoder": str, "class_names": list, "sha256": str}
     if isinstance(card, dict) and card.get("schema") == 2:
         kinds |= {"config": dict | None, "text_encoder": str | None}
     missing = [

@@ -196,8 +196,8 @@ def encode(
         content, encoder = split.content(), classifier.encoder
         if content is None and images is None:
             images = pixels(classifier, split)
-        source = (content, classifier.preprocess)
-        if content is None:
+        source: tuple = (content, classifier.preprocess)
+        if images is not None and content is None:
             source = tuple(digest(chunk) for chunk in chunks(images, batch_size))
         device = next(classifier.parameters()).device.type
         return digest(

@@ -198,7 +198,7 @@ def _paths(ax: Axes, curves: Mapping[str, pd.DataFrame]) -> None:
         label: float(np.ptp(curve["reference"]) + np.ptp(curve["shifts"]))
         for label, curve in curves.items()
     }
-    longest = max(lengths, key=lengths.get)
+    longest = max(lengths, key=lengths.__getitem__)
     for k, (label, curve) in enumerate(curves.items()):
         colour, line = colours[k % len(colours)], LINES[k // len(colours) % len(LINES)]
         _path(ax, label, curve, colour, line, label == longest, len(curves) <= MAX_NAMED)

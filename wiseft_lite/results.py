@@ -101,7 +101,7 @@ def _check(table: pd.DataFrame, path: Path) -> None:
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and abs(value) < 1e15
+    return isinstance(value, (int, float)) and type(value) is not bool and abs(value) < 1e15
 
 
 def read_runs(path: Path) -> dict[str, pd.DataFrame]:

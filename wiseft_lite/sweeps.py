@@ -124,7 +124,7 @@ def sweep(
     from tqdm import tqdm
 
     several = isinstance(fine_tuned, Mapping)
-    models = fine_tuned if several else {"": fine_tuned}
+    models = fine_tuned if isinstance(fine_tuned, Mapping) else {"": fine_tuned}
     _check(zero_shot, models, splits, alphas)
     nodes = None if passes is None else pass_nodes(passes, alphas)
     frozen = {name: model for name, model in models.items() if same_encoder(zero_shot, model)}

@@ -199,8 +199,8 @@ def interpolate_(target: Weights, theta_0: Weights, theta_1: Weights, alpha: flo
             tensor.zero_()
             tensor.add_(start.to(tensor), alpha=1 - alpha).add_(end.to(tensor), alpha=alpha)
         else:  # a 16-bit tensor cannot hold the float32 sum
-            ends = ({key: theta.to(tensor.device)} for theta in (start, end))
-            tensor.copy_(interpolate(*ends, alpha)[key])
+            first, last = ({key: theta.to(tensor.device)} for theta in (start, end))
+            tensor.copy_(interpolate(first, last, alpha)[key])
 
 
 def average(thetas: Sequence[Weights], weights: Sequence[float] | None = None) -> dict[str, Tensor]:

@@ -67,7 +67,7 @@ def trained(
     )
     with entry(name) as folder:
         known = _known(folder)
-        if distributed.all_true(known is not None):
+        if distributed.all_true(known is not None) and known is not None:
             return classifier.with_weights(known).eval()
         if progress:
             print(

@@ -228,7 +228,7 @@ def choice(name: str, right: str, wrong: Mapping[str, str]) -> Exercise:
     def letter(answer: Any) -> str:
         return str(answer).strip().upper()
 
-    claims = [
+    claims: list[tuple[str, Callable]] = [
         (message, lambda answer, other=other: letter(answer) != other)
         for other, message in wrong.items()
     ]

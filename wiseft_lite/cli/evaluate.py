@@ -186,7 +186,7 @@ def sweep(args: argparse.Namespace) -> None:
     if not distributed.is_main():
         return
     if has_midpoint:
-        connectivity.midpoint_barrier_of_curve(curve, distance)
+        connectivity.midpoint_barrier_of_sweep(curve, distance)
     show_table(table)
     print(f"written: {args.out}")
 

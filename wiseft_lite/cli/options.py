@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 from wiseft_lite._runtime.outputs import check_folder
 from wiseft_lite.errors import UserError
@@ -141,7 +141,8 @@ def add_recipe(
         without: fields that have no effect on what the command trains.
     """
     group = parser.add_argument_group(title)
-    types, texts = get_type_hints(Recipe), _descriptions(Recipe)
+    types: dict[str, Any] = get_type_hints(Recipe)
+    texts = _descriptions(Recipe)
     own, other = recipe_for(OWN), recipe_for(OTHER)
     for name in [field.name for field in fields(Recipe)] if only is None else only:
         if name not in without:
@@ -184,7 +185,7 @@ def _two_numbers(text: str) -> tuple[float, float]:
     return first, second
 
 
-READERS = {  # by the type of a field
+READERS: dict[Any, Callable[[str], Any]] = {  # by the type of a field
     int: int,
     float: float,
     str: str,

@@ -162,7 +162,7 @@ def _show(
 
     for kind, part in table.groupby("kind", sort=False):
         distance = relative_distance(zero_shot.state_dict(), models[kind].state_dict())
-        connectivity.midpoint_barrier_of_curve(part, distance)
+        connectivity.midpoint_barrier_of_sweep(part, distance)
         print(f"\n{kind}: accuracy in % at each alpha (0 zero-shot, 1 fine-tuned)")
         show_table(part)
     print(

@@ -77,7 +77,7 @@ def _make(
     with distributed.main_first():
         task = tasks.load_task(args.task, args.data)
         model = zero_shot_classifier(encoders.load_clip(args.model, device_of(args)), task)
-    if kind is not None:
+    if kind is not None and recipe is not None:
         model = pipeline.TRAINERS[kind](
             model,
             task,

@@ -188,7 +188,8 @@ def greedy_soup(
         alone.append(score(theta))
     first = range(len(thetas)) if rule == "paper" else reversed(range(len(thetas)))
     order = sorted(first, key=lambda i: -alone[i])  # a stable sort: equals stay as they were
-    soup, best, kept, rows = dict(thetas[order[0]]), alone[order[0]], 1, []
+    soup, best, kept = dict(thetas[order[0]]), alone[order[0]], 1
+    rows: list[dict] = []
     for i in order:
         mixed = average([soup, thetas[i]], [kept, 1]) if rows else soup
         reached = score(mixed) if rows else best

@@ -62,7 +62,8 @@ def hold_out(labels: Tensor, fraction: float = 0.1, seed: int = 0) -> tuple[list
     sizes = labels.bincount().tolist()
     keep = [max(min(round(fraction * n), n - 1), 1) if n > 1 else 0 for n in sizes]
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    rest, held = [], []
+    rest: list[int] = []
+    held: list[int] = []
     for row, label in zip(order.tolist(), labels[order].tolist(), strict=True):
         (held if keep[label] > 0 else rest).append(row)
         keep[label] -= 1

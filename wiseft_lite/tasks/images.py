@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from wiseft_lite._runtime.digest import digest, file_sha256
 from wiseft_lite.errors import UserError
@@ -163,7 +164,7 @@ def _ends_well(image: Image.Image, file: BinaryIO) -> bool:
     size = file.seek(0, os.SEEK_END)
     if image.format == "WEBP":
         return True  # opening it reads all of it
-    if image.format == "TIFF":
+    if isinstance(image, TiffImageFile):
         starts, lengths = (
             image.tag_v2.get(strips) or image.tag_v2.get(tiles) or ()
             for strips, tiles in ((273, 324), (279, 325))

@@ -107,7 +107,7 @@ class Frames:
     def select(self, rows: Sequence[int]) -> Frames:
         return replace(
             self,
-            **{
+            **{  # type: ignore[arg-type]
                 name: tuple(getattr(self, name)[i] for i in rows)
                 for name in ("groups", "offsets", "right")
             },
