@@ -396,7 +396,7 @@ def _load(model: torch.nn.Module, path: Path) -> None:
     from safetensors import SafetensorError
 
     try:
-        odd = library().load_checkpoint(model, str(path), strict=True)
+        odd = library().load_checkpoint(model, str(path), strict=False)
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is damaged ({error}); copy or download it again") from error
     except (RuntimeError, AssertionError) as error:

@@ -264,9 +264,9 @@ def test_learning_rate_warms_up_then_falls_to_zero():
     rates = [learning_rate(s, 8, recipe) for s in range(8)]
     assert rates[:3] == [1.0, 2.0, 2.0] and rates == rates[:3] + sorted(rates[3:], reverse=True)
     assert learning_rate(8, 8, recipe) == pytest.approx(0)
-    with pytest.raises(UserError, match="500 warm-up steps, but the run has only 160"):
+    with pytest.raises(UserError, match="500 warm-up steps.* only 160"):
         learning_rate(0, 160, Recipe(warmup=500))
-    with pytest.raises(UserError, match="write the integer 500"):
+    with pytest.raises(UserError, match="integer 500"):
         Recipe(warmup=500.0)
 
 
