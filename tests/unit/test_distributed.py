@@ -165,7 +165,7 @@ def test_what_cannot_be_divided_is_refused_by_two_processes_and_not_by_one(worke
 
 @pytest.fixture(scope="module")
 def image_folder(tmp_path_factory):
-    from conftest import image
+    from conftest import picture
 
     folder = tmp_path_factory.mktemp("own")
     for split, n in (("train", 9), ("test", 5), ("night", 3)):
