@@ -598,7 +598,7 @@ def without(weights, *endings):
         ),
         (
             lambda: {**peers.model_soups_weights(), "classification_head.weight": torch.ones(3, 8)},
-            "does not fit",
+            "do not fit the",
         ),
         (
             lambda: {
