@@ -162,7 +162,7 @@ def show_table(table: pd.DataFrame) -> None:
     best = {name: best_alpha(column) for name, column in wide.items()}
     for alpha, row in wide.iterrows():
         cells = [f"{value:.1f}{'*' if best[name] == alpha else ' '}" for name, value in row.items()]
-        show(f"{alpha:g}", cells)
+        show(f"{alpha:<5g}  ", cells)
     by_split = table.groupby("split", sort=False)
     half = 50 * (table["high"] - table["low"]).groupby(table["split"], sort=False).max()
     show("n", [f"{int(n)}" for n in by_split["n"].first()])

@@ -178,7 +178,7 @@ def test_few_passes_take_few_passes(theta_0, near, task, monkeypatch):
         "wiseft_lite.sweeps.interpolate_", lambda *a: seen.append(a[3]) or interpolate_(*a)
     )
     sweep(theta_0, near, {"test": task.test}, ALPHAS, passes=5)
-    assert seen == lobatto_nodes(5)
+    assert seen == lobatto_nodes(5)[1:]  # at the first node the zero-shot model runs itself
 
 
 def test_a_line_of_heads_is_exact_with_any_number_of_passes(theta_0, probe, task):
@@ -192,9 +192,7 @@ def test_a_line_of_heads_is_exact_with_any_number_of_passes(theta_0, probe, task
 
 
 def test_a_curve_in_doubt_warns_and_a_good_one_does_not(theta_0, tuned, near, probe, task):
-    with pytest.warns(
-        UserWarning, match=r"3 passes may be too few.*take 5, or measure every alpha"
-    ):
+    with pytest.warns(UserWarning, match=r"3 passes may be too few.*\b5\b"):
         sweep(theta_0, tuned, task.evaluation, passes=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
