@@ -45,5 +45,5 @@ def test_by_default_it_is_the_library_itself(tmp_path):
         ignore=shutil.ignore_patterns("record", "*.safetensors"),
     )
     assert code_version(copy) == code_version()
-    (copy / "experiments" / "family.py").write_text("")
+    (copy / "book" / "experiments" / "family.py").write_text("")
     assert code_version(copy) != code_version()

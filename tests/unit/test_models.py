@@ -317,7 +317,7 @@ def test_summary_is_the_plain_mean_over_shifts(theta_0, tuned, task):
 
 def test_bad_tasks_are_refused(task):
     make = lambda **change: Task(**{**task.__dict__, **change})  # noqa: E731
-    with pytest.raises(UserError, match="stand twice: disc"):
+    with pytest.raises(UserError, match="class names: disc"):
         make(class_names=("disc", "disc", "bar"))
     with pytest.raises(UserError, match="missing"):
         make(class_names=("disc", " ", "bar"))
