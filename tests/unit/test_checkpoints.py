@@ -235,7 +235,7 @@ def test_cards_of_the_first_version_are_read_as_long_as_the_name_leads_to_the_mo
     folder = save(classifier, tmp_path / "old")
     older(folder, model)
     assert torch.equal(predict(load(folder), task.test), predict(classifier, task.test))
-    with pytest.raises(UserError, match="of an older version, which text encoder"):
+    with pytest.raises(UserError, match="of an older version.*text encoder"):
         export_open_clip(load(folder), tmp_path / "out")
     assert export_open_clip(load(folder), tmp_path / "out", text_encoder=model).is_dir()
     monkeypatch.chdir(tmp_path)
@@ -258,7 +258,7 @@ def test_a_model_that_is_none_of_open_clips_is_saved_and_says_so_when_it_is_load
     assert read_origin(folder) is None and set(read_weights(folder)) == set(classifier.state_dict())
     with pytest.raises(UserError, match="that open_clip cannot build"):
         load(folder)
-    with pytest.raises(UserError, match="is none of open_clip's"):
+    with pytest.raises(UserError, match="scratch-convnet.*open_clip"):
         export_open_clip(classifier, tmp_path / "b")
 
 
