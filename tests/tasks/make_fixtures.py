@@ -241,7 +241,7 @@ def ytbb_measured(root):
             if clip not in ("alone", "cow")
             else []
         )
-        for offset, verdict in zip((-10, -3, 1, 4, 10, 7, -1), verdicts, strict=True):
+        for offset, verdict in zip((-10, -3, 1, 4, 10, 7, -1), verdicts, strict=False):
             files.append(f"{clip}_{1000 * i}/frame-{30 + i + offset}.jpg")
             pairs.append(
                 {"key": f"{key},{files[-1]}", "labels": [0, 9] if clip == "bad_pair" else verdict}
