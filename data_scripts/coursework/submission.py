@@ -132,7 +132,7 @@ class Submission:
             raise Failed(f"{name} raised {answer['error']}")
         after = answer.get("args")
         for mine, theirs in zip(
-            args, after if isinstance(after, (list, tuple)) else (), strict=True
+            args, after if isinstance(after, (list, tuple)) else (), strict=False
         ):
             _write_back(mine, theirs)
         return answer.get("value")

@@ -583,7 +583,10 @@ def test_one_class_alone_trains_and_is_measured(theta_0, task, label, seed):
     [
         (lambda t: split([]), "no images"),
         (lambda t: Split("odd", t.test.images[:3], torch.tensor([0, 1])), "3 images but"),
-        (lambda t: Task("t", ("a", "a"), ("{}",), t.train, t.val, t.test, {}), "duplicate class names: a;"),
+        (
+            lambda t: Task("t", ("a", "a"), ("{}",), t.train, t.val, t.test, {}),
+            "duplicate class names: a;",
+        ),
         (
             lambda t: Task("t", ("a", "b", "a", "b"), ("{}",), t.train, t.val, t.test, {}),
             "duplicate class names: a, b;",

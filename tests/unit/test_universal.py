@@ -256,7 +256,9 @@ def test_the_command_does_it_all(clip, clip_folder, tasks, tmp_path, capsys, mon
     splits = disjoint_splits(clip, tasks, 0)
     start = zero_shot_embedder(clip, splits.prompts, 4)
     recipe, tower = default_recipe(f"local-dir:{clip_folder}")
-    assert (recipe.lr, round(recipe.lr * tower, 8)) == (3e-4, 1e-5) and card["encoder_lr_multiplier"] == tower
+    assert (recipe.lr, round(recipe.lr * tower, 8)) == (3e-4, 1e-5) and card[
+        "encoder_lr_multiplier"
+    ] == tower
     tuned = finetune_embedder(
         start, splits.train, replace(recipe, epochs=1), encoder_lr_multiplier=tower
     )

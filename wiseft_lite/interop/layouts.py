@@ -126,7 +126,7 @@ def _only(starts: set[str], path: Path) -> str:
     if all(start.startswith(outermost) for start in starts):
         return outermost
     parts = [start.split(".") for start in sorted(starts)]
-    differ = next(i for i, names in enumerate(zip(*parts, strict=True)) if len(set(names)) > 1)
+    differ = next(i for i, names in enumerate(zip(*parts, strict=False)) if len(set(names)) > 1)
     prefixes = [repr(".".join(names[: differ + 1]) + ".") for names in parts]
     raise UserError(
         f"{path} has several models, whose keys begin with {' and '.join(prefixes)}; select one with "

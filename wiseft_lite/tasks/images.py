@@ -170,7 +170,7 @@ def _ends_well(image: Image.Image, file: BinaryIO) -> bool:
             for strips, tiles in ((273, 324), (279, 325))
         )
         return 0 < len(starts) == len(lengths) and all(
-            s + n <= size for s, n in zip(starts, lengths, strict=True)
+            s + n <= size for s, n in zip(starts, lengths, strict=False)
         )
     if image.format not in END:
         return False
