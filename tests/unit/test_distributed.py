@@ -284,9 +284,9 @@ def test_every_command_works_with_two_processes_and_a_mistake_is_reported(launch
     assert f"wiseft-lite: {out / 'ft'} exists" in (out / "err0").read_text()
 
 
-def test_where_the_main_process_cannot_save_the_others_end_with_it(pictures, clip_folder, tmp_path):
+def test_where_the_main_process_cannot_save_the_others_end_with_it(image_folder, clip_folder, tmp_path):
     """Two processes without a launcher, which would end the second when the first has failed."""
-    words = ["zeroshot", "--model", f"local-dir:{clip_folder}", "--task", str(pictures)]
+    words = ["zeroshot", "--model", f"local-dir:{clip_folder}", "--task", str(image_folder)]
     (tmp_path / "two.py").write_text(f"""if True:
         import os, sys
         from wiseft_lite import UserError, checkpoints
