@@ -20,6 +20,8 @@ from wiseft_lite.tasks.published import catalogue, cifar, standins
 from wiseft_lite.tasks.published.imagenet import imagenet_classes
 from wiseft_lite.zeroshot import prompt
 
+pytestmark = pytest.mark.slow
+
 PUBLISHED = standins.PUBLISHED
 CLASSES = {
     "imagenet": 1000,

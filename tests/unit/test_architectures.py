@@ -39,6 +39,8 @@ from wiseft_lite.interop.architectures import Architecture, architecture
 from wiseft_lite.interop.interchange import _write, export_open_clip
 from wiseft_lite.models import freeze, last_blocks
 
+pytestmark = pytest.mark.slow
+
 TABLE = [
     [cell.strip() for cell in line.strip().strip("|").split("|")]
     for line in TARGET.read_text().splitlines()

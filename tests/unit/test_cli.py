@@ -84,6 +84,7 @@ def test_results_record_what_predictions_are_restricted_to(
     )  # a file from before can still be read
 
 
+@pytest.mark.slow
 def test_finetune_that_was_cut_short_goes_on(shapes, clip_folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("wiseft_lite._runtime.resume.SAVE_INTERVAL", 0)
     command = [
@@ -525,6 +526,7 @@ def test_a_terminal_without_the_letters_of_a_name_costs_nothing(
     )
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_costs_what_could_not_be_printed_and_nothing_else(theta_0, tmp_path):
     from wiseft_lite import load_clip, load_task, zero_shot_classifier
 
@@ -607,6 +609,7 @@ def test_help_waits_for_no_heavy_library():
     )
 
 
+@pytest.mark.slow
 def test_a_sweep_waits_for_nothing_that_it_does_not_use(runs, task, tmp_path):
     code = (
         "import sys; from wiseft_lite import sweep, load_task, load_clip, zero_shot_classifier; "

@@ -17,6 +17,8 @@ from coursework.process import Gone, Limits
 from coursework.submission import Failed, Submission
 from submissions import make, solutions
 
+pytestmark = pytest.mark.slow
+
 NAMES = [path.stem for path in build.masters()]
 each = pytest.mark.parametrize("name", NAMES)
 

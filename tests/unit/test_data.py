@@ -51,6 +51,7 @@ def test_artists_of_a_shift_drew_nothing_for_training(table):
         assert not of[shift] & (of["train"] | of["val"] | of["test"]), shift
 
 
+@pytest.mark.slow
 def test_no_image_occurs_twice_in_iconshift(iconshift):
     splits = {"train": iconshift.train, "val": iconshift.val, **iconshift.evaluation}
     everything = np.concatenate([prints(s) for s in splits.values()])
@@ -58,6 +59,7 @@ def test_no_image_occurs_twice_in_iconshift(iconshift):
 
 
 @pytest.mark.parametrize("name", task_names())
+@pytest.mark.slow
 def test_no_test_image_was_seen_in_pretraining_or_training(name):
     task = load_task(name)
     seen = np.load(CORPUS, allow_pickle=False)

@@ -21,6 +21,8 @@ from wiseft_lite.augmentation import AUGMENTS, augmentation, skip_draws, transfo
 from wiseft_lite.cli import doctor
 from wiseft_lite.cli.main import main
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).resolve().parent
 LAUNCH = {
     "accelerate": [
@@ -284,7 +286,9 @@ def test_every_command_works_with_two_processes_and_a_mistake_is_reported(launch
     assert f"wiseft-lite: {out / 'ft'} exists" in (out / "err0").read_text()
 
 
-def test_where_the_main_process_cannot_save_the_others_end_with_it(image_folder, clip_folder, tmp_path):
+def test_where_the_main_process_cannot_save_the_others_end_with_it(
+    image_folder, clip_folder, tmp_path
+):
     """Two processes without a launcher, which would end the second when the first has failed."""
     words = ["zeroshot", "--model", f"local-dir:{clip_folder}", "--task", str(image_folder)]
     (tmp_path / "two.py").write_text(f"""if True:

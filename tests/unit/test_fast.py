@@ -277,6 +277,7 @@ print(encode(zero, task.val)[0].double().sum().item())
 """
 
 
+@pytest.mark.slow
 def test_two_processes_encode_once(tmp_path):
     log = tmp_path / "log"
     command = [sys.executable, "-c", TWO, str(log)]

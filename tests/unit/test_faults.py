@@ -669,6 +669,7 @@ def test_a_write_that_fails_keeps_what_was_there(
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.slow
 def test_a_disk_that_fills_up_in_the_middle_of_a_file_is_one_error(
     theta_0, checkpoint, seed, tmp_path
 ):

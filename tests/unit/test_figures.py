@@ -6,7 +6,7 @@ import json  # noqa: E402
 
 import matplotlib.pyplot as plt  # noqa: E402
 import pandas as pd  # noqa: E402
-import pytest  # noqa: E402
+import pytest
 from matplotlib import cbook  # noqa: E402
 from matplotlib.collections import PathCollection  # noqa: E402
 
@@ -170,6 +170,7 @@ NAMES = [
 
 @pytest.mark.filterwarnings("ignore:Glyph")
 @pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+@pytest.mark.slow
 def test_names_are_drawn_letter_by_letter(name, task, tmp_path):
     table = measured([(10, 10), (14, 12), (16, 9)])
     figures = [
@@ -199,6 +200,7 @@ def test_a_figure_that_cannot_be_written_leaves_the_old_one(tmp_path):
     assert (tmp_path / "a.png").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_written_figure_holds_all_of_a_long_name_and_is_the_same_each_time(tmp_path):
     from PIL import Image
 

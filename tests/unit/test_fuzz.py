@@ -32,6 +32,8 @@ from wiseft_lite._runtime.digest import file_sha256
 from wiseft_lite.checkpoints import read_card
 from wiseft_lite.cli.main import main
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("bar", "disc", "square")
 LABEL = {"disc": 0, "square": 1, "bar": 2}  # of ``conftest.picture``
 CASES = {

@@ -44,6 +44,7 @@ def score(by_open_clip):
     }
 
 
+@pytest.mark.slow
 def test_the_target_on_the_reference_holds(score):
     assert score["test"] >= 80, score
 
@@ -58,6 +59,7 @@ def test_the_target_on_the_mean_of_the_shifts_holds(score):
     )  # near ties may fall either way
 
 
+@pytest.mark.slow
 def test_the_library_agrees_to_the_image(by_open_clip):
     task = load_task("iconshift")
     classifier = zero_shot_classifier(load_clip("iconclip"), task)

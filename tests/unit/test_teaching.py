@@ -25,6 +25,7 @@ def test_show_prints_live_source_without_docstring(capsys):
     )
 
 
+@pytest.mark.slow
 def test_in_a_notebook_figures_are_drawn_sharp():
     """Before the plotting backend is loaded, as in a setup cell."""
     code = (
