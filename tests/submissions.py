@@ -57,7 +57,7 @@ WRONG = {
                 "    return s * F.normalize(t.mean(1), dim=-1)"
             ),
             (
-                "def recall(predicted, labels, n):\n"  # share of all pictures
+                "def recall(predicted, labels, n):\n"  # fraction of all images
                 "    return torch.bincount(labels[predicted == labels], minlength=n) / len(labels)"
             ),
             "def pick_prompts(rows, x, y):\n    return [1]",
@@ -72,7 +72,7 @@ WRONG = {
                 "    return w - lr * (error.T @ x / len(x) + pull * w)"
             ),
             (
-                "def paired(a, b):\n"  # as if measured on different pictures
+                "def paired(a, b):\n"  # as if measured on different images
                 "    p, q, n = a.double().mean(), b.double().mean(), len(a)\n"
                 "    return 100 * (p - q).item(), 100 * ((p * (1 - p) + q * (1 - q)) / n).sqrt().item()"
             ),
@@ -205,7 +205,7 @@ WRONG = {
                 "    slope = (y[-1] - y[0]) / (x[-1] - x[0])\n    return slope.item(), (y[0] - slope * x[0]).item()"
             ),
             (
-                "def redrawn_rho(a, b, slope, intercept, draws):\n"  # other pictures for the shift
+                "def redrawn_rho(a, b, slope, intercept, draws):\n"  # other images for the shift
                 "    x, y = a.double()[draws].mean(1), b.double()[draws.flip(0)].mean(1)\n"
                 "    return 100 * (y - torch.sigmoid(slope * torch.logit(x) + intercept))"
             ),

@@ -20,10 +20,10 @@ from wiseft_lite.metrics import calibration_error, clopper_pearson, macro_f1, pm
 
 
 def drawn(seed, n=200, classes=6):
-    dice = torch.Generator().manual_seed(seed)
-    labels = torch.randint(classes, (n,), generator=dice)
-    noise = torch.randint(classes, (n,), generator=dice)
-    return torch.where(torch.rand(n, generator=dice) < 0.6, labels, noise), labels
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(classes, (n,), generator=generator)
+    noise = torch.randint(classes, (n,), generator=generator)
+    return torch.where(torch.rand(n, generator=generator) < 0.6, labels, noise), labels
 
 
 def test_macro_f1_weighs_a_rare_class_like_a_common_one():
@@ -141,10 +141,10 @@ def test_bins_are_open_to_the_left():
 
 def test_calibration_agrees_with_scikit_learn_bin_by_bin():
     calibration_curve = pytest.importorskip("sklearn.calibration").calibration_curve
-    dice = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     logits, labels = (
-        2 * torch.randn(400, 5, generator=dice),
-        torch.randint(5, (400,), generator=dice),
+        2 * torch.randn(400, 5, generator=generator),
+        torch.randint(5, (400,), generator=generator),
     )
     confidence, predicted = logits.double().softmax(-1).max(-1)
     right = (predicted == labels).double()
@@ -212,11 +212,11 @@ def test_models_exactly_on_a_line_leave_no_doubt():
 
 
 def test_the_interval_covers_the_true_line_in_95_of_100_experiments():
-    dice, truth, covered = random.Random(0), Baseline(0.9, -1.2), 0
+    generator, truth, covered = random.Random(0), Baseline(0.9, -1.2), 0
     for _ in range(600):
-        reference = [dice.uniform(0.2, 0.8) for _ in range(6)]
+        reference = [generator.uniform(0.2, 0.8) for _ in range(6)]
         shift = [
-            1 / (1 + math.exp(-(0.9 * logit(x) - 1.2 + dice.gauss(0, 0.2)))) for x in reference
+            1 / (1 + math.exp(-(0.9 * logit(x) - 1.2 + generator.gauss(0, 0.2)))) for x in reference
         ]
         low, high = baseline_interval(0.85, fit_baseline(reference, shift))
         covered += low <= truth(0.85) <= high

@@ -24,10 +24,10 @@ from wiseft_lite.tasks.scoring import WorstGroup
 
 
 def model(seed, size=5, dtype=torch.float32):
-    dice = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     return {
-        "a": torch.randn(size, generator=dice).to(dtype),
-        "b": torch.randn(2, 3, generator=dice).to(dtype),
+        "a": torch.randn(size, generator=generator).to(dtype),
+        "b": torch.randn(2, 3, generator=generator).to(dtype),
         "seen": torch.tensor(7),
     }
 

@@ -255,12 +255,12 @@ def test_the_command_does_it_all(clip, clip_folder, tasks, tmp_path, capsys, mon
     assert card["alpha"] == best["alpha"]
     splits = disjoint_splits(clip, tasks, 0)
     start = zero_shot_embedder(clip, splits.prompts, 4)
-    recipe, tower = default_recipe(f"local-dir:{clip_folder}")
-    assert (recipe.lr, round(recipe.lr * tower, 8)) == (3e-4, 1e-5) and card[
+    recipe, multiplier = default_recipe(f"local-dir:{clip_folder}")
+    assert (recipe.lr, round(recipe.lr * multiplier, 8)) == (3e-4, 1e-5) and card[
         "encoder_lr_multiplier"
-    ] == tower
+    ] == multiplier
     tuned = finetune_embedder(
-        start, splits.train, replace(recipe, epochs=1), encoder_lr_multiplier=tower
+        start, splits.train, replace(recipe, epochs=1), encoder_lr_multiplier=multiplier
     )
     expected = interpolate(start.state_dict(), tuned.state_dict(), card["alpha"])
     assert all(torch.equal(v, expected[k]) for k, v in load_embedder(out).state_dict().items())
