@@ -4,74 +4,85 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
+from PIL import Image
 from torch import Tensor
 
-from wiseft_lite.errors import unknown
+from wiseft_lite.encoders import Preprocess, training_crop
+from wiseft_lite.errors import UserError, unknown
 from wiseft_lite.recipes import AUGMENTS
 
 
-def augmentation(kind: str, size: int) -> Callable[[Tensor], Tensor] | None:
-    """Return the random transform of a preprocessed image ``[3, size, size]``, None for "none".
+def training_transform(
+    preprocess: Callable[[Image.Image], Tensor], augment: str
+) -> Callable[[Image.Image], Tensor]:
+    """Return the random transform of a training image, PIL image to tensor ``[3, h, w]``.
+
+    - ``"none"``: ``preprocess``, as in evaluation.
+    - ``"crop"``: a random crop of the original image, 90 to 100 % of its area with an aspect ratio
+      of 3/4 to 4/3, resized to the encoder's input: the transform of the authors' code.
+    - ``"square-crop"``: the same area, but a square of the image after it was resized and
+      centre-cropped as in evaluation: the transform that the paper's text describes.
+    - ``"strong"``: small rotations, shifts and shears, crops of 50 to 100 % of the area, and
+      erased patches; what an image no longer covers has the mean colour.
+
+    Args:
+        preprocess: the classifier's.
+        augment: one of ``recipes.AUGMENTS``.
 
     Raises:
-        UserError: an unknown kind.
+        UserError: an unknown augmentation, or a ``preprocess`` that is a function of your own,
+            whose crop is unknown.
 
-    Source: the paper, appendix D.1 for ``"crop"``, and C.4 for ``"strong"``, where the paper
-    uses timm's.
+    Source: the paper, appendix D.1 (crop) and C.4 (stronger, where the paper uses timm's);
+        ``open_clip.image_transform`` with ``AugmentationCfg(scale=(0.9, 1.0))``, as in the authors'
+        code.
     """
-    from torchvision.transforms import InterpolationMode, v2
+    if augment not in AUGMENTS:
+        raise unknown("augmentation", augment, AUGMENTS)
+    if augment == "none":
+        return preprocess
+    if not isinstance(preprocess, Preprocess):
+        raise UserError(
+            f"the augmentation {augment!r} needs to know how the model preprocesses images, and "
+            f"{preprocess!r} does not tell; train with augment='none', or take the preprocess of "
+            "load_clip"
+        )
+    if augment == "crop":
+        return training_crop(preprocess)
+    return _square_crop(preprocess) if augment == "square-crop" else _strong(preprocess)
 
-    if kind not in AUGMENTS:
-        raise unknown("augmentation", kind, AUGMENTS)
-    if kind == "none":
-        return None
-    crop = v2.RandomResizedCrop(
-        size,
-        scale=(0.9 if kind == "crop" else 0.5, 1.0),
+
+def _square_crop(preprocess: Preprocess) -> Callable[[Image.Image], Tensor]:
+    from torchvision.transforms import Compose, InterpolationMode, RandomResizedCrop
+
+    *resize_and_crop, to_rgb, to_tensor, normalize = preprocess.transforms
+    crop = RandomResizedCrop(
+        preprocess.size,
+        scale=(0.9, 1.0),
         ratio=(1.0, 1.0),
         interpolation=InterpolationMode.BICUBIC,
     )
-    if kind == "crop":
-        return crop
-    affine = v2.RandomAffine(
+    return Compose([*resize_and_crop, crop, to_rgb, to_tensor, normalize])
+
+
+def _strong(preprocess: Preprocess) -> Callable[[Image.Image], Tensor]:
+    from torchvision.transforms import (
+        Compose,
+        InterpolationMode,
+        RandomAffine,
+        RandomErasing,
+        RandomResizedCrop,
+    )
+
+    affine = RandomAffine(
         degrees=12,
         translate=(0.05, 0.05),
         shear=6,
-        fill=1.0,
+        fill=[round(255 * value) for value in preprocess.mean],
         interpolation=InterpolationMode.BILINEAR,
     )
-    return v2.Compose([affine, crop, v2.RandomErasing(p=0.25, scale=(0.02, 0.15))])
-
-
-def skip_draws(transform: Callable[[Tensor], Tensor], image: Tensor) -> None:
-    """Advance the random state as ``transform(image)`` would, without computing the image.
-
-    Args:
-        transform: of ``augmentation``.
-        image: ``[3, size, size]``; only its shape matters.
-    """
-    for step in getattr(transform, "transforms", [transform]):
-        if hasattr(step, "p") and torch.rand(1) >= step.p:
-            continue
-        draw = getattr(step, "make_params", None) or step._get_params  # before torchvision 0.21
-        draw([image])
-
-
-def transform_shard(
-    transform: Callable[[Tensor], Tensor], shard: Tensor, rows: slice, batch_size: int
-) -> Tensor:
-    """Transform a shard of a batch with the random numbers that the whole batch would give it.
-
-    Args:
-        transform: of one image; of ``augmentation`` if the shard is not the whole batch.
-        shard: images ``[b, 3, size, size]``.
-        rows: where they are in the batch.
-        batch_size: images in the batch.
-    """
-    for _ in range(rows.start):
-        skip_draws(transform, shard[0])
-    transformed = torch.stack([transform(image) for image in shard])
-    for _ in range(batch_size - rows.stop):
-        skip_draws(transform, shard[0])
-    return transformed
+    crop = RandomResizedCrop(
+        preprocess.size, scale=(0.5, 1.0), interpolation=InterpolationMode.BICUBIC
+    )
+    erase = RandomErasing(p=0.25, scale=(0.02, 0.15), value=0)  # the mean, once normalised
+    return Compose([affine, crop, *preprocess.transforms[-3:], erase])

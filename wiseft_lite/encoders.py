@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from wiseft_lite._runtime.digest import digest
@@ -205,7 +206,10 @@ def load_clip(name: str = "iconclip", device: str | torch.device = "cpu") -> Cli
     check_finite(model.state_dict(), f"model {name!r}")
     model.visual.origin = Origin(full_name(name), config, text_digest(name, model))
     return Clip(
-        name, model.to(device).eval().requires_grad_(False), _preprocess(model.visual), tokenizer
+        name,
+        model.to(device).eval().requires_grad_(False),
+        Preprocess(model.visual.preprocess_cfg),
+        tokenizer,
     )
 
 
@@ -312,7 +316,7 @@ def open_clip_config(name: str) -> dict:
     return json.loads(json.dumps(config))  # lists for tuples, as a file gives it back
 
 
-def build_encoder(origin: Origin) -> tuple[torch.nn.Module, Callable]:
+def build_encoder(origin: Origin) -> tuple[torch.nn.Module, Preprocess]:
     """Return an image encoder with random weights, and its preprocessing, without a download.
 
     Raises:
@@ -329,7 +333,7 @@ def build_encoder(origin: Origin) -> tuple[torch.nn.Module, Callable]:
         library().set_model_preprocess_cfg(
             encoder, {**origin.config["preprocess_cfg"], "size": encoder.image_size}
         )
-        preprocess = _preprocess(encoder)
+        preprocess = Preprocess(encoder.preprocess_cfg)
     encoder.origin = origin
     return encoder, preprocess
 
@@ -461,11 +465,52 @@ def described(model_cfg: Mapping) -> dict[str, Any]:
     return {**vision, "embed_dim": model_cfg["embed_dim"]}
 
 
-def _preprocess(visual: torch.nn.Module) -> Callable:
+class Preprocess:
+    """An image encoder's evaluation transform: PIL image to tensor ``[3, h, w]``.
+
+    It is open_clip's: resized, centre-cropped, scaled to 0..1 and normalised.
+
+    Args:
+        config: open_clip's ``PreprocessCfg``, as a dict.
+
+    Example:
+        >>> from PIL import Image
+        >>> load_clip("iconclip").preprocess(Image.new("RGB", (60, 40))).shape
+        torch.Size([3, 48, 48])
+    """
+
+    def __init__(self, config: Mapping[str, Any]):
+        transform = library().transform
+        self.config = transform.PreprocessCfg(**config)
+        self._transform = transform.image_transform_v2(self.config, is_train=False)
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        return self._transform(image)
+
+    @property
+    def size(self) -> int | tuple[int, int]:
+        """Height and width of the encoder's input, one number if they are equal."""
+        return self.config.size
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """The mean colour that normalisation subtracts, in 0..1."""
+        return tuple(self.config.mean)
+
+    @property
+    def transforms(self) -> list[Callable]:
+        """The steps; the last three are conversion to RGB, to a tensor, and normalisation."""
+        return list(self._transform.transforms)
+
+
+def training_crop(preprocess: Preprocess) -> Callable[[Image.Image], Tensor]:
+    """Return open_clip's training transform: random crops of 90 to 100 % of the original image.
+
+    Source: ``open_clip.image_transform_v2`` with ``is_train=True``; the paper's code uses it.
+    """
     transform = library().transform
-    return transform.image_transform_v2(
-        transform.PreprocessCfg(**visual.preprocess_cfg), is_train=False
-    )
+    crop = transform.AugmentationCfg(scale=(0.9, 1.0))
+    return transform.image_transform_v2(preprocess.config, is_train=True, aug_cfg=crop)
 
 
 @contextmanager

@@ -5,115 +5,56 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
+from wiseft_lite import data
 from wiseft_lite._runtime import distributed
 from wiseft_lite._runtime.cache import entry
 from wiseft_lite._runtime.digest import digest
+from wiseft_lite._runtime.precision import autocast_dtype
+from wiseft_lite.data import ImageDataset, LazyImages, default_workers
 from wiseft_lite.encoders import Clip
-from wiseft_lite.errors import UserError
 from wiseft_lite.models import ImageClassifier
+from wiseft_lite.recipes import Compute
 from wiseft_lite.tasks import Split
 
-MEMORY_LIMIT = 2**30  # bytes of preprocessed images held in memory at once
 DECODE_BATCH = 256  # images decoded at a time
-WORKERS = 4  # decoding processes; each prefetches two batches
 
 
-class LazyImages:
-    """The preprocessed images of a split, decoded each time they are read, so that memory stays flat.
-
-    Training and sweeps use it in place of a tensor ``[n, 3, h, w]``: it has ``shape``, ``len``,
-    indexing by rows, and ``split``.
-
-    Args:
-        preprocess: turns a PIL image into a tensor ``[3, h, w]``.
-        split: the images.
-        ahead: whether to decode in other processes, so that a GPU need not wait.
-    """
-
-    def __init__(
-        self, preprocess: Callable[[Image.Image], Tensor], split: Split, ahead: bool = False
-    ):
-        self.preprocess, self.images, self.ahead = preprocess, split, ahead
-        self._first: Tensor | None = None
-        self._first = self._row(0)  # kept, so that the shape costs no second decoding
-        self.shape = (len(split), *self._first.shape)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def _row(self, i: int) -> Tensor:
-        if i == 0 and self._first is not None:
-            return self._first
-        try:
-            return self.preprocess(self.images[i][0])
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(
-                f"image {i} of split {self.images.name!r} cannot be read ({error}); "
-                "fix or remove the file"
-            ) from error
-
-    def __getitem__(self, rows: Tensor) -> Tensor:
-        return torch.stack([self._row(i) for i in rows.tolist()])
-
-    def batches(self, rows: Sequence[Tensor]) -> Iterator[Tensor]:
-        """Yield the images at each of these groups of rows."""
-        workers = min(WORKERS, os.cpu_count() or 1) if self.ahead else 0
-        loader = DataLoader(
-            self,
-            sampler=rows,
-            batch_size=None,
-            num_workers=workers,
-            pin_memory=torch.cuda.is_available() and self.ahead,
-            generator=torch.Generator(),  # of its own: training's random state stays as it is
-        )
-        try:
-            yield from loader
-        except UserError as error:  # another process sends its traceback along
-            raise UserError(str(error).rpartition("UserError: ")[2]) from None
-
-    def split(self, size: int) -> Iterator[Tensor]:
-        """Yield batches of ``size`` images in order."""
-        return self.batches(torch.arange(len(self)).split(size))
-
-
-def pixels(classifier: ImageClassifier | Clip, split: Split) -> Tensor | LazyImages:
+def pixels(
+    classifier: ImageClassifier | Clip, split: Split, compute: Compute = Compute()
+) -> Tensor | LazyImages:
     """Preprocess every image of a split: float32 ``[n, 3, h, w]``.
 
-    Up to ``MEMORY_LIMIT`` bytes they are decoded once and held in memory; beyond that
+    Up to ``data.MEMORY_LIMIT`` bytes they are decoded once and held in memory; beyond that
     ``LazyImages`` are returned.
+
+    Args:
+        classifier: its ``preprocess`` is used, and its device decides the number of workers.
+        split: the images.
+        compute: its ``workers`` decode.
 
     Raises:
         UserError: an image cannot be decoded; the message names its file or its index in the split.
     """
-    decoded = LazyImages(classifier.preprocess, split, ahead=next(classifier.parameters()).is_cuda)
-    if 4 * math.prod(decoded.shape) > MEMORY_LIMIT:
-        return decoded
-    return torch.cat(list(decoded.split(DECODE_BATCH)))
-
-
-def batches(inputs: Tensor | LazyImages, groups: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Yield the inputs at each of these groups of rows; ``LazyImages`` are decoded ahead."""
-    if isinstance(inputs, LazyImages):
-        return inputs.batches(groups)
-    return (inputs[rows] for rows in groups)
+    device = next(classifier.parameters()).device
+    workers = default_workers(device) if compute.workers is None else compute.workers
+    images = LazyImages(ImageDataset(split, classifier.preprocess), workers)
+    if 4 * math.prod(images.shape) > data.MEMORY_LIMIT:
+        return images
+    return torch.cat(list(images.split(DECODE_BATCH)))
 
 
 def chunks(inputs: Tensor | LazyImages, batch_size: int) -> Iterator[Tensor]:
-    """Yield the inputs in order, each time as many whole batches as ``MEMORY_LIMIT`` allows."""
+    """Yield the inputs in order, each time as many whole batches as ``data.MEMORY_LIMIT`` allows."""
     batch_bytes = 4 * math.prod(inputs.shape[1:]) * batch_size
-    size = max(MEMORY_LIMIT // batch_bytes, 1)
+    size = max(data.MEMORY_LIMIT // batch_bytes, 1)
     chunk: list[Tensor] = []
     for batch in inputs.split(batch_size):
         chunk.append(batch)
@@ -130,6 +71,7 @@ def run_in_batches(
     inputs: Tensor | LazyImages,
     batch_size: int = 256,
     function: Callable[[Tensor], Tensor] | None = None,
+    precision: str = "float32",
 ) -> Tensor:
     """Return a model's outputs for all inputs, ``batch_size`` at a time, in eval mode.
 
@@ -138,6 +80,7 @@ def run_in_batches(
         inputs: ``[n, ...]``, such as images ``[n, 3, h, w]``, or features for a head.
         batch_size: inputs per forward pass.
         function: what to run, such as ``model.encode``; the model itself if not given.
+        precision: of the forward pass, see ``recipes.Compute``.
 
     Returns:
         Float32 ``[n, ...]`` on the CPU, without gradients.
@@ -150,7 +93,9 @@ def run_in_batches(
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    outputs = [run(batch.to(device)).float().cpu() for batch in inputs.split(batch_size)]
+    dtype = autocast_dtype(device, precision)
+    with torch.autocast(device.type, dtype, enabled=dtype is not None):
+        outputs = [run(batch.to(device)).float().cpu() for batch in inputs.split(batch_size)]
     model.train(was_training)
     return torch.cat(outputs)
 
@@ -162,12 +107,14 @@ def _run_split(
     split: Split,
     images: Tensor | LazyImages | None,
     batch_size: int,
+    compute: Compute,
 ) -> Tensor:
     """Run over a split; of several processes each decodes and runs its own shard."""
     shards = distributed.Shards(len(split), batch_size)
     if images is None or distributed.world_size() > 1:
-        images = pixels(classifier, shards.shard(split))
-    return shards.gather(run_in_batches(classifier, images, batch_size, function))
+        images = pixels(classifier, shards.shard(split), compute)
+    outputs = run_in_batches(classifier, images, batch_size, function, compute.precision)
+    return shards.gather(outputs)
 
 
 def encode(
@@ -175,6 +122,7 @@ def encode(
     split: Split,
     batch_size: int = 256,
     images: Tensor | LazyImages | None = None,
+    compute: Compute = Compute(),
 ) -> tuple[Tensor, Tensor]:
     """Return L2-normalised features ``[n, d]`` and labels ``[n]``, in eval mode, without
     augmentation.
@@ -189,31 +137,33 @@ def encode(
         split: the images.
         batch_size: images per forward pass.
         images: what ``pixels`` returned for them, if they are decoded already.
+        compute: how to compute them; its precision is part of the hash.
     """
 
     def cache_key() -> str:
         nonlocal images
         content, encoder = split.content(), classifier.encoder
         if content is None and images is None:
-            images = pixels(classifier, split)
+            images = pixels(classifier, split, compute)
         source: tuple = (content, classifier.preprocess)
         if images is not None and content is None:
             source = tuple(digest(chunk) for chunk in chunks(images, batch_size))
-        device = next(classifier.parameters()).device.type
+        device = next(classifier.parameters()).device
         return digest(
             ImageClassifier.encode,
             repr(encoder),
             encoder.state_dict(),
             source,
             batch_size,
-            device,
+            device.type,
+            autocast_dtype(device, compute.precision),
             torch.__version__,
         )
 
     with entry(f"features-{distributed.broadcast_object(cache_key)}.safetensors") as path:
         features = _read(path)
         if not distributed.all_true(features is not None):
-            features = _run_split(classifier, classifier.encode, split, images, batch_size)
+            features = _run_split(classifier, classifier.encode, split, images, batch_size, compute)
             features = features.clone()  # outside inference mode, so that a head can train on it
             if distributed.is_main():
                 _write(path, features)
@@ -245,6 +195,8 @@ def _write(path: Path, features: Tensor) -> None:
         )
 
 
-def predict(classifier: ImageClassifier, split: Split, batch_size: int = 256) -> Tensor:
+def predict(
+    classifier: ImageClassifier, split: Split, batch_size: int = 256, compute: Compute = Compute()
+) -> Tensor:
     """Return logits ``[n, C]`` on the CPU, in eval mode, without augmentation."""
-    return _run_split(classifier, None, split, None, batch_size)
+    return _run_split(classifier, None, split, None, batch_size, compute)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from wiseft_lite.errors import UserError
 
@@ -99,42 +98,6 @@ def distillation(teacher: nn.Module, weight: float) -> Objective:
     return objective
 
 
-def autocast_dtype(device: torch.device) -> torch.dtype | None:
-    """Return the 16-bit type that a device computes fast; None if there is none.
-
-    That is bfloat16 for GPUs of compute capability 8.0 and above, and float16 for 7.0 and 7.5
-    (V100, T4), where bfloat16 is emulated and slow. float16 cannot represent numbers below 6e-8, so
-    the loss must be scaled; see ``training.fit``.
-
-    Example:
-        >>> autocast_dtype(torch.device("cpu")) is None
-        True
-    """
-    if device.type != "cuda":
-        return None
-    capability = torch.cuda.get_device_capability(device)
-    if capability >= (8, 0):
-        return torch.bfloat16
-    return torch.float16 if capability >= (7, 0) else None
-
-
-def in_precision(
-    objective: Objective, device: torch.device, precision: torch.dtype | None
-) -> Objective:
-    """Return the objective under ``torch.autocast`` in a 16-bit type; unchanged for None.
-
-    Source: Micikevicius et al. 2018, "Mixed precision training".
-    """
-    if precision is None:
-        return objective
-
-    def mixed(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-        with torch.autocast(device.type, precision):
-            return objective(model, inputs, labels)
-
-    return mixed
-
-
 def contrastive_loss(images: Tensor, texts: Tensor, scale: float | Tensor) -> Tensor:
     """Return CLIP's contrastive loss, which matches images to captions and captions to images.
 
@@ -164,47 +127,11 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: float | Tensor) -> Te
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
 
 
-def micro_batched(objective: Objective, size: int) -> Objective:
-    """Return an objective that computes a batch in micro-batches, with the batch's gradient.
-
-    The activations of a micro-batch are discarded after its forward pass and recomputed for its
-    gradient: memory holds the activations of ``size`` images instead of the batch's, and each image
-    is computed twice. Batch size and learning rate do not change.
-
-    Args:
-        objective: a mean over independent images, such as cross-entropy; not a contrastive loss.
-        size: images in a micro-batch.
-
-    Raises:
-        UserError: the size is not positive.
-
-    Source: Chen et al. 2016, "Training deep nets with sublinear memory cost", applied to images
-    instead of layers.
-
-    Example:
-        >>> x, y = torch.eye(4), torch.arange(4)
-        >>> whole, parts = (f(torch.nn.Identity(), x, y) for f in (cross_entropy, micro_batched(cross_entropy, 3)))
-        >>> torch.allclose(whole, parts)
-        True
-    """
-    if size < 1:
-        raise UserError(f"the micro-batch size is {size}; give at least 1")
-
-    def in_turn(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-        parts = zip(inputs.split(size), labels.split(size), strict=True)
-        return sum(
-            checkpoint(objective, model, x, y, use_reentrant=False) * (len(x) / len(inputs))
-            for x, y in parts
-        )
-
-    return in_turn
-
-
 def checkpointed(objective: Objective) -> Objective:
     """Return an objective that stores each image-encoder block's input and recomputes the rest.
 
     The gradient is the same, and each batch is computed twice. It needs far less memory per image,
-    see ``book.memory.Need``; ``micro_batched`` limits the number of images instead.
+    see ``book.memory.Need``; ``Compute.micro_batch_size`` limits the number of images instead.
 
     Args:
         objective: its model is an ``ImageClassifier``.
@@ -212,7 +139,7 @@ def checkpointed(objective: Objective) -> Objective:
     Raises:
         UserError: when it is called, if the image encoder has no gradient checkpointing.
 
-    Source: Chen et al. 2016, as ``micro_batched``, over blocks.
+    Source: Chen et al. 2016, "Training deep nets with sublinear memory cost".
     """
 
     def recomputing(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
@@ -220,7 +147,7 @@ def checkpointed(objective: Objective) -> Objective:
         if switch is None:
             raise UserError(
                 "this image encoder has no gradient checkpointing; use --micro-batch-size instead "
-                "of --checkpointing"
+                "of --gradient-checkpointing"
             )
         switch(True)
         try:

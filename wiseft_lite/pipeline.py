@@ -7,27 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from wiseft_lite.callbacks import Callback, Checkpoints, Progress
 from wiseft_lite.errors import UserError
 from wiseft_lite.figures import Figure, alpha_curves, frontier
-from wiseft_lite.losses import Objective, checkpointed, cross_entropy, micro_batched
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.results import best_alpha
 from wiseft_lite.sweeps import sweep
 from wiseft_lite.tasks import Task
-from wiseft_lite.training import Recipe, finetune, linear_probe
+from wiseft_lite.training import Compute, Recipe, finetune, linear_probe
 
 TRAINERS = {"probe": linear_probe, "end-to-end": finetune}
-
-
-def objective(kind: str, micro_batch_size: int | None, checkpointing: bool = False) -> Objective:
-    """Return cross-entropy; for end-to-end training, in less memory if asked.
-
-    See ``losses.micro_batched`` and ``losses.checkpointed``.
-    """
-    if kind != "end-to-end":
-        return cross_entropy
-    chosen = checkpointed(cross_entropy) if checkpointing else cross_entropy
-    return chosen if micro_batch_size is None else micro_batched(chosen, micro_batch_size)
 
 
 def train(
@@ -35,11 +24,10 @@ def train(
     task: Task,
     recipes: Mapping[str, Recipe],
     *,
+    compute: Compute = Compute(),
+    progress: bool = False,
     folder: str | Path | None = None,
     resume: bool = True,
-    progress: bool = False,
-    micro_batch_size: int | None = None,
-    checkpointing: bool = False,
 ) -> dict[str, ImageClassifier]:
     """Train one model of each kind from the zero-shot classifier.
 
@@ -47,13 +35,11 @@ def train(
         zero_shot: ``theta_0``.
         task: what to train on.
         recipes: how to train, by kind: ``"probe"``, ``"end-to-end"`` or both.
-        folder: where the states of runs are saved, so that an interrupted one resumes; see
-            ``training.fit``.
-        resume: False discards saved states.
+        compute: how to compute it.
         progress: whether to show bars.
-        micro_batch_size: images that fine-tuning holds at a time, for a GPU with little memory; see
-            ``losses.micro_batched``.
-        checkpointing: whether fine-tuning stores fewer activations; see ``losses.checkpointed``.
+        folder: where the states of runs are saved, so that an interrupted one resumes; see
+            ``callbacks.Checkpoints``.
+        resume: False discards saved states.
 
     Returns:
         The models by kind.
@@ -64,20 +50,13 @@ def train(
     Source: the paper, section 2.
     """
     check_kinds(recipes)
-    # all objectives first: a wrong number is refused before anything trains
-    objectives = {kind: objective(kind, micro_batch_size, checkpointing) for kind in recipes}
-    return {
-        kind: TRAINERS[kind](
-            zero_shot,
-            task,
-            recipe,
-            objective=objectives[kind],
-            progress=progress,
-            resume=resume,
-            folder=None if folder is None else Path(folder) / kind,
-        )
-        for kind, recipe in recipes.items()
-    }
+    models = {}
+    for kind, recipe in recipes.items():
+        callbacks: list[Callback] = [Progress()] if progress else []
+        if folder is not None:
+            callbacks.append(Checkpoints(Path(folder) / kind, resume))
+        models[kind] = TRAINERS[kind](zero_shot, task, recipe, compute=compute, callbacks=callbacks)
+    return models
 
 
 def check_kinds(kinds: Iterable[str]) -> None:
@@ -95,6 +74,7 @@ def measure(
     models: Mapping[str, ImageClassifier],
     task: Task,
     progress: bool = False,
+    compute: Compute = Compute(),
 ) -> pd.DataFrame:
     """Measure the lines from the zero-shot classifier to each model on ``val``, ``test`` and every
     shift.
@@ -107,7 +87,8 @@ def measure(
     Raises:
         UserError: as ``sweep``.
     """
-    table = sweep(zero_shot, models, {"val": task.val, **task.evaluation}, progress=progress)
+    splits = {"val": task.val, **task.evaluation}
+    table = sweep(zero_shot, models, splits, progress=progress, compute=compute)
     table = table.rename(columns={"model": "kind"})
     return pd.concat([table[table["kind"] == kind] for kind in models], ignore_index=True)
 
@@ -117,8 +98,10 @@ def run_wise_ft(
     task: Task,
     recipes: Mapping[str, Recipe],
     *,
+    compute: Compute = Compute(),
     progress: bool = False,
-    **how,
+    folder: str | Path | None = None,
+    resume: bool = True,
 ) -> tuple[dict[str, ImageClassifier], pd.DataFrame]:
     """Train one model of each kind and measure the line to it: ``train``, whose arguments these
     are, then ``measure``.
@@ -129,8 +112,16 @@ def run_wise_ft(
     Raises:
         UserError: as ``train`` and ``measure``.
     """
-    models = train(zero_shot, task, recipes, progress=progress, **how)
-    return models, measure(zero_shot, models, task, progress)
+    models = train(
+        zero_shot,
+        task,
+        recipes,
+        compute=compute,
+        progress=progress,
+        folder=folder,
+        resume=resume,
+    )
+    return models, measure(zero_shot, models, task, progress, compute)
 
 
 def choices(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""How to train: the settings of a run, and the learning rate at each of its steps.
+"""How to train and compute: the settings of a run.
 
 Imports no torch, so that the command line can list every setting at once.
 """
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from wiseft_lite.errors import UserError, unknown
 
-AUGMENTS = ("none", "crop", "strong")
+AUGMENTS = ("none", "crop", "square-crop", "strong")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True)
@@ -29,10 +30,11 @@ class Recipe:
         warmup: steps if an int, a fraction of all steps if a float.
         clip_norm: largest global gradient norm.
         betas: AdamW's decay rates of the two moments of the gradient.
-        augment: ``"none"``; ``"crop"``, random square crops of 90 to 100 % of the area, the paper's
-            minimal augmentation; or ``"strong"``, crops of 50 to 100 %, small rotations and shears,
-            and erased patches.
-        seed: of the order of the images and of the crops.
+        augment: ``"none"``; ``"crop"``, random crops of 90 to 100 % of the original image, as in
+            the authors' code; ``"square-crop"``, the same of the resized image, as in the paper's
+            text; or ``"strong"``, crops of 50 to 100 %, small rotations and shears, and erased
+            patches.
+        seed: of all random numbers: the order of the images, their crops, and dropout.
 
     Raises:
         UserError: a value out of range.
@@ -89,22 +91,34 @@ def recipes_for(model: str) -> dict[str, Recipe]:
     return {"probe": PROBE, "end-to-end": Recipe() if model == "iconclip" else ONE_GPU}
 
 
-def learning_rate(step: int, total: int, recipe: Recipe) -> float:
-    """Return the learning rate of step ``step`` of ``total``: linear warm-up, cosine decay to 0.
+@dataclass(frozen=True)
+class Compute:
+    """How a run is computed: its speed and its memory. Results change by rounding alone.
+
+    Args:
+        precision: number format of forward and backward passes: ``"auto"``, the fastest of the
+            device, which is bfloat16 on GPUs of compute capability 8.0 and above, float16 on 7.x,
+            and float32 on a CPU; ``"float32"``; ``"bfloat16"``; or ``"float16"``. Weights and
+            AdamW's moments are always float32.
+        workers: processes that decode images ahead; None for as many as suit the device.
+        micro_batch_size: images of a batch whose activations are held at a time in training: the
+            same gradient in less memory. None for the whole batch.
+        gradient_checkpointing: whether fine-tuning recomputes activations instead of holding them:
+            the same gradient, less memory, more time.
 
     Raises:
-        UserError: the warm-up is as long as the run.
-
-    Example:
-        >>> [round(learning_rate(s, 10, Recipe(lr=1.0, warmup=2)), 2) for s in (0, 1, 2, 6)]
-        [0.5, 1.0, 1.0, 0.5]
+        UserError: a value out of range.
     """
-    warmup = round(recipe.warmup * total) if isinstance(recipe.warmup, float) else recipe.warmup
-    if warmup >= total:
-        raise UserError(
-            f"recipe: {warmup} warm-up steps, but the run has only {total}; "
-            "give a fraction such as warmup=0.1"
-        )
-    if step < warmup:
-        return recipe.lr * (step + 1) / warmup
-    return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+
+    precision: str = "auto"
+    workers: int | None = None
+    micro_batch_size: int | None = None
+    gradient_checkpointing: bool = False
+
+    def __post_init__(self):
+        if self.precision not in PRECISIONS:
+            raise unknown("precision", self.precision, PRECISIONS)
+        if self.workers is not None and self.workers < 0:
+            raise UserError(f"workers is {self.workers}; give 0 or more processes")
+        if self.micro_batch_size is not None and self.micro_batch_size < 1:
+            raise UserError(f"the micro-batch size is {self.micro_batch_size}; give at least 1")

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from wiseft_lite._runtime import distributed
 from wiseft_lite._runtime.chebyshev import interpolated, lobatto_nodes
 from wiseft_lite.checkpoints import check_same_start
+from wiseft_lite.data import LazyImages
 from wiseft_lite.errors import UserError
-from wiseft_lite.features import LazyImages, chunks, encode, pixels, run_in_batches
+from wiseft_lite.features import chunks, encode, pixels, run_in_batches
 from wiseft_lite.models import ImageClassifier
+from wiseft_lite.recipes import Compute
 from wiseft_lite.tasks import Split
 from wiseft_lite.weights import interpolate_
 
@@ -41,6 +43,7 @@ def logits_along(
     alphas: Sequence[float],
     batch_size: int = 256,
     start: Tensor | None = None,
+    precision: str = "float32",
 ) -> Iterator[Tensor]:
     """Yield the logits ``[n, C]`` of the interpolated model at each alpha in turn, on the CPU.
 
@@ -55,6 +58,7 @@ def logits_along(
         alphas: mixing coefficients.
         batch_size: inputs per forward pass.
         start: the logits at alpha 0, if they are known: no model runs for them again.
+        precision: of the forward passes, see ``recipes.Compute``.
 
     Raises:
         UserError: the two do not fit together.
@@ -73,7 +77,7 @@ def logits_along(
             yield start
         else:
             interpolate_(model.state_dict(), theta_0, theta_1, alpha)
-            yield run_in_batches(model, inputs, batch_size)
+            yield run_in_batches(model, inputs, batch_size, precision=precision)
 
 
 def sweep(
@@ -85,6 +89,7 @@ def sweep(
     progress: bool = False,
     passes: int | None = None,
     measures: Mapping[str, Measure] | None = None,
+    compute: Compute = Compute(),
 ) -> pd.DataFrame:
     """Return the accuracy of every interpolated model on every split.
 
@@ -105,6 +110,7 @@ def sweep(
         progress: whether to show a bar.
         passes: an odd number of nodes, such as 5; None runs the model at every alpha.
         measures: further columns, each a function of logits ``[n, C]`` and the split.
+        compute: how to compute them.
 
     Returns:
         One row for each split and alpha: ``alpha, split, accuracy, n, low, high, classes``: what
@@ -139,7 +145,7 @@ def sweep(
         disable=not (progress and distributed.is_main()),
     ) as bar:
         count = len(zero_shot.class_names)
-        settings = _Settings(alphas, nodes, batch_size, measures or {}, count, bar)
+        settings = _Settings(alphas, nodes, batch_size, measures or {}, count, compute, bar)
         for name, split in splits.items():
             curves = _curves(zero_shot, frozen, tuned, split, shards[name], settings)
             for label in models:
@@ -160,6 +166,7 @@ class _Settings:
     batch_size: int
     measures: Mapping[str, Measure]
     class_count: int
+    compute: Compute
     bar: Any  # tqdm
 
 
@@ -199,10 +206,10 @@ def _curves(
     """Return the predictions of all models on this process's shard of a split, chunk by chunk."""
     curves: dict[str, list[_Predictions]] = {name: [] for name in (*frozen, *tuned)}
     part = shards.shard(split)
-    images = pixels(zero_shot, part) if tuned else None
+    images = pixels(zero_shot, part, settings.compute) if tuned else None
     if frozen:
         decoded = images if part is split else None
-        features, _ = encode(zero_shot, split, settings.batch_size, decoded)
+        features, _ = encode(zero_shot, split, settings.batch_size, decoded, settings.compute)
         for name, predictions in _frozen_curves(
             zero_shot, frozen, shards.shard(features), split, settings
         ):
@@ -245,11 +252,13 @@ def _tuned_curves(
     The zero-shot model, where all lines start, runs once for all of them.
     """
     nodes = settings.alphas if settings.nodes is None else settings.nodes
-    size = settings.batch_size
+    size, precision = settings.batch_size, settings.compute.precision
     for chunk in chunks(images, size):
-        start = run_in_batches(zero_shot, chunk, size) if 0 in nodes else None
+        start = None
+        if 0 in nodes:
+            start = run_in_batches(zero_shot, chunk, size, precision=precision)
         for name, model in models.items():
-            curve = logits_along(zero_shot, model, chunk, nodes, size, start)
+            curve = logits_along(zero_shot, model, chunk, nodes, size, start, precision)
             curve = _counted(curve, settings.bar)
             if settings.nodes is None:
                 yield name, _predict(curve, split, settings)

@@ -3,326 +3,249 @@
 from __future__ import annotations
 
 import copy
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from wiseft_lite import data, schedules
 from wiseft_lite._runtime import distributed
-from wiseft_lite._runtime.resume import States
-from wiseft_lite.augmentation import augmentation, transform_shard
+from wiseft_lite._runtime.precision import autocast_dtype
+from wiseft_lite.augmentation import training_transform
+from wiseft_lite.callbacks import Callback, Run
+from wiseft_lite.data import (
+    STEP,
+    ImageDataset,
+    ShuffledBatches,
+    default_workers,
+    held_in_memory,
+    load,
+    steps_per_epoch,
+    stream_seed,
+)
+from wiseft_lite.encoders import Clip
 from wiseft_lite.errors import UserError
-from wiseft_lite.features import batches, encode, pixels
-from wiseft_lite.losses import Objective, autocast_dtype, cross_entropy, in_precision
+from wiseft_lite.features import encode
+from wiseft_lite.losses import Objective, checkpointed, cross_entropy
 from wiseft_lite.models import ImageClassifier
-from wiseft_lite.recipes import PAPER, PROBE, Recipe, learning_rate  # noqa: F401
-from wiseft_lite.tasks import Task
+from wiseft_lite.recipes import PAPER, PROBE, Compute, Recipe  # noqa: F401
+from wiseft_lite.schedules import learning_rate
+from wiseft_lite.tasks import Split, Task
 
 
 def fit(
     model: nn.Module,
-    inputs: Tensor,
+    inputs: Tensor | ImageDataset,
     labels: Tensor,
     recipe: Recipe,
     *,
     objective: Objective = cross_entropy,
-    transform: Callable[[Tensor], Tensor] | None = None,
-    progress: bool = False,
-    after_step: Callable[[nn.Module], None] | None = None,
-    after_epoch: Callable[[int, nn.Module], None] | None = None,
-    folder: str | Path | None = None,
-    resume: bool = True,
-    precision: torch.dtype | None = None,
-    shared: bool = False,
+    compute: Compute = Compute(),
+    callbacks: Sequence[Callback] = (),
+    lr_multiplier: Callable[[str], float] | None = None,
+    data_parallel: bool = False,
 ) -> nn.Module:
     """Train ``model`` in place with AdamW and return it in eval mode.
 
     Args:
-        model: maps a batch of ``inputs`` to logits; parameters that need no gradient stay as they
-            are.
-        inputs: ``[n, ...]``; only batches are moved to the model's device.
+        model: maps a batch of inputs to logits; parameters that need no gradient stay as they are.
+        inputs: images, or a tensor ``[n, ...]`` such as features; only batches are moved to the
+            model's device.
         labels: int64 ``[n]``.
         recipe: how to train.
         objective: what to minimise on a batch; see ``losses``.
-        transform: applied to each input of a batch, such as a random crop.
-        progress: show a bar.
-        after_step: called with the model after each step, to average its weights.
-        after_epoch: called with the number of epochs done and the model, to measure it.
-        folder: where the state of the run is saved every minute, so that an interrupted run resumes
-            and ends with the same bits. ``after_step`` then needs a state too, as
-            ``MovingAverages`` has; see ``resume``.
-        resume: False deletes the saved states and starts again.
-        precision: type in which the objective is computed, see ``losses.autocast_dtype``; weights,
-            gradients and AdamW's moments keep their own type. With float16 the loss is scaled, and
-            a step that overflows is skipped.
-        shared: each process of a launch (see ``distributed``) computes a shard of each batch, and
-            their gradients are added up. The objective must then be a mean over independent inputs
-            and draw no random numbers, and ``transform`` be one of ``augmentation``. If False, each
-            process trains on whole batches. All start from the main process's weights and end with
-            the same weights.
+        compute: how to compute it.
+        callbacks: what else happens, such as ``Progress()`` or ``Checkpoints(folder)``.
+        lr_multiplier: factor of the learning rate of a parameter, given its name, such as
+            ``"head.weight"``; see ``parameter_groups``.
+        data_parallel: each process of a launch (see ``distributed``) computes its part of each
+            batch. The objective must then be a mean over independent inputs. If False, each process
+            trains on whole batches. All start from the main process's weights and end with the same
+            weights.
 
     Raises:
-        UserError: the loss or a weight is not finite, ``after_step`` cannot be resumed, or the
-            model cannot be trained on shards.
-    """
-    from tqdm import tqdm
+        UserError: the loss or a weight is not finite, or as the callbacks.
 
-    distributed.broadcast(model.state_dict().values())  # each process may have drawn its own
+    Source: the paper, appendix D.
+    """
     device = next(model.parameters()).device
-    optimizer = torch.optim.AdamW(
-        [p for p in model.parameters() if p.requires_grad],
+    dtype = autocast_dtype(device, compute.precision)
+    optimizer = adamw(parameter_groups(model, lr_multiplier), recipe, device)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+    batch_loss = distributed.parallel(BatchLoss(model, objective), data_parallel)
+    identity = (code(), recipe, inputs, labels, objective, lr_multiplier, dtype)
+    steps = steps_per_epoch(len(inputs), recipe)
+    run = Run(model, optimizer, scaler, recipe, steps, callbacks, identity)
+    learning_rate(0, run.steps, recipe)  # refuses a warm-up that is too long
+    run.begin()
+
+    with torch.random.fork_rng():  # leaves the caller's random state as it was
+        for batch in batches(inputs, labels, recipe, run.step, compute, device, data_parallel):
+            run.before_step()
+            torch.manual_seed(batch.seed)
+            set_learning_rate(optimizer, learning_rate(run.step, run.steps, recipe))
+
+            losses = []
+            for part in batch.split(compute.micro_batch_size):
+                with distributed.reduce_gradients(batch_loss, part.is_last):
+                    with torch.autocast(device.type, dtype, enabled=dtype is not None):
+                        loss = part.weight * batch_loss(part.inputs, part.labels)
+                    scaler.scale(loss).backward()
+                losses.append(loss.detach())
+
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad()
+            run.step_done(torch.stack(losses).sum())
+
+    check_weights(model, recipe)
+    if not data_parallel:
+        distributed.broadcast(model.state_dict().values())
+    return model.eval()
+
+
+class BatchLoss(nn.Module):
+    """A model with its objective as one module, whose forward pass is the loss of a batch.
+
+    ``DistributedDataParallel`` reduces the gradients of what its own forward pass computed, and an
+    objective may call more of a model than ``forward``.
+    """
+
+    def __init__(self, model: nn.Module, objective: Objective):
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, inputs: Tensor, labels: Tensor) -> Tensor:
+        return self.objective(self.model, inputs, labels)
+
+
+def parameter_groups(
+    model: nn.Module, lr_multiplier: Callable[[str], float] | None = None
+) -> list[dict]:
+    """Return the parameters that train in groups for the optimizer, one for each learning rate.
+
+    Args:
+        model: its parameters that need a gradient.
+        lr_multiplier: factor of the recipe's learning rate for a parameter, given its name; 0
+            leaves it as it is. All train at the recipe's if not given. Set the recipe's ``lr`` for
+            the fastest layer, usually the head, and multipliers below 1 for the others.
+
+    Source: layer-wise learning rates, as in the winning solutions of Google Universal Image
+        Embedding 2022; the 4th place's grow from 1.25e-6 in the first blocks to 3e-4 in the head.
+
+    Example:
+        >>> groups = parameter_groups(nn.Linear(1, 1), {"weight": 0.1, "bias": 1.0}.get)
+        >>> [group["lr_multiplier"] for group in groups]
+        [0.1, 1.0]
+    """
+    groups = defaultdict(list)
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups[1.0 if lr_multiplier is None else lr_multiplier(name)].append(parameter)
+    return [{"params": group, "lr_multiplier": factor} for factor, group in groups.items()]
+
+
+def adamw(groups: list[dict], recipe: Recipe, device: torch.device) -> torch.optim.AdamW:
+    """Return AdamW with a recipe's settings; on a GPU in its fused form, one kernel for a step."""
+    return torch.optim.AdamW(
+        groups,
         lr=recipe.lr,
         betas=recipe.betas,
         weight_decay=recipe.weight_decay,
+        fused=device.type == "cuda",
     )
-    total = recipe.epochs * steps_per_epoch(len(inputs), recipe)
-    learning_rate(0, total, recipe)  # refuses a warm-up that is too long
-    scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
-    parts = (code(), recipe, inputs, labels, objective, transform, precision)
-    states = States(folder, parts, model, optimizer, scaler, after_step)
-    objective = in_precision(objective, device, precision)
-    model.train()
-    if shared and distributed.world_size() > 1:
-        objective = _deterministic(model, objective)
-    hidden = not (progress and distributed.is_main())
-    bar = tqdm(total=total, desc="training", unit="step", disable=hidden)
 
-    def step_done(loss: Tensor) -> None:
-        if after_step is not None:
-            after_step(model)
-        bar.update()
-        bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
 
-    def epoch_done(epochs: int) -> None:
-        if after_epoch is not None:
-            with torch.random.fork_rng():  # what it draws must not change the training
-                after_epoch(epochs, model)
-        model.train()
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Set the learning rate of each group: ``lr`` times the group's multiplier."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_multiplier"]
 
-    with torch.random.fork_rng(), bar:  # leaves the caller's random state as it was
-        torch.manual_seed(recipe.seed)
-        start = states.restore(resume)
-        bar.update(start[0])
-        train_epochs(
-            model,
-            inputs,
-            labels,
-            recipe,
-            objective,
-            optimizer,
-            scaler,
-            states,
-            start,
-            transform=transform,
-            shared=shared,
-            step_done=step_done,
-            epoch_done=epoch_done,
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch on its device, or this process's part of one.
+
+    Args:
+        inputs: ``[b, ...]``.
+        labels: int64 ``[b]``.
+        seed: of what the model and its objective draw in this step, such as dropout.
+        weight: of its mean loss in the loss of the step. With several processes the weights' mean
+            over the processes is 1, since their gradients are averaged.
+        is_last: whether the step has its gradient after this part.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    seed: int
+    weight: float = 1.0
+    is_last: bool = True
+
+    def split(self, size: int | None) -> Iterator[Batch]:
+        """Yield micro-batches of ``size`` inputs; the whole batch for None."""
+        n = len(self.inputs)
+        for start in range(0, n, size or n):
+            inputs, labels = (x[start : start + (size or n)] for x in (self.inputs, self.labels))
+            is_last = start + len(inputs) == n
+            yield Batch(inputs, labels, self.seed, self.weight * len(inputs) / n, is_last)
+
+
+def batches(
+    inputs: Tensor | ImageDataset,
+    labels: Tensor,
+    recipe: Recipe,
+    start: int,
+    compute: Compute,
+    device: torch.device,
+    data_parallel: bool,
+) -> Iterator[Batch]:
+    """Yield the batch of each step from step ``start`` on; the arguments are those of ``fit``."""
+    order = ShuffledBatches(len(inputs), recipe, start, data_parallel)
+    loaded: Iterator[Tensor]
+    if isinstance(inputs, Tensor):
+        loaded = (inputs[[i for _, i in keys]] for keys in order)
+    else:
+        workers = default_workers(device) if compute.workers is None else compute.workers
+        loaded = load(inputs, order, workers)
+    for step, (keys, batch) in enumerate(zip(order, loaded, strict=True), start):
+        rank, weight = 0, 1.0
+        if data_parallel:
+            rank = distributed.rank()
+            weight = distributed.local_slice(order.size(step))[1] * distributed.world_size()
+        yield Batch(
+            batch.to(device, non_blocking=True),
+            labels[[i for _, i in keys]].to(device, non_blocking=True),
+            stream_seed(recipe.seed, STEP, step, rank),
+            weight,
         )
+
+
+def check_weights(model: nn.Module, recipe: Recipe) -> None:
+    """Raise a ``UserError`` if a weight is not finite."""
     if not all(torch.isfinite(p).all() for p in model.parameters()):
         raise UserError(
             "the last step gave weights that are not finite; "
             f"lower the learning rate (it is {recipe.lr:g})"
         )
-    if not shared:
-        distributed.broadcast(model.state_dict().values())
-    return model.eval()
 
 
-def train_epochs(
-    model: nn.Module,
-    inputs: Tensor,
-    labels: Tensor,
-    recipe: Recipe,
-    objective: Objective,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    states: States,
-    start: tuple[int, Tensor | None],
-    *,
-    transform: Callable[[Tensor], Tensor] | None,
-    shared: bool,
-    step_done: Callable[[Tensor], None],
-    epoch_done: Callable[[int], None],
-) -> None:
-    """Run the loop of ``fit``: shuffle, split into batches, and take one step on each.
+def code() -> tuple:
+    """Return the code that decides what training gives, to hash it for a run's name."""
+    return fit, batches, Batch.split, parameter_groups, adamw, set_learning_rate, data, schedules
 
-    Args:
-        model, inputs, labels, recipe, objective, transform, shared: as for ``fit``.
-        optimizer: AdamW on the parameters that train.
-        scaler: scales the loss for float16.
-        states: saves the run, so that it can be resumed.
-        start: steps already done, and the order of the inputs in this epoch, None for a new one.
-        step_done: called with the loss of the batch after each step.
-        epoch_done: called with the number of epochs done.
+
+def training_images(model: ImageClassifier | Clip, split: Split, recipe: Recipe) -> ImageDataset:
+    """Return the images of a split with the recipe's augmentation, decoded once if they are few.
 
     Raises:
-        UserError: the loss is not finite.
+        UserError: as ``augmentation.training_transform``.
     """
-    device = next(model.parameters()).device
-    steps = steps_per_epoch(len(inputs), recipe)
-    total = recipe.epochs * steps
-    step, order = start
-    for epoch in range(step // steps, recipe.epochs):
-        order = torch.randperm(len(inputs)) if order is None else order
-        groups = order.split(recipe.batch_size)[step % steps :]
-        for shard in shards(inputs, labels, groups, shared):
-            states.maybe_save(step, order)
-            lr = learning_rate(step, total, recipe)
-            batch = shard.inputs.to(device)
-            if transform is not None:
-                batch = transform_shard(transform, batch, shard.rows, shard.batch_size)
-            loss = shard.weight * objective(model, batch, shard.labels.to(device))
-            batch_loss = _total(loss, shared)
-            _check_loss(batch_loss, step, total, recipe)
-            update_weights(model, loss, optimizer, scaler, lr, recipe.clip_norm, shared)
-            step += 1
-            step_done(batch_loss)
-        order = None
-        epoch_done(epoch + 1)
-
-
-def update_weights(
-    model: nn.Module,
-    loss: Tensor,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    lr: float,
-    clip_norm: float,
-    shared: bool = False,
-) -> None:
-    """Take one step: the gradient of ``loss``, clipped to the norm ``clip_norm``, then AdamW.
-
-    Args:
-        model: what is trained.
-        loss: of this process's shard of the batch.
-        optimizer: AdamW on the parameters that train.
-        scaler: scales a float16 loss, and skips a step whose gradient overflows.
-        lr: learning rate of this step.
-        clip_norm: largest global gradient norm.
-        shared: add up the gradients of all processes.
-    """
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    optimizer.zero_grad(set_to_none=True)
-    scaler.scale(loss).backward()
-    if shared:
-        distributed.all_reduce(p.grad for p in model.parameters() if p.grad is not None)
-    scaler.unscale_(optimizer)
-    nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-    scaler.step(optimizer)
-    scaler.update()
-
-
-def steps_per_epoch(n: int, recipe: Recipe) -> int:
-    """Return the number of batches that ``n`` inputs make; the last may be smaller.
-
-    Example:
-        >>> steps_per_epoch(130, Recipe(batch_size=64))
-        3
-    """
-    return -(-n // recipe.batch_size)
-
-
-@dataclass(frozen=True)
-class Shard:
-    """The part of a batch that this process computes; with one process, the whole batch.
-
-    Args:
-        inputs: ``[b, ...]``.
-        labels: int64 ``[b]``.
-        rows: where they are in the batch.
-        batch_size: inputs in the whole batch.
-        weight: of the shard's mean loss in the mean over the batch.
-    """
-
-    inputs: Tensor
-    labels: Tensor
-    rows: slice
-    batch_size: int
-    weight: float
-
-
-def shards(
-    inputs: Tensor, labels: Tensor, groups: Sequence[Tensor], shared: bool
-) -> Iterator[Shard]:
-    """Yield this process's shard of each batch in turn, the whole batch if not ``shared``.
-
-    Args:
-        inputs: ``[n, ...]``.
-        labels: int64 ``[n]``.
-        groups: for each batch the indices of its inputs.
-        shared: the processes divide each batch.
-    """
-    parts = [
-        distributed.local_slice(len(group)) if shared else (slice(0, len(group)), 1.0)
-        for group in groups
-    ]
-    own = [group[rows] for group, (rows, _) in zip(groups, parts, strict=True)]
-    loaded = batches(inputs, own)
-    for group, (rows, weight), index, batch in zip(groups, parts, own, loaded, strict=True):
-        yield Shard(batch, labels[index], rows, len(group), weight)
-
-
-def code() -> tuple[Callable, ...]:
-    """Return the functions that decide what training gives, to hash them for a run's name."""
-    return fit, train_epochs, update_weights, steps_per_epoch, shards, learning_rate
-
-
-def _total(loss: Tensor, shared: bool) -> Tensor:
-    """The loss of the whole batch, the sum of the shards' losses."""
-    total = loss.detach().clone()
-    if shared:
-        distributed.all_reduce([total])
-    return total
-
-
-def _check_loss(loss: Tensor, step: int, total: int, recipe: Recipe) -> None:
-    if not torch.isfinite(loss):
-        raise UserError(
-            f"the loss is {loss.item()} at step {step + 1} of {total}; "
-            f"lower the learning rate (it is {recipe.lr:g})"
-        )
-
-
-def _deterministic(model: nn.Module, objective: Objective) -> Objective:
-    """The same objective for a shard of a batch; it refuses what a shard cannot compute.
-
-    Batch norm needs the other inputs of its batch, unless it is frozen. Dropout would draw other
-    random numbers than on the whole batch, and the processes' random states would diverge.
-    """
-    for name, module in model.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.training:
-            raise UserError(
-                f"{name} is batch norm, which needs the whole batch; fine-tune this model with one "
-                "process, or freeze it"
-            )
-
-    def checked(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
-        before = _random_states(inputs.device)
-        loss = objective(model, inputs, labels)
-        if not all(map(torch.equal, before, _random_states(inputs.device))):
-            raise UserError(
-                "the model or its objective draws random numbers, such as dropout, which would "
-                "differ between processes; fine-tune it with one process"
-            )
-        return loss
-
-    return checked
-
-
-def _random_states(device: torch.device) -> list[Tensor]:
-    cpu = [torch.get_rng_state()]
-    return [*cpu, torch.cuda.get_rng_state(device)] if device.type == "cuda" else cpu
-
-
-def _check_classes(classifier: ImageClassifier, task: Task) -> None:
-    if classifier.class_names != tuple(task.class_names):
-        raise UserError(
-            f"the classes of the classifier are not those of task {task.name!r}; "
-            "build it with zero_shot_classifier(clip, task)"
-        )
+    transform = training_transform(model.preprocess, recipe.augment)
+    return ImageDataset(held_in_memory(split), transform, recipe.seed)
 
 
 def finetune(
@@ -331,25 +254,21 @@ def finetune(
     recipe: Recipe = Recipe(),
     *,
     objective: Objective = cross_entropy,
-    progress: bool = False,
-    after_step: Callable[[ImageClassifier], None] | None = None,
-    after_epoch: Callable[[int, ImageClassifier], None] | None = None,
-    folder: str | Path | None = None,
-    resume: bool = True,
+    compute: Compute = Compute(),
+    callbacks: Sequence[Callback] = (),
+    lr_multiplier: Callable[[str], float] | None = None,
 ) -> ImageClassifier:
     """Return a copy of ``classifier`` with every weight fine-tuned on ``task.train``.
+
+    If several processes were launched, each computes its part of each batch.
 
     Args:
         classifier: the start, usually the zero-shot classifier; it is not changed. Frozen
             parameters (``models.freeze``) stay frozen.
         task: its ``train`` split is used.
         recipe: how to train; one seed gives the same weights on the same machine.
-        objective: what to minimise on a batch; see ``losses``. A GPU computes it in
-            ``losses.autocast_dtype``. If several processes were launched, each computes a shard of
-            each batch, see ``fit``.
-        progress: show a bar.
-        after_step, after_epoch: as for ``fit``; they get the copy.
-        folder, resume: as for ``fit``.
+        objective: what to minimise on a batch; see ``losses``.
+        compute, callbacks, lr_multiplier: as for ``fit``; callbacks see the copy.
 
     Raises:
         UserError: the classes differ, or as ``fit``.
@@ -357,21 +276,16 @@ def finetune(
     Source: the paper, section 2, end-to-end fine-tuning.
     """
     _check_classes(classifier, task)
-    images = pixels(classifier, task.train)
     return fit(
         copy.deepcopy(classifier),
-        images,
+        training_images(classifier, task.train, recipe),
         task.train.labels,
         recipe,
-        objective=objective,
-        transform=augmentation(recipe.augment, images.shape[-1]),
-        progress=progress,
-        after_step=after_step,
-        after_epoch=after_epoch,
-        folder=folder,
-        resume=resume,
-        precision=autocast_dtype(next(classifier.parameters()).device),
-        shared=True,
+        objective=checkpointed(objective) if compute.gradient_checkpointing else objective,
+        compute=compute,
+        callbacks=callbacks,
+        lr_multiplier=lr_multiplier,
+        data_parallel=True,
     )
 
 
@@ -381,9 +295,8 @@ def linear_probe(
     recipe: Recipe = PROBE,
     *,
     objective: Objective = cross_entropy,
-    progress: bool = False,
-    folder: str | Path | None = None,
-    resume: bool = True,
+    compute: Compute = Compute(),
+    callbacks: Sequence[Callback] = (),
 ) -> ImageClassifier:
     """Return a copy of ``classifier`` whose head is trained on features that are encoded once.
 
@@ -397,7 +310,7 @@ def linear_probe(
     Source: the paper, section 2, linear classifier (LC).
     """
     _check_classes(classifier, task)
-    features, labels = encode(classifier, task.train)
+    features, labels = encode(classifier, task.train, compute=compute)
     probe = copy.deepcopy(classifier)
     fit(
         probe.head,
@@ -405,8 +318,15 @@ def linear_probe(
         labels,
         recipe,
         objective=objective,
-        progress=progress,
-        folder=folder,
-        resume=resume,
+        compute=compute,
+        callbacks=callbacks,
     )
     return probe.eval()
+
+
+def _check_classes(classifier: ImageClassifier, task: Task) -> None:
+    if classifier.class_names != tuple(task.class_names):
+        raise UserError(
+            f"the classes of the classifier are not those of task {task.name!r}; "
+            "build it with zero_shot_classifier(clip, task)"
+        )

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from wiseft_lite.errors import UserError
 
@@ -153,6 +155,49 @@ def broadcast(tensors: Iterable[Tensor]) -> None:
             dist.broadcast(values, 0)
             if values is not tensor:
                 tensor.copy_(values)
+
+
+def parallel(module: nn.Module, shard: bool) -> nn.Module:
+    """Prepare a module for training in all processes of a launch, from the main one's weights.
+
+    Args:
+        module: its forward pass is a loss.
+        shard: each process computes its part of each batch; gradients are averaged while the
+            backward pass is running, by ``DistributedDataParallel``. Otherwise all compute the same.
+
+    Raises:
+        UserError: batch norm would have to average over the processes, and runs on CPUs, for which
+            torch has no ``SyncBatchNorm``.
+    """
+    if world_size() == 1:
+        return module
+    if not shard:
+        broadcast(module.state_dict().values())  # each process may have drawn its own
+        return module
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.training:
+            if next(module.parameters()).device.type != "cuda":
+                raise UserError(
+                    f"{name} is batch norm, which needs the whole batch; fine-tune this model on "
+                    "GPUs, with one process, or freeze it"
+                )
+            module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
+            break
+    # every process has the same buffers, and an encoder may have parameters that its output ignores
+    warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
+    return DistributedDataParallel(module, broadcast_buffers=False, find_unused_parameters=True)
+
+
+def reduce_gradients(module: nn.Module, now: bool) -> AbstractContextManager:
+    """Return a context for a forward and backward pass; gradients are averaged if ``now``.
+
+    Args:
+        module: of ``parallel``.
+        now: False for all micro-batches of a step but the last: their gradients add up first.
+    """
+    if isinstance(module, DistributedDataParallel) and not now:
+        return module.no_sync()
+    return nullcontext()
 
 
 def local_slice(n: int) -> tuple[slice, float]:

@@ -1,96 +1,58 @@
-"""Save and resume training: an interrupted run continues and ends with the same bits."""
+"""The saved states of a training run: files that are written atomically and verified."""
 
 from __future__ import annotations
 
 import json
 import os
-import time
 import warnings
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from wiseft_lite._runtime import distributed
-from wiseft_lite._runtime.digest import digest, file_sha256
+from wiseft_lite._runtime.digest import file_sha256
 from wiseft_lite.errors import UserError
-
-SAVE_INTERVAL = 60.0  # seconds of training between two states
-WRITE_FRACTION = 1 / 20  # states that are slow to write are written less often
 
 
 class States:
     """The last two states of a training run in a folder, each written atomically.
 
-    A state is a file ``RUN-STEP-HASH.safetensors`` with the weights, AdamW's moments, the order of
-    the epoch's inputs, the random states, the averages and the loss scale. Its header records, as
-    JSON, the versions and the numbers of threads and processes. A run reads its own states alone.
-    The final weights are the same, bit for bit, on a CPU with the same torch and the same numbers
-    of threads and processes. The main process writes; all processes read.
+    A state is a file ``RUN-STEP-HASH.safetensors``. Its header records, as JSON, the versions and
+    the numbers of threads and processes. A run reads its own states alone. The main process writes;
+    all processes read.
 
     Args:
-        folder: created when it is needed; None saves nothing, at no cost.
-        parts: what the result depends on, besides the model and the class of the averages; ``RUN``
-            is the ``digest`` of all.
-        model: the model to train, as it is at the start.
-        optimizer: its optimizer.
-        scaler: of the loss, for float16; has no state unless it is enabled.
-        averages: called after each step; it has ``state_dict`` and ``load_state_dict`` with flat
-            dicts of tensors, as ``MovingAverages`` does.
-
-    Raises:
-        UserError: the averages have no ``load_state_dict``.
+        folder: created when it is needed.
+        run: digest of what the run's result depends on.
     """
 
-    def __init__(
-        self,
-        folder: str | Path | None,
-        parts: Sequence[Any],
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        scaler: torch.amp.GradScaler,
-        averages: Any = None,
-    ):
-        self.enabled, self.folder = folder is not None, Path(folder or ".")
-        if not self.enabled:
-            return
-        if averages is not None and not hasattr(averages, "load_state_dict"):
-            raise UserError(
-                f"{getattr(averages, '__qualname__', type(averages).__qualname__)} cannot be resumed: "
-                "give it state_dict and load_state_dict, or train without a folder"
-            )
-        self.run = digest(*parts, model, type(averages))
-        self.model, self.optimizer, self.scaler, self.averages = model, optimizer, scaler, averages
-        self._due = time.monotonic() + SAVE_INTERVAL
+    def __init__(self, folder: Path, run: str):
+        self.folder, self.run = folder, run
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob(f"{self.run}-*.safetensors"), reverse=True)
 
-    def restore(self, resume: bool = True) -> tuple[int, Tensor | None]:
-        """Load the newest complete state and print from where training resumes.
+    def restore(self, resume: bool = True) -> tuple[int, dict[str, Tensor]] | None:
+        """Read the newest complete state and print from where training resumes.
 
         Args:
             resume: False deletes the run's states instead.
 
         Returns:
-            The number of steps done and the order of the epoch's inputs; 0 and None without a
-            state.
+            The number of steps done and the tensors; None without a state.
         """
-        if not self.enabled:
-            return 0, None
         name = distributed.broadcast_object(lambda: self._newest(resume))
         if name is None:
-            return 0, None
+            return None
         path, step = self.folder / name, int(name.split("-")[1])
         if not path.exists():
             raise UserError(
                 f"process {distributed.rank()} cannot read {path}, which the main process can; use a folder "
                 "that all machines share"
             )
-        order, made = self._load(path)
+        tensors, made = _read(path)
         if distributed.is_main():
             print(f"Training resumes after step {step}, from {path}", flush=True)
             if made != _environment():
@@ -99,7 +61,7 @@ class States:
                     "differ.",
                     flush=True,
                 )
-        return step, order
+        return step, tensors
 
     def _newest(self, resume: bool) -> str | None:
         """Return the file name of the newest complete state; delete damaged and unwanted ones."""
@@ -109,7 +71,7 @@ class States:
             if file_sha256(path)[:16] == path.stem.split("-")[2]:
                 return path.name
             warnings.warn(
-                f"{path} was damaged and is deleted; the state before it is used", stacklevel=6
+                f"{path} was damaged and is deleted; the state before it is used", stacklevel=7
             )
             path.unlink()
         if any(self.folder.glob("*.safetensors")):
@@ -120,29 +82,18 @@ class States:
             )
         return None
 
-    def maybe_save(self, step: int, order: Tensor) -> None:
-        """Write the state before step ``step`` if one is due; a failure to write only warns."""
-        if not self.enabled or time.monotonic() < self._due or not distributed.is_main():
-            return
-        started = time.monotonic()
-        try:
-            self._write(step, order)
-        except Exception as error:  # a full disk: OSError, or SafetensorError of safetensors
-            warnings.warn(
-                f"no state could be written to {self.folder} at step {step} ({error}); training goes "
-                "on, and would resume from the last state that was written",
-                stacklevel=3,
-            )
-        done = time.monotonic()
-        wait = max(SAVE_INTERVAL, (done - started) / WRITE_FRACTION) if SAVE_INTERVAL else 0
-        self._due = done + wait
+    def write(self, step: int, state: Mapping[str, Tensor]) -> None:
+        """Write the state after ``step`` steps; then delete all but the one before it.
 
-    def _write(self, step: int, order: Tensor) -> None:
+        Raises:
+            OSError: the disk is full, or what was written reads back otherwise.
+        """
         from safetensors import safe_open
         from safetensors.torch import save_file
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        part, tensors = self.folder / f"{self.run}-{os.getpid()}.part", self._tensors(order)
+        part = self.folder / f"{self.run}-{os.getpid()}.part"
+        tensors = {k: t.detach().to("cpu", copy=True).contiguous() for k, t in state.items()}
         try:
             save_file(tensors, part, metadata={"state": json.dumps(_environment())})
             with open(part, "rb") as file:
@@ -161,59 +112,14 @@ class States:
         for old in others[1:]:  # only now that the new state was verified
             old.unlink(missing_ok=True)
 
-    def _tensors(self, order: Tensor) -> dict[str, Tensor]:
-        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-        for number, moments in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in moments.items()}
-        if self.averages is not None:
-            tensors |= {
-                f"averages.{name}": tensor for name, tensor in self.averages.state_dict().items()
-            }
-        tensors |= {
-            f"scaler.{name}": torch.tensor(value)
-            for name, value in self.scaler.state_dict().items()
-        }
-        tensors |= {"order": order, "random.cpu": torch.get_rng_state()}
-        if torch.cuda.is_available():
-            tensors |= {
-                f"random.cuda.{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())
-            }
-        return {
-            name: tensor.detach().to("cpu", copy=True).contiguous()
-            for name, tensor in tensors.items()
-        }
 
-    def _load(self, path: Path) -> tuple[Tensor, dict]:
-        from safetensors import safe_open
+def _read(path: Path) -> tuple[dict[str, Tensor], dict]:
+    from safetensors import safe_open
 
-        groups: dict[str, dict[str, Tensor]] = defaultdict(dict)
-        with safe_open(path, framework="pt") as file:
-            made = json.loads(file.metadata()["state"])
-            for key in file.keys():
-                group, _, name = key.partition(".")
-                groups[group][name] = file.get_tensor(key)
-        moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
-        for key, tensor in groups["optimizer"].items():
-            number, _, name = key.partition(".")
-            moments[int(number)][name] = tensor
-        if self.averages is not None:
-            device = next(self.model.parameters()).device
-            self.averages.load_state_dict(
-                {name: tensor.to(device) for name, tensor in groups["averages"].items()}
-            )
-        self.model.load_state_dict(groups["model"])
-        settings = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": dict(moments), "param_groups": settings})
-        if self.scaler.is_enabled():
-            self.scaler.load_state_dict(
-                {name: value.item() for name, value in groups["scaler"].items()}
-            )
-        torch.set_rng_state(groups["random"].pop("cpu"))
-        for name, state in groups["random"].items():
-            gpu = int(name.removeprefix("cuda."))
-            if gpu < torch.cuda.device_count():  # this machine may have fewer
-                torch.cuda.set_rng_state(state, gpu)
-        return groups["order"][""], made
+    with safe_open(path, framework="pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, json.loads(
+            file.metadata()["state"]
+        )
 
 
 def _environment() -> dict:

@@ -14,9 +14,10 @@ from wiseft_lite import augmentation, losses, models, training
 from wiseft_lite._runtime import distributed
 from wiseft_lite._runtime.cache import entry
 from wiseft_lite._runtime.digest import digest
+from wiseft_lite.callbacks import Checkpoints, Progress
 from wiseft_lite.checkpoints import read_weights, save
+from wiseft_lite.data import held_in_memory
 from wiseft_lite.errors import UserError
-from wiseft_lite.features import pixels
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Task
 from wiseft_lite.training import Recipe, finetune
@@ -28,8 +29,8 @@ def fingerprint(classifier: ImageClassifier, task: Task, recipe: Recipe, train: 
         recipe,
         train,
         classifier,
-        pixels(classifier, task.train),
-        task.train.labels,
+        classifier.preprocess,
+        held_in_memory(task.train),
         augmentation,
         losses,
         models,
@@ -53,9 +54,8 @@ def trained(
         classifier: the initial model; it is not changed.
         task: its training split is used.
         recipe: how to train.
-        train: ``finetune``, ``linear_probe``, a function like them, with ``progress`` and the
-            ``folder`` for its states, or a ``functools.partial`` of one, whose keywords count as
-            part of the run.
+        train: ``finetune``, ``linear_probe``, a function like them, with ``callbacks``, or a
+            ``functools.partial`` of one, whose keywords count as part of the run.
         progress: report on the error stream, and show a progress bar.
 
     Raises:
@@ -78,7 +78,8 @@ def trained(
             )
         started = time.time()
         states = Path(f"{folder}.states")
-        model = train(classifier, task, recipe, progress=progress, folder=states)
+        callbacks = [Checkpoints(states), *([Progress()] if progress else [])]
+        model = train(classifier, task, recipe, callbacks=callbacks)
         if distributed.is_main():
             save(model, folder, recipe=recipe, overwrite=True)
             shutil.rmtree(states, ignore_errors=True)

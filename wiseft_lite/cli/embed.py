@@ -53,6 +53,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def embed(args: argparse.Namespace) -> None:
     """Train an embedding, choose alpha on val, save the embedding and its scores."""
     from wiseft_lite import encoders, tasks
+    from wiseft_lite.callbacks import Progress
     from wiseft_lite.results import write_results
     from wiseft_lite.retrieval import embedders, universal
     from wiseft_lite.weights import interpolate
@@ -72,7 +73,7 @@ def embed(args: argparse.Namespace) -> None:
     )
     theta_0 = universal.zero_shot_embedder(clip, benchmark.prompts, args.dimensions)
     theta_1 = universal.finetune_embedder(
-        theta_0, benchmark.train, recipe, encoder_lr_multiplier=multiplier, progress=True
+        theta_0, benchmark.train, recipe, encoder_lr_multiplier=multiplier, callbacks=[Progress()]
     )
     table = universal.sweep_embedders(
         theta_0, theta_1, {"val": benchmark.val, "test": benchmark.test}

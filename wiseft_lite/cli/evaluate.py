@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,16 +14,22 @@ from typing import TYPE_CHECKING
 from wiseft_lite._runtime.outputs import check_file
 from wiseft_lite.cli.options import (
     add_command,
+    add_compute,
     add_device,
     add_splits,
     add_task,
+    compute_of,
     device_of,
     splits_of,
 )
 from wiseft_lite.errors import UserError
+from wiseft_lite.recipes import Compute
 
 if TYPE_CHECKING:  # slow to import, and --help does not need it
     import pandas as pd
+
+    from wiseft_lite.models import ImageClassifier
+    from wiseft_lite.tasks import Split
 
 FIGURES = (".png", ".svg", ".pdf")
 
@@ -42,6 +48,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_task(parser)
     add_splits(parser)
     add_device(parser)
+    add_compute(parser, trains=False)
     _add_sweep(commands)
     parser = add_command(
         commands,
@@ -69,6 +76,7 @@ def _add_sweep(commands: argparse._SubParsersAction) -> None:
     add_task(parser)
     add_splits(parser)
     add_device(parser)
+    add_compute(parser, trains=False)
     parser.add_argument(
         "--alphas", default="0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1", help="comma-separated"
     )
@@ -85,18 +93,26 @@ def evaluate(args: argparse.Namespace) -> None:
     """Evaluate a checkpoint; a results file is written once every split has been evaluated."""
     from wiseft_lite import checkpoints, tasks
     from wiseft_lite._runtime import distributed
+    from wiseft_lite._runtime.precision import precision_name
     from wiseft_lite.results import write_results
 
+    device, compute = device_of(args), compute_of(args)
     with distributed.main_first():
         task = tasks.load_task(args.task, args.data)
         splits = splits_of(args, task)
-        classifier = checkpoints.load(args.checkpoint, device_of(args), task.class_names)
-    table = evaluate_splits(classifier, splits).assign(model=str(args.checkpoint), task=task.name)
+        classifier = checkpoints.load(args.checkpoint, device, task.class_names)
+    table = evaluate_splits(classifier, splits, compute).assign(
+        model=str(args.checkpoint),
+        task=task.name,
+        precision=precision_name(device, compute.precision),
+    )
     distributed.main_only(lambda: write_results(table, args.out))
     print(f"written: {args.out}")
 
 
-def evaluate_splits(classifier, splits) -> pd.DataFrame:
+def evaluate_splits(
+    classifier: ImageClassifier, splits: Mapping[str, Split], compute: Compute = Compute()
+) -> pd.DataFrame:
     """Evaluate splits one after the other and print each result as soon as it is known.
 
     Returns:
@@ -112,7 +128,7 @@ def evaluate_splits(classifier, splits) -> pd.DataFrame:
     rows = []
     for name, split in splits.items():
         try:
-            result = split.score(split.predicted(predict(classifier, split)))
+            result = split.score(split.predicted(predict(classifier, split, compute=compute)))
         except UserError as error:
             raise UserError(f"split {name!r}: {error}") from error
         classes = split.count_classes(len(classifier.class_names))
@@ -156,18 +172,19 @@ def sweep(args: argparse.Namespace) -> None:
     """Evaluate every alpha, and warn if the two checkpoints are not connected."""
     from wiseft_lite import checkpoints, sweeps, tasks
     from wiseft_lite._runtime import distributed
+    from wiseft_lite._runtime.precision import precision_name
     from wiseft_lite.analysis import connectivity
     from wiseft_lite.results import show_table, write_results
     from wiseft_lite.weights import relative_distance
 
-    alphas = alphas_in(args.alphas)
+    alphas, device, compute = alphas_in(args.alphas), device_of(args), compute_of(args)
     if args.passes is not None:
         sweeps.pass_nodes(args.passes, alphas)
     with distributed.main_first():
         task = tasks.load_task(args.task, args.data)
         splits = splits_of(args, task)
         zero_shot, fine_tuned = (
-            checkpoints.load(folder, device_of(args), task.class_names)
+            checkpoints.load(folder, device, task.class_names)
             for folder in (args.zero_shot, args.fine_tuned)
         )
     checkpoints.check_same_start({str(args.zero_shot): zero_shot, str(args.fine_tuned): fine_tuned})
@@ -178,10 +195,20 @@ def sweep(args: argparse.Namespace) -> None:
     if not has_midpoint:
         connectivity.midpoint_barrier(zero_shot, fine_tuned, task.val)
     curve = sweeps.sweep(
-        zero_shot, fine_tuned, splits, evaluated, progress=True, passes=args.passes
+        zero_shot,
+        fine_tuned,
+        splits,
+        evaluated,
+        progress=True,
+        passes=args.passes,
+        compute=compute,
     )
     table = curve[curve["alpha"].isin(alphas)].reset_index(drop=True)
-    labelled = table.assign(model=str(args.fine_tuned), task=task.name)
+    labelled = table.assign(
+        model=str(args.fine_tuned),
+        task=task.name,
+        precision=precision_name(device, compute.precision),
+    )
     distributed.main_only(lambda: write_results(labelled, args.out))
     if not distributed.is_main():
         return

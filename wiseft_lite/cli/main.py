@@ -70,7 +70,7 @@ def _exit_code(arguments: list[str] | None) -> int:
             raise
         print(
             f"{name}: the memory of the GPU is full; process fewer images at a time with "
-            "--micro-batch-size 16, store less of each with --checkpointing, or use a smaller model",
+            "--micro-batch-size 16, store less of each with --gradient-checkpointing, or use a smaller model",
             file=sys.stderr,
         )
         return 2

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 
 from wiseft_lite._runtime.outputs import check_folder
 from wiseft_lite.errors import UserError
-from wiseft_lite.recipes import Recipe
+from wiseft_lite.recipes import PRECISIONS, Compute, Recipe
 
 OWN, OTHER = "iconclip", "ViT-B-32/openai"  # models of the two sorts that recipes are made for
 
@@ -205,17 +205,37 @@ def add_resume(parser: argparse.ArgumentParser) -> None:
     option.help = "continue this command where it was interrupted, or start again (default: resume)"
 
 
-def add_memory(parser: argparse.ArgumentParser) -> None:
-    """Add the options that fit fine-tuning into a small GPU."""
-    parser.add_argument(
-        "--micro-batch-size",
-        type=int,
-        metavar="N",
-        help="process N images of a batch at a time: the same gradient, less GPU memory "
-        "(default: the whole batch)",
-    )
-    parser.add_argument(
-        "--checkpointing",
-        action="store_true",
-        help="recompute activations instead of storing them: the same gradient, less GPU memory",
-    )
+def add_compute(parser: argparse.ArgumentParser, *, trains: bool) -> None:
+    """Add the options of ``Compute``.
+
+    Args:
+        parser: of the command.
+        trains: whether the command fine-tunes, so that those for less memory apply.
+    """
+    group = parser.add_argument_group("how to compute")
+    texts = {name: text.replace("%", "%%") for name, text in _descriptions(Compute).items()}
+    for field in fields(Compute):
+        flag = f"--{field.name.replace('_', '-')}"
+        if field.name == "precision":
+            group.add_argument(flag, choices=PRECISIONS, default="auto", help=texts[field.name])
+        elif field.name == "workers":
+            group.add_argument(flag, type=int, metavar="N", help=texts[field.name])
+        elif trains and field.type == "bool":
+            group.add_argument(flag, action="store_true", help=texts[field.name])
+        elif trains:
+            group.add_argument(flag, type=int, metavar="N", help=texts[field.name])
+
+
+def compute_of(args: argparse.Namespace) -> Compute:
+    """The ``Compute`` that the command line describes.
+
+    On a GPU, matrix products of float32 may use TF32 unless ``--precision float32`` is given.
+    """
+    import torch
+
+    given = {
+        field.name: getattr(args, field.name) for field in fields(Compute) if field.name in args
+    }
+    if given.get("precision") != "float32":
+        torch.set_float32_matmul_precision("high")
+    return Compute(**given)

@@ -13,11 +13,12 @@ from wiseft_lite._runtime.outputs import new_folder
 from wiseft_lite.cli.evaluate import evaluating
 from wiseft_lite.cli.options import (
     add_command,
-    add_memory,
+    add_compute,
     add_model,
     add_recipe,
     add_resume,
     add_task,
+    compute_of,
     device_of,
     names_in,
     recipe_of,
@@ -43,6 +44,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     add_model(parser)
     add_recipe(parser, _end_to_end, title="recipe of fine-tuning", only=["seed"])
+    add_compute(parser, trains=True)
     parser = add_command(
         commands,
         "run",
@@ -58,8 +60,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "--kinds", help="probe, end-to-end, or both with a comma in between (default: both)"
     )
     add_resume(parser)
-    add_memory(parser)
     add_recipe(parser, _end_to_end, title="recipe of end-to-end fine-tuning")
+    add_compute(parser, trains=True)
 
 
 def _end_to_end(model: str) -> Recipe:
@@ -83,8 +85,7 @@ def run(args: argparse.Namespace) -> None:
     if "end-to-end" in kinds:
         recipes["end-to-end"] = recipe_of(args, recipes["end-to-end"])
     recipes = {kind: recipes[kind] for kind in kinds}
-    how = {name: getattr(args, name) for name in ("resume", "micro_batch_size", "checkpointing")}
-    _run(args, args.task, args.data, recipes, **how)
+    _run(args, args.task, args.data, recipes, args.resume)
 
 
 def _run(
@@ -92,7 +93,7 @@ def _run(
     task_name: str,
     data: Path | None,
     recipes: Mapping[str, Recipe],
-    **how,
+    resume: bool = True,
 ) -> None:
     """Train, save, evaluate every alpha, print the tables and draw the figure.
 
@@ -101,13 +102,15 @@ def _run(
         task_name: as ``load_task`` takes it.
         data: folder of the data sets.
         recipes: how to train, by kind.
-        how: further arguments of ``pipeline.train``.
+        resume: False discards saved states.
     """
     from wiseft_lite import encoders, pipeline, tasks, zeroshot
     from wiseft_lite._runtime import distributed
+    from wiseft_lite._runtime.precision import precision_name
     from wiseft_lite.results import write_results
 
     started, states, device = time.time(), StatesFolder(args.out), device_of(args)
+    compute = compute_of(args)
     with distributed.main_first():
         task = tasks.load_task(task_name, data)
         zero_shot = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, device), task)
@@ -115,7 +118,15 @@ def _run(
         f"{task.name}: {len(task.class_names)} classes, {len(task.train)} training images; "
         f"zero-shot model {args.model} on {device}"
     )
-    models = pipeline.train(zero_shot, task, recipes, folder=states.path, progress=True, **how)
+    models = pipeline.train(
+        zero_shot,
+        task,
+        recipes,
+        compute=compute,
+        progress=True,
+        folder=states.path,
+        resume=resume,
+    )
     distributed.main_only(lambda: _save(args, zero_shot, models, recipes))
     if distributed.is_main():
         states.remove()
@@ -126,8 +137,10 @@ def _run(
         task=task_name,
         data=data,
     ):
-        table = pipeline.measure(zero_shot, models, task, progress=True)
-    labelled = table.assign(model=args.model, task=task.name)
+        table = pipeline.measure(zero_shot, models, task, True, compute)
+    labelled = table.assign(
+        model=args.model, task=task.name, precision=precision_name(device, compute.precision)
+    )
     distributed.main_only(lambda: write_results(labelled, args.out / "results.jsonl"))
     if not distributed.is_main():
         return

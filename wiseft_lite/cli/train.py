@@ -9,11 +9,12 @@ from pathlib import Path
 from wiseft_lite.cli.evaluate import evaluate_splits, evaluating, metrics_of
 from wiseft_lite.cli.options import (
     add_command,
-    add_memory,
+    add_compute,
     add_model,
     add_recipe,
     add_resume,
     add_task,
+    compute_of,
     device_of,
     recipe_of,
 )
@@ -39,8 +40,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
             add_recipe(parser, lambda model: recipes_for(model)["probe"], without=["augment"])
         if run is finetune:
             add_resume(parser)
-            add_memory(parser)
             add_recipe(parser, lambda model: recipes_for(model)["end-to-end"])
+        add_compute(parser, trains=run is finetune)
 
 
 def zeroshot(args: argparse.Namespace) -> None:
@@ -50,30 +51,22 @@ def zeroshot(args: argparse.Namespace) -> None:
 
 def probe(args: argparse.Namespace) -> None:
     """Train a linear probe."""
-    from wiseft_lite import pipeline
-
-    recipe = recipe_of(args, recipes_for(args.model)["probe"])
-    _make(args, "probe", recipe, pipeline.objective("probe", None))
+    _make(args, "probe", recipe_of(args, recipes_for(args.model)["probe"]))
 
 
 def finetune(args: argparse.Namespace) -> None:
     """Fine-tune end to end."""
-    from wiseft_lite import pipeline
-
-    recipe = recipe_of(args, recipes_for(args.model)["end-to-end"])
-    objective = pipeline.objective("end-to-end", args.micro_batch_size, args.checkpointing)
-    _make(args, "end-to-end", recipe, objective)
+    _make(args, "end-to-end", recipe_of(args, recipes_for(args.model)["end-to-end"]))
 
 
-def _make(
-    args: argparse.Namespace, kind: str | None = None, recipe: Recipe | None = None, objective=None
-) -> None:
+def _make(args: argparse.Namespace, kind: str | None = None, recipe: Recipe | None = None) -> None:
     """Make the zero-shot classifier, train it if a kind is given, save it, then evaluate it."""
     from wiseft_lite import checkpoints, encoders, pipeline, tasks
     from wiseft_lite._runtime import distributed
+    from wiseft_lite.callbacks import Checkpoints, Progress
     from wiseft_lite.zeroshot import zero_shot_classifier
 
-    states = StatesFolder(args.out)
+    states, compute = StatesFolder(args.out), compute_of(args)
     with distributed.main_first():
         task = tasks.load_task(args.task, args.data)
         model = zero_shot_classifier(encoders.load_clip(args.model, device_of(args)), task)
@@ -82,10 +75,8 @@ def _make(
             model,
             task,
             recipe,
-            objective=objective,
-            progress=True,
-            folder=states.path,
-            resume=args.resume,
+            compute=compute,
+            callbacks=[Progress(), Checkpoints(states.path, args.resume)],
         )
     distributed.main_only(
         lambda: checkpoints.save(model, args.out, recipe=recipe, overwrite=args.overwrite)
@@ -95,7 +86,7 @@ def _make(
     with evaluating(
         f"the model is saved in {args.out}", "evaluate", args.out, task=args.task, data=args.data
     ):
-        metrics = metrics_of(evaluate_splits(model, task.evaluation))
+        metrics = metrics_of(evaluate_splits(model, task.evaluation, compute))
     distributed.main_only(lambda: checkpoints.add_metrics(args.out, metrics))
     print(f"written: {args.out}")
 

@@ -1,2 +1,1 @@
-"""Other ways to fine-tune a CLIP model: LoRA, prompt learning, contrastive fine-tuning, layer-wise
-learning rates."""
+"""Other ways to fine-tune a CLIP model: LoRA, prompt learning, contrastive fine-tuning."""

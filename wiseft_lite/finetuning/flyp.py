@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from wiseft_lite.augmentation import augmentation
+from wiseft_lite.callbacks import Callback
 from wiseft_lite.encoders import Clip
 from wiseft_lite.errors import UserError
-from wiseft_lite.features import pixels
 from wiseft_lite.losses import contrastive_loss
 from wiseft_lite.tasks import Task
-from wiseft_lite.training import Recipe, fit
+from wiseft_lite.training import Recipe, fit, training_images
 from wiseft_lite.zeroshot import prompt
 
 # loss(image embeddings, text embeddings, labels, scale)
@@ -91,7 +90,12 @@ def class_contrastive_loss(
 
 
 def flyp(
-    clip: Clip, task: Task, recipe: Recipe, *, loss: Loss = published_loss, progress: bool = False
+    clip: Clip,
+    task: Task,
+    recipe: Recipe,
+    *,
+    loss: Loss = published_loss,
+    callbacks: Sequence[Callback] = (),
 ) -> Clip:
     """Fine-tune both encoders of a CLIP on a task's images, with prompts of their classes.
 
@@ -105,7 +109,7 @@ def flyp(
         recipe: how to train. The authors do not clip gradients: ``Recipe(clip_norm=UNCLIPPED)``.
         loss: of a batch: ``published_loss``, the authors', or ``class_contrastive_loss``, in which
             images of one class share their captions.
-        progress: show a bar.
+        callbacks: as for ``fit``.
 
     Raises:
         UserError: the loss is not finite.
@@ -131,14 +135,12 @@ def flyp(
             model.logit_scale.exp(),
         )
 
-    images = pixels(clip, task.train)
     fit(
         model,
-        images,
+        training_images(clip, task.train, recipe),
         task.train.labels,
         recipe,
         objective=objective,
-        transform=augmentation(recipe.augment, images.shape[-1]),
-        progress=progress,
+        callbacks=callbacks,
     )
     return replace(clip, model=model.requires_grad_(False))

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from wiseft_lite.callbacks import Callback
 from wiseft_lite.encoders import Clip
 from wiseft_lite.features import encode
 from wiseft_lite.models import Head, ImageClassifier
@@ -57,7 +58,7 @@ def learn_prompt(
     recipe: Recipe = COOP,
     start: str = "an icon of a",
     *,
-    progress: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> ImageClassifier:
     """Return the zero-shot classifier of a task with the head of a learned prompt.
 
@@ -68,7 +69,7 @@ def learn_prompt(
         task: class names and training split; ``task.few_shot(16)`` for the usual 16 shots.
         recipe: how to train the ``M`` vectors.
         start: words that the vectors start from; ``M`` is the number of their tokens.
-        progress: show a bar.
+        callbacks: as for ``fit``.
 
     Raises:
         UserError: the start and a class name exceed the text encoder's context length.
@@ -79,7 +80,7 @@ def learn_prompt(
     classifier = zero_shot_classifier(clip, task)
     features, labels = encode(classifier, task.train)
     prompt = PromptHead(clip, task.class_names, clip.token_embeddings(start))
-    fit(prompt, features, labels, recipe, progress=progress)
+    fit(prompt, features, labels, recipe, callbacks=callbacks)
     with torch.no_grad():
         head = Head(prompt.weight())
     return ImageClassifier(

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from wiseft_lite.features import pixels
+from wiseft_lite.callbacks import Callback
 from wiseft_lite.merging.soups import NoAliases
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Split
-from wiseft_lite.training import Recipe, fit
+from wiseft_lite.training import Recipe, fit, training_images
 from wiseft_lite.weights import Weights, check_alike
 
 LEARNED = Recipe(
@@ -71,7 +71,7 @@ def learned_soup(
     recipe: Recipe = LEARNED,
     *,
     per_tensor: bool = False,
-    progress: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> Mixture:
     """Return the mixture that minimises the cross-entropy on held-out images; see its ``.soup()``.
 
@@ -83,7 +83,7 @@ def learned_soup(
         split: images that none of the models was trained on, such as ``task.val``.
         recipe: how to train the mixing weights.
         per_tensor: a mixing weight per tensor and model ("by layer"), instead of one per model.
-        progress: show a bar.
+        callbacks: as for ``fit``.
 
     Raises:
         UserError: no models, ones that do not fit together, or several names for one model.
@@ -96,8 +96,8 @@ def learned_soup(
     check_alike(thetas)
     return fit(
         Mixture(classifier, list(thetas), per_tensor),
-        pixels(classifier, split),
+        training_images(classifier, split, recipe),
         split.labels,
         recipe,
-        progress=progress,
+        callbacks=callbacks,
     )

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from wiseft_lite.callbacks import Callback, Run
 from wiseft_lite.errors import UserError, unknown
 from wiseft_lite.weights import interpolate
 
 
-class MovingAverages:
+class MovingAverages(Callback):
     """Exponential moving averages of a model's weights, for several decays in one run.
 
     ``mu_t = beta mu_{t-1} + (1 - beta) theta_t`` after step ``t``, with ``mu_0 = 0``, for each
-    decay ``beta``. Call it with the model after each step: ``finetune(..., after_step=averages)``.
-    Averages are in float32 or wider; integer buffers are those of the last step.
+    decay ``beta``: ``finetune(..., callbacks=[averages])``. Averages are in float32 or wider; integer buffers are those of the last step.
 
     Args:
         decays: each ``beta``, from 0 (the last step alone) to below 1; averages over about
@@ -31,7 +31,7 @@ class MovingAverages:
         >>> averages, model = MovingAverages([0.5]), nn.Linear(1, 1, bias=False)
         >>> for weight in (4.0, 1.0):
         ...     _ = model.weight.data.fill_(weight)
-        ...     averages(model)
+        ...     averages.update(model)
         >>> averages.debiased(0.5)
         {'weight': tensor([[2.]])}
     """
@@ -51,8 +51,11 @@ class MovingAverages:
         """The decays."""
         return tuple(self._means)
 
+    def after_step(self, run: Run) -> None:
+        self.update(run.model)
+
     @torch.no_grad()
-    def __call__(self, model: nn.Module) -> None:
+    def update(self, model: nn.Module) -> None:
         """Update the averages with the weights that ``model`` has after a step."""
         self.steps += 1
         for name, theta in model.state_dict().items():
@@ -110,7 +113,7 @@ class MovingAverages:
         if decay not in self._means:
             raise unknown("decay", decay, self.decays)
         if not self.steps:
-            raise UserError("no steps to average yet; pass the averages to finetune as after_step")
+            raise UserError("no steps to average yet; pass them to finetune: callbacks=[averages]")
         total = 1 - decay**self.steps
         return {
             name: (mean / total).to(self._types[name]) if mean.is_floating_point() else mean.clone()

@@ -6,6 +6,7 @@ import copy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -13,11 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset
 
-from wiseft_lite.augmentation import augmentation
+from wiseft_lite.callbacks import Callback
 from wiseft_lite.encoders import Clip
 from wiseft_lite.errors import UserError
 from wiseft_lite.features import LazyImages, chunks, pixels
-from wiseft_lite.finetuning.layerwise_lr import layerwise_lr
 from wiseft_lite.results import best_alpha
 from wiseft_lite.retrieval.arcface import Embedder, SubCentres, adaptive_margins, arcface
 from wiseft_lite.retrieval.recipes import EMBED, ENCODER_LR_MULTIPLIER
@@ -25,7 +25,7 @@ from wiseft_lite.retrieval.search import query_scores, text_projection
 from wiseft_lite.sweeps import ALPHAS, logits_along
 from wiseft_lite.tasks import Split, Task
 from wiseft_lite.tasks.images import Picked
-from wiseft_lite.training import Recipe, fit
+from wiseft_lite.training import Recipe, fit, training_images
 from wiseft_lite.zeroshot import prompt
 
 ALL = "all tasks"  # the row over the images of every task
@@ -33,17 +33,27 @@ ALL = "all tasks"  # the row over the images of every task
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Preprocessed images with their classes and tasks.
+    """Images with their classes and tasks.
 
     Args:
-        images: ``[n, 3, h, w]``; ``LazyImages``, decoded at each access, if memory is too small.
-        labels: int64 ``[n]``.
+        split: ``n`` images with labels.
         tasks: name of the task of each image.
+        clip: preprocesses the images.
     """
 
-    images: Tensor | LazyImages
-    labels: Tensor
+    split: Split
     tasks: tuple[str, ...]
+    clip: Clip
+
+    @property
+    def labels(self) -> Tensor:
+        """The classes, int64 ``[n]``."""
+        return self.split.labels
+
+    @cached_property
+    def images(self) -> Tensor | LazyImages:
+        """The preprocessed images ``[n, 3, h, w]``, decoded at first use; see ``features.pixels``."""
+        return pixels(self.clip, self.split)
 
 
 @dataclass(frozen=True)
@@ -93,19 +103,16 @@ def disjoint_splits(
     test_names = shuffled[test_from:]
 
     def collect(
-        classes: list[str], sources: list[tuple[Task, Split]], for_retrieval: bool = True
+        classes: list[str], sources: list[tuple[Task, Split]], purpose: str, per_class: int = 2
     ) -> LabelledImages:
-        return _collect(clip, sources, {name: label_of[name] for name in classes}, for_retrieval)
+        wanted = {name: label_of[name] for name in classes}
+        return _collect(clip, sources, wanted, purpose, per_class)
 
-    train = collect(train_names, [(task, task.train) for task in tasks], for_retrieval=False)
-    val = collect(val_names, [(task, s) for task in tasks for s in (task.train, task.val)])
-    test = collect(test_names, [(task, s) for task in tasks for s in task.evaluation.values()])
-    for split, purpose in ((val, "choose alpha"), (test, "test")):
-        if len(split.labels) < 6:
-            raise UserError(
-                f"the classes drawn to {purpose} have {len(split.labels)} images; give more tasks or "
-                "another seed"
-            )
+    train = collect(train_names, [(task, task.train) for task in tasks], "train", 1)
+    val = collect(val_names, [(task, s) for task in tasks for s in (task.train, task.val)], "val")
+    test = collect(
+        test_names, [(task, s) for task in tasks for s in task.evaluation.values()], "test"
+    )
     template = {name: task.templates[0] for task in tasks for name in task.class_names}
     prompts = tuple(prompt(template[name], name) for name in train_names)
     return DisjointSplits(prompts, train, val, test)
@@ -115,9 +122,14 @@ def _collect(
     clip: Clip,
     sources: Sequence[tuple[Task, Split]],
     label_of: dict[str, int],
-    for_retrieval: bool,
+    purpose: str,
+    per_class: int,
 ) -> LabelledImages:
-    """The images of some classes; for retrieval, only of classes with at least two images."""
+    """Return the images of some classes, leaving out classes with fewer images than ``per_class``.
+
+    Raises:
+        UserError: fewer than six images.
+    """
     images: list[Any] = []
     labels: list[int] = []
     tasks: list[str] = []
@@ -132,12 +144,15 @@ def _collect(
             labels += [label_of[task.class_names[split.labels[i]]] for i in rows]
             tasks += [task.name] * len(rows)
     counts = Counter(labels)
-    keep = [i for i, label in enumerate(labels) if not for_retrieval or counts[label] > 1]
-    if not keep:
-        return LabelledImages(torch.empty(0), torch.empty(0, dtype=torch.int64), ())
+    keep = [i for i, label in enumerate(labels) if counts[label] >= per_class]
+    if len(keep) < 6:
+        raise UserError(
+            f"the classes drawn for {purpose} have {len(keep)} images; give more tasks or another "
+            "seed"
+        )
     joined: Any = ConcatDataset(images)
-    split = Split("all tasks", Picked(joined, keep), torch.tensor(labels)[keep])
-    return LabelledImages(pixels(clip, split), split.labels, tuple(tasks[i] for i in keep))
+    split = Split(purpose, Picked(joined, keep), torch.tensor(labels)[keep])
+    return LabelledImages(split, tuple(tasks[i] for i in keep), clip)
 
 
 def zero_shot_embedder(
@@ -159,7 +174,7 @@ def finetune_embedder(
     encoder_lr_multiplier: float = ENCODER_LR_MULTIPLIER,
     centres: int = 3,
     margins: Tensor | None = None,
-    progress: bool = False,
+    callbacks: Sequence[Callback] = (),
 ) -> Embedder:
     """Return a copy of an embedder fine-tuned with sub-centre ArcFace.
 
@@ -170,7 +185,7 @@ def finetune_embedder(
         encoder_lr_multiplier: the embedder's learning rate, relative to that of the centres.
         centres: per class.
         margins: per class, in radians; ``adaptive_margins`` of the class sizes if not given.
-        progress: show a bar.
+        callbacks: as for ``fit``.
 
     Raises:
         UserError: a class has no images, or as ``fit``.
@@ -180,18 +195,14 @@ def finetune_embedder(
     head = SubCentres(len(counts), len(start.weight), centres, recipe.seed)
     embedder = copy.deepcopy(start)
     model = nn.Sequential(embedder, head.to(start.weight.device))
-    hook = layerwise_lr(
-        model.state_dict(), lambda name: encoder_lr_multiplier if name.startswith("0.") else 1.0
-    )
     fit(
         model,
-        train.images,
+        training_images(train.clip, train.split, recipe),
         train.labels,
         recipe,
         objective=arcface(margins),
-        transform=augmentation(recipe.augment, train.images.shape[-1]),
-        progress=progress,
-        after_step=hook,
+        callbacks=callbacks,
+        lr_multiplier=lambda name: encoder_lr_multiplier if name.startswith("0.") else 1.0,
     )
     return embedder.eval()
 

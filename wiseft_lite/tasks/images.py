@@ -219,9 +219,13 @@ class Files(Sequence):
 
 
 class Arrays(Sequence):
-    """A uint8 array ``[n, h, w, 3]``, perhaps mapped from disk, as a sequence of images."""
+    """Arrays of uint8 ``[h, w, 3]`` as a sequence of images.
 
-    def __init__(self, array: np.ndarray):
+    Args:
+        array: one array ``[n, h, w, 3]``, perhaps mapped from disk, or a list of arrays.
+    """
+
+    def __init__(self, array: np.ndarray | Sequence[np.ndarray]):
         self.array = array
 
     def __len__(self) -> int:

@@ -36,7 +36,7 @@ from wiseft_lite.losses import cross_entropy
 from wiseft_lite.models import Head, ImageClassifier
 from wiseft_lite.sweeps import sweep
 from wiseft_lite.tasks import Split, load_task
-from wiseft_lite.training import PROBE, Recipe, finetune, fit, linear_probe
+from wiseft_lite.training import PROBE, Recipe, finetune, fit, linear_probe, training_images
 from wiseft_lite.zeroshot import zero_shot_classifier
 
 GRID = tuple(k / 20 for k in range(21))
@@ -116,7 +116,11 @@ def features(zero_shot: ImageClassifier, splits: Mapping[str, Split], repeats: i
 def loops(zero_shot: ImageClassifier, task, repeats: int) -> Seconds:
     """Time an epoch of ``finetune`` and of the bare loop, decoding included in both."""
     recipe = Recipe(epochs=1)
-    bare = lambda: bare_loop(zero_shot, pixels(zero_shot, task.train), task.train.labels, recipe)  # noqa: E731
+
+    def bare() -> None:
+        images = training_images(zero_shot, task.train, recipe)
+        bare_loop(zero_shot, images, task.train.labels, recipe)
+
     bare()  # warms up
     return in_turns({"finetune": partial(finetune, zero_shot, task, recipe), "bare": bare}, repeats)
 

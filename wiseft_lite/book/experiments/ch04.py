@@ -7,6 +7,7 @@ import pandas as pd
 from wiseft_lite.book.experiments.common import mean_of_shifts, n_shifts, percent, percents
 from wiseft_lite.book.ledger import Record
 from wiseft_lite.book.runs import trained
+from wiseft_lite.callbacks import AfterEpoch
 from wiseft_lite.encoders import Clip, load_clip
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import load_task, task_names
@@ -56,7 +57,7 @@ def learning_curve(zero_shot: ImageClassifier, task, recipe: Recipe) -> pd.DataF
             }
         )
 
-    finetune(zero_shot, task, recipe, after_epoch=measure)
+    finetune(zero_shot, task, recipe, callbacks=[AfterEpoch(measure)])
     table = pd.DataFrame(rows)
     return table.assign(shifts=table[list(task.shifts)].mean(axis=1))
 

@@ -6,7 +6,6 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ from wiseft_lite.book.experiments.ch06 import wide
 from wiseft_lite.book.experiments.common import n_shifts, percents
 from wiseft_lite.book.ledger import Record
 from wiseft_lite.book.runs import trained
+from wiseft_lite.callbacks import Callback
 from wiseft_lite.encoders import Clip, load_clip
 from wiseft_lite.features import predict
 from wiseft_lite.finetuning.prompts import COOP, learn_prompt
@@ -49,8 +49,7 @@ def with_spring(
     task: Task,
     recipe: Recipe,
     *,
-    progress: bool = False,
-    folder: Path | None = None,
+    callbacks: Sequence[Callback] = (),
     strength: float,
 ) -> ImageClassifier:
     """Fine-tune with an L2 penalty on the distance to the weights of ``classifier``."""
@@ -59,8 +58,7 @@ def with_spring(
         task,
         recipe,
         objective=l2_to(classifier.state_dict(), strength),
-        progress=progress,
-        folder=folder,
+        callbacks=callbacks,
     )
 
 
@@ -69,8 +67,7 @@ def with_teacher(
     task: Task,
     recipe: Recipe,
     *,
-    progress: bool = False,
-    folder: Path | None = None,
+    callbacks: Sequence[Callback] = (),
     weight: float,
 ) -> ImageClassifier:
     """Fine-tune with distillation from ``classifier``, weighted by ``weight``."""
@@ -79,8 +76,7 @@ def with_teacher(
         task,
         recipe,
         objective=distillation(classifier, weight),
-        progress=progress,
-        folder=folder,
+        callbacks=callbacks,
     )
 
 
@@ -89,11 +85,10 @@ def averaged(
     task: Task,
     recipe: Recipe,
     decays: Sequence[float] = DECAYS,
-    progress: bool = False,
 ) -> tuple[ImageClassifier, MovingAverages]:
     """Fine-tune once and keep the moving averages of the run."""
     averages = MovingAverages(decays)
-    return finetune(zero_shot, task, recipe, progress=progress, after_step=averages), averages
+    return finetune(zero_shot, task, recipe, callbacks=[averages]), averages
 
 
 def controls(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from types import ModuleType
 
 import pandas as pd
 
 from wiseft_lite.book.experiments.common import percent
 from wiseft_lite.book.runs import trained
+from wiseft_lite.callbacks import Callback
 from wiseft_lite.encoders import load_clip
 from wiseft_lite.finetuning import flyp, lora
 from wiseft_lite.models import ImageClassifier, freeze
@@ -32,15 +32,12 @@ def low_rank(
     task: Task,
     recipe: Recipe,
     *,
-    progress: bool = False,
-    folder: Path | None = None,
+    callbacks: Sequence[Callback] = (),
     rank: int,
     code: ModuleType,
 ) -> ImageClassifier:
     """Fine-tune low-rank updates of the blocks and merge them; ``code`` is the module ``lora``."""
-    tuned = finetune(
-        code.with_lora(classifier, rank), task, recipe, progress=progress, folder=folder
-    )
+    tuned = finetune(code.with_lora(classifier, rank), task, recipe, callbacks=callbacks)
     return classifier.with_weights(code.merge_lora(tuned))
 
 
@@ -49,18 +46,16 @@ def both_encoders(
     task: Task,
     recipe: Recipe,
     *,
-    progress: bool = False,
-    folder: Path | None = None,
+    callbacks: Sequence[Callback] = (),
     loss: flyp.Loss,
     code: ModuleType,
 ) -> ImageClassifier:
     """Fine-tune both encoders contrastively and rebuild the head; ``code`` is ``flyp``.
 
-    Both come from the encoder's name, as a classifier has no text encoder. An interrupted
-    run starts again.
+    Both come from the encoder's name, as a classifier has no text encoder.
     """
     tuned = code.flyp(
-        load_clip(classifier.encoder_name), task, recipe, loss=loss, progress=progress
+        load_clip(classifier.encoder_name), task, recipe, loss=loss, callbacks=callbacks
     )
     return zero_shot_classifier(tuned, task)
 

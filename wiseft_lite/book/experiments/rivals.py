@@ -12,14 +12,17 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from wiseft_lite.augmentation import augmentation
+from wiseft_lite.data import ImageDataset, ShuffledBatches, load
 from wiseft_lite.errors import UserError
+from wiseft_lite.losses import Objective
 from wiseft_lite.metrics import predictions
 from wiseft_lite.models import Head, ImageClassifier
+from wiseft_lite.schedules import learning_rate
 from wiseft_lite.tasks import Split
 from wiseft_lite.tasks.images import Files
-from wiseft_lite.training import Recipe, learning_rate
+from wiseft_lite.training import Recipe
 
 
 def as_files(split: Split, folder: Path) -> Split:
@@ -85,32 +88,42 @@ def per_alpha(
 
 
 def bare_loop(
-    classifier: ImageClassifier, images: Tensor, labels: Tensor, recipe: Recipe
+    classifier: ImageClassifier, images: ImageDataset, labels: Tensor, recipe: Recipe
 ) -> nn.Module:
     """Fine-tune in a plain PyTorch loop with the same batches, crops, schedule and clipping."""
     model = copy.deepcopy(classifier).train()
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.lr, betas=recipe.betas, weight_decay=recipe.weight_decay
     )
-    transform = augmentation(recipe.augment, images.shape[-1])
-    total, step = recipe.epochs * -(-len(images) // recipe.batch_size), 0
-    torch.manual_seed(recipe.seed)
-    for _ in range(recipe.epochs):
-        for rows in torch.randperm(len(images)).split(recipe.batch_size):
-            batch = (
-                images[rows]
-                if transform is None
-                else torch.stack([transform(x) for x in images[rows]])
-            )
-            loss = nn.functional.cross_entropy(model(batch), labels[rows])
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, total, recipe)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
-            optimizer.step()
-            step += 1
+    order = ShuffledBatches(len(images), recipe)
+    for step, (keys, batch) in enumerate(zip(order, load(images, order), strict=True)):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, len(order), recipe)
+        loss = nn.functional.cross_entropy(model(batch), labels[[i for _, i in keys]])
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
+        optimizer.step()
+        optimizer.zero_grad()
     return model.eval()
+
+
+def recomputed(objective: Objective, size: int) -> Objective:
+    """Return an objective that computes a batch in micro-batches and each forward pass twice.
+
+    The activations of a micro-batch are discarded after its forward pass and recomputed for its
+    gradient: the alternative to accumulating gradients.
+
+    Source: Chen et al. 2016, "Training deep nets with sublinear memory cost", over images.
+    """
+
+    def in_turn(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
+        parts = zip(inputs.split(size), labels.split(size), strict=True)
+        return sum(
+            checkpoint(objective, model, x, y, use_reentrant=False) * (len(x) / len(inputs))
+            for x, y in parts
+        )
+
+    return in_turn
 
 
 def lbfgs_probe(start: Head, features: Tensor, labels: Tensor, iterations: int) -> Head:
