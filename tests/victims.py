@@ -18,10 +18,11 @@ import patience
 import torch
 from torch import nn
 
-from wiseft_lite import Recipe, UserError, load, save
-from wiseft_lite._runtime import resume
+from wiseft_lite import Recipe, UserError, callbacks, load, save
 from wiseft_lite._runtime.digest import digest
 from wiseft_lite.book import runs
+from wiseft_lite.callbacks import Checkpoints
+from wiseft_lite.losses import cross_entropy
 from wiseft_lite.merging.moving_averages import MovingAverages
 from wiseft_lite.training import fit
 
@@ -44,8 +45,8 @@ def exit_code(function, *arguments):
     return child.exitcode
 
 
-def noisy(x):
-    return x + 0.1 * torch.randn_like(x)
+def noisy(model, inputs, labels):
+    return cross_entropy(model, inputs + 0.1 * torch.randn_like(inputs), labels)
 
 
 def network():
@@ -64,9 +65,8 @@ def whole_run(folder=None):
         DATA,
         LABELS,
         Recipe(epochs=3, lr=1e-2, batch_size=5),
-        transform=noisy,
-        after_step=averages,
-        folder=folder,
+        objective=noisy,
+        callbacks=[averages, *([] if folder is None else [Checkpoints(folder)])],
     )
     return digest(model.state_dict(), averages.state_dict())
 
@@ -95,7 +95,7 @@ def killed_run(folder, at, begins=None):
 
         setattr(owner, name, watched)
 
-    resume.SAVE_INTERVAL = 0
+    callbacks.SAVE_INTERVAL = 0
     around(
         safetensors.torch,
         "save_file",

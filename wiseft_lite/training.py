@@ -74,7 +74,7 @@ def fit(
     dtype = autocast_dtype(device, compute.precision)
     optimizer = adamw(parameter_groups(model, lr_multiplier), recipe, device)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
-    batch_loss = distributed.parallel(BatchLoss(model, objective), data_parallel)
+    batch_loss = distributed.parallel(BatchLoss(model, objective).train(), data_parallel)
     identity = (code(), recipe, inputs, labels, objective, lr_multiplier, dtype)
     steps = steps_per_epoch(len(inputs), recipe)
     run = Run(model, optimizer, scaler, recipe, steps, callbacks, identity)

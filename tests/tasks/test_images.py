@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from wiseft_lite import Split, UserError, features
+from wiseft_lite import Split, UserError, data
 from wiseft_lite.figures import gallery
 from wiseft_lite.tasks.images import Files, check_header, load_image, rgb
 
@@ -60,7 +60,7 @@ def test_wide_greys_in_memory_keep_theirs_too(mode):
     split = Split("a", [image], torch.tensor([0]))
     assert np.array_equal(np.asarray(split[0][0]), GREY)
     assert np.array_equal(
-        features.LazyImages(lambda i: torch.from_numpy(np.array(i)), split)[torch.tensor([0])][0],
+        data.ImageDataset(split, lambda i: torch.from_numpy(np.array(i)))[0],
         GREY,
     )
 

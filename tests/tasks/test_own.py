@@ -14,6 +14,7 @@ from wiseft_lite import (
     Recipe,
     UserError,
     csv_task,
+    data,
     features,
     finetune,
     folder_task,
@@ -280,16 +281,16 @@ def test_images_are_decoded_when_asked_for_and_memory_is_bounded(folder, clip, m
         predict(theta_0, task.train),
         sweep(theta_0, theta_1, {"train": task.train}, [0, 1], passes=3),
     )
-    monkeypatch.setattr(features, "MEMORY_LIMIT", 4 * 4 * 3 * 24 * 24)  # four images
+    monkeypatch.setattr(data, "MEMORY_LIMIT", 4 * 4 * 3 * 24 * 24)  # four images
     decoded = features.pixels(theta_0, task.train)
-    assert isinstance(decoded, features.LazyImages) and decoded.shape == (27, 3, 24, 24)
+    assert isinstance(decoded, data.LazyImages) and decoded.shape == (27, 3, 24, 24)
     assert [len(piece) for piece in features.chunks(decoded, 2)] == [4] * 6 + [3]
     assert torch.allclose(predict(theta_0, task.train, batch_size=2), logits, atol=1e-4)
     again = sweep(theta_0, theta_1, {"train": task.train}, [0, 1], batch_size=2, passes=3)
     assert again.accuracy.tolist() == table.accuracy.tolist()
     recipe = Recipe(epochs=1, batch_size=8)
     bounded = finetune(theta_0, task, recipe).state_dict()
-    monkeypatch.setattr(features, "MEMORY_LIMIT", 2**30)
+    monkeypatch.setattr(data, "MEMORY_LIMIT", 2**30)
     assert all(
         torch.equal(v, bounded[k]) for k, v in finetune(theta_0, task, recipe).state_dict().items()
     )
@@ -333,14 +334,14 @@ def test_files_that_are_not_images_are_left_out_with_a_warning(folder):
 FLAT = """
 import resource, numpy as np, torch
 from torch import nn
-from wiseft_lite import features
+from wiseft_lite import data, features
 from wiseft_lite.models import Head, ImageClassifier
 from wiseft_lite.sweeps import sweep
 from wiseft_lite.tasks import Split
 from wiseft_lite.tasks.images import Arrays
 
 torch.set_num_threads(1)
-features.MEMORY_LIMIT = 2**24
+data.MEMORY_LIMIT = 2**24
 encoder = nn.Sequential(nn.AvgPool2d(112), nn.Flatten())
 first, last = (ImageClassifier(encoder, Head(torch.randn(2, 12)), lambda image: torch.ones(3, 224, 224), "ab", "x")
                for _ in range(2))
@@ -364,13 +365,14 @@ def test_peak_memory_stays_flat_in_the_number_of_images():
 WORKER = """
 import torch
 from wiseft_lite import UserError
-from wiseft_lite.features import LazyImages
+from wiseft_lite.data import ImageDataset, LazyImages
 from wiseft_lite.tasks import Split
 from wiseft_lite.tasks.images import Files
 import sys
 
 split = Split("a", Files(sys.argv[1:]), torch.arange(len(sys.argv) - 1))
-decoded = LazyImages(lambda image: torch.tensor(image.getpixel((0, 0))), split, ahead=True)
+images = ImageDataset(split, lambda image: torch.tensor(image.getpixel((0, 0))))
+decoded = LazyImages(images, workers=2)
 before = torch.get_rng_state()
 try:
     for batch in decoded.split(2):

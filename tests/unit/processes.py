@@ -19,8 +19,9 @@ from wiseft_lite import (  # noqa: E402
     Recipe,
     Task,
     UserError,
+    callbacks,
+    data,
     encode,
-    features,
     finetune,
     linear_probe,
     load_clip,
@@ -28,17 +29,19 @@ from wiseft_lite import (  # noqa: E402
     sweep,
     zero_shot_classifier,
 )
-from wiseft_lite._runtime import distributed, resume
+from wiseft_lite._runtime import distributed
 from wiseft_lite._runtime.digest import digest  # noqa: E402
 from wiseft_lite.book import runs as kept  # noqa: E402
 from wiseft_lite.book.runs import trained  # noqa: E402
+from wiseft_lite.callbacks import AfterEpoch, Checkpoints  # noqa: E402
 from wiseft_lite.finetuning.flyp import flyp  # noqa: E402
-from wiseft_lite.losses import checkpointed, cross_entropy, l2_to, micro_batched  # noqa: E402  # noqa: E402
+from wiseft_lite.losses import l2_to  # noqa: E402
 from wiseft_lite.merging.moving_averages import MovingAverages  # noqa: E402
 from wiseft_lite.models import Head, ImageClassifier  # noqa: E402
+from wiseft_lite.recipes import AUGMENTS  # noqa: E402
 from wiseft_lite.tasks import Split  # noqa: E402
 from wiseft_lite.tasks.images import Arrays  # noqa: E402
-from wiseft_lite.training import fit  # noqa: E402
+from wiseft_lite.training import Compute, fit  # noqa: E402
 
 RECIPE = Recipe(epochs=2, lr=3e-3, batch_size=16)
 
@@ -79,39 +82,40 @@ def train_all(clip, out: Path) -> dict:
 
     Returns the weights by name of the run.
     """
-    exact = replace(
-        clip,
-        model=clip.model.double(),
-        preprocess=lambda image: clip.preprocess(image).double(),
-    )
+    torch.set_default_dtype(torch.float64)  # of the images too
+    exact = replace(clip, model=clip.model.double())
     task = task_of(61, 30)  # batches of 16, 16, 16 and 13
     zero_shot, runs = zero_shot_classifier(exact, task).double(), {}
-    for kind in ("none", "crop", "strong"):
+    for kind in AUGMENTS:
         runs[kind] = finetune(zero_shot, task, replace(RECIPE, augment=kind))
     runs["last batch of one"] = finetune(zero_shot, task_of(33, 3), RECIPE)
     start = {
         key: value + 0.01 for key, value in zero_shot.state_dict().items()
     }  # so that the penalty is not 0
     averages = MovingAverages([0.9])
-    runs["l2"] = finetune(zero_shot, task, RECIPE, objective=l2_to(start, 0.1), after_step=averages)
-    runs["pieces"] = finetune(
-        zero_shot, task, RECIPE, objective=micro_batched(checkpointed(cross_entropy), 3)
+    runs["l2"] = finetune(
+        zero_shot, task, RECIPE, objective=l2_to(start, 0.1), callbacks=[averages]
     )
+    small = Compute(micro_batch_size=3, gradient_checkpointing=True)
+    runs["micro-batches"] = finetune(zero_shot, task, RECIPE, compute=small)
+    runs["workers"] = finetune(zero_shot, task, RECIPE, compute=Compute(workers=2))
     runs["flyp"] = flyp(exact, task, RECIPE).model
-    resume.SAVE_INTERVAL = 0  # a state before every step
+    callbacks.SAVE_INTERVAL = 0  # a state before every step
 
     def stop(epoch, model):
         raise Cut
 
+    states = Checkpoints(out / "states")
     try:
-        finetune(zero_shot, task, RECIPE, after_epoch=stop, folder=out / "states")
+        finetune(zero_shot, task, RECIPE, callbacks=[AfterEpoch(stop), states])
     except Cut:
         distributed.all_true(True)
-    runs["resumed"] = finetune(zero_shot, task, RECIPE, folder=out / "states")
+    runs["resumed"] = finetune(zero_shot, task, RECIPE, callbacks=[states])
     runs["kept"] = trained(zero_shot, task, RECIPE, progress=False)
     kept.save = None  # it is not trained again
     runs["found"] = trained(zero_shot, task, RECIPE, progress=False)
     clip.model.float()
+    torch.set_default_dtype(torch.float32)
     weights = {
         f"{name}/{key}": value
         for name, model in runs.items()
@@ -125,13 +129,13 @@ def measure_all(zero_shot, tuned) -> dict:
     report = {"tensors": {}, "decoded": {}}
     for name, n in (("even", 24), ("odd", 29), ("few", 3), ("one", 1)):
         for held in (2**30, 4 * 4 * 3 * 24 * 24):
-            features.MEMORY_LIMIT = held
+            data.MEMORY_LIMIT = held
             images = Counted(make_split(name, n).images)
             split = Split(name, images, torch.arange(n) % 3)
             key = f"{name}, {held}"
             report["tensors"][f"predict {key}"] = predict(tuned, split, batch_size=4)
             report["decoded"][f"predict {key}"] = images.decoded
-    features.MEMORY_LIMIT = 2**30
+    data.MEMORY_LIMIT = 2**30
     split = make_split("odd", 29)
     report["tensors"]["encode"] = encode(zero_shot, split, 4)[0].clone()
     report["tensors"]["encode again"] = encode(zero_shot, split, 4)[0].clone()
@@ -155,14 +159,14 @@ def measure_all(zero_shot, tuned) -> dict:
 
 
 def refusals() -> list[str]:
-    """The errors of models that cannot be divided."""
+    """The errors of models that cannot be divided, and that dropout can."""
     images, labels, messages = torch.randn(8, 3, 4, 4), torch.arange(8) % 2, []
     torch.manual_seed(0)
     for layer in (nn.BatchNorm1d(48), nn.Dropout(0.5)):
         encoder = nn.Sequential(nn.Flatten(), layer)
         model = ImageClassifier(encoder, Head(torch.randn(2, 48)), None, ("a", "b"), "x")
         try:
-            fit(model, images, labels, Recipe(epochs=1, batch_size=4), shared=True)
+            fit(model, images, labels, Recipe(epochs=1, batch_size=4), data_parallel=True)
             messages.append("")
         except UserError as error:
             messages.append(str(error))
@@ -174,7 +178,7 @@ def from_random_weights() -> tuple[dict, str]:
     and of ARCH/none."""
     torch.manual_seed(7)
     images, labels, runs = torch.randn(8, 3, 4, 4, dtype=torch.float64), torch.arange(8) % 2, {}
-    for name, shared in (("divided", True), ("not divided", False)):
+    for name, divided in (("divided", True), ("not divided", False)):
         torch.manual_seed(distributed.rank())
         encoder = nn.Sequential(nn.Flatten(), nn.Linear(48, 5))
         model = ImageClassifier(encoder, Head(torch.randn(2, 5)), None, ("a", "b"), "x").double()
@@ -183,7 +187,7 @@ def from_random_weights() -> tuple[dict, str]:
         ):  # a layer that is frozen does not look at the other images of its batch
             encoder.append(nn.BatchNorm1d(5).double().requires_grad_(False))
         runs[f"from random, {name}"] = fit(
-            model, images, labels, Recipe(epochs=1, batch_size=4), shared=shared
+            model, images, labels, Recipe(epochs=1, batch_size=4), data_parallel=divided
         )
     torch.manual_seed(distributed.rank())
     made = digest(load_clip("ViT-S-32-alt/none").model.state_dict())
@@ -196,7 +200,7 @@ def from_random_weights() -> tuple[dict, str]:
 
 def memory(n: int) -> int:
     """Return the peak MiB after predictions and a sweep of n large images."""
-    held, features.MEMORY_LIMIT = features.MEMORY_LIMIT, 2**24
+    held, data.MEMORY_LIMIT = data.MEMORY_LIMIT, 2**24
     first, last = (
         ImageClassifier(
             nn.Sequential(nn.AvgPool2d(112), nn.Flatten(), nn.Linear(12, 12)),
@@ -212,7 +216,7 @@ def memory(n: int) -> int:
     )
     predict(first, split, 16)
     sweep(first, last, {"a": split}, [0, 1], 16)
-    features.MEMORY_LIMIT = held
+    data.MEMORY_LIMIT = held
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (
         2**20 if sys.platform == "darwin" else 2**10
     )

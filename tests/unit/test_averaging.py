@@ -9,21 +9,22 @@ from torch import nn
 
 from wiseft_lite import Recipe, UserError, finetune, interpolate, predict
 from wiseft_lite.analysis.calibration import calibrated, fit_temperature
+from wiseft_lite.callbacks import Callback
 from wiseft_lite.merging.moving_averages import MovingAverages
 
 DECAYS = (0.0, 0.9, 0.999, 1 - 1e-6)
 RECIPE = Recipe(epochs=2, lr=1e-2, batch_size=16)
 
 
-class Path:
+class Path(Callback):
     """Every state of a run, in float64, to average by hand."""
 
     def __init__(self, averages):
         self.averages, self.thetas = averages, []
 
-    def __call__(self, model):
-        self.thetas.append({k: v.double().clone() for k, v in model.state_dict().items()})
-        self.averages(model)
+    def after_step(self, run):
+        self.thetas.append({k: v.double().clone() for k, v in run.model.state_dict().items()})
+        self.averages.update(run.model)
 
     def recursion(self, start, decay):
         mean = {k: v.double() for k, v in start.items()}
@@ -35,7 +36,7 @@ class Path:
 @pytest.fixture(scope="module")
 def path(theta_0, task):
     path = Path(MovingAverages(DECAYS))
-    finetune(theta_0, task, RECIPE, after_step=path)
+    finetune(theta_0, task, RECIPE, callbacks=[path])
     return path
 
 
@@ -90,7 +91,7 @@ def test_half_precision_is_summed_in_float32_and_integers_are_the_last():
     averages, model = MovingAverages([0.9999]), Model()
     for step in range(1, 2001):
         model.seen.fill_(step)
-        averages(model)
+        averages.update(model)
     mean = averages.debiased(0.9999)
     assert mean["weight"].dtype == torch.float16 and mean["weight"].item() == pytest.approx(
         1, abs=1e-3

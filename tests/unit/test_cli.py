@@ -86,7 +86,7 @@ def test_results_record_what_predictions_are_restricted_to(
 
 @pytest.mark.slow
 def test_finetune_that_was_cut_short_goes_on(shapes, clip_folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("wiseft_lite._runtime.resume.SAVE_INTERVAL", 0)
+    monkeypatch.setattr("wiseft_lite.callbacks.SAVE_INTERVAL", 0)
     command = [
         "finetune",
         "--model",

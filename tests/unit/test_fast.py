@@ -22,9 +22,11 @@ from wiseft_lite import (
     sweep,
 )
 from wiseft_lite._runtime.cache import cache_folder
+from wiseft_lite._runtime.precision import autocast_dtype
 from wiseft_lite.features import run_in_batches
-from wiseft_lite.losses import autocast_dtype, cross_entropy
+from wiseft_lite.losses import cross_entropy
 from wiseft_lite.metrics import accuracy, calibration_error
+from wiseft_lite.recipes import Compute
 from wiseft_lite.sweeps import logits_along
 from wiseft_lite.training import fit
 from wiseft_lite.weights import interpolate_
@@ -309,12 +311,11 @@ def test_each_gpu_gets_the_16_bits_that_it_has_units_for(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
-def test_training_in_16_bits_learns_and_keeps_float32_weights(theta_0, task, monkeypatch, kind):
-    """On the CPU's own, in place of a GPU's."""
-    monkeypatch.setattr("wiseft_lite.training.autocast_dtype", lambda device: kind)
-    seen = []
+def test_training_in_16_bits_learns_and_keeps_float32_weights(theta_0, task, kind):
+    seen, compute = [], Compute(precision=str(kind).removeprefix("torch."))
     watched = lambda m, x, y: seen.append(m(x).dtype) or cross_entropy(m, x, y)  # noqa: E731
-    model = finetune(theta_0, task, Recipe(epochs=6, lr=1e-2, batch_size=16), objective=watched)
+    recipe = Recipe(epochs=6, lr=1e-2, batch_size=16)
+    model = finetune(theta_0, task, recipe, objective=watched, compute=compute)
     assert set(seen) == {kind} and {p.dtype for p in model.parameters()} == {torch.float32}
     assert (
         accuracy(predict(model, task.test), task.test.labels).accuracy > 0.6
@@ -325,7 +326,7 @@ def test_in_float16_the_loss_is_scaled_so_that_small_gradients_are_not_lost():
     inputs, labels = torch.eye(4).repeat(8, 1), torch.arange(4).repeat(8)
     tiny = lambda model, x, y: 1e-6 * cross_entropy(model, x, y)  # noqa: E731
     ends = []
-    for kind in (None, torch.float16):
+    for precision in ("float32", "float16"):
         torch.manual_seed(0)
         model = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))
         fit(
@@ -334,7 +335,7 @@ def test_in_float16_the_loss_is_scaled_so_that_small_gradients_are_not_lost():
             labels,
             Recipe(epochs=20, lr=1e-2, batch_size=8, weight_decay=0, augment="none"),
             objective=tiny,
-            precision=kind,
+            compute=Compute(precision=precision),
         )
         ends.append(cross_entropy(model, inputs, labels).item())
     assert ends[1] < 0.8 and abs(ends[1] - ends[0]) < 0.1, ends

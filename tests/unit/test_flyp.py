@@ -18,9 +18,9 @@ from wiseft_lite import (
     predict,
     zero_shot_classifier,
 )
+from wiseft_lite.data import STEP, ShuffledBatches, stream_seed
 from wiseft_lite.features import pixels
 from wiseft_lite.finetuning.flyp import UNCLIPPED, class_contrastive_loss, flyp, published_loss
-from wiseft_lite.finetuning.layerwise_lr import layerwise_lr
 from wiseft_lite.losses import contrastive_loss
 from wiseft_lite.models import freeze
 from wiseft_lite.training import fit, learning_rate
@@ -61,7 +61,6 @@ def test_flyp_is_by_default_the_published_loop(clip, task):
     flyp_loss.py."""
     recipe = Recipe(epochs=2, lr=3e-3, batch_size=16, augment="none", clip_norm=UNCLIPPED, seed=3)
     ours = flyp(clip, task, recipe).model
-    torch.manual_seed(3)
     model, images, labels = (
         copy.deepcopy(clip.model).requires_grad_(True),
         pixels(clip, task.train),
@@ -69,10 +68,9 @@ def test_flyp_is_by_default_the_published_loop(clip, task):
     )
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=recipe.weight_decay)
     steps, norms = 2 * -(-len(images) // 16), []
-    for step in range(steps):
-        if step % (steps // 2) == 0:
-            batches = torch.randperm(len(images)).split(16)
-        rows = batches[step % (steps // 2)]
+    for step, keys in enumerate(ShuffledBatches(len(images), recipe)):
+        rows = torch.tensor([i for _, i in keys])
+        torch.manual_seed(stream_seed(3, STEP, step, 0))
         drawn = torch.randint(len(task.templates), (len(rows),))
         captions = [
             task.templates[t].replace("{}", task.class_names[y])
@@ -142,7 +140,7 @@ def test_flyp_trains_both_towers_leaves_the_first_alone_and_repeats(clip, task, 
     assert not torch.equal(middle.head.weight, theta_0.head.weight)
 
 
-def test_layerwise_lr_are_those_of_adamw_with_a_group_for_each_layer():
+def test_layer_wise_learning_rates_are_those_of_adamw_with_a_group_for_each_layer():
     def net():
         torch.manual_seed(0)
         return nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2))
@@ -153,9 +151,7 @@ def test_layerwise_lr_are_those_of_adamw_with_a_group_for_each_layer():
     )
     recipe = Recipe(epochs=3, lr=0.05, weight_decay=0.3, batch_size=40, clip_norm=1e9)
     multiplier = {"0.weight": 0.1, "0.bias": 0.1, "2.weight": 1.0, "2.bias": 0.5}
-    ours = fit(
-        net(), inputs, labels, recipe, after_step=layerwise_lr(net().state_dict(), multiplier.get)
-    )
+    ours = fit(net(), inputs, labels, recipe, lr_multiplier=multiplier.get)
     theirs = net()
     optimizer = torch.optim.AdamW(
         [{"params": [p], "multiplier": multiplier[name]} for name, p in theirs.named_parameters()],
@@ -171,19 +167,17 @@ def test_layerwise_lr_are_those_of_adamw_with_a_group_for_each_layer():
         torch.testing.assert_close(a, b)
 
 
-def test_a_share_of_nothing_holds_a_layer_and_of_all_changes_nothing(theta_0, task):
+def test_a_multiplier_of_0_holds_a_layer_and_of_1_changes_nothing(theta_0, task):
     recipe = Recipe(epochs=1, lr=1e-2, batch_size=32)
     start = theta_0.state_dict()
     plain = finetune(theta_0, task, recipe).state_dict()
-    full = finetune(
-        theta_0, task, recipe, after_step=layerwise_lr(start, lambda name: 1.0)
-    ).state_dict()
+    full = finetune(theta_0, task, recipe, lr_multiplier=lambda name: 1.0).state_dict()
     assert all(torch.allclose(plain[k], full[k], atol=1e-6) for k in plain)
     held = finetune(
         theta_0,
         task,
         recipe,
-        after_step=layerwise_lr(start, lambda name: float(name.startswith("head."))),
+        lr_multiplier=lambda name: float(name.startswith("head.")),
     ).state_dict()
     frozen = freeze(theta_0, lambda name: name.startswith("head."))
     assert {k for k in held if not torch.equal(held[k], start[k])} == {

@@ -6,7 +6,7 @@ import torch
 from wiseft_lite import UserError, load_clip
 from wiseft_lite.book.memory import PER_TOKEN, memory_table, need, parameters
 from wiseft_lite.interop.architectures import VisionShape
-from wiseft_lite.losses import checkpointed, cross_entropy, micro_batched
+from wiseft_lite.losses import checkpointed, cross_entropy
 from wiseft_lite.models import Head, ImageClassifier
 
 SHAPE = VisionShape(layers=4, width=64, patch=8, image_size=64, embedding=32)
@@ -56,11 +56,7 @@ def test_checkpointing_gives_the_same_gradient_and_keeps_what_need_says():
         torch.arange(3),
     )
     grads, sizes = [], []
-    for objective in (
-        cross_entropy,
-        checkpointed(cross_entropy),
-        micro_batched(checkpointed(cross_entropy), 2),
-    ):
+    for objective in (cross_entropy, checkpointed(cross_entropy)):
         kept = {}
 
         def keep(tensor, kept=kept):
@@ -77,7 +73,6 @@ def test_checkpointing_gives_the_same_gradient_and_keeps_what_need_says():
         grads.append({name: p.grad.clone() for name, p in classifier.named_parameters()})
     for name, gradient in grads[0].items():
         assert torch.equal(gradient, grads[1][name]), name
-        torch.testing.assert_close(gradient, grads[2][name], rtol=1e-4, atol=1e-5)
     blocks = 3 * 4 * SHAPE.tokens * SHAPE.layers * SHAPE.width
     assert blocks <= sizes[1] < blocks + 0.2 * sizes[0]
     assert not classifier.encoder.transformer.grad_checkpointing

@@ -2,6 +2,7 @@ import copy
 import json
 import logging
 import shutil
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +32,14 @@ from wiseft_lite import (
     sweep,
     zero_shot_head,
 )
-from wiseft_lite.augmentation import AUGMENTS
+from wiseft_lite.callbacks import Callback
 from wiseft_lite.checkpoints import read_weights
 from wiseft_lite.cli.main import main
 from wiseft_lite.features import pixels
 from wiseft_lite.losses import cross_entropy, distillation, l1, l2_to, smoothed
 from wiseft_lite.metrics import clopper_pearson
 from wiseft_lite.models import freeze, last_blocks
+from wiseft_lite.recipes import AUGMENTS
 from wiseft_lite.results import summary
 from wiseft_lite.training import learning_rate
 
@@ -102,10 +104,10 @@ def test_each_augmentation_is_another_run(theta_0, task):
         finetune(theta_0, task, Recipe(epochs=1, lr=1e-2, batch_size=16, augment=kind)).head.weight
         for kind in AUGMENTS
     ]
-    assert not any(torch.equal(heads[i], heads[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
-    with pytest.raises(
-        UserError, match="unknown augmentation 'flip'; choose one of: none, crop, strong"
-    ):
+    assert not any(
+        torch.equal(heads[i], heads[j]) for i, j in combinations(range(len(AUGMENTS)), 2)
+    )
+    with pytest.raises(UserError, match="'flip'"):
         Recipe(augment="flip")
 
 
@@ -242,15 +244,26 @@ def test_objectives_at_their_ends_are_cross_entropy(theta_0, task):
     assert l1(2.0)(head, torch.zeros(1, 16), torch.tensor([0])) > 2 * head.weight.abs().sum()
 
 
-def test_after_step_sees_every_step(theta_0, task):
+def test_a_callback_sees_every_step_and_every_epoch(theta_0, task):
+    class Watch(Callback):
+        def before_step(self, run):
+            seen.append(("step", run.step, run.model.training))
+
+        def after_step(self, run):
+            seen.append(("stepped", run.step, run.model.training))
+
+        def after_epoch(self, run):
+            seen.append(("epoch", run.epoch, run.model.eval().training))
+
     seen = []
-    finetune(
-        theta_0,
-        task,
-        Recipe(epochs=2, batch_size=16),
-        after_step=lambda model: seen.append(model.training),
-    )
-    assert seen == [True] * 8
+    finetune(theta_0, task, Recipe(epochs=2, batch_size=16), callbacks=[Watch()])
+    assert [step for what, step, _ in seen if what == "step"] == list(range(8))
+    assert [step for what, step, _ in seen if what == "stepped"] == list(range(1, 9))
+    assert [event for event in seen if event[0] == "epoch"] == [
+        ("epoch", 1, False),
+        ("epoch", 2, False),
+    ]
+    assert all(training for what, _, training in seen if what != "epoch")
 
 
 def test_probe_moves_the_head_only(theta_0, task):

@@ -1,6 +1,5 @@
 """The whole method in one go, from Python and from the command line."""
 
-import copy
 import json
 import warnings
 from dataclasses import replace
@@ -13,10 +12,8 @@ import torch
 from wiseft_lite import Recipe, UserError, load, predict, save, summary
 from wiseft_lite.cli import options
 from wiseft_lite.cli.main import main
-from wiseft_lite.features import pixels
-from wiseft_lite.losses import cross_entropy, micro_batched
 from wiseft_lite.pipeline import TRAINERS, choices, draw, run_wise_ft
-from wiseft_lite.recipes import recipes_for
+from wiseft_lite.recipes import Compute, recipes_for
 
 FAST = Recipe(epochs=1, lr=1e-2, batch_size=30)
 
@@ -136,27 +133,10 @@ def test_a_gpu_that_is_not_there(shapes, tmp_path, capsys, monkeypatch):
     assert "torch finds no GPU" in capsys.readouterr().err
 
 
-def test_pieces_give_the_gradient_of_the_whole_batch_and_hold_no_more_images(theta_0, task):
-    seen, images, labels = [], pixels(theta_0, task.train)[:10], task.train.labels[:10]
-    grads = []
-    for objective in (cross_entropy, micro_batched(cross_entropy, 4)):
-        model = copy.deepcopy(theta_0)
-        model.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
-        objective(model, images, labels).backward()
-        grads.append({name: p.grad for name, p in model.named_parameters()})
-    assert seen == [10, 4, 4, 2, 2, 4, 4]  # the pieces again, last first, for their gradients
-    for name, gradient in grads[0].items():
-        torch.testing.assert_close(gradient, grads[1][name], rtol=1e-4, atol=1e-5)
-    with pytest.raises(UserError, match="micro-batch size is 0"):
-        micro_batched(cross_entropy, 0)
-
-
-def test_pieces_that_hold_nothing_are_refused_before_the_probe_is_trained(
-    theta_0, task, monkeypatch
-):
-    monkeypatch.setitem(TRAINERS, "probe", lambda *_, **__: pytest.fail("trained in vain"))
-    with pytest.raises(UserError, match="micro-batch size is 0"):
-        run_wise_ft(theta_0, task, {"probe": FAST, "end-to-end": FAST}, micro_batch_size=0)
+def test_what_cannot_be_computed_is_refused_before_anything_is_trained():
+    for wrong in ({"micro_batch_size": 0}, {"workers": -1}, {"precision": "float8"}):
+        with pytest.raises(UserError, match=next(iter(wrong)).replace("_", "-").split("-")[0]):
+            Compute(**wrong)
 
 
 def test_finetune_in_pieces_on_the_command_line(shapes, clip_folder, tmp_path):

@@ -6,9 +6,10 @@ from torch import nn
 
 from wiseft_lite import Recipe, UserError, finetune, linear_probe
 from wiseft_lite._runtime.digest import digest
+from wiseft_lite.callbacks import Callback, Checkpoints
 from wiseft_lite.losses import cross_entropy, smoothed
 from wiseft_lite.merging.moving_averages import MovingAverages
-from wiseft_lite.training import fit
+from wiseft_lite.training import Compute, fit
 
 RECIPE = Recipe(epochs=4, lr=1e-2, batch_size=8)
 STEPS = 20
@@ -16,11 +17,15 @@ STEPS = 20
 
 @pytest.fixture(autouse=True)
 def a_state_before_every_step(monkeypatch):
-    monkeypatch.setattr("wiseft_lite._runtime.resume.SAVE_INTERVAL", 0)
+    monkeypatch.setattr("wiseft_lite.callbacks.SAVE_INTERVAL", 0)
 
 
-def noisy(x):
-    return x + 0.1 * torch.randn_like(x)
+def noisy(model, inputs, labels):
+    return cross_entropy(model, inputs + 0.1 * torch.randn_like(inputs), labels)
+
+
+def doubled(model, inputs, labels):
+    return cross_entropy(model, 2 * inputs, labels)
 
 
 def run(
@@ -31,7 +36,7 @@ def run(
     averages=None,
     shift=0.0,
     labels=None,
-    transform=noisy,
+    objective=noisy,
     **how,
 ):
     """Train a small network with dropout, batch norm, noisy inputs and averages up to the
@@ -62,10 +67,8 @@ def run(
             inputs,
             torch.arange(37) % 3 if labels is None else labels,
             recipe,
-            transform=transform,
-            after_step=averages,
-            folder=folder,
-            resume=resume,
+            objective=objective,
+            callbacks=[*([] if folder is None else [Checkpoints(folder, resume)]), averages],
             **how,
         )
     return digest(model.state_dict(), averages.state_dict()), len(calls)
@@ -126,7 +129,7 @@ def test_a_damaged_state_gives_way_to_the_one_before_or_to_the_start(
         {"recipe": Recipe(epochs=4, lr=1e-2, batch_size=8, seed=1)},
         {"shift": 0.5},
         {"labels": (torch.arange(37) + 1) % 3},
-        {"transform": lambda x: 2 * x},
+        {"objective": doubled},
     ],
 )
 def test_another_run_in_the_same_folder_begins_anew_and_both_end_well(
@@ -184,11 +187,11 @@ def test_a_state_that_reads_back_otherwise_replaces_nothing(tmp_path, whole, mon
 def test_what_is_called_after_a_step_must_have_a_state_or_no_folder_is_given(
     tmp_path, theta_0, task
 ):
-    def watch(model):
+    class Watch(Callback):
         pass
 
-    with pytest.raises(UserError, match="watch cannot be resumed: give it state_dict"):
-        finetune(theta_0, task, after_step=watch, folder=tmp_path)
+    with pytest.raises(UserError, match="Watch cannot be resumed"):
+        finetune(theta_0, task, callbacks=[Watch(), Checkpoints(tmp_path)])
     cut(tmp_path, 12)
     with pytest.raises(UserError, match=r"decays \[0.5, 0.9\], not for \[0.9\]"):
         run(tmp_path, averages=MovingAverages([0.9]))
@@ -200,10 +203,10 @@ def test_the_scale_of_a_float16_loss_is_kept(tmp_path):
             model, inputs, labels
         )  # the first gradients overflow, and the scale is halved
 
-    whole, calls = run(objective=steep, precision=torch.float16)
+    whole, calls = run(objective=steep, compute=Compute(precision="float16"))
     assert calls < STEPS
-    cut(tmp_path, calls - 2, objective=steep, precision=torch.float16)
-    assert run(tmp_path, objective=steep, precision=torch.float16) == (whole, 3)
+    cut(tmp_path, calls - 2, objective=steep, compute=Compute(precision="float16"))
+    assert run(tmp_path, objective=steep, compute=Compute(precision="float16")) == (whole, 3)
 
 
 def test_finetune_and_probe_go_on_too(tmp_path, theta_0, task, monkeypatch, capsys):
@@ -219,8 +222,8 @@ def test_finetune_and_probe_go_on_too(tmp_path, theta_0, task, monkeypatch, caps
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(torch.optim.AdamW, "step", stop)
-            train(theta_0, task, recipe, folder=tmp_path)
-        again = train(theta_0, task, recipe, folder=tmp_path)
+            train(theta_0, task, recipe, callbacks=[Checkpoints(tmp_path)])
+        again = train(theta_0, task, recipe, callbacks=[Checkpoints(tmp_path)])
         assert "resumes after step 5" in capsys.readouterr().out
         assert digest(again.state_dict()) == digest(whole.state_dict())
 

@@ -12,6 +12,7 @@ import torch
 from wiseft_lite import Recipe, UserError, finetune
 from wiseft_lite._runtime.cache import cache_folder
 from wiseft_lite.book.runs import fingerprint, trained
+from wiseft_lite.callbacks import AfterEpoch
 
 RECIPE = Recipe(epochs=1, batch_size=16)
 
@@ -23,9 +24,9 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def counted():
-    def train(classifier, task, recipe, progress=False, folder=None):
+    def train(classifier, task, recipe, callbacks=()):
         train.calls += 1
-        return finetune(classifier, task, recipe, folder=folder)
+        return finetune(classifier, task, recipe, callbacks=callbacks)
 
     train.calls = 0
     return train
@@ -88,7 +89,7 @@ def test_a_run_that_was_cut_short_goes_on_and_leaves_nothing_behind(
 ):
     whole = trained(theta_0, task, RECIPE, progress=False)
     monkeypatch.setenv("WISEFT_CACHE", str(cache_folder()) + "-2")
-    monkeypatch.setattr("wiseft_lite._runtime.resume.SAVE_INTERVAL", 0)
+    monkeypatch.setattr("wiseft_lite.callbacks.SAVE_INTERVAL", 0)
     step = torch.optim.AdamW.step
 
     def stop(optimizer):
@@ -113,7 +114,7 @@ def test_after_epoch_sees_every_epoch_and_changes_nothing(theta_0, task):
         torch.rand(7)
         seen.append((epoch, model.eval().training))
 
-    watched = finetune(theta_0, task, replace(RECIPE, epochs=3), after_epoch=watch)
+    watched = finetune(theta_0, task, replace(RECIPE, epochs=3), callbacks=[AfterEpoch(watch)])
     plain = finetune(theta_0, task, replace(RECIPE, epochs=3))
     assert [epoch for epoch, _ in seen] == [1, 2, 3]
     assert all(

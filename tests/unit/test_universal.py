@@ -10,7 +10,8 @@ from PIL import Image
 
 from wiseft_lite import Split, Task, UserError, interpolate, load_task
 from wiseft_lite.cli.main import main
-from wiseft_lite.features import LazyImages, run_in_batches
+from wiseft_lite.data import LazyImages
+from wiseft_lite.features import run_in_batches
 from wiseft_lite.retrieval import universal as embedding
 from wiseft_lite.retrieval.arcface import adaptive_margins
 from wiseft_lite.retrieval.embedders import load_embedder, save_embedder
@@ -87,7 +88,7 @@ def test_images_that_memory_does_not_hold_are_decoded_when_asked_for_and_give_th
     start = zero_shot_embedder(clip, splits.prompts, 4)
     held = finetune_embedder(start, splits.train, RECIPE)
     table = sweep_embedders(start, held, {"val": splits.val, "test": splits.test}, (0.0, 0.5, 1.0))
-    monkeypatch.setattr("wiseft_lite.features.MEMORY_LIMIT", 1000)
+    monkeypatch.setattr("wiseft_lite.data.MEMORY_LIMIT", 1000)
     other = disjoint_splits(clip, tasks, seed=0)
     for part, again in (
         (splits.train, other.train),
@@ -332,7 +333,7 @@ def test_the_command_takes_folders_and_tables_and_more_images_than_memory_holds(
     assert (
         table[table["task"] == ALL].groupby("split")["mp_5"].nunique().min() > 1
     )  # the line is no constant
-    monkeypatch.setattr("wiseft_lite.features.MEMORY_LIMIT", 10_000)
+    monkeypatch.setattr("wiseft_lite.data.MEMORY_LIMIT", 10_000)
     assert main([*command, "--out", str(tmp_path / "streamed")]) == 0
     assert capsys.readouterr().out == printed.replace(
         str(tmp_path / "held"), str(tmp_path / "streamed")

@@ -178,7 +178,7 @@ def parallel(module: nn.Module, shard: bool) -> nn.Module:
         if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.training:
             if next(module.parameters()).device.type != "cuda":
                 raise UserError(
-                    f"{name} is batch norm, which needs the whole batch; fine-tune this model on "
+                    f"{name.removeprefix('model.')} is batch norm, which needs the whole batch; fine-tune this model on "
                     "GPUs, with one process, or freeze it"
                 )
             module = nn.SyncBatchNorm.convert_sync_batchnorm(module)
