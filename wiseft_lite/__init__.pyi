@@ -9,6 +9,10 @@ from .analysis.dynamic_alpha import entropy_weights as entropy_weights
 from .analysis.dynamic_alpha import failure_weights as failure_weights
 from .analysis.ensembles import output_ensemble as output_ensemble
 from .analysis.robustness import effective_robustness as effective_robustness
+from .callbacks import AfterEpoch as AfterEpoch
+from .callbacks import Callback as Callback
+from .callbacks import Checkpoints as Checkpoints
+from .callbacks import Progress as Progress
 from .checkpoints import load as load
 from .checkpoints import save as save
 from .encoders import Clip as Clip
@@ -44,6 +48,8 @@ from .metrics import worst_group as worst_group
 from .models import Head as Head
 from .models import ImageClassifier as ImageClassifier
 from .models import freeze as freeze
+from .recipes import Compute as Compute
+from .recipes import Recipe as Recipe
 from .results import best_alpha as best_alpha
 from .results import summary as summary
 from .retrieval.arcface import Embedder as Embedder
@@ -55,7 +61,6 @@ from .tasks import load_task as load_task
 from .tasks import task_names as task_names
 from .tasks.own import csv_task as csv_task
 from .tasks.own import folder_task as folder_task
-from .training import Recipe as Recipe
 from .training import finetune as finetune
 from .training import linear_probe as linear_probe
 from .weights import average as average

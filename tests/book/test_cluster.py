@@ -17,7 +17,7 @@ from wiseft_lite.interop.architectures import VisionShape
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = ROOT / "book" / "appendix" / "cluster.md"
-A100, T4 = {"peak": 312e12, "peak32": 19.5e12}, {"peak": 65e12, "peak32": 8.1e12}
+A100, T4 = {"peak": 312e12}, {"peak": 65e12}
 
 
 def figures(value: float) -> str:

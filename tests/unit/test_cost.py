@@ -29,7 +29,6 @@ def test_hours_follow_from_arithmetic_until_images_come_too_slowly():
         ["ViT-B-16"],
         gpus=2,
         peak=1e14,
-        peak32=1e13,
         utilisation=0.5,
         images=1000,
         epochs=3,
@@ -38,7 +37,7 @@ def test_hours_follow_from_arithmetic_until_images_come_too_slowly():
     ).iloc[0]
     assert row["images a second"] == pytest.approx(1e14 / (3 * flops(shape)))
     assert row["hours to fine-tune"] * 3600 == pytest.approx(3000 * 3 * flops(shape) / 1e14)
-    assert row["hours to sweep"] * 3600 == pytest.approx(4 * 500 * flops(shape) / 1e13)
+    assert row["hours to sweep"] * 3600 == pytest.approx(4 * 500 * flops(shape) / 1e14)
     slow = hours_table(
         ["ViT-B-16"],
         gpus=2,

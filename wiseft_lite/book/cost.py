@@ -35,8 +35,7 @@ def training_speed(shape: VisionShape, flops_per_second: float, recompute: bool 
     Args:
         shape: of the image encoder.
         flops_per_second: achieved by all GPUs together.
-        recompute: count a second forward pass, as in ``memory.micro_batched`` and
-            ``memory.checkpointed``.
+        recompute: count a second forward pass, as in ``losses.checkpointed``.
     """
     return flops_per_second / ((4 if recompute else 3) * flops(shape))
 
@@ -46,7 +45,6 @@ def hours_table(
     *,
     gpus: int = 1,
     peak: float = 312e12,
-    peak32: float = 19.5e12,
     utilisation: float = 0.3,
     images: int = IMAGENET,
     epochs: int = 10,
@@ -59,9 +57,8 @@ def hours_table(
     Args:
         archs: names in open_clip.
         gpus: number of GPUs.
-        peak: operations per second of one GPU in 16-bit training, from its data sheet.
-        peak32: the same in float32, which sweeps are computed in.
-        utilisation: **an assumption**: the fraction of either peak that is achieved. Measure yours.
+        peak: 16-bit operations per second of one GPU, from its data sheet.
+        utilisation: **an assumption**: the fraction of the peak that is achieved. Measure yours.
         images: of the training split.
         epochs: of fine-tuning.
         evaluated: images of all splits together in a sweep.
@@ -84,7 +81,7 @@ def hours_table(
     for arch in archs:
         shape, memory = vision_shape(arch), need(arch)
         takes = training_speed(shape, gpus * peak * utilisation)
-        sweeps = alphas * evaluated * flops(shape) / (gpus * peak32 * utilisation)
+        sweeps = alphas * evaluated * flops(shape) / (gpus * peak * utilisation)
         sweeps = max(sweeps, evaluated / delivered)  # images are decoded once for all alphas
         rows.append(
             {
