@@ -487,6 +487,9 @@ class Preprocess:
     def __call__(self, image: Image.Image) -> Tensor:
         return self._transform(image)
 
+    def __repr__(self) -> str:
+        return repr(self._transform)
+
     @property
     def size(self) -> int | tuple[int, int]:
         """Height and width of the encoder's input, one number if they are equal."""

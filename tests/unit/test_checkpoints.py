@@ -75,7 +75,7 @@ def test_a_published_encoder_is_built_from_the_card_without_a_download(tmp_path,
     )
     again = load(folder)
     assert reads.count("card.json") == 1
-    assert str(again.preprocess) == str(preprocess) and again.encoder_name == name
+    assert repr(again.preprocess) == repr(preprocess) and again.encoder_name == name
     image = again.preprocess(Image.new("RGB", (300, 200), "red"))
     with torch.no_grad():
         assert torch.equal(again(image[None]), classifier(image[None]))

@@ -130,6 +130,9 @@ def test_what_is_frozen_stays(theta_0, task):
         freeze(theta_0, lambda name: False)
 
 
+WHOLE_IMAGES = Recipe(epochs=1, lr=1e-2, batch_size=16, augment="none")
+
+
 @pytest.fixture(scope="module")
 def resnet(task):
     """A classifier with batch norm in every stage of its encoder, CLIP's ResNet at the smallest
@@ -163,7 +166,7 @@ FROZEN = {
 @pytest.mark.parametrize("trains", FROZEN.values(), ids=FROZEN)
 def test_no_parameter_and_no_buffer_of_a_frozen_layer_moves(resnet, task, trains):
     frozen = freeze(resnet, trains)
-    tuned = finetune(frozen, task, Recipe(epochs=1, lr=1e-2, batch_size=16))
+    tuned = finetune(frozen, task, WHOLE_IMAGES)
     free = {name for name, p in resnet.named_parameters() if trains(name)}
     norms = {
         name
@@ -177,9 +180,7 @@ def test_no_parameter_and_no_buffer_of_a_frozen_layer_moves(resnet, task, trains
     }
     assert moved(resnet, tuned) <= free | buffers and buffers <= moved(resnet, tuned)
     assert "head.weight" in moved(resnet, tuned)
-    again = finetune(
-        tuned.with_weights(tuned.state_dict()), task, Recipe(epochs=1, lr=1e-2, batch_size=16)
-    )
+    again = finetune(tuned.with_weights(tuned.state_dict()), task, WHOLE_IMAGES)
     assert moved(tuned, again) <= free | buffers  # a copy, and a second training, are frozen too
 
 
@@ -193,7 +194,7 @@ def test_frozen_layers_stay_in_eval_mode_whoever_sets_the_mode(resnet):
 
 
 def test_a_checkpoint_of_a_frozen_model_holds_the_buffers_that_stayed(resnet, task, tmp_path):
-    tuned = finetune(freeze(resnet, FROZEN["encoder"]), task, Recipe(epochs=1, batch_size=16))
+    tuned = finetune(freeze(resnet, FROZEN["encoder"]), task, WHOLE_IMAGES)
     weights = read_weights(save(tuned, tmp_path / "saved"))
     assert {k for k, v in weights.items() if not torch.equal(v, resnet.state_dict()[k])} <= {
         "head.weight",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -27,7 +29,13 @@ from wiseft_lite.book.experiments.clocks import (
     peak_bytes,
     ratio,
 )
-from wiseft_lite.book.experiments.rivals import as_files, bare_loop, lbfgs_probe, per_alpha
+from wiseft_lite.book.experiments.rivals import (
+    as_files,
+    bare_loop,
+    lbfgs_probe,
+    per_alpha,
+    recomputed,
+)
 from wiseft_lite.book.ledger import Record
 from wiseft_lite.book.runs import trained
 from wiseft_lite.encoders import load_clip
@@ -36,11 +44,20 @@ from wiseft_lite.losses import cross_entropy
 from wiseft_lite.models import Head, ImageClassifier
 from wiseft_lite.sweeps import sweep
 from wiseft_lite.tasks import Split, load_task
-from wiseft_lite.training import PROBE, Recipe, finetune, fit, linear_probe, training_images
+from wiseft_lite.training import (
+    PROBE,
+    Compute,
+    Recipe,
+    finetune,
+    fit,
+    linear_probe,
+    training_images,
+)
 from wiseft_lite.zeroshot import zero_shot_classifier
 
 GRID = tuple(k / 20 for k in range(21))
 BATCH = 256
+MICRO_BATCH = 16
 WORKERS = (0, 2)  # processes that decode for the per-alpha procedure; it gets the faster
 
 
@@ -125,6 +142,35 @@ def loops(zero_shot: ImageClassifier, task, repeats: int) -> Seconds:
     return in_turns({"finetune": partial(finetune, zero_shot, task, recipe), "bare": bare}, repeats)
 
 
+def ways_to_train(zero_shot: ImageClassifier, task, repeats: int) -> Seconds:
+    """Time an epoch of ``finetune`` in micro-batches, with workers, in 16 bits and in parallel."""
+    recipe = Recipe(epochs=1)
+    epoch = partial(finetune, zero_shot, task, recipe)
+    jobs = {
+        "whole": epoch,
+        "accumulated": partial(epoch, compute=Compute(micro_batch_size=MICRO_BATCH)),
+        "recomputed": partial(epoch, objective=recomputed(cross_entropy, MICRO_BATCH)),
+        "bfloat16": partial(epoch, compute=Compute(precision="bfloat16")),
+    }
+    jobs |= {
+        f"workers_{workers}": partial(epoch, compute=Compute(workers=workers)) for workers in (1, 2)
+    }
+    epoch()  # warms up
+    seconds = in_turns(jobs, repeats)
+    for processes in (1, 2):
+        seconds[f"processes_{processes}"] = [launched(processes) for _ in range(repeats)]
+    return seconds
+
+
+def launched(processes: int) -> float:
+    """Return the seconds of an epoch that processes with one thread each divide among them."""
+    module = "wiseft_lite.book.experiments.one_epoch"
+    launcher = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command = [sys.executable, "-m", *launcher, "-m", module]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
 def probes(zero_shot: ImageClassifier, task, repeats: int) -> Seconds:
     """Time our probe, and scikit-learn's solver until its training loss is at most ours."""
     inputs, labels = (x.clone() for x in encode(zero_shot, task.train))
@@ -200,6 +246,7 @@ def run(record: Record, seeds: list[int]) -> None:
         training = loops(
             zero_shot, replace(task, train=as_files(task.train, folder / "train")), 3 * repeats
         )
+        ways = ways_to_train(zero_shot, task, repeats)
         heads = probes(zero_shot, task, repeats)
     starts = imports(repeats)
     floor = {
@@ -214,6 +261,7 @@ def run(record: Record, seeds: list[int]) -> None:
     for group, measured in (
         ("features", kept),
         ("training", training),
+        ("ways", ways),
         ("probe", heads),
         ("import", starts),
     ):
@@ -226,6 +274,10 @@ def run(record: Record, seeds: list[int]) -> None:
         ("exact_over_frozen", wide["exact"], wide["frozen"]),
         ("fresh_over_cached", kept["fresh"], kept["cached"]),
         ("bare_over_finetune", training["bare"], training["finetune"]),
+        ("recomputed_over_accumulated", ways["recomputed"], ways["accumulated"]),
+        ("whole_over_bfloat16", ways["whole"], ways["bfloat16"]),
+        *((f"whole_over_workers_{k}", ways["whole"], ways[f"workers_{k}"]) for k in (1, 2)),
+        ("one_process_over_two", ways["processes_1"], ways["processes_2"]),
         ("scikit_over_ours", heads["scikit"], heads["ours"]),
         *((f"{name}_over_floor", wide[name], floor[name]) for name in floor),
     ):
