@@ -46,8 +46,7 @@ GROUPS = {"basis": BASIS, "method": METHOD}
 ROWS = (  # of the figure, from the top; a box without a neighbour is as wide as the page
     ("cli",),
     ("book",),
-    ("merging", "analysis", "interop", "retrieval"),
-    (None, None, None, "finetuning"),
+    ("merging", "analysis", "finetuning", "interop", "retrieval"),
     ("method",),
     ("tasks",),
     ("basis",),

@@ -252,7 +252,7 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Figure 15",
             "Figure 3 with stronger augmentation (the paper's second figure 14)",
             ("10_controls",),
-            ("augmentation.augmentation",),
+            ("augmentation.training_transform",),
             ("ch10",),
         ),
     ),

@@ -68,12 +68,22 @@ class ImageDataset(Dataset):
 
     def __init__(self, split: Split, transform: Transform, seed: int | None = None):
         self.split, self.transform, self.seed = split, transform, seed
+        self._first: Tensor | None = None
+
+    def shape(self) -> tuple[int, ...]:
+        """Return ``(n, 3, h, w)``; the first image is kept, so that it is not decoded twice."""
+        first = self[0]
+        if self.seed is None:
+            self._first = first
+        return len(self), *first.shape
 
     def __len__(self) -> int:
         return len(self.split)
 
     def __getitem__(self, key: Key) -> Tensor:
         epoch, i = key if isinstance(key, tuple) else (0, key)
+        if i == 0 and self._first is not None:
+            return self._first
         try:
             image = self.split[i][0]
             if self.seed is None:
@@ -140,7 +150,7 @@ class LazyImages:
 
     def __init__(self, dataset: ImageDataset, workers: int = 0):
         self.dataset, self.workers = dataset, workers
-        self.shape = (len(dataset), *dataset[0].shape)
+        self.shape = dataset.shape()
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -145,6 +145,7 @@ def test_demo_writes_what_it_promises(shapes, clip_folder, tmp_path):
         "accuracy",
         "n",
         "low",
+        "precision",
         "high",
         "classes",
         "model",

@@ -125,7 +125,7 @@ def test_theta_0_runs_once_for_all_models(theta_0, tuned, task, monkeypatch):
     )
     monkeypatch.setattr(
         "wiseft_lite.sweeps.run_in_batches",
-        lambda model, *a: itself.append(model is theta_0) or run_in_batches(model, *a),
+        lambda model, *a, **k: itself.append(model is theta_0) or run_in_batches(model, *a, **k),
     )
     sweep(theta_0, {"a": tuned, "b": tuned}, {"test": task.test}, [0, 0.5, 1])
     assert alphas == [0.5, 1, 0.5, 1] and itself == [True] + 4 * [False]

@@ -351,7 +351,7 @@ def test_an_image_for_which_no_class_is_right_is_left_out(clip, task):
     )
     without = replace(task, shifts={"some": replace(test, name="some")})
     label_of = {name: k for k, name in enumerate(task.class_names)}
-    found = embedding._collect(clip, [(without, without.shifts["some"])], label_of, True)
+    found = embedding._collect(clip, [(without, without.shifts["some"])], label_of, "test", 2)
     assert (
         len(found.labels) == len(task.test) - 4
         and found.labels.tolist() == test.labels[4:].tolist()
