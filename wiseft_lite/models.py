@@ -33,7 +33,9 @@ class Head(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        return F.linear(features, self.weight, self.bias)
+        # not in 16 bits: logits of about 30 would be rounded to eighths, and it is the cheapest layer
+        with torch.autocast(features.device.type, enabled=False):
+            return F.linear(features.to(self.weight.dtype), self.weight, self.bias)
 
 
 class ImageClassifier(nn.Module):
@@ -73,7 +75,7 @@ class ImageClassifier(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """L2-normalised features ``[b, d]`` of images ``[b, 3, h, w]``."""
-        return F.normalize(self.encoder(images), dim=-1)
+        return F.normalize(self.encoder(images).to(self.head.weight.dtype), dim=-1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits ``[b, C]`` of images ``[b, 3, h, w]``."""

@@ -6,11 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import make_split, picture
+from conftest import picture
 from PIL import Image
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 
-from wiseft_lite import Recipe, UserError, data, finetune, sweep
+from wiseft_lite import (
+    Recipe,
+    UserError,
+    data,
+    finetune,
+    load_clip,
+    predict,
+    zero_shot_classifier,
+)
 from wiseft_lite.augmentation import AUGMENTS, training_transform
 from wiseft_lite.book.experiments.rivals import bare_loop
 from wiseft_lite.callbacks import Callback, Checkpoints
@@ -232,13 +240,35 @@ def test_the_schedule_has_its_peak_after_the_warm_up():
     assert all(a >= b for a, b in zip(rates[5:], rates[6:], strict=False))
 
 
-def test_bfloat16_on_a_cpu_predicts_as_float32_does(theta_0, task):
-    tuned = finetune(theta_0, task, replace(RECIPE, epochs=6))
-    split = {"many": make_split("many", 300)}
-    exact, fast = (
-        sweep(theta_0, tuned, split, [0.0, 0.5, 1.0], compute=Compute(precision=precision))
-        for precision in ("float32", "bfloat16")
+def test_in_bfloat16_a_cpu_predicts_on_iconshift_as_in_float32():
+    task = load_task("iconshift")
+    model = zero_shot_classifier(load_clip("iconclip"), task)
+    predicted, right = [], []
+    for precision in ("float32", "bfloat16"):
+        compute = Compute(precision=precision)
+        found = {
+            name: split.predicted(predict(model, split, compute=compute))
+            for name, split in task.evaluation.items()
+        }
+        predicted.append(torch.cat(list(found.values())))
+        right.append(
+            torch.cat([found[name] == split.labels for name, split in task.evaluation.items()])
+        )
+    assert (predicted[0] == predicted[1]).double().mean() >= 0.995
+    assert abs(right[0].double().mean() - right[1].double().mean()) <= 0.002
+
+
+def test_a_cpu_computes_in_float32_unless_asked_for_less(theta_0, task):
+    plain, exact, fast = (
+        predict(theta_0, task.test, compute=compute)
+        for compute in (Compute(), Compute(precision="float32"), Compute(precision="bfloat16"))
     )
-    assert (exact["accuracy"] - fast["accuracy"]).abs().max() < 0.02
-    plain = sweep(theta_0, tuned, split, [0.0, 0.5, 1.0])
-    assert exact.equals(plain)  # a CPU computes in float32 unless asked for less
+    assert torch.equal(plain, exact) and not torch.equal(plain, fast)
+    assert fast.dtype == torch.float32
+
+
+def test_the_head_is_not_computed_in_16_bits(theta_0):
+    features = torch.randn(50, 16, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(theta_0.head(features), theta_0.head.float()(features))
+        assert theta_0.head(features).dtype == torch.float32
