@@ -146,7 +146,7 @@ def check_overflow(start: ImageClassifier, task: Task) -> dict:
     return {"scales": sorted(set(scales.seen), reverse=True)}
 
 
-def check_ddp(start: ImageClassifier, task: Task, folder: Path) -> dict:
+def check_ddp(start: ImageClassifier, task: Task) -> dict:
     """Compare the gradient under ``DistributedDataParallel``, in one process, with the plain one."""
     device = next(start.parameters()).device
     with socket.socket() as free:
@@ -253,7 +253,7 @@ def main() -> int:
             "16 bits": lambda: check_16_bits(start, tuned, task),
             "overflow": lambda: check_overflow(start, task),
             "resume": lambda: check_resume(start, task, recipe, Path(folder)),
-            "DDP": lambda: check_ddp(start, task, Path(folder)),
+            "DDP": lambda: check_ddp(start, task),
             **{s.model: lambda s=s: measure(s, device) for s in SIZES[options.device]},
         }
         for name, check in checks.items():
