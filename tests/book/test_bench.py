@@ -1,14 +1,17 @@
 """The benchmarks measure the same work on both sides, and their sums are right."""
 
+import copy
+
 import pandas as pd
 import pytest
 import torch
 
-from wiseft_lite import Recipe, encode, finetune, load_task, sweep
+from wiseft_lite import encode, load_task, sweep
 from wiseft_lite.book.experiments import bench, clocks, command
-from wiseft_lite.book.experiments.rivals import as_files, bare_loop, lbfgs_probe, per_alpha
+from wiseft_lite.book.experiments.rivals import as_files, lbfgs_probe, per_alpha, recomputed
 from wiseft_lite.book.ledger import Record
 from wiseft_lite.features import pixels
+from wiseft_lite.losses import cross_entropy
 
 
 @pytest.fixture
@@ -38,11 +41,15 @@ def test_the_per_alpha_procedure_measures_what_a_sweep_does(theta_0, tuned, file
     assert len(list((tmp_path / "models").glob("*.pt"))) == 3
 
 
-def test_the_bare_loop_ends_with_the_bits_of_finetune(theta_0, task):
-    recipe = Recipe(epochs=2, batch_size=16)
-    ours = finetune(theta_0, task, recipe).state_dict()
-    bare = bare_loop(theta_0, pixels(theta_0, task.train), task.train.labels, recipe).state_dict()
-    assert all(torch.equal(tensor, bare[name]) for name, tensor in ours.items())
+def test_recomputed_micro_batches_have_the_gradient_of_the_whole_batch(theta_0, task):
+    images = torch.stack([theta_0.preprocess(image) for image, _ in task.train][:10])
+    labels, gradients = task.train.labels[:10], []
+    for objective in (cross_entropy, recomputed(cross_entropy, 4)):
+        model = copy.deepcopy(theta_0)
+        objective(model, images, labels).backward()
+        gradients.append([p.grad for p in model.parameters()])
+    for whole, parts in zip(*gradients, strict=True):
+        torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-5)
 
 
 def test_scikit_learns_steps_lower_the_loss_from_where_we_start(theta_0, task):
