@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from wiseft_lite import encode, load_task, sweep
+from wiseft_lite import Recipe, encode, finetune, load_task, sweep
 from wiseft_lite.book.experiments import bench, clocks, command
 from wiseft_lite.book.experiments.rivals import as_files, lbfgs_probe, per_alpha, recomputed
 from wiseft_lite.book.ledger import Record
