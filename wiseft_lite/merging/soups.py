@@ -181,7 +181,8 @@ class HeldOutAccuracy:
 
     def __call__(self, theta: Weights) -> float:
         self.model.load_state_dict(dict(theta))
-        logits = self._shards.gather(run_in_batches(self.model, self._images, self.batch_size))
+        with torch.inference_mode():  # in which the outputs may be sent
+            logits = self._shards.gather(run_in_batches(self.model, self._images, self.batch_size))
         return self.split.score(self.split.predicted(logits)).accuracy
 
     def content(self) -> str:
