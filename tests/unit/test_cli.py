@@ -16,7 +16,7 @@ from wiseft_lite import Head, ImageClassifier, Recipe, UserError, average, inter
 from wiseft_lite.checkpoints import read_card
 from wiseft_lite.cli.main import main, parser
 from wiseft_lite.cli.options import recipe_of
-from wiseft_lite.merging.soups import RULES, greedy_soup, held_out_accuracy
+from wiseft_lite.merging.soups import RULES, HeldOutAccuracy, greedy_soup
 from wiseft_lite.recipes import PAPER, PROBE, recipes_for
 from wiseft_lite.results import read_results
 from wiseft_lite.weights import interpolate_
@@ -301,7 +301,7 @@ def test_a_greedy_soup_says_what_it_kept(shapes, runs, tmp_path, capsys, theta_0
     assert main(["soup", *runs, "--greedy", "--out", str(out)]) == 0
     printed, card = capsys.readouterr().out, read_card(out)
     theta, trace = greedy_soup(
-        [load(folder).state_dict() for folder in runs], held_out_accuracy(theta_0, task.val)
+        [load(folder).state_dict() for folder in runs], HeldOutAccuracy(theta_0, task.val)
     )
     kept = [runs[i] for i in trace["model"][trace["kept"]]]
     assert card["recipe"] == {"ingredients": kept, "chosen_on": "val", "greedy_rule": "paper"}

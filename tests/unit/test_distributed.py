@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -284,6 +285,93 @@ def test_every_command_works_with_two_processes_and_a_mistake_is_reported(launch
         == pd.read_json(out / "e.jsonl", lines=True).set_index("split")["accuracy"].to_dict()
     )
     assert f"wiseft-lite: {out / 'ft'} exists" in (out / "err0").read_text()
+
+
+@pytest.fixture(scope="module")
+def merged(launched, image_folder, clip_folder, tmp_path_factory):
+    """``soup`` and ``embed`` by one process and by two, in small batches; the second may neither
+    read a model of a pool nor write."""
+    pool = [str(launched[0] / name) for name in ("zs", "ft", "lp")]
+    out = tmp_path_factory.mktemp("merged")
+    other = tmp_path_factory.mktemp("images") / "other"
+    shutil.copytree(image_folder, other)
+    for folder in list(other.glob("*/*")):  # other classes
+        folder.rename(folder.with_name(f"{folder.name} again"))
+    task = ["--task", str(image_folder)]
+    embed = ["--model", f"local-dir:{clip_folder}", "--tasks", f"{image_folder},{other}"]
+    commands = [
+        ["soup", *pool, *task, "--out", "uniform"],
+        ["soup", *pool, *task, "--greedy", "--out", "greedy"],
+        ["embed", *embed, "--epochs", "1", "--dimensions", "3", "--out", "embed"],
+    ]
+    (out / "merge.py").write_text(f"""if True:
+        import os, sys
+        from pathlib import Path
+        from wiseft_lite import checkpoints, results
+        from wiseft_lite._runtime import distributed
+        from wiseft_lite._runtime.progress import Progress
+        from wiseft_lite.cli.main import main
+        from wiseft_lite.interop.pools import Pool
+        from wiseft_lite.merging.soups import HeldOutAccuracy
+        from wiseft_lite.retrieval import embedders, universal
+
+        def refused(*_, **__):
+            raise AssertionError("the second process does what only the main one may")
+
+        HeldOutAccuracy.__init__.__defaults__ = (2,)
+        universal.BATCH_SIZE = 4
+        images = []
+        pixels = universal.pixels
+        universal.pixels = lambda clip, split: images.append(len(split)) or pixels(clip, split)
+        distributed.start()
+        distributed.start = distributed.stop = lambda *_: None  # one group for all commands
+        out = Path(sys.argv[1])
+        out.mkdir(exist_ok=True)
+        os.chdir(out)
+        if distributed.rank():
+            checkpoints.save = checkpoints.add_metrics = results.write_results = refused
+            embedders.save_embedder = Pool._read = Progress._write = refused
+        codes = [main(arguments) for arguments in {commands!r}]
+        (out / f"images{{distributed.rank()}}").write_text(str(images))
+        assert codes == [0, 0, 0], codes""")
+    runs = [
+        launch(
+            "torchrun", out / "merge.py", out / str(n), processes=n, WISEFT_CACHE=str(out / f"c{n}")
+        )
+        for n in (1, 2)
+    ]
+    printed = []
+    for run in runs:
+        code, text, err = ended(run)
+        assert code == 0, err[-3000:]
+        printed.append(text)
+    return out, printed
+
+
+@pytest.mark.parametrize("name", ["uniform", "greedy", "embed"])
+def test_soups_and_embedders_are_the_same_bits(merged, name):
+    alone, together = (load_file(merged[0] / n / name / "model.safetensors") for n in "12")
+    assert alone.keys() == together.keys()
+    assert all(torch.equal(value, together[key]) for key, value in alone.items())
+    cards = [json.loads((merged[0] / n / name / "card.json").read_text()) for n in "12"]
+    assert cards[0] == cards[1]
+
+
+def test_soups_and_embedders_are_scored_and_reported_once_and_alike(merged):
+    out, (alone, together) = merged
+    assert together == alone and alone.count("written: ") == 3
+    tables = [(out / n / "embed" / "retrieval.jsonl").read_text() for n in "12"]
+    assert tables[0] == tables[1] and tables[0].count("\n") > 20
+
+
+def test_images_for_retrieval_are_divided_and_those_to_train_on_are_not(merged):
+    out, _ = merged
+    alone, first, second = (
+        json.loads((out / name).read_text()) for name in ("1/images0", "2/images0", "2/images1")
+    )
+    assert alone[0] == first[0] == second[0]
+    for whole, *parts in list(zip(alone, first, second, strict=True))[1:]:
+        assert sum(parts) == whole and min(parts) > 0
 
 
 def test_where_the_main_process_cannot_save_the_others_end_with_it(

@@ -985,6 +985,9 @@ def test_a_right_result_or_one_line_and_nothing_lost(here, clip_folder, command,
             assert path in after and after[path] == content, path
     new = [path for path in after if path not in before]
     parents = [str(parent) for parent in Path(out).parents]
+    if command == "soup" and code and any(is_under(path, [f"{out}.states"]) for path in new):
+        # what it resumes from once the mistake is corrected; the folders above it are new, too
+        new = [path for path in new if is_under(path, [out])]
     assert all(is_under(path, [out]) or os.path.realpath(path) in parents for path in new), new
     if code == 0:
         RIGHT[command](made)

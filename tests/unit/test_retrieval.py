@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from wiseft_lite import Recipe, UserError
 from wiseft_lite.features import pixels, run_in_batches
@@ -74,6 +75,56 @@ def test_batches_change_nothing_and_the_order_is_that_of_distances():
         (index, torch.cdist(queries, index).argsort(1)[:, :4]),
     ):
         assert torch.equal(nearest(queries, found_in, k=4, batch_size=7), expected)
+
+
+def by_sorting_everything(queries, index, k):
+    """Exact in integers; -1000 is below every similarity."""
+    similarity = queries.long() @ (queries if index is None else index).long().T
+    if index is None:
+        similarity.fill_diagonal_(-1000)
+    return similarity.sort(dim=1, descending=True, stable=True).indices[:, :k]
+
+
+@pytest.mark.parametrize("values", [2, 4])  # possible values of a component
+@pytest.mark.parametrize("k", [1, 5, 19])
+def test_ties_are_in_the_order_of_the_index_in_every_chunk(values, k):
+    generator = torch.Generator().manual_seed(values + k)
+    queries, index = (torch.randint(values, (n, 3), generator=generator).float() for n in (20, 150))
+    for searched in (None, index):
+        expected = by_sorting_everything(queries, searched, k)
+        for batch_size, chunk_size in ((1024, 4096), (7, 1), (3, 6), (20, 19), (1, 64)):
+            found = nearest(queries, searched, k, batch_size, chunk_size)
+            assert torch.equal(found, expected), (batch_size, chunk_size)
+
+
+def test_neither_batches_nor_chunks_change_the_result_in_the_last_bit():
+    """Images twice in the index, whose similarities to a query differ by less than rounding."""
+    generator = torch.Generator().manual_seed(0)
+    queries = F.normalize(torch.randn(9, 64, generator=generator), dim=1)
+    near = F.normalize(queries[:1] + 1e-7 * torch.randn(60, 64, generator=generator), dim=1)
+    index = torch.cat([near, queries[1:], near])
+    whole = nearest(queries, index, k=60)
+    assert torch.equal(whole[0, 1::2], whole[0, ::2] + 68)  # a copy follows its original
+    for batch_size in (1, 2, 1024):
+        for chunk_size in (1, 3, 8, 61, 4096):
+            assert torch.equal(nearest(queries, index, 60, batch_size, chunk_size), whole)
+
+
+def test_memory_is_that_of_one_batch_and_one_chunk():
+    class Largest(TorchDispatchMode):
+        numel = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            for tensor in result if isinstance(result, tuple) else (result,):
+                if isinstance(tensor, torch.Tensor):
+                    self.numel = max(self.numel, tensor.numel())
+            return result
+
+    embeddings = torch.eye(2).repeat(500, 1)
+    with Largest() as seen:
+        nearest(embeddings, k=2, batch_size=50, chunk_size=40)
+    assert seen.numel == 50 * 40
 
 
 @pytest.mark.parametrize(

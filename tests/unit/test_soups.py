@@ -1,21 +1,26 @@
 """Soups: one pass in the memory of two, a greedy trace that repeats, mixing weights that are learned."""
 
+import warnings
 import weakref
+from collections.abc import Sequence
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from wiseft_lite import UserError, average, interpolate, predict, save
+from wiseft_lite._runtime.digest import digest
+from wiseft_lite.interop.pools import Pool
+from wiseft_lite.merging import soups
 from wiseft_lite.merging.learned_soups import LEARNED, Mixture, learned_soup
 from wiseft_lite.merging.soups import (
+    HeldOutAccuracy,
     NoAliases,
-    Stored,
     greedy_ensemble,
     greedy_soup,
-    held_out_accuracy,
     uniform_soup,
 )
 from wiseft_lite.metrics import accuracy
@@ -71,10 +76,44 @@ def test_a_soup_of_thirty_needs_the_memory_of_two():
     )  # the measure can see the difference
 
 
+class Lazy(Sequence):
+    """Models of ten tensors, made whenever they are accessed, which count how often."""
+
+    def __init__(self, values, size=20_000):
+        self.values, self.size, self.read = values, size, []
+
+    def __len__(self):
+        return len(self.values)
+
+    def __getitem__(self, index):
+        value = self.values[index]
+        self.read.append(index)
+        return {str(key): torch.full((self.size,), value) for key in range(10)}
+
+    def hashes(self):
+        return [digest(value) for value in self.values]
+
+
+def test_a_greedy_soup_needs_the_memory_of_its_mean_and_one_model():
+    """Loading, scoring alone, trying, keeping and leaving out: at most two models and a tensor."""
+    values = [5.0, 9.0, 1.0, 30.0, 12.0, 10.0] * 3
+    for use in (
+        lambda thetas: greedy_soup(thetas, lambda theta: -abs(theta["0"][0].item() - 10)),
+        uniform_soup,
+    ):
+        thetas = Lazy(values)
+        with PeakBytes() as memory:
+            use(thetas)
+        assert len(thetas.read) >= 18
+        assert memory.peak / (10 * 4 * thetas.size) <= 2.11
+
+
 def test_one_pass_gives_the_average_and_leaves_the_ingredients_alone():
     thetas = [model(i) for i in range(7)]
     soup = uniform_soup(thetas)
     close(soup, average(thetas))
+    bound = 8 * 2**-23 * average([{"a": theta["a"].abs()} for theta in thetas])["a"]
+    assert ((soup["a"] - average(thetas)["a"]).abs() <= bound).all()
     soup["a"].add_(1), soup["seen"].add_(1)
     for i, theta in enumerate(thetas):
         close(theta, model(i))
@@ -91,8 +130,8 @@ def test_half_precision_is_summed_in_float32():
 
 
 def test_a_soup_of_checkpoints_on_disk(theta_0, tuned, tmp_path):
-    stored = Stored([save(theta_0, tmp_path / "a"), save(tuned, tmp_path / "b")])
-    close(uniform_soup(stored), average([theta_0.state_dict(), tuned.state_dict()]))
+    folders = [str(save(theta_0, tmp_path / "a")), str(save(tuned, tmp_path / "b"))]
+    close(uniform_soup(Pool(folders, theta_0)), average([theta_0.state_dict(), tuned.state_dict()]))
 
 
 def test_a_soup_then_interpolated_is_the_soup_of_interpolated_models():
@@ -233,7 +272,7 @@ def test_both_rules_are_the_papers_text_and_its_code_where_ties_are_common():
 
 
 def test_a_greedy_soup_is_never_worse_on_its_split_and_repeats(theta_0, tuned, task):
-    score = held_out_accuracy(theta_0, task.val)
+    score = HeldOutAccuracy(theta_0, task.val)
     zero, one = theta_0.state_dict(), tuned.state_dict()
     assert score(one) == accuracy(predict(tuned, task.val), task.val.labels).accuracy
     thetas = [interpolate(zero, one, alpha) for alpha in (0, 0.3, 0.6, 1)]
@@ -249,8 +288,8 @@ def test_a_greedy_soup_is_never_worse_on_its_split_and_repeats(theta_0, tuned, t
 def test_a_split_is_scored_by_what_it_reports(theta_0, task):
     first_only = replace(task.val, measure=WorstGroup(("a",) + (None,) * (len(task.val) - 1)))
     one = predict(theta_0, task.val)[:1].argmax(1) == task.val.labels[:1]
-    assert held_out_accuracy(theta_0, first_only)(theta_0.state_dict()) == float(one)
-    assert held_out_accuracy(theta_0, task.val)(theta_0.state_dict()) not in (0, 1)
+    assert HeldOutAccuracy(theta_0, first_only)(theta_0.state_dict()) == float(one)
+    assert HeldOutAccuracy(theta_0, task.val)(theta_0.state_dict()) not in (0, 1)
 
 
 def test_a_greedy_soup_of_one_model_is_a_copy_of_it():
@@ -335,3 +374,207 @@ def test_a_learned_soup_finds_the_better_model_and_its_temperature(
         assert loss(mixture) < loss(Mixture(theta_0, thetas, per_tensor))
     with pytest.raises(UserError, match="share the memory"):
         learned_soup(theta_0, [good, good], task.val)
+
+
+# Progress
+
+
+def near_ten(theta):
+    return -abs(theta["0"][0].item() - 10)
+
+
+class Cut(Exception):
+    """Represents a soup that is interrupted."""
+
+
+class Counted:
+    """A score that counts its calls and is interrupted at one of them."""
+
+    def __init__(self, stop=0):
+        self.calls, self.stop = 0, stop
+
+    def __call__(self, theta):
+        self.calls += 1
+        if self.calls == self.stop:
+            raise Cut
+        return near_ten(theta)
+
+    def content(self):
+        return "near ten"
+
+
+POOL = [5.3, 9.1, 1.7, 30.9, 12.2, 10.4, 9.1]
+
+
+@pytest.fixture(scope="module")
+def whole():
+    score = Counted()
+    soup, trace = greedy_soup(Lazy(POOL, 3), score)
+    assert score.calls == 2 * len(POOL) - 1 and 1 < trace["kept"].sum() < len(POOL)
+    return soup, trace
+
+
+def same_bits(one, other):
+    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("stop", range(1, 2 * len(POOL)))
+def test_a_greedy_soup_cut_at_any_score_goes_on_there_and_ends_with_the_same_bits(
+    whole, stop, tmp_path, capsys
+):
+    with pytest.raises(Cut):
+        greedy_soup(Lazy(POOL, 3), Counted(stop), folder=tmp_path)
+    thetas, score = Lazy(POOL, 3), Counted()
+    soup, trace = greedy_soup(thetas, score, folder=tmp_path)
+    same_bits(soup, whole[0])
+    pd.testing.assert_frame_equal(trace, whole[1])
+    assert score.calls == 2 * len(POOL) - stop  # nothing is scored twice
+    tried = [*range(len(POOL)), *whole[1]["model"]]  # the best one's weights are saved when read
+    assert thetas.read == (tried[stop - 1 :] if stop <= len(POOL) else tried[stop:])
+    known = f"resumes with {stop - 1} scores"
+    assert (known in capsys.readouterr().out) == (stop > 1)
+
+
+def uniform_cut(folder, stop, **how):
+    """Interrupt a soup of half-precision models before its ``stop``-th is added."""
+
+    def check(i, theta):
+        checked.append(i)
+        if len(checked) == stop:
+            raise Cut
+
+    checked: list[int] = []
+    thetas = HalfPrecision(POOL, 3)
+    try:
+        return uniform_soup(thetas, folder=folder, check=check, **how), thetas.read
+    except Cut:
+        return None, thetas.read
+    finally:
+        assert checked == thetas.read  # only what is read is checked
+
+
+class HalfPrecision(Lazy):
+    def __getitem__(self, index):
+        half = {key: tensor.half() for key, tensor in super().__getitem__(index).items()}
+        return half | {"seen": torch.tensor(7)}
+
+
+@pytest.mark.parametrize("stop", range(1, len(POOL) + 1))
+def test_a_uniform_soup_cut_at_any_model_goes_on_there_and_ends_with_the_same_bits(stop, tmp_path):
+    whole, _ = uniform_cut(None, 0)
+    assert whole["0"].dtype == torch.float16
+    assert uniform_cut(tmp_path, stop)[0] is None
+    soup, read = uniform_cut(tmp_path, 0)
+    same_bits(soup, whole)
+    assert read == list(range(stop - 1, len(POOL)))
+    soup, read = uniform_cut(tmp_path, 0)  # ended, but killed before its result was used
+    same_bits(soup, whole)
+    assert read == []
+
+
+def test_progress_of_other_data_is_not_used_but_models_may_join_and_leave(tmp_path, capsys):
+    greedy_soup(Lazy(POOL, 3), Counted(), folder=tmp_path)
+    other = Counted()
+    other.content = lambda: "other images"
+    greedy_soup(Lazy(POOL, 3), other, folder=tmp_path)
+    assert other.calls == 2 * len(POOL) - 1
+    assert "holds progress of other soups" in capsys.readouterr().out
+    fewer, score = Lazy(POOL[2:], 3), Counted()
+    soup, trace = greedy_soup(fewer, score, folder=tmp_path)
+    assert score.calls <= len(POOL) - 3  # no model alone
+    expected = greedy_soup(Lazy(POOL[2:], 3), near_ten)
+    same_bits(soup, expected[0])
+    pd.testing.assert_frame_equal(trace, expected[1])
+    more, score = Lazy([8.0, *POOL], 3), Counted()
+    soup, trace = greedy_soup(more, score, folder=tmp_path)
+    assert more.read[0] == 0 and 1 not in more.read[1:2]
+    expected = greedy_soup(Lazy([8.0, *POOL], 3), near_ten)
+    same_bits(soup, expected[0])
+    pd.testing.assert_frame_equal(trace, expected[1])
+    score = Counted()
+    greedy_soup(Lazy(POOL, 3), score, folder=tmp_path, resume=False)
+    assert score.calls == 2 * len(POOL) - 1
+
+
+def test_progress_of_other_code_is_not_used(tmp_path, monkeypatch):
+    greedy_soup(Lazy(POOL, 3), near_ten, folder=tmp_path)
+    calls = []
+
+    def near_ten_again(theta):
+        calls.append(1)
+        return near_ten(theta)
+
+    greedy_soup(Lazy(POOL, 3), near_ten_again, folder=tmp_path)
+    assert len(calls) == 2 * len(POOL) - 1
+    monkeypatch.setattr(soups, "average", lambda *_: average(*_))
+    thetas = Lazy(POOL, 3)
+    greedy_soup(thetas, near_ten, folder=tmp_path)
+    assert len(thetas.read) == 2 * len(POOL)
+
+
+@pytest.mark.parametrize("harm", ["shortened", "a bit", "gone"])
+@pytest.mark.parametrize("what", ["scores", "weights"])
+def test_damaged_progress_is_reported_and_made_again(whole, what, harm, tmp_path):
+    with pytest.raises(Cut):
+        greedy_soup(Lazy(POOL, 3), Counted(11), folder=tmp_path)
+    (path,) = tmp_path.glob("*.json" if what == "scores" else "*.safetensors")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes({"shortened": path.read_bytes()[:-40], "a bit": data, "gone": b""}[harm])
+    if harm == "gone":
+        path.unlink()
+    thetas, score = Lazy(POOL, 3), Counted()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        soup, trace = greedy_soup(thetas, score, folder=tmp_path)
+    assert len(caught) == (0 if (what, harm) == ("scores", "gone") else 1)
+    assert all(f"{path} was damaged" in str(warning.message) for warning in caught)
+    same_bits(soup, whole[0])
+    pd.testing.assert_frame_equal(trace, whole[1])
+    assert score.calls == 2 * len(POOL) - (1 if what == "scores" else 11)
+
+
+def test_a_model_that_changes_between_its_readings_is_refused(tmp_path):
+    with pytest.raises(Cut):
+        greedy_soup(Lazy(POOL, 3), Counted(11), folder=tmp_path)
+    changed = Lazy(POOL, 3)
+    changed.values, changed.hashes = [value + 1 for value in POOL], Lazy(POOL).hashes
+    with pytest.raises(UserError, match="other weights than when it was scored.*no-resume"):
+        greedy_soup(changed, Counted(), folder=tmp_path)
+
+
+def test_where_nothing_can_be_written_the_soup_goes_on_with_a_warning(whole, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.warns(UserWarning, match="progress could not be written"):
+        soup, _ = greedy_soup(Lazy(POOL, 3), Counted(), folder=tmp_path / "file")
+    same_bits(soup, whole[0])
+
+
+def test_an_iterator_cannot_be_resumed(tmp_path):
+    with pytest.raises(UserError, match="cannot be resumed"):
+        uniform_soup(iter([model(0)]), folder=tmp_path)
+
+
+def test_models_in_memory_have_progress_too(tmp_path, theta_0, tuned, task):
+    """By their content, and that of the score: the images, the labels and the measure."""
+    zero, one = theta_0.state_dict(), tuned.state_dict()
+    thetas = [interpolate(zero, one, alpha) for alpha in (0, 0.5, 1)]
+    soup, trace = greedy_soup(thetas, HeldOutAccuracy(theta_0, task.val), folder=tmp_path)
+    score = HeldOutAccuracy(tuned, task.val)
+    score.model.load_state_dict = None  # it is not called
+    again, same = greedy_soup([dict(theta) for theta in thetas], score, folder=tmp_path)
+    same_bits(soup, again)
+    pd.testing.assert_frame_equal(trace, same)
+    contents = {
+        HeldOutAccuracy(theta_0, split, size).content()
+        for split, size in (
+            (task.val, 256),
+            (task.val, 5),
+            (replace(task.val, labels=task.val.labels.flip(0)), 256),
+            (replace(task.val, classes=(0, 1)), 256),
+            (replace(task.val, merged={1: 0}), 256),
+            (replace(task.val, images=task.val.images[::-1]), 256),
+            (replace(task.val, measure=WorstGroup(("a",) * len(task.val))), 256),
+        )
+    }
+    assert len(contents) == 7

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
 from typing import Any
@@ -88,8 +88,14 @@ def main_first() -> Iterator[None]:
 def broadcast_object(make: Callable[[], Any]) -> Any:
     """Call ``make`` in the main process alone and return its result in every process.
 
+    All must call it. If ``make`` fails, it fails in every process: otherwise the others would wait
+    in the next exchange for a process that has ended.
+
     Args:
         make: returns a value that JSON can hold.
+
+    Raises:
+        UserError: in the other processes, with the main one's message, whatever it raised itself.
 
     Example:
         >>> broadcast_object(lambda: [1, None])
@@ -97,40 +103,45 @@ def broadcast_object(make: Callable[[], Any]) -> Any:
     """
     if world_size() == 1:
         return make()
-    data = json.dumps(make()).encode() if is_main() else b""
+    failure: Exception | None = None
+    data = b""
+    if is_main():
+        try:
+            data = json.dumps({"value": make()}).encode()
+        except Exception as error:
+            failure = error
+            data = json.dumps({"error": str(error)}).encode()
     size = torch.tensor(len(data))
     dist.broadcast(size, 0)
     buffer = torch.empty(int(size), dtype=torch.uint8)
     if is_main():
         buffer = torch.tensor(list(data), dtype=torch.uint8)
     dist.broadcast(buffer, 0)
-    return json.loads(bytes(buffer.tolist()))
+    answer = json.loads(bytes(buffer.tolist()))
+    if failure is not None:
+        raise failure
+    if "error" in answer:
+        raise UserError(answer["error"])
+    return answer["value"]
 
 
 def main_only(work: Callable[[], object]) -> None:
     """Call ``work`` in the main process alone; if it fails there, raise in every process.
 
-    All must call it. Without it the others would wait in the next exchange for a process that has
-    ended.
+    All must call it.
 
     Raises:
-        UserError: in the other processes, with the main one's message, whatever it raised itself.
+        UserError: as ``broadcast_object``.
 
     Example:
         >>> main_only(lambda: print("written once"))
         written once
     """
-    failure: Exception | None = None
-    if is_main():
-        try:
-            work()
-        except Exception as error:
-            failure = error
-    message = broadcast_object(lambda: None if failure is None else str(failure))
-    if failure is not None:
-        raise failure
-    if message is not None:
-        raise UserError(message)
+
+    def done() -> None:
+        work()
+
+    broadcast_object(done)
 
 
 def all_true(value: bool) -> bool:
@@ -198,6 +209,38 @@ def reduce_gradients(module: nn.Module, now: bool) -> AbstractContextManager:
     if isinstance(module, DistributedDataParallel) and not now:
         return module.no_sync()
     return nullcontext()
+
+
+def broadcast_tensors(make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Call ``make`` in the main process alone and return its tensors, bit for bit, in every process.
+
+    Args:
+        make: returns tensors on the CPU, such as weights that it reads from a file.
+
+    Raises:
+        UserError: as ``main_only``.
+
+    Example:
+        >>> broadcast_tensors(lambda: {"w": torch.ones(2)})
+        {'w': tensor([1., 1.])}
+    """
+    made: dict[str, Tensor] = {}
+    main_only(lambda: made.update(make()))
+    if world_size() == 1:
+        return made
+    kinds = broadcast_object(
+        lambda: {key: (str(t.dtype).removeprefix("torch."), t.shape) for key, t in made.items()}
+    )
+    if is_main():
+        tensors = {key: tensor.contiguous() for key, tensor in made.items()}
+    else:
+        tensors = {
+            key: torch.empty(shape, dtype=getattr(torch, kind))
+            for key, (kind, shape) in kinds.items()
+        }
+    # as bytes: not every backend can send every type
+    broadcast(tensor.reshape(-1).view(torch.uint8) for tensor in tensors.values())
+    return tensors
 
 
 def local_slice(n: int) -> tuple[slice, float]:

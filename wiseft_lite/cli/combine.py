@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wiseft_lite.cli.evaluate import evaluate_splits, evaluating, metrics_of
-from wiseft_lite.cli.options import add_command, add_device, add_task, device_of
+from wiseft_lite.cli.options import (
+    add_command,
+    add_device,
+    add_layout,
+    add_resume,
+    add_task,
+    device_of,
+    layout_of,
+)
+from wiseft_lite.cli.train import StatesFolder
 from wiseft_lite.errors import UserError
 
 if TYPE_CHECKING:  # slow to import, and --help does not need it
     import pandas as pd
+
+    from wiseft_lite.models import ImageClassifier
+    from wiseft_lite.tasks import Task
+    from wiseft_lite.weights import Weights
 
 
 def add_commands(commands: argparse._SubParsersAction) -> None:
@@ -32,15 +46,18 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         commands,
         "soup",
         soup,
-        "average fine-tuned checkpoints, all of them or a greedy choice",
+        "average fine-tuned checkpoints, all of them or a greedy choice, one in memory at a time",
         out="results/soup",
+        distributed=True,
     )
     parser.add_argument(
         "checkpoints",
-        type=Path,
         nargs="+",
         metavar="CHECKPOINT",
-        help="fine-tuned from the same zero-shot model",
+        help="fine-tuned from the same zero-shot model: a checkpoint of this library; a file as for "
+        "'wiseft-lite import', with the classes of the task; or the address of such a file, "
+        "https://... or hf://OWNER/REPOSITORY[@REVISION]/FILE, with #sha256=HASH at its end to "
+        "verify it. A download is deleted once it is read; a greedy soup reads each twice",
     )
     parser.add_argument(
         "--greedy",
@@ -53,8 +70,10 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         help="with --greedy, where two accuracies are equal: paper adds the model, as the paper's "
         "text does; code leaves it out, as the authors' code does (default: paper)",
     )
+    add_resume(parser)
     add_task(parser)
     add_device(parser)
+    add_layout(parser.add_argument_group("files of other libraries"))
 
 
 @dataclass(frozen=True)
@@ -93,45 +112,72 @@ class SoupRecipe:
 def soup(args: argparse.Namespace) -> None:
     """Average checkpoints, save the soup, then evaluate it."""
     from wiseft_lite import checkpoints, tasks
-    from wiseft_lite.analysis import connectivity
-    from wiseft_lite.merging import soups
+    from wiseft_lite._runtime import distributed
 
     if args.greedy_rule is not None and not args.greedy:
         raise UserError("--greedy-rule has no effect on a plain average; pass --greedy with it")
     rule = (args.greedy_rule or "paper") if args.greedy else None
-    task, folders = tasks.load_task(args.task, args.data), args.checkpoints
-    checkpoints.check_same_start({str(folder): folder for folder in folders})
-    classifier = checkpoints.load(folders[0], device_of(args), task.class_names)
-    for folder in folders[1:]:
-        other = checkpoints.load(folder, device_of(args))
-        names = f"{folders[0]} and {folder}"
-        connectivity.midpoint_barrier(classifier, other, task.val, names=names)
-    stored, kept = soups.Stored(folders), folders
-    if rule is None:
-        theta = soups.uniform_soup(stored)
-    else:
-        score = soups.held_out_accuracy(classifier, task.val)
-        theta, trace = soups.greedy_soup(stored, score, rule)
-        kept = [folders[i] for i in trace["model"][trace["kept"]]]
-    classifier = classifier.with_weights(theta)
-    recipe = SoupRecipe(tuple(map(str, kept)), "val" if rule else None, rule)
-    checkpoints.save(classifier, args.out, recipe=recipe, overwrite=args.overwrite)
-    if rule is not None:
-        _show(trace, folders, len(task.val))
+    states = StatesFolder(args.out)
+    with distributed.main_first():
+        task = tasks.load_task(args.task, args.data)
+    classifier, kept = _average(args, task, rule, states.path)
+    recipe = SoupRecipe(tuple(kept), "val" if rule else None, rule)
+    distributed.main_only(
+        lambda: checkpoints.save(classifier, args.out, recipe=recipe, overwrite=args.overwrite)
+    )
+    if distributed.is_main():
+        for first in states.path.glob("first-*"):
+            shutil.rmtree(first)
+        states.remove()
     print(f"soup of {len(kept)} models")
     with evaluating(
         f"the soup is saved in {args.out}", "evaluate", args.out, task=args.task, data=args.data
     ):
         metrics = metrics_of(evaluate_splits(classifier, task.evaluation))
-    checkpoints.add_metrics(args.out, metrics)
+    distributed.main_only(lambda: checkpoints.add_metrics(args.out, metrics))
     print(f"written: {args.out}")
 
 
-def _show(trace: pd.DataFrame, folders: list[Path], n: int) -> None:
+def _average(
+    args: argparse.Namespace, task: Task, rule: str | None, folder: Path
+) -> tuple[ImageClassifier, list[str]]:
+    """Return the soup and its members.
+
+    Args:
+        args: the options.
+        task: its ``val`` split scores the models of a greedy soup.
+        rule: of the greedy soup; None averages all models.
+        folder: for the progress.
+    """
+    from wiseft_lite.analysis import connectivity
+    from wiseft_lite.interop import pools
+    from wiseft_lite.merging import soups
+
+    names, layout = args.checkpoints, layout_of(args)
+    first = pools.read_first(names[0], task.class_names, folder, resume=args.resume, **layout).to(
+        device_of(args)
+    )
+    pool = pools.Pool(names, first, **layout)
+
+    def check(i: int, theta: Weights) -> None:
+        if i:
+            both = f"{names[0]} and {names[i]}"
+            connectivity.midpoint_barrier(first, first.with_weights(theta), task.val, names=both)
+
+    how = {"folder": folder, "resume": args.resume, "check": check}
+    if rule is None:
+        return first.with_weights(soups.uniform_soup(pool, **how)), names
+    score = soups.HeldOutAccuracy(first, task.val)
+    theta, trace = soups.greedy_soup(pool, score, rule, **how)
+    _show(trace, names, len(task.val))
+    return first.with_weights(theta), [names[i] for i in trace["model"][trace["kept"]]]
+
+
+def _show(trace: pd.DataFrame, names: list[str], n: int) -> None:
     """Print what the greedy soup tried and kept."""
     print(f"accuracy on 'val' in %, n={n}\nalone   with it  in the soup")
     for row in trace.itertuples():
         print(
             f"{100 * row.alone:5.1f}   {100 * row.with_it:5.1f}    "
-            f"{'yes' if row.kept else 'no ':3}  {folders[row.model]}"
+            f"{'yes' if row.kept else 'no ':3}  {names[row.model]}"
         )

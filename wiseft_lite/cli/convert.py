@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from wiseft_lite.cli.options import add_command
+from wiseft_lite.cli.options import add_command, add_layout, layout_of
 from wiseft_lite.errors import UserError
 
 
@@ -43,21 +43,7 @@ def _add_import(commands: argparse._SubParsersAction) -> None:
         help="class names, one per line, in the order of the file's head; leave it out for a whole "
         "CLIP",
     )
-    parser.add_argument(
-        "--architecture",
-        metavar="ARCH",
-        help="open_clip's name for it (default: inferred from shapes, and from clues in the file)",
-    )
-    parser.add_argument(
-        "--image-size",
-        type=int,
-        metavar="PIXELS",
-        help="image size of the result, for a file trained at another size than its architecture's; "
-        "positional embeddings are resized if they have another (default: the architecture's)",
-    )
-    parser.add_argument(
-        "--prefix", default="", help="beginning of the model's keys, for a file with several models"
-    )
+    add_layout(parser)
     parser.add_argument(
         "--text-encoder",
         metavar="MODEL",
@@ -73,7 +59,7 @@ def import_file(args: argparse.Namespace) -> None:
     from wiseft_lite._runtime.textfiles import read_lines
     from wiseft_lite.interop import interchange
 
-    how = {key: getattr(args, key) for key in ("architecture", "image_size", "prefix", "sha256")}
+    how = {**layout_of(args), "sha256": args.sha256}
     if args.classes is not None and args.text_encoder is not None:
         raise UserError(
             "--classes reads a classifier and --text-encoder makes a whole CLIP; give one of them"

@@ -30,6 +30,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         embed,
         "train one embedding for many tasks, alpha chosen on retrieval",
         out="results/embed",
+        distributed=True,
     )
     add_model(parser)
     parser.add_argument(
@@ -53,6 +54,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
 def embed(args: argparse.Namespace) -> None:
     """Train an embedding, choose alpha on val, save the embedding and its scores."""
     from wiseft_lite import encoders, tasks
+    from wiseft_lite._runtime import distributed
     from wiseft_lite.callbacks import Progress
     from wiseft_lite.results import write_results
     from wiseft_lite.retrieval import embedders, universal
@@ -63,8 +65,9 @@ def embed(args: argparse.Namespace) -> None:
     if args.encoder_lr_multiplier is not None:
         multiplier = args.encoder_lr_multiplier
     names = tasks.task_names() if args.tasks is None else names_in(args.tasks, "--tasks")
-    loaded = [tasks.load_task(name, args.data) for name in names]
-    clip = encoders.load_clip(args.model, device_of(args))
+    with distributed.main_first():
+        loaded = [tasks.load_task(name, args.data) for name in names]
+        clip = encoders.load_clip(args.model, device_of(args))
     benchmark = universal.disjoint_splits(clip, loaded, recipe.seed)
     print(
         f"{len(names)} tasks; trains on {len(benchmark.train.labels)} images of {len(benchmark.prompts)} "
@@ -88,8 +91,12 @@ def embed(args: argparse.Namespace) -> None:
         "recipe": dataclasses.asdict(recipe),
         "encoder_lr_multiplier": multiplier,
     }
-    embedders.save_embedder(mixed, clip, args.out, card, args.overwrite)
-    write_results(table, args.out / "retrieval.jsonl")
+
+    def write() -> None:
+        embedders.save_embedder(mixed, clip, args.out, card, args.overwrite)
+        write_results(table, args.out / "retrieval.jsonl")
+
+    distributed.main_only(write)
     _show(table, alpha)
     print(f"written: {args.out}: the embedding at alpha {alpha:g}, and retrieval.jsonl")
 

@@ -239,3 +239,27 @@ def compute_of(args: argparse.Namespace) -> Compute:
     if given.get("precision") != "float32":
         torch.set_float32_matmul_precision("high")
     return Compute(**given)
+
+
+def add_layout(parser: argparse._ActionsContainer) -> None:
+    """Add the options that describe a file of another library, see ``layout_of``."""
+    parser.add_argument(
+        "--architecture",
+        metavar="ARCH",
+        help="open_clip's name for it (default: inferred from shapes, and from clues in the file)",
+    )
+    parser.add_argument(
+        "--image-size",
+        type=int,
+        metavar="PIXELS",
+        help="image size of the result, for a file trained at another size than its architecture's; "
+        "positional embeddings are resized if they have another (default: the architecture's)",
+    )
+    parser.add_argument(
+        "--prefix", default="", help="beginning of the model's keys, for a file with several models"
+    )
+
+
+def layout_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The options of ``add_layout`` as arguments of ``import_checkpoint``."""
+    return {key: getattr(args, key) for key in ("architecture", "image_size", "prefix")}

@@ -21,8 +21,8 @@ from wiseft_lite.cli.options import (
 from wiseft_lite.errors import UserError
 from wiseft_lite.recipes import Recipe, recipes_for
 
-STATE = re.compile(  # as ``resume`` names them
-    r"[0-9a-f]+-\d{9}-[0-9a-f]{16}\.safetensors|[0-9a-f]+-\d+\.part"
+STATE = re.compile(  # as ``resume`` and ``progress`` name them
+    r"[0-9a-f]+-\d{9}-[0-9a-f]{16}\.safetensors|[0-9a-f]{16}\.json|[0-9a-f]+-\d+\.part"
 )
 
 
@@ -92,7 +92,7 @@ def _make(args: argparse.Namespace, kind: str | None = None, recipe: Recipe | No
 
 
 class StatesFolder:
-    """The folder beside ``--out`` that holds the states of a training run until its model is saved.
+    """The folder beside ``--out`` that holds the states of a run until its model is saved.
 
     Raises:
         UserError: a file has its name.
@@ -102,7 +102,7 @@ class StatesFolder:
         self.path = out.with_name(f"{out.name}.states")
         if self.path.exists() and not self.path.is_dir():
             raise UserError(
-                f"{self.path} is a file, and a training run needs a folder of that name for its "
+                f"{self.path} is a file, and this command needs a folder of that name for its "
                 "states; choose another --out"
             )
 

@@ -1,44 +1,35 @@
 """Model soups: the mean of many fine-tuned models costs no more to run than one of them.
 
-Models are given as state dicts: a list of them, or ``Stored`` checkpoints that are read one at a
-time. A soup is a state dict too, so ``interpolate(theta_0, soup, alpha)`` moves it back towards
+Models are given as state dicts: a list of them, or a sequence that reads each anew when it is
+accessed, such as ``interop.pools.Pool`` of files and addresses, so that one at a time is in memory.
+A soup is a state dict too, so ``interpolate(theta_0, soup, alpha)`` moves it back towards
 zero-shot.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from wiseft_lite.checkpoints import read_weights
+from wiseft_lite._runtime.digest import digest
+from wiseft_lite._runtime.distributed import Shards
+from wiseft_lite._runtime.progress import Progress
 from wiseft_lite.errors import UserError, unknown
-from wiseft_lite.features import pixels, run_in_batches
+from wiseft_lite.features import chunks, pixels, run_in_batches
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.tasks import Split
 from wiseft_lite.weights import Weights, average, check_alike
 
-
-class Stored(Sequence):
-    """Checkpoints on disk as a sequence of state dicts, each read anew whenever it is accessed.
-
-    Args:
-        folders: checkpoints that ``save`` wrote.
-    """
-
-    def __init__(self, folders: Sequence[str | Path]):
-        self.folders = list(folders)
-
-    def __len__(self) -> int:
-        return len(self.folders)
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return read_weights(self.folders[index])
+Check = Callable[[int, Weights], object]  # of a model's index and weights; raises if it is refused
 
 
 class NoAliases:
@@ -72,15 +63,28 @@ class NoAliases:
         self._seen.update(memory.values())
 
 
-def uniform_soup(thetas: Iterable[Weights]) -> dict[str, Tensor]:
+def uniform_soup(
+    thetas: Iterable[Weights],
+    *,
+    folder: str | Path | None = None,
+    resume: bool = True,
+    check: Check | None = None,
+) -> dict[str, Tensor]:
     """Return the plain mean of models in one pass: ``sum_i theta_i / k``, in the memory of two of
     them.
 
-    ``average`` gives the same of models that are in memory all at once. Sums are kept in float32 or
-    wider.
+    Sums are kept in float32 or wider. ``average`` of models that are in memory all at once divides
+    before it adds. Both round each of ``k`` steps, so they differ by at most ``2^-23 (k + 1)`` times
+    the mean of ``|theta_i|`` in float32.
 
     Args:
-        thetas: state dicts, such as ``Stored(folders)`` or a generator.
+        thetas: state dicts, such as a ``Pool`` or a generator.
+        folder: where the sum is saved after each model, so that an interrupted soup resumes with
+            the next one and ends with the same bits; ``thetas`` must then be a sequence. It may
+            hold the progress of several soups: each is found by a hash of its models and the code.
+            None saves nothing.
+        resume: False discards what was saved.
+        check: called with each model before it is added.
 
     Raises:
         UserError: no models, ones that do not fit together, or several names for one model.
@@ -91,23 +95,24 @@ def uniform_soup(thetas: Iterable[Weights]) -> dict[str, Tensor]:
         >>> uniform_soup({"w": torch.tensor([float(x)])} for x in (1, 2, 6))
         {'w': tensor([3.])}
     """
-    check, types, total, count = NoAliases(), {}, {}, 0
-    for theta in thetas:
-        check(theta)
-        count += 1
-        if count == 1:
-            types = {key: t.dtype for key, t in theta.items()}
-            total = {
-                key: torch.zeros_like(t, dtype=torch.promote_types(t.dtype, torch.float32))
-                if t.is_floating_point()
-                else t.clone()
-                for key, t in theta.items()
-            }
+    if folder is not None and not isinstance(thetas, Sequence):
+        raise UserError("a soup of an iterator cannot be resumed; give a list or a Pool")
+    progress = Progress(folder, lambda: ("uniform", *_code()), lambda: _hashes(thetas), resume)
+    count, saved = progress.weights(range(len(thetas)) if isinstance(thetas, Sequence) else ())
+    (total, types), aliases = _unpacked(saved), NoAliases()
+    for theta in _without_first(thetas, count):
+        aliases(theta)
+        if check is not None:
+            check(count, theta)
+        if not total:
+            total, types = _zeros(theta), {key: t.dtype for key, t in theta.items()}
         check_alike([total, theta])
         for key, tensor in total.items():
             if tensor.is_floating_point():
                 tensor += theta[key]
         del theta  # frees it before the next one is read
+        count += 1
+        progress.add(range(count), weights=_packed(total, types))
     if not count:
         raise UserError("no models to average; give at least one")
     return {
@@ -116,30 +121,100 @@ def uniform_soup(thetas: Iterable[Weights]) -> dict[str, Tensor]:
     }
 
 
-def held_out_accuracy(
-    classifier: ImageClassifier, split: Split, batch_size: int = 256
-) -> Callable[[Weights], float]:
-    """Return a function of weights: what the split reports, as a rule accuracy, in 0..1.
+def _without_first(thetas: Iterable[Weights], count: int) -> Iterator[Weights]:
+    """Yield the models after the first ``count``, which are not read."""
+    if isinstance(thetas, Sequence):  # its own iterator would hold one while it reads the next
+        return (thetas[i] for i in range(count, len(thetas)))
+    return iter(thetas)
+
+
+def _zeros(theta: Weights) -> dict[str, Tensor]:
+    """Zeros to sum up floating-point tensors in float32 or wider, and copies of the others."""
+    return {
+        key: torch.zeros_like(t, dtype=torch.promote_types(t.dtype, torch.float32))
+        if t.is_floating_point()
+        else t.clone()
+        for key, t in theta.items()
+    }
+
+
+def _packed(total: Weights, types: Mapping[str, torch.dtype]) -> dict[str, Tensor]:
+    """A sum and the types of its terms as tensors, to save them: an empty one holds a type."""
+    sums = {f"sum.{key}": tensor for key, tensor in total.items()}
+    return sums | {f"type.{key}": torch.empty(0, dtype=kind) for key, kind in types.items()}
+
+
+def _unpacked(saved: Weights) -> tuple[dict[str, Tensor], dict[str, torch.dtype]]:
+    """What ``_packed`` packed."""
+    parts = [(*key.split(".", 1), tensor) for key, tensor in saved.items()]
+    return (
+        {key: tensor for kind, key, tensor in parts if kind == "sum"},
+        {key: tensor.dtype for kind, key, tensor in parts if kind == "type"},
+    )
+
+
+def _code() -> tuple[Any, ...]:
+    """What decides the result besides the models, to hash it for the name of a soup's progress."""
+    return sys.modules[__name__], average, torch.__version__
+
+
+def _hashes(thetas: Any) -> list[str]:
+    """A hash of each model; a sequence that has ``hashes`` need not be read for it."""
+    return thetas.hashes() if hasattr(thetas, "hashes") else [digest(theta) for theta in thetas]
+
+
+class HeldOutAccuracy:
+    """A function of weights: what a split reports, as a rule accuracy, in 0..1.
+
+    Several processes (see ``distributed``) divide the images, and all get the same number.
 
     Args:
         classifier: what the weights belong to; it is left alone.
         split: images that no model was trained on, nor is tested on, such as ``task.val``.
         batch_size: images per forward pass.
     """
-    model, images = copy.deepcopy(classifier).eval(), pixels(classifier, split)
 
-    def score(theta: Weights) -> float:
-        model.load_state_dict(dict(theta))
-        return split.score(split.predicted(run_in_batches(model, images, batch_size))).accuracy
+    def __init__(self, classifier: ImageClassifier, split: Split, batch_size: int = 256):
+        self.model, self.split = copy.deepcopy(classifier).eval(), split
+        self.batch_size, self._shards = batch_size, Shards(len(split), batch_size)
+        self._images = pixels(classifier, self._shards.shard(split))
 
-    return score
+    def __call__(self, theta: Weights) -> float:
+        self.model.load_state_dict(dict(theta))
+        with torch.inference_mode():  # in which the outputs may be sent
+            logits = self._shards.gather(run_in_batches(self.model, self._images, self.batch_size))
+        return self.split.score(self.split.predicted(logits)).accuracy
+
+    def content(self) -> str:
+        """Return a hash of all that the score of given weights depends on."""
+        images: Any = self.split.content()
+        if images is None:
+            images = [
+                digest(chunk) for chunk in chunks(pixels(self.model, self.split), self.batch_size)
+            ]
+        return digest(
+            images,
+            self.model.preprocess,
+            (self.split.labels, self.split.classes, self.split.merged, self.split.measure),
+            repr(self.model),
+            ImageClassifier.encode,
+            ImageClassifier.forward,
+            self.batch_size,
+            next(self.model.parameters()).device.type,
+        )
 
 
 RULES = ("paper", "code")  # of the greedy soup, where scores are equal
 
 
 def greedy_soup(
-    thetas: Sequence[Weights], score: Callable[[Weights], float], rule: str = "paper"
+    thetas: Sequence[Weights],
+    score: Callable[[Weights], float],
+    rule: str = "paper",
+    *,
+    folder: str | Path | None = None,
+    resume: bool = True,
+    check: Check | None = None,
 ) -> tuple[dict[str, Tensor], pd.DataFrame]:
     """Return the greedy soup: from the best model down, each is added unless the mean gets worse.
 
@@ -152,10 +227,17 @@ def greedy_soup(
       equal score are tried in the reverse of that order.
 
     Args:
-        thetas: state dicts; each is read twice, and at most two and a sum are in memory if they are
-            ``Stored``.
-        score: higher is better; see ``held_out_accuracy``. Test images must not be in it.
+        thetas: state dicts; each is read twice, to score it alone and to try it. Of a ``Pool``, at
+            most one and the mean so far are in memory.
+        score: higher is better; see ``HeldOutAccuracy``. Test images must not be in it.
         rule: how equal scores are treated, one of ``RULES``.
+        folder: where each score is saved as soon as it is known, and the mean as soon as it grows.
+            An interrupted soup resumes: no model is scored again, nor read for what is known, and
+            the result has the same bits. The folder may hold the progress of several soups: each is
+            found by a hash of its models, its score, which may have a ``content`` to hash, and the
+            code. None saves nothing.
+        resume: False discards what was saved.
+        check: called with each model before it is scored alone.
 
     Returns:
         The soup, and a row for each model in the order of trial: ``model`` (its place in
@@ -166,7 +248,8 @@ def greedy_soup(
 
     Raises:
         UserError: no models, ones that do not fit together, several names for one model, or an
-            unknown rule.
+            unknown rule; or a model has changed between its two readings, which only progress in a
+            folder shows.
 
     Source: Wortsman et al. 2022, "Model soups", recipe 1; the second rule is that of ``main.py`` of
     github.com/mlfoundations/model-soups.
@@ -181,34 +264,116 @@ def greedy_soup(
         raise unknown("rule", rule, RULES)
     if not len(thetas):
         raise UserError("no models to average; give at least one")
-    check, alone = NoAliases(), []
-    for i in range(len(thetas)):
-        theta = thetas[i]
-        check(theta)
-        alone.append(score(theta))
+    progress = Progress(
+        folder,
+        lambda: ("greedy", *_code(), score.content() if hasattr(score, "content") else score),
+        lambda: _hashes(thetas),
+        resume,
+    )
+    soup = _Growing(thetas, score, progress)
+    alone = soup.scores_alone(check)
     first = range(len(thetas)) if rule == "paper" else reversed(range(len(thetas)))
     order = sorted(first, key=lambda i: -alone[i])  # a stable sort: equals stay as they were
-    soup, best, kept = dict(thetas[order[0]]), alone[order[0]], 1
     rows: list[dict] = []
     for i in order:
-        mixed = average([soup, thetas[i]], [kept, 1]) if rows else soup
-        reached = score(mixed) if rows else best
-        tied = bool(rows) and reached == best
-        keeps = not rows or reached > best or (tied and rule == "paper")
-        if keeps:
-            soup, best, kept = mixed, reached, kept + bool(rows)
+        before = soup.best
+        reached = soup.try_(i, ties=rule == "paper") if rows else soup.begin(i, alone[i])
         rows.append(
             {
                 "model": i,
                 "alone": alone[i],
                 "with_it": reached,
-                "kept": keeps,
-                "soup": best,
+                "kept": i == soup.members[-1],
+                "soup": soup.best,
                 "tied_alone": alone.count(alone[i]) > 1,
-                "tied": tied,
+                "tied": bool(rows) and reached == before,
             }
         )
-    return average([soup]), pd.DataFrame(rows)
+    return average([soup.weights()]), pd.DataFrame(rows)
+
+
+class _Growing:
+    """A greedy soup while it grows: its members, their mean once it is needed, and its score.
+
+    Args:
+        thetas: the models.
+        score: of weights.
+        progress: the scores that are known, and the mean that was saved.
+    """
+
+    def __init__(
+        self, thetas: Sequence[Weights], score: Callable[[Weights], float], progress: Progress
+    ):
+        self._thetas, self._score, self._progress = thetas, score, progress
+        self._mean: dict[str, Tensor] | None = None
+        self.members: list[int] = []
+        self.best = -math.inf
+
+    def scores_alone(self, check: Check | None) -> list[float]:
+        """Score every model alone; one that is known is not read."""
+        aliases, alone = NoAliases(), []
+        for i in range(len(self._thetas)):
+            known = self._progress.score([i])
+            if known is None:
+                theta = self._read(i)
+                aliases(theta)
+                if check is not None:
+                    check(i, theta)
+                known = self._score(theta)
+                self._progress.add([i], known)
+                del theta  # frees it before the next one is read
+            alone.append(known)
+        return alone
+
+    def begin(self, i: int, score: float) -> float:
+        """Make the best model the first member."""
+        self.members, self.best = [i], score
+        return score
+
+    def try_(self, i: int, ties: bool) -> float:
+        """Return the score of the mean with a model, which stays if it is no worse.
+
+        Args:
+            i: the model.
+            ties: whether it stays if the score is equal.
+        """
+        tried = [*self.members, i]
+        mean: dict[str, Tensor] | None = None
+        reached = self._progress.score(tried)
+        if reached is None:
+            mean = _mixed(self.weights(), len(self.members), self._read(i))
+            reached = self._score(mean)
+        keeps = reached > self.best or (ties and reached == self.best)
+        if mean is not None:
+            self._progress.add(tried, reached, mean if keeps else None)
+        if keeps:
+            self.members, self.best, self._mean = tried, reached, mean
+        return reached
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the mean of the members; what was saved of it is not read again."""
+        if self._mean is None:
+            done, mean = self._progress.weights(self.members)
+            for count in range(done, len(self.members)):
+                theta = self._read(self.members[count])
+                mean = _mixed(mean, count, theta) if count else theta
+            if done < len(self.members):
+                self._progress.add(self.members, weights=mean)
+            self._mean = mean
+        return self._mean
+
+    def _read(self, i: int) -> dict[str, Tensor]:
+        theta = dict(self._thetas[i])
+        self._progress.check_unchanged(i, theta)
+        return theta
+
+
+def _mixed(mean: Weights, count: int, theta: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Turn a model into the mean of ``count`` models and it; each tensor takes the place of one."""
+    check_alike([mean, theta])
+    for key in theta:
+        theta[key] = average([{key: mean[key]}, {key: theta[key]}], [count, 1])[key]
+    return theta
 
 
 def greedy_ensemble(

@@ -10,13 +10,24 @@ from torch import Tensor
 
 from wiseft_lite.errors import UserError
 
+GRID = 2.0**26  # components of embeddings are rounded to multiples of 1 / GRID
+
 
 def nearest(
-    queries: Tensor, index: Tensor | None = None, k: int = 5, batch_size: int = 1024
+    queries: Tensor,
+    index: Tensor | None = None,
+    k: int = 5,
+    batch_size: int = 1024,
+    chunk_size: int = 4096,
 ) -> Tensor:
     """Return the indices of each query's ``k`` nearest embeddings, nearest first; exact search.
 
-    Ties are in the order of the index.
+    Ties are in the order of the index. The index is searched chunk by chunk, and of all chunks so
+    far only the ``k`` nearest are kept, so ``[batch_size, chunk_size]`` similarities are in memory.
+
+    Neither size changes the result, and equal embeddings tie exactly, because no sum is rounded:
+    components are rounded to multiples of ``2^-26`` first, so all sums are multiples of ``2^-52``,
+    and none exceeds the product of two lengths of 1. Float64 holds every such number up to 2.
 
     Args:
         queries: ``[q, d]``, L2-normalised.
@@ -24,6 +35,7 @@ def nearest(
             other queries.
         k: how many.
         batch_size: queries per matrix product.
+        chunk_size: embeddings of the index per matrix product.
 
     Returns:
         int64 ``[q, k]``, rows of the index.
@@ -39,14 +51,37 @@ def nearest(
     n_candidates = len(candidates) - (index is None)
     if not 1 <= k <= n_candidates:
         raise UserError(f"k is {k} but there are {n_candidates} images to search; give a smaller k")
-    rows = []
-    for start in range(0, len(queries), batch_size):
-        similarity = queries[start : start + batch_size] @ candidates.T
-        if index is None:
-            own = torch.arange(len(similarity))
-            similarity[own, own + start] = -torch.inf
-        rows.append(similarity.sort(dim=1, descending=True, stable=True).indices[:, :k])
-    return torch.cat(rows)
+    found = []
+    for first in range(0, len(queries), batch_size):
+        batch = _on_grid(queries[first : first + batch_size])
+        best, rows = batch[:, :0], torch.empty(len(batch), 0, dtype=torch.int64).to(batch.device)
+        for start in range(0, len(candidates), chunk_size):
+            similarity = batch @ _on_grid(candidates[start : start + chunk_size]).T
+            if index is None:
+                similarity.diagonal(first - start).fill_(-torch.inf)  # each query with itself
+            largest, columns = _largest(similarity, k)
+            # earlier chunks first, so that the stable sort leaves ties in the order of the index
+            best, rows = torch.cat([best, largest], 1), torch.cat([rows, start + columns], 1)
+            best, order = best.sort(dim=1, descending=True, stable=True)
+            best, rows = best[:, :k], rows.gather(1, order[:, :k])
+        found.append(rows)
+    return torch.cat(found)
+
+
+def _on_grid(embeddings: Tensor) -> Tensor:
+    return (embeddings.double() * GRID).round()
+
+
+def _largest(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The ``k`` largest values of each row and their columns; of equal values the first columns."""
+    largest, columns = values.topk(min(4 * k, values.shape[1]))  # which leaves ties in any order
+    columns, order = columns.sort(dim=1)
+    largest, order = largest.gather(1, order).sort(dim=1, descending=True, stable=True)
+    columns = columns.gather(1, order)
+    beyond = largest[:, min(k, largest.shape[1]) - 1] == largest[:, -1]  # more equals may follow
+    whole = values[beyond].sort(dim=1, descending=True, stable=True).indices
+    columns[beyond] = whole[:, : columns.shape[1]]
+    return largest[:, :k], columns[:, :k]
 
 
 @dataclass(frozen=True)

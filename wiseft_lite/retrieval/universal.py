@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset
 
+from wiseft_lite._runtime.distributed import Shards
 from wiseft_lite.callbacks import Callback
 from wiseft_lite.encoders import Clip
 from wiseft_lite.errors import UserError
@@ -29,6 +30,7 @@ from wiseft_lite.training import Recipe, fit, training_images
 from wiseft_lite.zeroshot import prompt
 
 ALL = "all tasks"  # the row over the images of every task
+BATCH_SIZE = 256  # images per forward pass
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,11 @@ class LabelledImages:
 
     @cached_property
     def images(self) -> Tensor | LazyImages:
-        """The preprocessed images ``[n, 3, h, w]``, decoded at first use; see ``features.pixels``."""
-        return pixels(self.clip, self.split)
+        """The preprocessed images ``[n, 3, h, w]``, decoded at first use; see ``features.pixels``.
+
+        Of several processes, each has its shard, see ``distributed.Shards``.
+        """
+        return pixels(self.clip, _shards(len(self.split)).shard(self.split))
 
 
 @dataclass(frozen=True)
@@ -155,6 +160,11 @@ def _collect(
     return LabelledImages(split, tuple(tasks[i] for i in keep), clip)
 
 
+def _shards(n: int) -> Shards:
+    """How the processes divide ``n`` images for retrieval."""
+    return Shards(n, BATCH_SIZE)
+
+
 def zero_shot_embedder(
     clip: Clip, prompts: Sequence[str], dimensions: int = 64, dropout: float = 0.2
 ) -> Embedder:
@@ -213,8 +223,11 @@ def score_by_task(embeddings: Tensor, split: LabelledImages) -> pd.DataFrame:
     Each image searches among all others, those of other tasks included. Columns: ``task``, ``ALL``
     in the first row, and those of ``RetrievalScores``.
     """
-    per_query = query_scores(embeddings, split.labels)
-    rows_of: dict[Any, Any] = {ALL: torch.arange(len(embeddings))}
+    return _means_by_task(query_scores(embeddings, split.labels), split)
+
+
+def _means_by_task(per_query: Mapping[str, Tensor], split: LabelledImages) -> pd.DataFrame:
+    rows_of: dict[Any, Any] = {ALL: torch.arange(len(split.labels))}
     rows_of |= pd.Series(split.tasks).groupby(list(split.tasks), sort=False).indices
     rows = [
         {
@@ -236,19 +249,30 @@ def sweep_embedders(
     """Interpolate between two embedders and score each on retrieval: ``score_by_task`` per alpha.
 
     Columns: ``alpha, split`` and those of ``score_by_task``. Images are decoded once for all alphas.
+    Several processes divide the images to embed, then the alphas to score.
     """
     tables = []
     for name, split in splits.items():
         outputs = [
-            list(logits_along(theta_0, theta_1, images, alphas))
-            for images in chunks(split.images, 256)
+            list(logits_along(theta_0, theta_1, images, alphas, BATCH_SIZE))
+            for images in chunks(split.images, BATCH_SIZE)
         ]
-        for alpha, embeddings in zip(alphas, zip(*outputs, strict=True), strict=False):
-            table = score_by_task(torch.cat(embeddings), split)
+        shards = _shards(len(split.labels))
+        embeddings = [shards.gather(torch.cat(parts)) for parts in zip(*outputs, strict=True)]
+        for alpha, per_query in zip(alphas, _query_scores(embeddings, split.labels), strict=True):
+            table = _means_by_task(per_query, split)
             table.insert(0, "alpha", float(alpha))
             table.insert(1, "split", name)
             tables.append(table)
     return pd.concat(tables, ignore_index=True)
+
+
+def _query_scores(embeddings: Sequence[Tensor], labels: Tensor) -> list[dict[str, Tensor]]:
+    """The ``query_scores`` of each of several embeddings, which the processes divide."""
+    shards = Shards(len(embeddings), 1)
+    scored = [query_scores(embeddings[i], labels) for i in shards.rows]
+    scores = shards.gather(torch.stack([torch.stack(list(each.values())) for each in scored]))
+    return [dict(zip(scored[0], each, strict=True)) for each in scores]
 
 
 def choose_alpha(table: pd.DataFrame) -> float:

@@ -17,7 +17,7 @@ from wiseft_lite.book.runs import trained
 from wiseft_lite.encoders import load_clip
 from wiseft_lite.features import pixels, run_in_batches
 from wiseft_lite.merging.learned_soups import learned_soup
-from wiseft_lite.merging.soups import greedy_ensemble, greedy_soup, held_out_accuracy, uniform_soup
+from wiseft_lite.merging.soups import HeldOutAccuracy, greedy_ensemble, greedy_soup, uniform_soup
 from wiseft_lite.models import Head, ImageClassifier
 from wiseft_lite.tasks import Split, Task, load_task
 from wiseft_lite.training import Recipe
@@ -108,7 +108,7 @@ def each_soup(
     yield "uniform", uniform_soup(pool), names, None
     gentle = [name for name in names if name not in TOO_FAST]
     yield "uniform, gentle rates", uniform_soup(thetas[name] for name in gentle), gentle, None
-    soup, trace = greedy_soup(pool, held_out_accuracy(evaluator.model, val))
+    soup, trace = greedy_soup(pool, HeldOutAccuracy(evaluator.model, val))
     trace = trace.assign(recipe=[names[i] for i in trace["model"]])
     yield "greedy", soup, trace.loc[trace["kept"], "recipe"].tolist(), trace
     for name, per_tensor in (("learned", False), ("learned by tensor", True)):
