@@ -99,7 +99,7 @@ def sweep(
     runs at every alpha, or, with ``passes``, only at that many Chebyshev-Lobatto nodes, and the
     logits at each alpha are those of the polynomial through the nodes. Each image is decoded once
     for all alphas, models and measures, by one of the processes if several were launched (see
-    ``distributed``), and ``features.MEMORY_LIMIT`` bounds what is held in memory.
+    ``distributed``), and ``data.MEMORY_LIMIT`` bounds what is held in memory.
 
     Args:
         zero_shot: ``theta_0``.
