@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from wiseft_lite.cli.evaluate import evaluate_splits, evaluating, metrics_of
 from wiseft_lite.cli.options import (
     add_command,
+    add_compute,
     add_device,
     add_layout,
     add_resume,
     add_task,
+    compute_of,
     device_of,
     layout_of,
 )
@@ -25,6 +27,7 @@ if TYPE_CHECKING:  # slow to import, and --help does not need it
     import pandas as pd
 
     from wiseft_lite.models import ImageClassifier
+    from wiseft_lite.recipes import Compute
     from wiseft_lite.tasks import Task
     from wiseft_lite.weights import Weights
 
@@ -73,6 +76,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_resume(parser)
     add_task(parser)
     add_device(parser)
+    add_compute(parser, trains=False)
     add_layout(parser.add_argument_group("files of other libraries"))
 
 
@@ -120,7 +124,8 @@ def soup(args: argparse.Namespace) -> None:
     states = StatesFolder(args.out)
     with distributed.main_first():
         task = tasks.load_task(args.task, args.data)
-    classifier, kept = _average(args, task, rule, states.path)
+    compute = compute_of(args)
+    classifier, kept = _average(args, task, rule, states.path, compute)
     recipe = SoupRecipe(tuple(kept), "val" if rule else None, rule)
     distributed.main_only(
         lambda: checkpoints.save(classifier, args.out, recipe=recipe, overwrite=args.overwrite)
@@ -133,13 +138,13 @@ def soup(args: argparse.Namespace) -> None:
     with evaluating(
         f"the soup is saved in {args.out}", "evaluate", args.out, task=args.task, data=args.data
     ):
-        metrics = metrics_of(evaluate_splits(classifier, task.evaluation))
+        metrics = metrics_of(evaluate_splits(classifier, task.evaluation, compute))
     distributed.main_only(lambda: checkpoints.add_metrics(args.out, metrics))
     print(f"written: {args.out}")
 
 
 def _average(
-    args: argparse.Namespace, task: Task, rule: str | None, folder: Path
+    args: argparse.Namespace, task: Task, rule: str | None, folder: Path, compute: Compute
 ) -> tuple[ImageClassifier, list[str]]:
     """Return the soup and its members.
 
@@ -148,6 +153,7 @@ def _average(
         task: its ``val`` split scores the models of a greedy soup.
         rule: of the greedy soup; None averages all models.
         folder: for the progress.
+        compute: how to compute the scores.
     """
     from wiseft_lite.analysis import connectivity
     from wiseft_lite.interop import pools
@@ -167,7 +173,7 @@ def _average(
     how = {"folder": folder, "resume": args.resume, "check": check}
     if rule is None:
         return first.with_weights(soups.uniform_soup(pool, **how)), names
-    score = soups.HeldOutAccuracy(first, task.val)
+    score = soups.HeldOutAccuracy(first, task.val, compute=compute)
     theta, trace = soups.greedy_soup(pool, score, rule, **how)
     _show(trace, names, len(task.val))
     return first.with_weights(theta), [names[i] for i in trace["model"][trace["kept"]]]

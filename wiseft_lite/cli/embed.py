@@ -10,9 +10,11 @@ from wiseft_lite.cli.options import (
     OTHER,
     OWN,
     add_command,
+    add_compute,
     add_data,
     add_model,
     add_recipe,
+    compute_of,
     device_of,
     names_in,
     recipe_of,
@@ -49,17 +51,20 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         f"(default: {own} for iconclip, {other} for other models)",
     )
     add_recipe(parser, lambda model: default_recipe(model)[0])
+    add_compute(parser, trains=False)
 
 
 def embed(args: argparse.Namespace) -> None:
     """Train an embedding, choose alpha on val, save the embedding and its scores."""
     from wiseft_lite import encoders, tasks
     from wiseft_lite._runtime import distributed
+    from wiseft_lite._runtime.precision import precision_name
     from wiseft_lite.callbacks import Progress
     from wiseft_lite.results import write_results
     from wiseft_lite.retrieval import embedders, universal
     from wiseft_lite.weights import interpolate
 
+    compute = compute_of(args)
     recipe, multiplier = default_recipe(args.model)
     recipe = recipe_of(args, recipe)
     if args.encoder_lr_multiplier is not None:
@@ -76,11 +81,15 @@ def embed(args: argparse.Namespace) -> None:
     )
     theta_0 = universal.zero_shot_embedder(clip, benchmark.prompts, args.dimensions)
     theta_1 = universal.finetune_embedder(
-        theta_0, benchmark.train, recipe, encoder_lr_multiplier=multiplier, callbacks=[Progress()]
+        theta_0,
+        benchmark.train,
+        recipe,
+        encoder_lr_multiplier=multiplier,
+        compute=compute,
+        callbacks=[Progress()],
     )
-    table = universal.sweep_embedders(
-        theta_0, theta_1, {"val": benchmark.val, "test": benchmark.test}
-    )
+    splits = {"val": benchmark.val, "test": benchmark.test}
+    table = universal.sweep_embedders(theta_0, theta_1, splits, compute=compute)
     alpha = universal.choose_alpha(table)
     mixed = universal.zero_shot_embedder(clip, benchmark.prompts, args.dimensions)
     mixed.load_state_dict(interpolate(theta_0.state_dict(), theta_1.state_dict(), alpha))
@@ -90,6 +99,7 @@ def embed(args: argparse.Namespace) -> None:
         "dimensions": args.dimensions,
         "recipe": dataclasses.asdict(recipe),
         "encoder_lr_multiplier": multiplier,
+        "precision": precision_name(device_of(args), compute.precision),
     }
 
     def write() -> None:

@@ -22,10 +22,12 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from wiseft_lite._runtime.digest import digest
 from wiseft_lite._runtime.distributed import Shards
+from wiseft_lite._runtime.precision import autocast_dtype
 from wiseft_lite._runtime.progress import Progress
 from wiseft_lite.errors import UserError, unknown
 from wiseft_lite.features import chunks, pixels, run_in_batches
 from wiseft_lite.models import ImageClassifier
+from wiseft_lite.recipes import Compute
 from wiseft_lite.tasks import Split
 from wiseft_lite.weights import Weights, average, check_alike
 
@@ -172,17 +174,27 @@ class HeldOutAccuracy:
         classifier: what the weights belong to; it is left alone.
         split: images that no model was trained on, nor is tested on, such as ``task.val``.
         batch_size: images per forward pass.
+        compute: how to compute it.
     """
 
-    def __init__(self, classifier: ImageClassifier, split: Split, batch_size: int = 256):
+    def __init__(
+        self,
+        classifier: ImageClassifier,
+        split: Split,
+        batch_size: int = 256,
+        compute: Compute = Compute(),
+    ):
         self.model, self.split = copy.deepcopy(classifier).eval(), split
         self.batch_size, self._shards = batch_size, Shards(len(split), batch_size)
-        self._images = pixels(classifier, self._shards.shard(split))
+        self.precision = compute.precision
+        self._images = pixels(classifier, self._shards.shard(split), compute)
 
     def __call__(self, theta: Weights) -> float:
         self.model.load_state_dict(dict(theta))
         with torch.inference_mode():  # in which the outputs may be sent
-            logits = self._shards.gather(run_in_batches(self.model, self._images, self.batch_size))
+            logits = self._shards.gather(
+                run_in_batches(self.model, self._images, self.batch_size, precision=self.precision)
+            )
         return self.split.score(self.split.predicted(logits)).accuracy
 
     def content(self) -> str:
@@ -200,6 +212,7 @@ class HeldOutAccuracy:
             ImageClassifier.encode,
             ImageClassifier.forward,
             self.batch_size,
+            autocast_dtype(next(self.model.parameters()).device, self.precision),
             next(self.model.parameters()).device.type,
         )
 

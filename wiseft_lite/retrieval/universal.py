@@ -26,7 +26,7 @@ from wiseft_lite.retrieval.search import query_scores, text_projection
 from wiseft_lite.sweeps import ALPHAS, logits_along
 from wiseft_lite.tasks import Split, Task
 from wiseft_lite.tasks.images import Picked
-from wiseft_lite.training import Recipe, fit, training_images
+from wiseft_lite.training import Compute, Recipe, fit, training_images
 from wiseft_lite.zeroshot import prompt
 
 ALL = "all tasks"  # the row over the images of every task
@@ -184,6 +184,7 @@ def finetune_embedder(
     encoder_lr_multiplier: float = ENCODER_LR_MULTIPLIER,
     centres: int = 3,
     margins: Tensor | None = None,
+    compute: Compute = Compute(),
     callbacks: Sequence[Callback] = (),
 ) -> Embedder:
     """Return a copy of an embedder fine-tuned with sub-centre ArcFace.
@@ -195,7 +196,7 @@ def finetune_embedder(
         encoder_lr_multiplier: the embedder's learning rate, relative to that of the centres.
         centres: per class.
         margins: per class, in radians; ``adaptive_margins`` of the class sizes if not given.
-        callbacks: as for ``fit``.
+        compute, callbacks: as for ``fit``.
 
     Raises:
         UserError: a class has no images, or as ``fit``.
@@ -211,6 +212,7 @@ def finetune_embedder(
         train.labels,
         recipe,
         objective=arcface(margins),
+        compute=compute,
         callbacks=callbacks,
         lr_multiplier=lambda name: encoder_lr_multiplier if name.startswith("0.") else 1.0,
     )
@@ -245,6 +247,7 @@ def sweep_embedders(
     theta_1: Embedder,
     splits: dict[str, LabelledImages],
     alphas: Sequence[float] = ALPHAS,
+    compute: Compute = Compute(),
 ) -> pd.DataFrame:
     """Interpolate between two embedders and score each on retrieval: ``score_by_task`` per alpha.
 
@@ -254,7 +257,11 @@ def sweep_embedders(
     tables = []
     for name, split in splits.items():
         outputs = [
-            list(logits_along(theta_0, theta_1, images, alphas, BATCH_SIZE))
+            list(
+                logits_along(
+                    theta_0, theta_1, images, alphas, BATCH_SIZE, precision=compute.precision
+                )
+            )
             for images in chunks(split.images, BATCH_SIZE)
         ]
         shards = _shards(len(split.labels))
