@@ -313,7 +313,7 @@ def test_each_gpu_gets_the_16_bits_that_it_has_units_for(monkeypatch):
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
 def test_training_in_16_bits_learns_and_keeps_float32_weights(theta_0, task, kind):
     seen, compute = [], Compute(precision=str(kind).removeprefix("torch."))
-    watched = lambda m, x, y: seen.append(m(x).dtype) or cross_entropy(m, x, y)  # noqa: E731
+    watched = lambda m, x, y: seen.append(m.encoder(x).dtype) or cross_entropy(m, x, y)  # noqa: E731
     recipe = Recipe(epochs=6, lr=1e-2, batch_size=16)
     model = finetune(theta_0, task, recipe, objective=watched, compute=compute)
     assert set(seen) == {kind} and {p.dtype for p in model.parameters()} == {torch.float32}

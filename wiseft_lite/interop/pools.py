@@ -35,9 +35,9 @@ def read_classifier(source: str, class_names: Sequence[str], **layout: Any) -> I
         UserError: it cannot be read or downloaded, or has other classes.
     """
     with _local(source) as path:
-        if path.is_dir():
-            return checkpoints.load(path, class_names=class_names)
-        return import_checkpoint(path, class_names, **layout)
+        if path.is_file():
+            return import_checkpoint(path, class_names, **layout)
+        return checkpoints.load(path, class_names=class_names)
 
 
 def read_first(
@@ -106,12 +106,12 @@ class Pool(Sequence):
 
     def _read(self, source: str) -> dict[str, Tensor]:
         with _local(source) as path:
-            if path.is_dir():
-                checkpoints.check_same_start({self.sources[0]: self.first, source: path})
-                return checkpoints.read_weights(path)
-            classifier = import_checkpoint(path, self.first.class_names, **self.layout)
-            checkpoints.check_same_start({self.sources[0]: self.first, source: classifier})
-            return classifier.state_dict()
+            if path.is_file():
+                classifier = import_checkpoint(path, self.first.class_names, **self.layout)
+                checkpoints.check_same_start({self.sources[0]: self.first, source: classifier})
+                return classifier.state_dict()
+            checkpoints.check_same_start({self.sources[0]: self.first, source: path})
+            return checkpoints.read_weights(path)
 
     def hashes(self) -> list[str]:
         """Return a hash of what each model depends on; of a file at an address, the address."""
