@@ -16,7 +16,7 @@ from wiseft_lite.tasks.images import Files
 from wiseft_lite.tasks.own import class_folders
 from wiseft_lite.tasks.types import Split, Task
 
-PUBLISHED = json.loads((Path(__file__).resolve().parent / "published_classes.json").read_text())
+PUBLISHED = json.loads((Path(__file__).resolve().parent / "class_subsets.json").read_text())
 VAL_FRACTION = 0.02  # of the training images, as in Model Soups (Wortsman et al. 2022)
 
 
