@@ -22,7 +22,7 @@ FIGURE = ROOT / "book" / "_static" / "packages.svg"
 # The modules of the method, in reading order. Tasks import those of BASIS; those of METHOD import tasks.
 BASIS = ("weights", "models", "encoders", "metrics")
 METHOD = (
-    *("zeroshot", "features", "augmentation", "losses", "recipes", "training"),
+    *("zeroshot", "features", "augmentation", "losses", "recipes", "probes", "training"),
     *("sweeps", "results", "figures", "checkpoints", "pipeline"),
 )
 FIRST = {  # of a package's modules, those to read first; the others follow in alphabetical order
