@@ -22,7 +22,7 @@ FIGURE = ROOT / "book" / "_static" / "packages.svg"
 # The modules of the method, in reading order. Tasks import those of BASIS; those of METHOD import tasks.
 BASIS = ("weights", "models", "encoders", "metrics")
 METHOD = (
-    *("zeroshot", "features", "data", "augmentation", "losses", "recipes", "schedules"),
+    *("zeroshot", "features", "data", "augmentation", "losses", "recipes", "schedules", "probes"),
     *("training", "callbacks"),
     *("sweeps", "results", "figures", "checkpoints", "pipeline"),
 )

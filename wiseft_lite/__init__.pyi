@@ -48,6 +48,7 @@ from .metrics import worst_group as worst_group
 from .models import Head as Head
 from .models import ImageClassifier as ImageClassifier
 from .models import freeze as freeze
+from .probes import fit_lbfgs as fit_lbfgs
 from .recipes import Compute as Compute
 from .recipes import Recipe as Recipe
 from .results import best_alpha as best_alpha

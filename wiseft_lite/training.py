@@ -26,13 +26,16 @@ from wiseft_lite.data import (
     stream_seed,
 )
 from wiseft_lite.encoders import Clip
-from wiseft_lite.errors import UserError
+from wiseft_lite.errors import UserError, unknown
 from wiseft_lite.features import encode
 from wiseft_lite.losses import Objective, checkpointed, cross_entropy
 from wiseft_lite.models import ImageClassifier
+from wiseft_lite.probes import fit_lbfgs
 from wiseft_lite.recipes import PAPER, PROBE, Compute, Recipe  # noqa: F401
 from wiseft_lite.schedules import learning_rate
 from wiseft_lite.tasks import Split, Task
+
+SOLVERS = ("adamw", "lbfgs")  # of a linear probe
 
 
 def fit(
@@ -294,6 +297,7 @@ def linear_probe(
     task: Task,
     recipe: Recipe = PROBE,
     *,
+    solver: str = "adamw",
     objective: Objective = cross_entropy,
     compute: Compute = Compute(),
     callbacks: Sequence[Callback] = (),
@@ -301,17 +305,31 @@ def linear_probe(
     """Return a copy of ``classifier`` whose head is trained on features that are encoded once.
 
     Training starts from the classifier's head, usually the zero-shot head; the encoder keeps its
-    weights. The objective gets the head as its model and features ``[b, d]`` as its inputs; see
-    ``fit`` for the rest.
+    weights. The objective gets the head as its model and features ``[b, d]`` as its inputs.
+
+    Args:
+        classifier: the start; it is not changed.
+        task: its ``train`` split is used.
+        recipe: how AdamW trains.
+        solver: ``"adamw"``, mini-batches by the recipe, see ``fit``; or ``"lbfgs"``, the minimum
+            of the objective over all features, without a recipe or callbacks, see
+            ``probes.fit_lbfgs``.
+        objective: what to minimise; L-BFGS needs a smooth one.
+        compute, callbacks: as for ``fit``.
 
     Raises:
-        UserError: the classes differ, or as ``fit``.
+        UserError: the classes differ, an unknown solver, or as ``fit`` or ``fit_lbfgs``.
 
     Source: the paper, section 2, linear classifier (LC).
     """
     _check_classes(classifier, task)
+    if solver not in SOLVERS:
+        raise unknown("solver", solver, SOLVERS)
     features, labels = encode(classifier, task.train, compute=compute)
     probe = copy.deepcopy(classifier)
+    if solver == "lbfgs":
+        fit_lbfgs(probe.head, features, labels, objective=objective)
+        return probe.eval()
     fit(
         probe.head,
         features,

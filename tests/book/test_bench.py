@@ -64,6 +64,15 @@ def test_scikit_learns_steps_lower_the_loss_from_where_we_start(theta_0, task):
     assert losses == sorted(losses, reverse=True) and losses[-1] < 0.5 * losses[0]
 
 
+def test_both_l_bfgs_minimise_the_same_loss(theta_0, task, monkeypatch):
+    pytest.importorskip("sklearn")
+    monkeypatch.setattr(bench, "TOLERANCE", 1e-7)
+    monkeypatch.setattr(bench, "PENALTY", 1e-2)
+    seconds, losses = bench.minima(theta_0, task, 2)
+    assert losses["ours"] == pytest.approx(losses["scikit"], rel=1e-6)
+    assert {name: len(values) for name, values in seconds.items()} == {"ours": 2, "scikit": 2}
+
+
 def test_every_job_has_its_turn_in_each_place():
     seen = []
     seconds = clocks.in_turns({name: lambda name=name: seen.append(name) for name in "abc"}, 3)
@@ -122,6 +131,8 @@ def test_the_whole_run_on_a_tiny_task(theta_0, tuned, task, monkeypatch, tmp_pat
         "fresh_over_cached",
         "bare_over_finetune",
         "scikit_over_ours",
+        "scikit_over_lbfgs",
+        "loss.lbfgs.ours",
         "memory.exact",
         "seconds.import.wiseft_lite",
     ):

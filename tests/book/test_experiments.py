@@ -11,6 +11,7 @@ import torch
 from wiseft_lite import UserError, load_task, zero_shot_head
 from wiseft_lite.book import experiments
 from wiseft_lite.book.experiments import ch01, ch03, ch05, ch06
+from wiseft_lite.losses import l2_to
 from wiseft_lite.training import Recipe
 
 
@@ -46,6 +47,18 @@ def test_a_probe_of_k_shots_sees_k_images_of_each_class(theta_0, task, monkeypat
     scores = frozen.probe(Recipe(), shots=4)
     assert seen[0].bincount().tolist() == [4, 4, 4]
     assert scores["shifts"] == scores["two"] and {"val", "test"} <= set(scores)
+
+
+def test_a_probe_at_its_minimum_fits_better_than_the_start_and_a_strong_penalty_keeps_it(
+    theta_0, task
+):
+    frozen = ch03.Frozen(theta_0, task)
+    before = frozen.scores(theta_0.head)
+    table = ch03.by_strength(frozen).set_index("strength")
+    assert len(table) == len(ch03.STRENGTHS) and set(before) <= set(table.columns)
+    assert table.loc[min(ch03.STRENGTHS), "test"] > before["test"]
+    held = frozen.minimum(l2_to(theta_0.head.state_dict(), 1e6))
+    assert held == before and frozen.scores(theta_0.head) == before
 
 
 def test_starts_of_a_head(theta_0):

@@ -13,8 +13,10 @@ from wiseft_lite.book.experiments.common import n_shifts
 from wiseft_lite.book.ledger import Record
 from wiseft_lite.encoders import load_clip
 from wiseft_lite.features import encode
+from wiseft_lite.losses import Objective, l2_to
 from wiseft_lite.metrics import accuracy
 from wiseft_lite.models import Head, ImageClassifier
+from wiseft_lite.probes import fit_lbfgs
 from wiseft_lite.tasks import Task, load_task
 from wiseft_lite.training import PROBE, Recipe, fit
 from wiseft_lite.zeroshot import zero_shot_classifier
@@ -24,6 +26,9 @@ TRIALS = 64
 # A head that starts near its optimum needs small steps, one that starts far away large ones. Each
 # learning rate is the best on ``val`` of 0.003, 0.03, 0.1, 0.3 and 1.
 START_LEARNING_RATES = {"zero-shot": PROBE.lr, "zeros": 0.1, "random": 0.3}
+# Of the L2 penalty to the zero-shot head. The search above draws learning rates, which decide how far
+# AdamW gets from the start; the penalty decides the same for a probe that is trained to its minimum.
+STRENGTHS = tuple(10 ** (-k / 2) for k in range(4, 13))
 
 
 def start_head(kind: str, zero_shot: Head, seed: int) -> Head:
@@ -75,6 +80,17 @@ class Frozen:
             features, labels = features[order[place < shots]], labels[order[place < shots]]
         head = start_head(start, self.zero_shot.head, recipe.seed)
         return self.scores(fit(head, features, labels, recipe))
+
+    def minimum(self, objective: Objective) -> dict[str, float]:
+        """Train the zero-shot head to a minimum of ``objective`` with L-BFGS and score it."""
+        head = copy.deepcopy(self.zero_shot.head)
+        return self.scores(fit_lbfgs(head, *self.features["train"], objective=objective))
+
+
+def by_strength(frozen: Frozen) -> pd.DataFrame:
+    """Return the scores of a probe for each strength of the L2 penalty to the zero-shot head."""
+    theta_0 = frozen.zero_shot.head.state_dict()
+    return pd.DataFrame([{"strength": s, **frozen.minimum(l2_to(theta_0, s))} for s in STRENGTHS])
 
 
 def random_recipe(generator: torch.Generator) -> Recipe:
@@ -154,3 +170,10 @@ def run(record: Record, seeds: list[int]) -> None:
     record.number(
         "ch03.search.correlation", search["val"].corr(search["shifts"]), "correlation", None
     )
+
+    minima = record.tables["ch03_strengths"] = by_strength(frozen)
+    best = minima.loc[minima["val"].idxmax()]
+    for column in ("val", "test", "shifts"):
+        record.number(f"ch03.strengths.best.{column}", best[column], "percent", n[column])
+    record.number("ch03.strengths.best.strength", best["strength"], "strength", None)
+    record.number("ch03.strengths.trials", len(minima), "trials", None)

@@ -126,8 +126,18 @@ def recomputed(objective: Objective, size: int) -> Objective:
     return in_turn
 
 
-def lbfgs_probe(start: Head, features: Tensor, labels: Tensor, iterations: int) -> Head:
-    """Fit scikit-learn's logistic regression without a penalty, from the same start as ours.
+def lbfgs_probe(
+    start: Head,
+    features: Tensor,
+    labels: Tensor,
+    iterations: int,
+    *,
+    tolerance: float = 1e-12,
+    penalty: float = 0.0,
+) -> Head:
+    """Fit scikit-learn's logistic regression from the same start as ours.
+
+    It minimises ``CE + penalty * |W|^2``, where ``W`` is the weight of the head without its bias.
 
     Raises:
         UserError: scikit-learn is not installed.
@@ -139,7 +149,8 @@ def lbfgs_probe(start: Head, features: Tensor, labels: Tensor, iterations: int) 
         raise UserError(
             "the benchmark of the probe needs scikit-learn; pip install scikit-learn"
         ) from None
-    solver = LogisticRegression(C=float("inf"), max_iter=iterations, tol=1e-12, warm_start=True)
+    inverse = 1 / (2 * len(labels) * penalty) if penalty else float("inf")
+    solver = LogisticRegression(C=inverse, max_iter=iterations, tol=tolerance, warm_start=True)
     present = labels.unique()
     solver.coef_, solver.intercept_ = (
         start.weight.detach().numpy()[present],
