@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +16,8 @@ from wiseft_lite.sweeps import sweep
 from wiseft_lite.tasks import Task
 from wiseft_lite.training import Compute, Recipe, finetune, linear_probe
 
-TRAINERS = {"probe": linear_probe, "end-to-end": finetune}
+Trainer = Callable[..., ImageClassifier]
+TRAINERS: dict[str, Trainer] = {"probe": linear_probe, "end-to-end": finetune}
 
 
 def train(

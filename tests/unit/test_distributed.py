@@ -318,7 +318,7 @@ def merged(launched, image_folder, clip_folder, tmp_path_factory):
         def refused(*_, **__):
             raise AssertionError("the second process does what only the main one may")
 
-        HeldOutAccuracy.__init__.__defaults__ = (2,)
+        HeldOutAccuracy.__init__.__defaults__ = (2, *HeldOutAccuracy.__init__.__defaults__[1:])
         universal.BATCH_SIZE = 4
         images = []
         pixels = universal.pixels
