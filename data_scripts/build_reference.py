@@ -23,7 +23,7 @@ FIGURE = ROOT / "book" / "_static" / "packages.svg"
 BASIS = ("weights", "models", "encoders", "metrics")
 METHOD = (
     *("zeroshot", "features", "augmentation", "losses", "recipes", "training"),
-    *("sweeps", "results", "figures", "checkpoints", "pipeline"),
+    *("sweeps", "adaptive", "results", "figures", "checkpoints", "pipeline"),
 )
 FIRST = {  # of a package's modules, those to read first; the others follow in alphabetical order
     "tasks": ("own", "types", "images"),
