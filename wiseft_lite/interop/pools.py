@@ -35,9 +35,9 @@ def read_classifier(source: str, class_names: Sequence[str], **layout: Any) -> I
         UserError: it cannot be read or downloaded, or has other classes.
     """
     with _local(source) as path:
-        if path.is_dir():
-            return checkpoints.load(path, class_names=class_names)
-        return import_checkpoint(path, class_names, **layout)
+        if path.is_file():
+            return import_checkpoint(path, class_names, **layout)
+        return checkpoints.load(path, class_names=class_names)
 
 
 def read_first(
@@ -106,7 +106,7 @@ class Pool(Sequence):
 
     def _read(self, source: str) -> dict[str, Tensor]:
         with _local(source) as path:
-            if path.is_dir():
+            if not path.is_file():
                 checkpoints.check_same_start({self.sources[0]: self.first, source: path})
                 return checkpoints.read_weights(path)
             classifier = import_checkpoint(path, self.first.class_names, **self.layout)
