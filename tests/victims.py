@@ -19,11 +19,13 @@ import torch
 from torch import nn
 
 from wiseft_lite import Recipe, UserError, callbacks, load, save
+from wiseft_lite._runtime import progress
 from wiseft_lite._runtime.digest import digest
 from wiseft_lite.book import runs
 from wiseft_lite.callbacks import Checkpoints
 from wiseft_lite.losses import cross_entropy
 from wiseft_lite.merging.moving_averages import MovingAverages
+from wiseft_lite.merging.soups import greedy_soup
 from wiseft_lite.training import fit
 
 CONTEXT = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
@@ -71,16 +73,61 @@ def whole_run(folder=None):
     return digest(model.state_dict(), averages.state_dict())
 
 
+def whole_soup(folder=None):
+    """A greedy soup of seven models, three of which stay; returns all bits of the end as one
+    digest."""
+    values = (5.3, 9.1, 1.7, 30.9, 12.2, 10.4, 10.9)
+    pool = [{"w": torch.full((50,), value), "b": torch.tensor([value])} for value in values]
+    soup, trace = greedy_soup(pool, near_ten, folder=folder)
+    assert trace["kept"].sum() > 2
+    return digest(soup, trace.to_dict("list"))
+
+
+def near_ten(theta):
+    return -abs(theta["b"].item() - 10)
+
+
+def killed_soup(folder, at):
+    """Make a soup and die by SIGKILL at the ``at``-th event: before, in or after a write."""
+    event, around = dying(at)
+    around(progress, "save_file", lambda tensors, path: Path(path).write_bytes(os.urandom(500)))
+    around(Path, "write_text", lambda path, text: path.write_bytes(text[:50].encode()))
+    around(os, "fsync")
+    around(os, "replace")
+    around(Path, "unlink")
+    whole_soup(folder)
+    (folder / "events").write_bytes(str(event.count).encode())
+
+
 def killed_run(folder, at, begins=None):
     """Train and die by SIGKILL at the ``at``-th event: a step, or a point before, in or after a
     write of a state."""
     import safetensors.torch
 
-    events = [0]
+    event, around = dying(at)
+    callbacks.SAVE_INTERVAL = 0
+    around(
+        safetensors.torch,
+        "save_file",
+        lambda tensors, path, metadata: Path(path).write_bytes(os.urandom(500)),
+    )
+    around(os, "fsync")
+    around(os, "replace")
+    around(Path, "unlink")
+    around(torch.optim.AdamW, "step")
+    if begins is not None:
+        begins.set()
+    whole_run(folder)
+    (folder / "events").write_text(str(event.count))
+
+
+def dying(at):
+    """Return a function that counts its calls and dies in the ``at``-th, after some harm; and one
+    that makes it called before and after a function."""
 
     def event(harm=lambda: None):
-        events[0] += 1
-        if events[0] == at:
+        event.count += 1
+        if event.count == at:
             harm()
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -95,20 +142,8 @@ def killed_run(folder, at, begins=None):
 
         setattr(owner, name, watched)
 
-    callbacks.SAVE_INTERVAL = 0
-    around(
-        safetensors.torch,
-        "save_file",
-        lambda tensors, path, metadata: Path(path).write_bytes(os.urandom(500)),
-    )
-    around(os, "fsync")
-    around(os, "replace")
-    around(Path, "unlink")
-    around(torch.optim.AdamW, "step")
-    if begins is not None:
-        begins.set()
-    whole_run(folder)
-    (folder / "events").write_text(str(events[0]))
+    event.count = 0
+    return event, around
 
 
 def save_with_little_room(checkpoint, folder, size):

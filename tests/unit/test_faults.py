@@ -715,6 +715,21 @@ def test_a_run_killed_from_outside_again_and_again_ends_with_the_same_bits(
     assert victims.whole_run(tmp_path) == uninterrupted[0]
 
 
+@pytest.fixture(scope="module")
+def soup_events(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("soup")
+    assert victims.exit_code(victims.killed_soup, folder, -1) == 0
+    return int((folder / "events").read_text())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_soup_killed_at_a_random_point_resumes_to_the_same_bits(soup_events, seed, tmp_path):
+    at = sorted(random.Random(0).sample(range(1, soup_events + 1), 8))[seed]
+    assert victims.exit_code(victims.killed_soup, tmp_path, at) == -signal.SIGKILL
+    assert victims.whole_soup(tmp_path) == victims.whole_soup()
+    assert not list(tmp_path.glob("*.part")) and len(list(tmp_path.glob("*.safetensors"))) == 1
+
+
 ONE_EPOCH = Recipe(epochs=1, lr=1e-2, batch_size=16)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,11 +138,20 @@ class Progress:
 
     def _read(self, folder: Path, resume: bool) -> dict[str, Any]:
         """Return what was saved, as far as it is whole; delete what is not wanted."""
-        nothing: dict[str, Any] = {"scores": {}, "digests": {}, "members": [], "file": None}
         path = folder / f"{self._run}.json"
         if not resume:
-            for unwanted in folder.glob(f"{self._run}*"):
-                unwanted.unlink()
+            path.unlink(missing_ok=True)
+        saved = self._parsed(path)
+        for other in folder.glob(f"{self._run}-*"):  # also what an interrupted write left
+            if other.name != saved["file"]:
+                with suppress(OSError):
+                    other.unlink()
+        return saved
+
+    def _parsed(self, path: Path) -> dict[str, Any]:
+        """Return what a file of ``_write`` holds; nothing, and a line on it, if it is damaged."""
+        nothing: dict[str, Any] = {"scores": {}, "digests": {}, "members": [], "file": None}
+        folder = path.parent
         if not path.exists():
             if any(folder.glob("*.json")):
                 print(
@@ -155,10 +165,10 @@ class Progress:
             if saved.pop("digest") != digest(saved):
                 raise ValueError("another digest")
         except (OSError, ValueError, KeyError, AttributeError, TypeError):
-            warnings.warn(f"{path} was damaged; the soup starts from the beginning", stacklevel=6)
+            warnings.warn(f"{path} was damaged; the soup starts from the beginning", stacklevel=7)
             return nothing
         if saved["file"] is not None and not _is_whole(folder / saved["file"]):
-            warnings.warn(f"{folder / saved['file']} was damaged and is made again", stacklevel=6)
+            warnings.warn(f"{folder / saved['file']} was damaged and is made again", stacklevel=7)
             saved |= {"members": [], "file": None}
         self._report(path, saved)
         return saved
