@@ -3,6 +3,7 @@
 import warnings
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import pandas as pd
@@ -106,6 +107,17 @@ def test_a_greedy_soup_needs_the_memory_of_its_mean_and_one_model():
             use(thetas)
         assert len(thetas.read) >= 18
         assert memory.peak / (10 * 4 * thetas.size) <= 2.11
+
+    def stop_at_the_last(theta):
+        scored.append(1)
+        if len(scored) == len(values):
+            raise Cut
+        return 0.0
+
+    scored, thetas = [], Lazy(values)
+    with PeakBytes() as memory, suppress(Cut):
+        greedy_soup(thetas, stop_at_the_last)
+    assert len(scored) == 18 and memory.peak / (10 * 4 * thetas.size) <= 1.01
 
 
 def test_one_pass_gives_the_average_and_leaves_the_ingredients_alone():
@@ -485,10 +497,10 @@ def test_progress_of_other_data_is_not_used_but_models_may_join_and_leave(tmp_pa
     expected = greedy_soup(Lazy(POOL[2:], 3), near_ten)
     same_bits(soup, expected[0])
     pd.testing.assert_frame_equal(trace, expected[1])
-    more, score = Lazy([8.0, *POOL], 3), Counted()
+    more, score = Lazy([10.1, *POOL], 3), Counted()
     soup, trace = greedy_soup(more, score, folder=tmp_path)
     assert more.read[0] == 0 and 1 not in more.read[1:2]
-    expected = greedy_soup(Lazy([8.0, *POOL], 3), near_ten)
+    expected = greedy_soup(Lazy([10.1, *POOL], 3), near_ten)
     same_bits(soup, expected[0])
     pd.testing.assert_frame_equal(trace, expected[1])
     score = Counted()
