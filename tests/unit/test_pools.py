@@ -253,6 +253,13 @@ def test_a_pool_is_checked_as_far_as_that_costs_no_reading(files, theta_0, tmp_p
         Pool([str(files / "0"), str(save(theta_0, tmp_path / "other"))], first)
 
 
+def test_a_pool_is_read_as_the_options_say(files):
+    first = read_classifier(str(files / "0"), peers.CLASSES)
+    pool = Pool([str(files / "0"), str(files / "1.pt")], first, architecture="ViT-B-32")
+    with pytest.raises(UserError, match="1.pt does not have the shapes of 'ViT-B-32'"):
+        pool[1]
+
+
 # The command
 
 

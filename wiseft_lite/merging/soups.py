@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,71 @@ class NoAliases:
         self._seen.update(memory.values())
 
 
+class RunningSum:
+    """The sum of models that are added one by one: ``sum_i theta_i``, in the memory of one.
+
+    Floating-point tensors are summed in float32 or wider. Integer buffers must be equal, and are
+    kept.
+
+    Example:
+        >>> total = RunningSum()
+        >>> for x in (1, 2, 6):
+        ...     total.add({"w": torch.tensor([float(x)])})
+        >>> total.mean()
+        {'w': tensor([3.])}
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._total: dict[str, Tensor] = {}
+        self._types: dict[str, torch.dtype] = {}
+
+    def add(self, theta: Weights) -> None:
+        """Add a model."""
+        if not self.count:
+            self._types = {key: tensor.dtype for key, tensor in theta.items()}
+            self._total = {
+                key: torch.zeros_like(
+                    tensor, dtype=torch.promote_types(tensor.dtype, torch.float32)
+                )
+                if tensor.is_floating_point()
+                else tensor.clone()
+                for key, tensor in theta.items()
+            }
+        check_alike([self._total, theta])
+        for key, tensor in self._total.items():
+            if tensor.is_floating_point():
+                tensor += theta[key]
+        self.count += 1
+
+    def mean(self) -> dict[str, Tensor]:
+        """Return the mean, in the types of the first model."""
+        if not self.count:
+            raise UserError("no models to average; give at least one")
+        return {
+            key: (tensor / self.count).to(self._types[key])
+            if tensor.is_floating_point()
+            else tensor.clone()
+            for key, tensor in self._total.items()
+        }
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return everything as tensors, to save it: an empty tensor holds a type."""
+        types = {key: torch.empty(0, dtype=dtype) for key, dtype in self._types.items()}
+        return {
+            "count": torch.tensor(self.count),
+            **{f"sum.{key}": tensor for key, tensor in self._total.items()},
+            **{f"type.{key}": tensor for key, tensor in types.items()},
+        }
+
+    def load_state_dict(self, state: Weights) -> None:
+        """Take over what ``state_dict`` returned."""
+        self.count = int(state["count"])
+        parts = [(*name.partition(".")[::2], tensor) for name, tensor in state.items()]
+        self._total = {key: tensor for kind, key, tensor in parts if kind == "sum"}
+        self._types = {key: tensor.dtype for kind, key, tensor in parts if kind == "type"}
+
+
 def uniform_soup(
     thetas: Iterable[Weights],
     *,
@@ -75,9 +140,9 @@ def uniform_soup(
     """Return the plain mean of models in one pass: ``sum_i theta_i / k``, in the memory of two of
     them.
 
-    Sums are kept in float32 or wider. ``average`` of models that are in memory all at once divides
-    before it adds. Both round each of ``k`` steps, so they differ by at most ``2^-23 (k + 1)`` times
-    the mean of ``|theta_i|`` in float32.
+    ``average`` of models that are in memory all at once divides before it adds. Both round each of
+    ``k`` steps, so in float32 they differ by at most ``2^-23 (k + 1)`` times the mean of
+    ``|theta_i|``.
 
     Args:
         thetas: state dicts, such as a ``Pool`` or a generator.
@@ -100,27 +165,18 @@ def uniform_soup(
     if folder is not None and not isinstance(thetas, Sequence):
         raise UserError("a soup of an iterator cannot be resumed; give a list or a Pool")
     progress = Progress(folder, lambda: ("uniform", *_code()), lambda: _hashes(thetas), resume)
-    count, saved = progress.weights(range(len(thetas)) if isinstance(thetas, Sequence) else ())
-    (total, types), aliases = _unpacked(saved), NoAliases()
-    for theta in _without_first(thetas, count):
+    total, aliases = RunningSum(), NoAliases()
+    _, saved = progress.weights(range(len(thetas)) if isinstance(thetas, Sequence) else ())
+    if saved:
+        total.load_state_dict(saved)
+    for theta in _without_first(thetas, total.count):
         aliases(theta)
         if check is not None:
-            check(count, theta)
-        if not total:
-            total, types = _zeros(theta), {key: t.dtype for key, t in theta.items()}
-        check_alike([total, theta])
-        for key, tensor in total.items():
-            if tensor.is_floating_point():
-                tensor += theta[key]
+            check(total.count, theta)
+        total.add(theta)
         del theta  # frees it before the next one is read
-        count += 1
-        progress.add(range(count), weights=_packed(total, types))
-    if not count:
-        raise UserError("no models to average; give at least one")
-    return {
-        key: t.div_(count).to(types[key]) if t.is_floating_point() else t
-        for key, t in total.items()
-    }
+        progress.add(range(total.count), weights=total.state_dict())
+    return total.mean()
 
 
 def _without_first(thetas: Iterable[Weights], count: int) -> Iterator[Weights]:
@@ -128,31 +184,6 @@ def _without_first(thetas: Iterable[Weights], count: int) -> Iterator[Weights]:
     if isinstance(thetas, Sequence):  # its own iterator would hold one while it reads the next
         return (thetas[i] for i in range(count, len(thetas)))
     return iter(thetas)
-
-
-def _zeros(theta: Weights) -> dict[str, Tensor]:
-    """Zeros to sum up floating-point tensors in float32 or wider, and copies of the others."""
-    return {
-        key: torch.zeros_like(t, dtype=torch.promote_types(t.dtype, torch.float32))
-        if t.is_floating_point()
-        else t.clone()
-        for key, t in theta.items()
-    }
-
-
-def _packed(total: Weights, types: Mapping[str, torch.dtype]) -> dict[str, Tensor]:
-    """A sum and the types of its terms as tensors, to save them: an empty one holds a type."""
-    sums = {f"sum.{key}": tensor for key, tensor in total.items()}
-    return sums | {f"type.{key}": torch.empty(0, dtype=kind) for key, kind in types.items()}
-
-
-def _unpacked(saved: Weights) -> tuple[dict[str, Tensor], dict[str, torch.dtype]]:
-    """What ``_packed`` packed."""
-    parts = [(*key.split(".", 1), tensor) for key, tensor in saved.items()]
-    return (
-        {key: tensor for kind, key, tensor in parts if kind == "sum"},
-        {key: tensor.dtype for kind, key, tensor in parts if kind == "type"},
-    )
 
 
 def _code() -> tuple[Any, ...]:
