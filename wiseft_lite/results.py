@@ -181,6 +181,12 @@ def show_table(table: pd.DataFrame) -> None:
             [f"{value:.1f}" for value in most],
             "   most predictions that change without every second pass, %",
         )
+    if "passes" in table:
+        show(
+            "passes",
+            [f"{value:.2f}" for value in by_split["passes"].first()],
+            "   forward passes per image, mean",
+        )
 
 
 def summary(table: pd.DataFrame, reference: str = "test") -> pd.DataFrame:

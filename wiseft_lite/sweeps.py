@@ -6,9 +6,9 @@ import copy
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from wiseft_lite._runtime import distributed
 from wiseft_lite._runtime.chebyshev import interpolated, lobatto_nodes
+from wiseft_lite.adaptive import adaptive_curve
 from wiseft_lite.checkpoints import check_same_start
 from wiseft_lite.data import LazyImages
 from wiseft_lite.errors import UserError
@@ -70,14 +71,24 @@ def logits_along(
         >>> [logits.item() for logits in logits_along(zero, one, torch.ones(1, 1), [0, 0.25, 1])]
         [0.0, 1.0, 4.0]
     """
-    theta_0, theta_1 = first.state_dict(), last.state_dict()
-    model = copy.deepcopy(first).eval()
+    model_at = _interpolation(first, last)
     for alpha in alphas:
         if alpha == 0 and start is not None:
             yield start
         else:
-            interpolate_(model.state_dict(), theta_0, theta_1, alpha)
-            yield run_in_batches(model, inputs, batch_size, precision=precision)
+            yield run_in_batches(model_at(alpha), inputs, batch_size, precision=precision)
+
+
+def _interpolation(first: nn.Module, last: nn.Module) -> Callable[[float], nn.Module]:
+    """Return a function from alpha to the interpolated model, in one working copy of the weights."""
+    theta_0, theta_1 = first.state_dict(), last.state_dict()
+    model = copy.deepcopy(first).eval()
+
+    def model_at(alpha: float) -> nn.Module:
+        interpolate_(model.state_dict(), theta_0, theta_1, alpha)
+        return model
+
+    return model_at
 
 
 def sweep(
@@ -87,7 +98,7 @@ def sweep(
     alphas: Sequence[float] = ALPHAS,
     batch_size: int = 256,
     progress: bool = False,
-    passes: int | None = None,
+    passes: int | Literal["adaptive"] | None = None,
     measures: Mapping[str, Measure] | None = None,
     compute: Compute = Compute(),
 ) -> pd.DataFrame:
@@ -101,6 +112,9 @@ def sweep(
     for all alphas, models and measures, by one of the processes if several were launched (see
     ``distributed``), and ``data.MEMORY_LIMIT`` bounds what is held in memory.
 
+    With ``passes="adaptive"`` three models run on every image, and further ones only on images
+    whose predicted class is in doubt at some alpha; see ``adaptive.adaptive_curve``.
+
     Args:
         zero_shot: ``theta_0``.
         fine_tuned: ``theta_1``, with the same classes and architecture; or several, by name.
@@ -108,7 +122,8 @@ def sweep(
         alphas: mixing coefficients; 0 is ``zero_shot``.
         batch_size: images per forward pass.
         progress: whether to show a bar.
-        passes: an odd number of nodes, such as 5; None runs the model at every alpha.
+        passes: an odd number of nodes, such as 5, for all images; ``"adaptive"``, as many as each
+            image needs; None runs the model at every alpha.
         measures: further columns, each a function of logits ``[n, C]`` and the split.
         compute: how to compute them.
 
@@ -117,9 +132,10 @@ def sweep(
         the split reports, as a rule accuracy, and its 95 % interval as fractions in 0..1, and how
         many classes a prediction can take (all of the task's, unless the data set restricts them;
         see ``Split``); then the measures. With several models the first column is ``model``. With
-        ``passes`` the last is ``changed``, the fraction of predictions that change when every
-        second pass is left out: as a rule far more than ``passes`` gets wrong. Where it is large
-        there is a warning.
+        a number of passes the last is ``changed``, the fraction of predictions that change when
+        every second pass is left out: as a rule far more than ``passes`` gets wrong. Where it is
+        large there is a warning. With ``"adaptive"`` the last is ``passes``, the mean number of
+        forward passes per image of the split, both ends included.
 
     Raises:
         UserError: the models do not fit together, no models or splits, an alpha is not finite, or
@@ -133,6 +149,7 @@ def sweep(
     models = fine_tuned if isinstance(fine_tuned, Mapping) else {"": fine_tuned}
     _check(zero_shot, models, splits, alphas)
     nodes = None if passes is None else pass_nodes(passes, alphas)
+    adaptive = passes == "adaptive"
     frozen = {name: model for name, model in models.items() if same_encoder(zero_shot, model)}
     tuned = {name: model for name, model in models.items() if name not in frozen}
     shards = {name: distributed.Shards(len(split), batch_size) for name, split in splits.items()}
@@ -145,14 +162,16 @@ def sweep(
         disable=not (progress and distributed.is_main()),
     ) as bar:
         count = len(zero_shot.class_names)
-        settings = _Settings(alphas, nodes, batch_size, measures or {}, count, compute, bar)
+        settings = _Settings(
+            alphas, nodes, adaptive, batch_size, measures or {}, count, compute, bar
+        )
         for name, split in splits.items():
             curves = _curves(zero_shot, frozen, tuned, split, shards[name], settings)
             for label in models:
                 scored = _score(curves[label], name, split, shards[name], settings)
                 rows += [{"model": label} | row if several else row for row in scored]
     table = pd.DataFrame(rows)
-    if passes is not None:
+    if isinstance(passes, int):
         _warn_if_in_doubt(table, passes)
     return table
 
@@ -162,7 +181,8 @@ class _Settings:
     """How a sweep runs, the same for all models and splits."""
 
     alphas: Sequence[float]
-    nodes: Sequence[float] | None  # where models run; None for every alpha
+    nodes: Sequence[float] | None  # where models run on all images; None for every alpha
+    adaptive: bool  # whether they run at more nodes on some
     batch_size: int
     measures: Mapping[str, Measure]
     class_count: int
@@ -176,7 +196,7 @@ class _Predictions:
 
     classes: Tensor  # [A, n]
     logits: list[Tensor]  # [n, C] at each alpha; empty if nothing measures them
-    changed: Tensor  # bool [A, n]: which classes change without every second node
+    averaged: dict[str, Tensor]  # [A, n], by the name of the table's column with the mean
 
 
 def _check(
@@ -237,7 +257,7 @@ def _frozen_curves(
             end = run_in_batches(model.head, chunk, settings.batch_size)
             settings.bar.update(2 * len(chunk))
             line = interpolated(torch.stack([start, end]), [0.0, 1.0], settings.alphas)
-            yield name, _predict(line, split, settings)
+            yield name, _predict(line, split, settings, 2)
 
 
 def _tuned_curves(
@@ -262,19 +282,34 @@ def _tuned_curves(
             curve = _counted(curve, settings.bar)
             if settings.nodes is None:
                 yield name, _predict(curve, split, settings)
+            elif settings.adaptive:
+                at_three = torch.stack(list(curve))
+                run = _run_rows(zero_shot, model, chunk, settings)
+                logits, passes = adaptive_curve(at_three, run, settings.alphas, split)
+                yield name, _predict(logits, split, settings, passes)
             else:
                 yield name, _predict_between(torch.stack(list(curve)), nodes, split, settings)
 
 
-def _predict(curve: Iterator[Tensor], split: Split, settings: _Settings) -> _Predictions:
-    """Turn logits at each alpha into predictions; logits are kept only if they are measured."""
+def _predict(
+    curve: Iterable[Tensor], split: Split, settings: _Settings, passes: Tensor | int = 0
+) -> _Predictions:
+    """Turn logits at each alpha into predictions; logits are kept only if they are measured.
+
+    ``passes``, of each image, are reported only by an adaptive sweep.
+    """
     classes, kept = [], []
     for logits in curve:
         classes.append(split.predicted(logits))
         if settings.measures:
             kept.append(logits)
     predicted = torch.stack(classes)
-    return _Predictions(predicted, kept, torch.zeros_like(predicted, dtype=torch.bool))
+    averaged = {}
+    if settings.adaptive:
+        averaged["passes"] = torch.zeros_like(predicted) + passes
+    elif settings.nodes is not None:
+        averaged["changed"] = torch.zeros_like(predicted)
+    return _Predictions(predicted, kept, averaged)
 
 
 def _predict_between(
@@ -285,7 +320,33 @@ def _predict_between(
     predictions = _predict(interpolated(at_nodes, nodes, settings.alphas), split, settings)
     coarse = interpolated(at_nodes[::2], nodes[::2], settings.alphas)
     coarse_classes = torch.stack([split.predicted(logits) for logits in coarse])
-    return dataclasses.replace(predictions, changed=predictions.classes != coarse_classes)
+    changed = predictions.classes != coarse_classes
+    return dataclasses.replace(predictions, averaged={"changed": changed})
+
+
+def _run_rows(
+    first: nn.Module, last: nn.Module, images: Tensor, settings: _Settings
+) -> Callable[[float, Tensor], Tensor]:
+    """Return a function of alpha and rows: the interpolated model's logits ``[m, C]`` on these images.
+
+    The rows of each batch are a batch of their own. So the result depends neither on the other
+    batches in memory nor on the number of processes, bit for bit; see ``distributed.Shards``.
+    """
+    model_at = _interpolation(first, last)
+    size, precision = settings.batch_size, settings.compute.precision
+
+    def run(alpha: float, rows: Tensor) -> Tensor:
+        settings.bar.total += len(rows)
+        settings.bar.update(len(rows))
+        model, batches = model_at(alpha), rows // size
+        return torch.cat(
+            [
+                run_in_batches(model, images[rows[batches == k]], size, precision=precision)
+                for k in batches.unique()
+            ]
+        )
+
+    return run
 
 
 def _counted(curve: Iterator[Tensor], bar: Any) -> Iterator[Tensor]:
@@ -303,10 +364,12 @@ def _score(
     settings: _Settings,
 ) -> Iterator[dict[str, Any]]:
     """Yield a row of the table for each alpha, from the shards of all processes."""
-    changed = None
-    if settings.nodes is not None:
-        doubted = torch.cat([chunk.changed for chunk in curve], 1)
-        changed = shards.gather(doubted.double().T).mean(0).tolist()
+    averaged = {
+        column: shards.gather(
+            torch.cat([chunk.averaged[column] for chunk in curve], 1).double().T
+        ).mean(0)
+        for column in curve[0].averaged
+    }
     classes = shards.gather(torch.cat([chunk.classes for chunk in curve], 1).T).T
     for i, alpha in enumerate(settings.alphas):
         row = {"alpha": float(alpha), "split": name, **dataclasses.asdict(split.score(classes[i]))}
@@ -315,34 +378,38 @@ def _score(
             logits = shards.gather(torch.cat([chunk.logits[i] for chunk in curve]))
             for column, measure in settings.measures.items():
                 row[column] = float(measure(logits, split))
-        if changed is not None:
-            row["changed"] = changed[i]
+        row.update({column: float(means[i]) for column, means in averaged.items()})
         yield row
 
 
-def pass_nodes(passes: int, alphas: Sequence[float]) -> list[float]:
-    """Return the alphas at which ``passes`` models run, so that a curve through them covers ``alphas``.
+def pass_nodes(passes: int | Literal["adaptive"], alphas: Sequence[float]) -> list[float]:
+    """Return the alphas at which models run on all images, so that a curve covers ``alphas``.
 
     0, 0.5 and 1 are always among them.
 
+    Args:
+        passes: their number, or ``"adaptive"``.
+        alphas: where the curve is evaluated.
+
     Raises:
-        UserError: not an odd number of at least 3, or an alpha outside 0..1.
+        UserError: neither an odd number of at least 3 nor ``"adaptive"``, or an alpha outside 0..1.
 
     Example:
         >>> pass_nodes(3, [0.1])
         [0.0, 0.5, 1.0]
     """
-    if passes < 3 or passes % 2 == 0:
+    count = 3 if passes == "adaptive" else passes
+    if not isinstance(count, int) or count < 3 or count % 2 == 0:
         raise UserError(
-            f"passes is {passes}; give an odd number such as 5: the curve is checked against the "
-            "one through every second pass"
+            f"passes is {passes!r}; give an odd number such as 5, so that the curve is checked against "
+            "the one through every second pass, or 'adaptive'"
         )
     outside = [a for a in alphas if not 0 <= a <= 1]
     if outside:
         raise UserError(
             f"alpha {outside[0]:g} lies outside 0..1, beyond all passes; leave passes out"
         )
-    return lobatto_nodes(passes)
+    return lobatto_nodes(count)
 
 
 def _warn_if_in_doubt(table: pd.DataFrame, passes: int) -> None:

@@ -112,6 +112,12 @@ def test_the_error_is_the_worst_of_all_alphas_and_splits():
     assert bench.error(exact, five) == (pytest.approx(1.0), 3)
 
 
+def test_passes_are_averaged_over_images_and_not_over_splits():
+    rows = [("small", 6.0, 10), ("small", 6.0, 10), ("large", 3.0, 90), ("large", 3.0, 90)]
+    table = pd.DataFrame(rows, columns=["split", "passes", "n"])
+    assert bench.mean_passes(table) == pytest.approx(3.3)
+
+
 def test_the_whole_run_on_a_tiny_task(theta_0, tuned, task, monkeypatch, tmp_path, capsys):
     pytest.importorskip("sklearn")
     monkeypatch.setattr(bench, "load_task", lambda name: task)
@@ -127,6 +133,8 @@ def test_the_whole_run_on_a_tiny_task(theta_0, tuned, task, monkeypatch, tmp_pat
     values = table["median"]
     for name in (
         "per_alpha_over_five",
+        "per_alpha_over_adaptive",
+        "adaptive_over_floor",
         "exact_over_floor",
         "exact_over_frozen",
         "fresh_over_cached",
@@ -139,6 +147,7 @@ def test_the_whole_run_on_a_tiny_task(theta_0, tuned, task, monkeypatch, tmp_pat
     ):
         assert values[name] > 0, name
     assert values["images"] == 50 and values["repeats"] == 2
+    assert values["passes.adaptive"] == 3  # the three alphas are nodes
     assert values["memory.exact"] < values["memory.per_alpha"]
     assert set(record.tables["bench_scaling"]["axis"]) == {"images", "alphas", "models"}
     assert "per_alpha_over_five" in capsys.readouterr().out

@@ -155,7 +155,30 @@ def measure_all(zero_shot, tuned) -> dict:
         },
     )
     report["table"] = table.to_dict("records")
+    report["adaptive"] = adaptive_tables(zero_shot, tuned, both)
     return report
+
+
+def adaptive_tables(zero_shot, tuned, splits) -> list[dict]:
+    """Rows of adaptive sweeps, with images in memory and with one batch in memory at a time."""
+    rows = []
+    for held in (2**30, 4 * 4 * 3 * 24 * 24):
+        data.MEMORY_LIMIT = held
+        rows += sweep(
+            zero_shot,
+            tuned,
+            splits,
+            [k / 10 for k in range(11)],
+            batch_size=4,
+            passes="adaptive",
+            measures={
+                "mean": lambda logits, split: float(
+                    (logits * torch.arange(len(logits))[:, None]).sum()
+                )
+            },
+        ).to_dict("records")
+    data.MEMORY_LIMIT = 2**30
+    return rows
 
 
 def refusals() -> list[str]:

@@ -124,6 +124,16 @@ def test_a_run_that_was_cut_or_kept_or_decoded_by_workers_ends_with_the_same_bit
             )
 
 
+def test_adaptive_tables_are_the_same_bits(worked):
+    """Neither the number of processes nor that of batches in memory changes which images get more
+    passes, or their logits."""
+    (_, one), (_, two), (_, other) = worked
+    rows = one["adaptive"]
+    assert rows == two["adaptive"] == other["adaptive"]
+    assert rows[: len(rows) // 2] == rows[len(rows) // 2 :]
+    assert rows[0]["passes"] > 3 and rows[0]["split"] == "odd"
+
+
 def test_logits_features_and_tables_are_the_same_bits(worked):
     (alone, one), (together, two), _ = worked
     names = [key for key in alone if key.startswith(("predict", "encode"))]

@@ -225,6 +225,8 @@ def test_the_command_sweeps_with_few_passes(theta_0, tuned, task, monkeypatch, t
     assert main(["sweep", "a", "b", "--out", str(out), "--overwrite", "--passes", "4"]) == 2
     assert main(["sweep", "a", "b", "--out", str(out), "--overwrite"]) == 0
     assert "changed" not in read_results(out) and "\nchanged" not in capsys.readouterr().out
+    assert main(["sweep", "a", "b", "--out", str(out), "--overwrite", "--passes", "adaptive"]) == 0
+    assert (read_results(out)["passes"] >= 3).all() and "\npasses" in capsys.readouterr().out
 
 
 def test_a_split_with_fewer_classes_is_judged_on_its_own(theta_0, near, task):

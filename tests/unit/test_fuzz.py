@@ -663,7 +663,7 @@ def make_sweep(rng, about, made, model):
     )
     passes = []
     if about == "alphas" and rng.random() < 0.5:
-        passes = [f"--passes={rng.choice(['3', '5', '4', '1', '0', '-5', 'x'])}"]
+        passes = [f"--passes={rng.choice(['3', '5', 'adaptive', '4', '1', '0', '-5', 'x'])}"]
     made.note["alphas"] = numbers
     return [
         "zero",

@@ -73,6 +73,29 @@ def interpolation_matrix(nodes: Sequence[float], alphas: Sequence[float]) -> Ten
     return torch.where(met.any(1, keepdim=True), met.double(), rows)
 
 
+def error_shape(nodes: Sequence[float], alphas: Sequence[float]) -> Tensor:
+    """Return how the error of the polynomial through Chebyshev-Lobatto nodes depends on alpha.
+
+    The error is ``f^(K)(xi) / K! prod_j (alpha - x_j)``; this is its second factor, scaled:
+    ``4^(K-1) prod_j |alpha - x_j| = |sin(t) sin((K - 1) t)|`` with ``alpha = (1 - cos t) / 2``.
+
+    Args:
+        nodes: of ``lobatto_nodes``, ``K`` numbers.
+        alphas: ``A`` numbers in 0..1.
+
+    Returns:
+        float64 ``[A]``: 0 at the nodes, and at most 1 between them.
+
+    Source: Trefethen 2013, "Approximation theory and approximation practice", chapter 11.
+
+    Example:
+        >>> error_shape([0.0, 0.5, 1.0], [0.0, 0.25, 0.5]).tolist()
+        [0.0, 0.75, 0.0]
+    """
+    away = torch.tensor([[alpha - x for x in nodes] for alpha in alphas], dtype=torch.float64)
+    return (4 * away.abs()).prod(1) / 4
+
+
 def interpolated(
     values: Tensor, nodes: Sequence[float], alphas: Sequence[float]
 ) -> Iterator[Tensor]:

@@ -82,10 +82,10 @@ def _add_sweep(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument(
         "--passes",
-        type=int,
+        type=passes_in,
         metavar="K",
-        help="an odd number such as 5: run only K models and interpolate their logits "
-        "(default: run every alpha)",
+        help="an odd number such as 5: run only K models and interpolate their logits; or adaptive: "
+        "three, and more on images whose predicted class is in doubt (default: run every alpha)",
     )
 
 
@@ -235,6 +235,24 @@ def alphas_in(text: str) -> list[float]:
     if not alphas or not all(map(math.isfinite, alphas)):
         raise UserError(f"--alphas {text!r} is no list of numbers; write for example 0,0.5,1")
     return alphas
+
+
+def passes_in(text: str) -> int | str:
+    """The number of ``--passes``, or ``"adaptive"``.
+
+    Raises:
+        ArgumentTypeError: it is neither.
+
+    Example:
+        >>> passes_in("5"), passes_in("adaptive")
+        (5, 'adaptive')
+    """
+    if text == "adaptive":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'adaptive'") from None
 
 
 def check_figure(path: Path, overwrite: bool) -> None:

@@ -91,6 +91,31 @@ class Split:
         table[list(self.merged)] = torch.tensor(list(self.merged.values()))
         return table.to(classes.device)[classes]
 
+    def restricted(self, logits: Tensor) -> Tensor:
+        """Return the columns of logits ``[n, C]`` that belong to ``classes``."""
+        return logits if self.classes is None else logits[:, list(self.classes)]
+
+    def margins(self, logits: Tensor) -> Tensor:
+        """Return how far the predicted class's logit lies above that of any other class, ``[n]``.
+
+        As in ``predicted`` only ``classes`` count, and classes merged into one are one. The margin
+        is infinite where no other class can be predicted.
+
+        Args:
+            logits: ``[n, C]``.
+
+        Example:
+            >>> split = Split("one image", [None], [0], classes=(0, 1, 2), merged={1: 0})
+            >>> split.margins(torch.tensor([[4.0, 3.0, 1.0, 9.0]])).item()
+            3.0
+        """
+        classes = range(logits.shape[1]) if self.classes is None else self.classes
+        merged = torch.tensor([self.merged.get(k, k) for k in classes], device=logits.device)
+        logits = self.restricted(logits)
+        largest, best = logits.max(1)
+        same = merged == merged[best, None]
+        return largest - logits.masked_fill(same, -torch.inf).amax(1)
+
     def count_classes(self, count: int) -> int:
         """Return how many classes ``predicted`` can return for a head of ``count`` classes."""
         return len(

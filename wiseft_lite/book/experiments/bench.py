@@ -97,7 +97,7 @@ def curves(
     sweep(zero_shot, probe, splits, alphas)  # encodes once
     tables: dict[str, pd.DataFrame] = {}
 
-    def ours(name: str, model: ImageClassifier, passes: int | None = None) -> None:
+    def ours(name: str, model: ImageClassifier, passes: int | str | None = None) -> None:
         tables[name] = sweep(zero_shot, model, splits, alphas, batch_size=BATCH, passes=passes)
 
     return in_turns(
@@ -105,6 +105,7 @@ def curves(
             "per_alpha": partial(rival, alphas=alphas, workers=workers),
             "exact": partial(ours, "exact", fine_tuned),
             "five": partial(ours, "five", fine_tuned, 5),
+            "adaptive": partial(ours, "adaptive", fine_tuned, "adaptive"),
             "frozen": partial(ours, "frozen", probe),
             "decode": lambda: [pixels(zero_shot, split) for split in splits.values()],
             "pass": partial(one_pass, zero_shot, images),
@@ -113,10 +114,16 @@ def curves(
     ), tables
 
 
-def error(exact: pd.DataFrame, five: pd.DataFrame) -> tuple[float, float]:
-    """Return the largest accuracy error of five passes, in points and in images."""
-    wrong = (five["accuracy"] - exact["accuracy"]).abs()
+def error(exact: pd.DataFrame, few: pd.DataFrame) -> tuple[float, float]:
+    """Return the largest accuracy error of a sweep with fewer passes, in points and in images."""
+    wrong = (few["accuracy"] - exact["accuracy"]).abs()
     return 100 * wrong.max(), round((wrong * exact["n"]).max())
+
+
+def mean_passes(adaptive: pd.DataFrame) -> float:
+    """Return the mean number of passes per image over all splits of an adaptive sweep."""
+    splits = adaptive.groupby("split")[["passes", "n"]].first()
+    return float((splits["passes"] * splits["n"]).sum() / splits["n"].sum())
 
 
 def features(zero_shot: ImageClassifier, splits: Mapping[str, Split], repeats: int) -> Seconds:
@@ -232,6 +239,7 @@ def memory(
         "per_alpha": partial(per_alpha, zero_shot, fine_tuned, few, GRID[::10], folder),
         "exact": partial(sweep, zero_shot, fine_tuned, few, GRID),
         "five": partial(sweep, zero_shot, fine_tuned, few, GRID, passes=5),
+        "adaptive": partial(sweep, zero_shot, fine_tuned, few, GRID, passes="adaptive"),
     }
     return {name: 2 + peak_bytes(job) / model for name, job in jobs.items()}
 
@@ -272,7 +280,8 @@ def run(record: Record, seeds: list[int]) -> None:
         wide, tables = curves(
             zero_shot, fine_tuned, probe, splits, GRID, repeats, folder / "models"
         )
-        points, images = error(tables["exact"], tables["five"])
+        errors = {name: error(tables["exact"], tables[name]) for name in ("five", "adaptive")}
+        passes = {"exact": len(GRID), "five": 5, "adaptive": mean_passes(tables["adaptive"])}
         kept = features(zero_shot, splits, repeats)
         held = memory(zero_shot, fine_tuned, splits["test"], folder / "models")
         grows = record.tables["bench_scaling"] = scaling(zero_shot, fine_tuned, splits["test"])
@@ -284,8 +293,8 @@ def run(record: Record, seeds: list[int]) -> None:
         lowest, losses = minima(zero_shot, task, 5 * repeats)
     starts = imports(repeats)
     floor = {
-        name: [d + passes * p for d, p in zip(wide["decode"], wide["pass"], strict=True)]
-        for name, passes in (("exact", len(GRID)), ("five", 5))
+        name: [d + k * p for d, p in zip(wide["decode"], wide["pass"], strict=True)]
+        for name, k in passes.items()
     }
     floor["per_alpha"] = [
         len(GRID) * (d + p) for d, p in zip(wide["decode"], wide["pass"], strict=True)
@@ -304,8 +313,10 @@ def run(record: Record, seeds: list[int]) -> None:
             add(record, f"seconds.{group}.{name}", values, "seconds")
     for name, over, under in (
         ("per_alpha_over_five", wide["per_alpha"], wide["five"]),
+        ("per_alpha_over_adaptive", wide["per_alpha"], wide["adaptive"]),
         ("per_alpha_over_exact", wide["per_alpha"], wide["exact"]),
         ("exact_over_five", wide["exact"], wide["five"]),
+        ("exact_over_adaptive", wide["exact"], wide["adaptive"]),
         ("exact_over_frozen", wide["exact"], wide["frozen"]),
         ("fresh_over_cached", kept["fresh"], kept["cached"]),
         ("bare_over_finetune", training["bare"], training["finetune"]),
@@ -325,8 +336,11 @@ def run(record: Record, seeds: list[int]) -> None:
     for row in grows.itertuples():
         record.number(f"bench.scaling.{row.axis}.{row.size}", row.seconds, "seconds", None)
     for name, value, unit in (
-        ("error.points", points, "points"),
-        ("error.images", images, "images"),
+        ("error.points", errors["five"][0], "points"),
+        ("error.images", errors["five"][1], "images"),
+        ("error.adaptive.points", errors["adaptive"][0], "points"),
+        ("error.adaptive.images", errors["adaptive"][1], "images"),
+        ("passes.adaptive", passes["adaptive"], "passes"),
         ("images", n, "images"),
         ("repeats", repeats, "repeats"),
         ("threads", torch.get_num_threads(), "threads"),
