@@ -271,7 +271,7 @@ def run(record: Record, seeds: list[int]) -> None:
         ("diversity", differ),
         ("overrides", sure),
         ("path", paths),
-        ("walks", sweeps),
+        ("barriers", sweeps),
     ):
         record.tables[f"ch08_{name}"] = pd.concat(parts, ignore_index=True)
     record.tables["ch08_observations"] = pd.concat(judged).rename_axis("split").reset_index()
