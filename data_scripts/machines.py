@@ -146,6 +146,7 @@ def environment(condition: Condition, cache: Path) -> dict[str, str]:
         **known(condition.settings),
         "WISEFT_CACHE": str(cache),
         "PYTHONPATH": path,
+        "OMP_WAIT_POLICY": "PASSIVE",  # a thread that waits leaves its core to others
     }
 
 
