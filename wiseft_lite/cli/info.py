@@ -88,10 +88,10 @@ def _measure(key: str, seeds: int) -> None:
     """Run an experiment and write its numbers, with the rules that were in force before the run."""
     from wiseft_lite.book import experiments
     from wiseft_lite.book import ledger as book
-    from wiseft_lite.book.claims import CLAIMS, history
+    from wiseft_lite.book.claims import CLAIMS, PUBLIC, history
 
     experiment = key.partition(".")[0]
-    rules = history.in_force(CLAIMS, experiment)
+    rules = history.in_force((*CLAIMS, *PUBLIC), experiment)
     record = experiments.run(key, range(seeds))
     book.write(record)
     history.stamp(experiment, rules)

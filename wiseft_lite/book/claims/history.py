@@ -3,7 +3,8 @@
 ``history.json`` lists every change of a rule with its date and reason. ``record/rules.json`` has,
 for each experiment, the hashes of the rules that depend on it, written by ``wiseft-lite ledger chNN
 --run``. A rule whose hash differs from the recorded one must be listed; ``unlisted`` returns those
-that are not.
+that are not. The rules for public measurements are in the same two files, as those of the
+experiment ``atlas``.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Change:
         reason: for the change.
         numbers_known: whether the numbers that the rule judges had already been measured.
         hashes: of the rules after the change, by claim.
+        public: whether it is the rule for public measurements, and not that for IconShift.
     """
 
     claims: tuple[int, ...]
@@ -50,6 +52,7 @@ class Change:
     reason: str
     numbers_known: bool
     hashes: dict[str, str]
+    public: bool = False
 
 
 def _load(path: Path) -> dict:
@@ -68,9 +71,15 @@ def changes() -> tuple[Change, ...]:
     )
 
 
-def rule_date(number: int) -> str:
-    """Return the date of a claim's present rule: of its last change, or of the first list."""
-    return max([_load(HISTORY)["first_rules"], *(c.date for c in changes() if number in c.claims)])
+def rule_date(number: int, public: bool = False) -> str:
+    """Return the date of a claim's present rule: of its last change, or of the first list.
+
+    Args:
+        number: of the claim.
+        public: the rule for public measurements, and not that for IconShift.
+    """
+    first = _load(HISTORY)["first_public_rules" if public else "first_rules"]
+    return max([first, *(c.date for c in changes() if number in c.claims and c.public == public)])
 
 
 def _named(source: Source | None) -> object:
