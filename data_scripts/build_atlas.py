@@ -143,7 +143,9 @@ def open_clip(folder: Path) -> pd.DataFrame:
         pretraining=[kinds.clip_data(tag) for tag in table["pretrained"]],
         params=table["params (M)"],
         source="open_clip",
-        duplicate_of="",
+        duplicate_of=(table["name"] + ", " + table["pretrained"])
+        .map({f"{name}, {tag}": ours for ours, (name, tag) in kinds.SAME_CLIP.items()})
+        .fillna(""),
     )
 
 

@@ -153,16 +153,25 @@ def finetunings() -> pd.DataFrame:
     """Return 71 fine-tunings of one CLIP ViT-B/32 on ImageNet with their hyperparameters.
 
     Returns:
-        ``model, lr, wd, epochs, aug`` (RandAugment's setting), ``mixup, smoothing``, and
+        ``model, lr, wd, epochs, aug`` (RandAugment's setting, empty without), ``mixup, smoothing``;
         accuracies as fractions: ``minival`` (held-out images of ImageNet's training set),
-        ``imagenet``, the five shifts, and ``shifts``, their mean.
+        ``imagenet``, the five shifts, and ``shifts``, their mean; and ``augmentation``,
+        RandAugment's operations per image times their magnitude.
 
     Source: Wortsman et al. 2022, "Model soups", and its repository.
+
+    Example:
+        >>> table = finetunings()
+        >>> len(table), round(float(table["imagenet"].max()), 3)
+        (71, 0.804)
     """
-    table = pd.read_csv(DATA / "finetunings.csv")
+    table = pd.read_csv(DATA / "finetunings.csv").fillna({"aug": ""})
     columns = ["minival", "imagenet", *SHIFTS]
     table[columns] = table[columns] / 100
-    return table.assign(shifts=table[list(SHIFTS)].mean(axis=1))
+    setting = table["aug"].str.extract(r"rand-m(\d+)-n(\d+)").fillna(0).astype(float)
+    return table.assign(
+        shifts=table[list(SHIFTS)].mean(axis=1), augmentation=setting[0] * setting[1]
+    )
 
 
 def members(fit: str = "standard") -> pd.DataFrame:

@@ -24,6 +24,7 @@ NAMES = (
     "ch13",
     "ch14",
     "ch15",
+    "atlas",
     "bench",
 )
 
