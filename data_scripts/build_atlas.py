@@ -41,6 +41,7 @@ FILES = {  # by source: path in its repository, and the file's name in git
         "hparam_info.json": "974e9f0eadad8cd7a50ac0400280ba293b91a120",
     },
 }
+FOLDERS = {name: name.replace(" ", "") for name in SOURCES}
 COLUMNS = (
     *("model", "family", "kind", "pretraining", "params", "size"),
     *ACCURACIES,
@@ -89,12 +90,12 @@ SOUPS = {
 
 
 def remotes(folder: str = "atlas") -> list[fetching.Remote]:
-    """Return the files to download, each below ``folder/SOURCE``."""
+    """Return the files to download, each in the folder of its source."""
     return [
         fetching.Remote(
             f"{RAW}/{SOURCES[name].repository}/{SOURCES[name].commit}/{path}",
             f"git:{blob}",
-            f"{folder}/{name}/{Path(path).name}",
+            f"{folder}/{FOLDERS[name]}/{Path(path).name}",
         )
         for name, paths in FILES.items()
         for path, blob in paths.items()
@@ -204,8 +205,8 @@ def soups(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def tables(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the atlas and the fine-tunings from the files in ``folder/SOURCE``."""
-    bed = test_bed(folder / "test bed")
+    """Return the atlas and the fine-tunings from the files in the folders of the sources."""
+    bed = test_bed(folder / FOLDERS["test bed"])
     mixed, tuned = soups(folder / "model-soups")
     parts = [
         bed,

@@ -168,7 +168,7 @@ def finetunings() -> pd.DataFrame:
     table = pd.read_csv(DATA / "finetunings.csv").fillna({"aug": ""})
     columns = ["minival", "imagenet", *SHIFTS]
     table[columns] = table[columns] / 100
-    setting = table["aug"].str.extract(r"rand-m(\d+)-n(\d+)").fillna(0).astype(float)
+    setting = table["aug"].str.extract(r"rand-m(\d+)-n(\d+)").astype(float).fillna(0.0)
     return table.assign(
         shifts=table[list(SHIFTS)].mean(axis=1), augmentation=setting[0] * setting[1]
     )

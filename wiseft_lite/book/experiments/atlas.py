@@ -54,7 +54,9 @@ def duplicates() -> pd.DataFrame:
     bed = table[table["source"] == "test bed"].set_index("model")[["imagenet", *atlas.SHIFTS]]
     rows = table[table["duplicate_of"] != ""].reset_index(drop=True)
     theirs = bed.loc[rows["duplicate_of"]].reset_index(drop=True)
-    return rows[["model", "size", "source", "duplicate_of"]].join(100 * (rows[bed.columns] - theirs))
+    return rows[["model", "size", "source", "duplicate_of"]].join(
+        100 * (rows[bed.columns] - theirs)
+    )
 
 
 def _slug(name: str) -> str:
