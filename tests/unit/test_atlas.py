@@ -67,7 +67,7 @@ def test_no_line_is_fitted_through_the_same_weights_twice():
         assert (members["duplicate_of"] == "").all()
     assert set(atlas.members("standard")["kind"]) == {"ImageNet alone"}
     assert (
-        len(atlas.members("standard")) < len(atlas.members("all")) < len(atlas.members("with weak"))
+        len(atlas.members("standard")) < len(atlas.members("all")) < len(atlas.members("with-weak"))
     )
 
 
@@ -151,6 +151,13 @@ def test_explained_variance_has_an_interval_that_holds_it():
     assert found == pytest.approx(line.r**2) and low < found < high <= 1
     wide = line.explained(0.999)
     assert wide[1] < low and high < wide[2]
+
+
+def test_an_interval_reaches_as_far_as_students_t_for_the_number_of_families():
+    line = atlas.fit_line(*clustered(np.random.default_rng(7), families=8))
+    error = line.resampled(0.8).std(ddof=1)
+    low, high = (special.logit(v) for v in line.interval(0.8, 0.9))
+    assert (high - low) / 2 == pytest.approx(stats.t.ppf(0.95, 6) * error)
 
 
 def test_few_families_have_no_line():

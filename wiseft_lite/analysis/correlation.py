@@ -61,7 +61,7 @@ def partial_correlation(
         >>> round(partial_correlation(ice, drowned).r, 2)
         1.0
         >>> round(partial_correlation(ice, drowned, [season]).r, 2)
-        0.37
+        0.23
     """
     columns = [np.asarray(values, dtype=float) for values in (x, y, *given)]
     n = len(columns[0])
