@@ -31,6 +31,7 @@ from wiseft_lite.book.claims.rules import (
     Values,
     interval,
 )
+from wiseft_lite.book.experiments.atlas import PAIRS, TIMM_SHIFTS
 
 # OpenAI's models, each with the activation that it was trained with.
 OPENAI = (
@@ -44,27 +45,6 @@ OPENAI = (
     "ViT-L-14",
     "ViT-L-14-336",
 )
-# The same image encoder: fine-tuned on ImageNet alone (timm), and zero-shot (open_clip), at the
-# same image size.
-PAIRS = (
-    ("vit_base_patch32_clip_224.openai_ft_in1k", "ViT-B-32-quickgelu, openai"),
-    ("vit_base_patch16_clip_224.openai_ft_in1k", "ViT-B-16, openai"),
-    ("vit_large_patch14_clip_224.openai_ft_in1k", "ViT-L-14, openai"),
-    ("vit_base_patch32_clip_224.laion2b_ft_in1k", "ViT-B-32, laion2b_s34b_b79k"),
-    ("vit_base_patch16_clip_224.laion2b_ft_in1k", "ViT-B-16, laion2b_s34b_b88k"),
-    ("vit_large_patch14_clip_224.laion2b_ft_in1k", "ViT-L-14, laion2b_s32b_b82k"),
-    ("vit_huge_patch14_clip_224.laion2b_ft_in1k", "ViT-H-14, laion2b_s32b_b79k"),
-    ("convnext_base.clip_laion2b_augreg_ft_in1k", "convnext_base_w, laion2b_s13b_b82k_augreg"),
-    (
-        "convnext_large_mlp.clip_laion2b_augreg_ft_in1k",
-        "convnext_large_d, laion2b_s26b_b102k_augreg",
-    ),
-    (
-        "convnext_xxlarge.clip_laion2b_soup_ft_in1k",
-        "convnext_xxlarge, laion2b_s34b_b82k_augreg_soup",
-    ),
-)
-TIMM_SHIFTS = ("v2", "r", "sketch", "a")  # timm has no ObjectNet
 OTHERS = (  # pre-training data of at least three zero-shot models
     "LAION-400M",
     "LAION-2B",

@@ -13,6 +13,27 @@ from wiseft_lite.book.ledger import Record
 COLUMNS = ("imagenet", *atlas.SHIFTS, "shifts")
 HYPERPARAMETERS = ("lr", "epochs", "wd", "augmentation", "mixup", "smoothing")
 TWINS = 0.01  # of accuracy on held-out images: fine-tunings that these cannot tell apart
+# The same image encoder: fine-tuned on ImageNet alone (timm), and zero-shot (open_clip), at the
+# same image size.
+PAIRS = (
+    ("vit_base_patch32_clip_224.openai_ft_in1k", "ViT-B-32-quickgelu, openai"),
+    ("vit_base_patch16_clip_224.openai_ft_in1k", "ViT-B-16, openai"),
+    ("vit_large_patch14_clip_224.openai_ft_in1k", "ViT-L-14, openai"),
+    ("vit_base_patch32_clip_224.laion2b_ft_in1k", "ViT-B-32, laion2b_s34b_b79k"),
+    ("vit_base_patch16_clip_224.laion2b_ft_in1k", "ViT-B-16, laion2b_s34b_b88k"),
+    ("vit_large_patch14_clip_224.laion2b_ft_in1k", "ViT-L-14, laion2b_s32b_b82k"),
+    ("vit_huge_patch14_clip_224.laion2b_ft_in1k", "ViT-H-14, laion2b_s32b_b79k"),
+    ("convnext_base.clip_laion2b_augreg_ft_in1k", "convnext_base_w, laion2b_s13b_b82k_augreg"),
+    (
+        "convnext_large_mlp.clip_laion2b_augreg_ft_in1k",
+        "convnext_large_d, laion2b_s26b_b102k_augreg",
+    ),
+    (
+        "convnext_xxlarge.clip_laion2b_soup_ft_in1k",
+        "convnext_xxlarge, laion2b_s34b_b82k_augreg_soup",
+    ),
+)
+TIMM_SHIFTS = ("v2", "r", "sketch", "a")  # timm has no ObjectNet
 CURVES = ("ViT-L/14@336px", "ViT-B/16")  # of the paper, with a column for each shift
 
 
@@ -132,6 +153,22 @@ def _soups(record: Record) -> None:
         record.number(f"atlas.soups.{name}.rho", rho, "points", n)
 
 
+def _pairs(record: Record) -> None:
+    """Record fine-tuned minus zero-shot, a value for each of the ``PAIRS``."""
+    table = atlas.models().set_index("model")
+    columns = ["imagenet", *TIMM_SHIFTS]
+    after, before = (
+        table.loc[list(names), columns].reset_index(drop=True) for names in zip(*PAIRS, strict=True)
+    )
+    changes = (100 * (after - before)).assign(
+        shifts=lambda rows: rows[list(TIMM_SHIFTS)].mean(axis=1)
+    )
+    n = {**atlas.IMAGES, "shifts": sum(atlas.IMAGES[shift] for shift in TIMM_SHIFTS)}
+    for column, values in changes.items():
+        key = f"atlas.pairs.{column}"
+        record.number(key, values.tolist(), "points", n[column], range(len(PAIRS)))
+
+
 def _duplicates(record: Record) -> None:
     found = duplicates()
     record.number("atlas.duplicates.models", len(found), "models", None)
@@ -145,5 +182,5 @@ def _duplicates(record: Record) -> None:
 
 def run(record: Record, seeds: list[int]) -> None:
     """Read the tables; nothing is trained, so the seeds count for nothing."""
-    for part in (_counts, _lines, _heights, _finetunings, _soups, _duplicates):
+    for part in (_counts, _lines, _heights, _finetunings, _soups, _pairs, _duplicates):
         part(record)
