@@ -323,12 +323,14 @@ class Panel:
         lines: by label, the baseline first; columns ``reference, predicted, low, high``.
         curves: own models by label, columns ``reference, shift``, in the order of alpha; a single
             row is one model.
+        reference: what is on x.
     """
 
     title: str
     models: pd.DataFrame
     lines: Mapping[str, pd.DataFrame]
     curves: Mapping[str, pd.DataFrame]
+    reference: str = "ImageNet"
 
 
 def among(panels: Sequence[Panel], colours: Mapping[str, str], columns: int = 2) -> Figure:
@@ -350,7 +352,7 @@ def among(panels: Sequence[Panel], colours: Mapping[str, str], columns: int = 2)
         figure, axes = plt.subplots(
             rows,
             columns,
-            figsize=(6.4, 4.6) if columns == 1 else (4.2 * columns, 3.7 * rows),
+            figsize=(6.4, 4.2 * rows + 0.8) if columns == 1 else (4.2 * columns, 3.7 * rows),
             squeeze=False,
             constrained_layout=True,
         )
@@ -358,12 +360,12 @@ def among(panels: Sequence[Panel], colours: Mapping[str, str], columns: int = 2)
             _among(ax, panel, colours)
         for ax in axes.flat[len(panels) :]:
             ax.set_visible(False)
-        for ax in axes[-1]:
-            ax.set_xlabel("ImageNet accuracy (%)")
         for ax in axes[:, 0]:
             ax.set_ylabel("Accuracy under shift (%)")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
+        named = {}
+        for ax in axes.flat[: len(panels)]:
+            named |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+        figure.legend(named.values(), named, loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
@@ -391,6 +393,7 @@ def _among(ax: Axes, panel: Panel, colours: Mapping[str, str]) -> None:
         )
     drawn = pd.concat([panel.models, *panel.curves.values()])
     logit_axes(ax, _around(drawn["reference"]), _around(drawn["shift"]))
+    ax.set_xlabel(f"{plain(panel.reference)} accuracy (%)")
     ax.set_title(plain(panel.title), loc="left", fontsize=10)
 
 

@@ -38,6 +38,7 @@ def panel(
     shift: str,
     curves: Mapping[str, pd.DataFrame],
     fits: Sequence[str] = ("standard",),
+    kinds: Sequence[str] = tuple(COLOURS),
     lowest: float = LOWEST,
 ) -> Panel:
     """Return the data of one panel: models of the atlas, lines with bands, and own curves.
@@ -47,6 +48,7 @@ def panel(
         curves: by label, tables with the columns ``imagenet`` and ``shift`` or what it is the mean
             of; rows in the order of alpha.
         fit: models that carry the line, a key of ``atlas.FITS``.
+        kinds: of the models that are drawn.
         lowest: reference accuracy of the models that are drawn.
 
     Raises:
@@ -70,7 +72,7 @@ def panel(
         )
     reached = min([lowest, *(float(curve["reference"].min()) - 0.02 for curve in own.values())])
     table = atlas.models()
-    table = table[(table["imagenet"] >= reached) & table["kind"].isin(list(COLOURS))]
+    table = table[(table["imagenet"] >= reached) & table["kind"].isin(list(kinds))]
     models = pd.DataFrame(
         {
             "reference": table["imagenet"],
@@ -98,6 +100,7 @@ def draw(
     shifts: Sequence[str],
     curves: Mapping[str, pd.DataFrame] | None = None,
     fits: Sequence[str] = ("standard",),
+    kinds: Sequence[str] = tuple(COLOURS),
     columns: int = 2,
 ) -> Figure:
     """Draw the atlas with the line of its baseline models, and own models among them.
@@ -106,6 +109,7 @@ def draw(
         shifts: one panel for each; ``"shifts"`` is the mean of the paper's five.
         curves: as ``panel``; none draws the atlas alone.
         fits: one line for each, keys of ``LABELS``.
+        kinds: of the models that are drawn, keys of ``COLOURS``.
         columns: panels in a row.
 
     Returns:
@@ -118,4 +122,4 @@ def draw(
     """
     from wiseft_lite.figures import among
 
-    return among([panel(shift, curves or {}, fits) for shift in shifts], COLOURS, columns)
+    return among([panel(shift, curves or {}, fits, kinds) for shift in shifts], COLOURS, columns)

@@ -102,9 +102,9 @@ line = _code(
     [
         (
             _straight,
-            "that is a line through the accuracies themselves: for a very good model it promises more than 100 %. Fit "
-            "it to the logits.",
-            "more than 100 %",
+            "that is a line through the accuracies themselves: beyond the models it can leave 0 to 100 %, and they do "
+            "not lie on it. Fit it to the logits.",
+            "can leave 0 to 100 %",
         ),
         (
             _one_axis,

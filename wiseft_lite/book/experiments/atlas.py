@@ -7,8 +7,12 @@ import pandas as pd
 
 from wiseft_lite.analysis import atlas
 from wiseft_lite.analysis.correlation import Correlation, partial_correlation
-from wiseft_lite.book import paper
+from wiseft_lite.analysis.robustness import baseline_interval
+from wiseft_lite.book import ledger, paper
+from wiseft_lite.book.experiments import ch02
 from wiseft_lite.book.ledger import Record
+from wiseft_lite.figures import Panel
+from wiseft_lite.results import summary
 
 COLUMNS = ("imagenet", *atlas.SHIFTS, "shifts")
 HYPERPARAMETERS = ("lr", "epochs", "wd", "augmentation", "mixup", "smoothing")
@@ -35,6 +39,51 @@ PAIRS = (
 )
 TIMM_SHIFTS = ("v2", "r", "sketch", "a")  # timm has no ObjectNet
 CURVES = ("ViT-L/14@336px", "ViT-B/16")  # of the paper, with a column for each shift
+
+
+def paper_curves(*models: str) -> dict[str, pd.DataFrame]:
+    """Return end-to-end curves of the paper as fractions, with the atlas's names of the test sets.
+
+    Args:
+        models: such as ``"ViT-B/16"`` (default: the two that have a column for each shift).
+    """
+    names = {title: name for name, title in atlas.TITLES.items()}
+    return {model: paper.curve(model).rename(columns=names) / 100 for model in models or CURVES}
+
+
+def icon_panel() -> Panel:
+    """Return our own figure 1 for ``figures.among``: baseline models, their line, the curve of alpha.
+
+    Means over seeds, as recorded in chapters 2 and 6.
+    """
+    table = (
+        ledger.table("ch02_baselines")
+        .groupby(["kind", "shots"], as_index=False)
+        .mean(numeric_only=True)
+    )
+    line = ch02.line(table, "shifts")
+    curves = ledger.table("ch06_curves").query("split != 'val' and kind == 'end-to-end'")
+    runs = [summary(rows)[["alpha", "reference", "shifts"]] for _, rows in curves.groupby("seed")]
+    curve = pd.concat(runs).groupby("alpha").mean().rename(columns={"shifts": "shift"})
+    reach = np.linspace(table["test"].min() / 100, curve["reference"].max() + 0.02, 60)
+    return Panel(
+        "IconShift, mean of the seven shifts",
+        pd.DataFrame(
+            {
+                "reference": table["test"] / 100,
+                "shift": table["shifts"] / 100,
+                "kind": "line drawings alone",
+            }
+        ),
+        {
+            "line of the models trained on line drawings": pd.DataFrame(
+                [(x, line(x), *baseline_interval(x, line)) for x in reach],
+                columns=["reference", "predicted", "low", "high"],
+            )
+        },
+        {"IconCLIP": curve},
+        "Line drawings",
+    )
 
 
 def hyperparameters() -> pd.DataFrame:
@@ -99,6 +148,8 @@ def _lines(record: Record) -> None:
             record.number(f"{key}.models", line.n, "models", None)
             record.number(f"{key}.slope", line.baseline.slope, "slope in logit space", None)
             record.number(f"{key}.r", line.r, "correlation", None)
+            record.number(f"{key}.families", line.families, "families", None)
+            record.number(f"{key}.reach", 100 * line.reach[1], "percent", atlas.IMAGES["imagenet"])
     own = atlas.line_through("standard", "a", own_classes=True)
     record.number("atlas.line.own_classes.a.r", own.r, "correlation", None)
 
@@ -114,6 +165,17 @@ def _heights(record: Record) -> None:
                 rho = 100 * (curve.loc[alpha, "shifts"] - line(curve.loc[alpha, "ImageNet"]))
                 key = f"atlas.rho.{_slug(model)}.alpha_{alpha:g}.{_slug(fit)}"
                 record.number(key, rho, "points", n)
+
+
+def _zero_shot(record: Record) -> None:
+    """Record the height of every zero-shot CLIP of open_clip over the standard line."""
+    table = atlas.models()
+    heights = 100 * atlas.heights("shifts")
+    ours = heights[table.loc[heights.index, "source"] == "open_clip"]
+    n = sum(atlas.IMAGES[shift] for shift in atlas.SHIFTS)
+    record.number("atlas.zero_shot.models", len(ours), "models", None)
+    record.number("atlas.zero_shot.lowest", ours.min(), "points", n)
+    record.number("atlas.zero_shot.highest", ours.max(), "points", n)
 
 
 def _finetunings(record: Record) -> None:
@@ -182,5 +244,5 @@ def _duplicates(record: Record) -> None:
 
 def run(record: Record, seeds: list[int]) -> None:
     """Read the tables; nothing is trained, so the seeds count for nothing."""
-    for part in (_counts, _lines, _heights, _finetunings, _soups, _pairs, _duplicates):
+    for part in (_counts, _lines, _heights, _zero_shot, _finetunings, _soups, _pairs, _duplicates):
         part(record)
