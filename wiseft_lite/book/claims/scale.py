@@ -87,7 +87,7 @@ CLAIMS = (
     Claim(
         70,
         "Averaging the weights of many fine-tuned models wins accuracy under shift back, at no cost on the reference.",
-        'Wortsman et al. 2022, "Model soups", table 3',
+        'Wortsman et al. 2022, "Model soups", section 3',
         "all 72: 80.0 % on ImageNet and 51.5 % under shift; the best run alone: 80.4 and 47.8 %",
         chapter="13_soups",
         needs="Dozens of runs of a real CLIP. Chapter 13 averages thirteen of IconCLIP.",

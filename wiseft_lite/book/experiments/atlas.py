@@ -148,6 +148,9 @@ def _lines(record: Record) -> None:
             record.number(f"{key}.models", line.n, "models", None)
             record.number(f"{key}.slope", line.baseline.slope, "slope in logit space", None)
             record.number(f"{key}.r", line.r, "correlation", None)
+            explained, low, _ = line.explained(0.9)  # the interval of a one-sided test at 5 %
+            record.number(f"{key}.explained", explained, "fraction", None)
+            record.number(f"{key}.explained.low", low, "fraction", None)
             record.number(f"{key}.families", line.families, "families", None)
             record.number(f"{key}.reach", 100 * line.reach[1], "percent", atlas.IMAGES["imagenet"])
     own = atlas.line_through("standard", "a", own_classes=True)
