@@ -6,12 +6,15 @@ has the points, lines and curves of the interactive page.
 
 from __future__ import annotations
 
+import json
 from html import escape
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from wiseft_lite.analysis import atlas
+from wiseft_lite.analysis import atlas, atlas_figure
+from wiseft_lite.book import ledger, paper
 from wiseft_lite.book.experiments.atlas import duplicates
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
@@ -191,9 +194,128 @@ def models_page() -> str:
     return head + _folded(table) + "\n"
 
 
+# The interactive page.
+
+DRAWN = (*atlas.SHIFTS, "shifts", *atlas.VIDEOS)
+COLOURS = {  # of about the same lightness, so that all can be seen on white and on black
+    "ImageNet alone": "#8a8a8a",
+    "part of ImageNet": "#7d6fa8",
+    "more data": "#2f8fd0",
+    "robustness intervention": "#b58900",
+    "zero-shot CLIP": "#c0539b",
+    "linear probe of CLIP": "#8b5a2b",
+    "fine-tuned CLIP": "#d55e00",
+    "soup": "#2e8b57",
+}
+STEPS = 40  # points of a line
+LOWEST = 0.005  # accuracies are drawn from here
+
+
+def _percent(values: pd.Series) -> list:
+    """Return accuracies in percent with two decimals, None where nobody measured."""
+    return [None if pd.isna(value) else round(100 * float(value), 2) for value in values]
+
+
+def _line(shift: str, fit: str) -> dict:
+    """Return a line with its band at even steps of the reference logit."""
+    line = atlas.line_through(fit, shift)
+    xs = 1 / (1 + np.exp(-np.linspace(np.log(LOWEST / (1 - LOWEST)), 3.0, STEPS)))
+    bands = [line.interval(float(x)) for x in xs]
+    columns = {
+        "x": xs,
+        "y": [line(float(x)) for x in xs],
+        "low": [low for low, _ in bands],
+        "high": [high for _, high in bands],
+    }
+    return {
+        "models": line.n,
+        "families": line.families,
+        "r": round(line.r, 2),
+        "slope": line.baseline.slope,
+        "intercept": line.baseline.intercept,
+        **{name: [round(100 * float(v), 2) for v in values] for name, values in columns.items()},
+    }
+
+
+def _paper_curves() -> list[dict]:
+    """Return all curves of the paper, with the sets that each was measured on."""
+    known = ledger.table("paper_curves").drop_duplicates(["model", "kind"])
+    names = {title: name for name, title in atlas.TITLES.items()}
+    curves = []
+    for model, kind in zip(known["model"], known["kind"], strict=True):
+        table = paper.curve(model, kind).rename(columns=names)
+        curves.append(
+            {
+                "label": f"{model}, {kind}",
+                "alphas": [round(float(alpha), 2) for alpha in table.index],
+                "sets": {name: [round(float(v), 2) for v in table[name]] for name in table},
+            }
+        )
+    return curves
+
+
+def _icon_curves() -> list[list[list[float]]]:
+    """Return our curves as [x, y] by alpha: line drawings, and the mean of the seven styles."""
+    from wiseft_lite.results import summary
+
+    table = ledger.table("ch06_curves").query("split != 'val' and kind == 'end-to-end'")
+    return [
+        (100 * summary(rows)[["reference", "shifts"]]).round(2).to_numpy().tolist()
+        for _, rows in table.groupby("seed")
+    ]
+
+
+def page_data() -> dict:
+    """Return what the interactive page draws: models by column, lines, curves."""
+    table = atlas.models().sort_values(["imagenet", "model"]).reset_index(drop=True)
+    table["shifts"] = table[list(atlas.SHIFTS)].mean(axis=1, skipna=False)
+    rates = atlas.finetunings().set_index("model")["lr"]
+    short = table["model"].str.replace("ViT-B-32, model-soups ", "")
+    of_soups = table["source"] == "model-soups"
+    data = sorted(set(table["pretraining"]))
+    return {
+        "kinds": list(atlas.KINDS),
+        "colours": [COLOURS[kind] for kind in atlas.KINDS],
+        "sources": list(atlas.SOURCES),
+        "data": data,
+        "titles": {**atlas.TITLES, "shifts": "mean of the five shifts"},
+        "shifts": list(DRAWN),
+        "fits": {**atlas_figure.LABELS},
+        "models": {
+            "name": table["model"].tolist(),
+            "kind": table["kind"].cat.codes.tolist(),
+            "source": table["source"].cat.codes.tolist(),
+            "data": [data.index(name) for name in table["pretraining"]],
+            "params": [None if pd.isna(p) else float(p) for p in table["params"]],
+            "size": [None if pd.isna(s) else int(s) for s in table["size"]],
+            "lr": [
+                float(rates.get(m, 0)) if s else 0 for m, s in zip(short, of_soups, strict=True)
+            ],
+            **{name: _percent(table[name]) for name in ("imagenet", *DRAWN)},
+        },
+        "lines": {
+            shift: {
+                fit: _line(shift, fit)
+                for fit in atlas.GROUPS
+                if fit != atlas.ZERO_SHOT or shift not in atlas.VIDEOS
+            }
+            for shift in DRAWN
+        },
+        "paper": _paper_curves(),
+        "icons": _icon_curves(),
+    }
+
+
+def data_script() -> str:
+    """Return the data of the interactive page as a script."""
+    text = json.dumps(page_data(), separators=(",", ":")).replace("</", "<\\/")
+    return f"// Made by data_scripts/build_atlas_pages.py\nwindow.WISEFT_ATLAS = {text};\n"
+
+
 def main() -> None:
-    MODELS.write_text(models_page())
-    print(f"{MODELS.relative_to(BOOK.parent)}: {MODELS.stat().st_size / 1000:.0f} kB")
+    for path, text in ((MODELS, models_page()), (DATA, data_script())):
+        path.write_text(text)
+        print(f"{path.relative_to(BOOK.parent)}: {path.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":
