@@ -362,7 +362,7 @@ def among(panels: Sequence[Panel], colours: Mapping[str, str], columns: int = 2)
             ax.set_visible(False)
         for ax in axes[:, 0]:
             ax.set_ylabel("Accuracy under shift (%)")
-        named = {}
+        named: dict[str, object] = {}
         for ax in axes.flat[: len(panels)]:
             named |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
         figure.legend(named.values(), named, loc="outside lower center", ncols=3, fontsize=8)
@@ -382,9 +382,12 @@ def _among(ax: Axes, panel: Panel, colours: Mapping[str, str]) -> None:
         (path,) = ax.plot(curve["reference"], curve["shift"], zorder=4, label=plain(label, 40))
         first, last = curve.iloc[0], curve.iloc[-1]
         if len(curve) > 1:
-            ax.scatter(*first[["reference", "shift"]], marker="*", s=160, color="black", zorder=5)
+            ax.scatter(
+                first["reference"], first["shift"], marker="*", s=160, color="black", zorder=5
+            )
         ax.scatter(
-            *last[["reference", "shift"]],
+            last["reference"],
+            last["shift"],
             marker="D",
             s=44,
             color=path.get_color(),

@@ -12,9 +12,7 @@ from wiseft_lite.analysis import atlas
 from wiseft_lite.errors import UserError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from wiseft_lite.figures import Panel
+    from wiseft_lite.figures import Figure, Panel
 
 COLOURS = {  # kinds that are drawn, the lowest first
     "ImageNet alone": "#999999",

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wiseft_lite.book import ledger
-from wiseft_lite.book.claims.rules import PROCEDURE, Claim, Derived, Source
+from wiseft_lite.book.claims.rules import PROCEDURE, Derived, Ruled, Source
 from wiseft_lite.errors import UserError
 
 HISTORY = Path(__file__).with_name("history.json")
@@ -102,7 +102,7 @@ def _statements(function: Callable) -> str:
     return re.sub(r"\s+", "", "".join(lines))
 
 
-def rule_hash(claim: Claim) -> str:
+def rule_hash(claim: Ruled) -> str:
     """Return a hash of a rule's quantities, bounds and correction, without its words.
 
     Example:
@@ -124,7 +124,7 @@ def rule_hash(claim: Claim) -> str:
     return hashlib.sha256(json.dumps([pieces, PROCEDURE], sort_keys=True).encode()).hexdigest()[:12]
 
 
-def experiments(claim: Claim) -> tuple[str, ...]:
+def experiments(claim: Ruled) -> tuple[str, ...]:
     """Return the experiments whose keys and tables a claim uses, such as ``ch06``."""
     sources = [
         source for e in claim.evidence for source in (e.of, e.minus, e.gain) if source is not None
@@ -136,7 +136,7 @@ def experiments(claim: Claim) -> tuple[str, ...]:
     return tuple(sorted({name for names in found for name in names}))
 
 
-def in_force(claims: Sequence[Claim], experiment: str) -> dict[str, str]:
+def in_force(claims: Sequence[Ruled], experiment: str) -> dict[str, str]:
     """Return the hashes of the rules that use an experiment, by the number of their claim."""
     return {
         str(claim.number): rule_hash(claim) for claim in claims if experiment in experiments(claim)
@@ -156,7 +156,7 @@ def stamp(experiment: str, hashes: dict[str, str], path: Path = RECORD) -> None:
     path.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
-def unlisted(claims: Sequence[Claim], path: Path = RECORD) -> list[str]:
+def unlisted(claims: Sequence[Ruled], path: Path = RECORD) -> list[str]:
     """Return a line for each change of a rule that is missing from ``history.json``."""
     record = _load(path)
     listed = {(number, known) for change in changes() for number, known in change.hashes.items()}

@@ -181,7 +181,7 @@ def _public(judgement: Judgement | None) -> str:
     notes = "".join(f'<span class="small">{escape(part)}</span>' for part in parts)
     evidence = _evidence(judgement, "models")
     return (
-        f'<b>{_verdict(judgement)}</b>'
+        f"<b>{_verdict(judgement)}</b>"
         f"<details><summary>rule and numbers</summary>{notes}{evidence}</details>"
     )
 
