@@ -52,11 +52,13 @@
     return [low - margin, high + margin];
   };
   const scaled = () => {
-    const width = Math.max(320, Math.min(root.clientWidth - 34, 900)), tall = Math.round(width * (width < 500 ? 0.95 : 0.66));
+    const width = Math.max(320, Math.min(root.clientWidth - 34, 900));
+    const tall = Math.round(width * (width < 500 ? 0.95 : 0.66));
     const box = {left: 48, right: 12, top: 12, bottom: 44, width, tall};
     const own = [...curves().flat(), ...icons().flat()];
-    const [x0, x1] = limits([...chosen.shown.map((k) => logit(models.imagenet[k])), ...own.map(([x]) => logit(x))]);
-    const [y0, y1] = limits([...chosen.shown.map((k) => logit(Math.max(edge, models[shift()][k]))), ...own.map(([, y]) => logit(y))]);
+    const xs = chosen.shown.map((k) => models.imagenet[k]), ys = chosen.shown.map((k) => models[shift()][k]);
+    const [x0, x1] = limits([...xs, ...own.map(([x]) => x)].map(logit));
+    const [y0, y1] = limits([...ys, ...own.map(([, y]) => y)].map((y) => logit(Math.max(edge, y))));
     box.X = (p) => box.left + (logit(p) - x0) / (x1 - x0) * (width - box.left - box.right);
     box.Y = (p) => tall - box.bottom - (logit(Math.max(edge, p)) - y0) / (y1 - y0) * (tall - box.top - box.bottom);
     box.x = [percent(x0), percent(x1)];
@@ -66,7 +68,8 @@
   const ticks = ([low, high], place, room) => {
     const kept = [];
     [50, 80, 20, 90, 10, 70, 30, 60, 40, 95, 5, 75, 85, 65, 55, 1, 99, 15, 25, 35, 45, 0.1].forEach((tick) => {
-      if (tick > low && tick < high && kept.every((other) => Math.abs(place(other) - place(tick)) > room)) kept.push(tick);
+      const free = kept.every((other) => Math.abs(place(other) - place(tick)) > room);
+      if (tick > low && tick < high && free) kept.push(tick);
     });
     return kept;
   };
@@ -81,7 +84,8 @@
     const middle = (top + tall - bottom) / 2;
     svg.append(
       make("text", {x: (left + width - right) / 2, y: tall - 8, "text-anchor": "middle"}, "ImageNet (%)"),
-      make("text", {x: 13, y: middle, "text-anchor": "middle", transform: `rotate(-90 13 ${middle})`}, `${titles[shift()]} (%)`));
+      make("text", {x: 13, y: middle, "text-anchor": "middle", transform: `rotate(-90 13 ${middle})`},
+        `${titles[shift()]} (%)`));
   };
 
   // --- what is drawn: all dots of a kind are one path, so that thousands cost little
@@ -111,7 +115,8 @@
     svg.lastChild.append(make("rect", {x: box.left, y: box.top, width: box.width - box.left - box.right,
       height: box.tall - box.top - box.bottom}));
     svg.append(make("polygon", {points: points(box, band).join(" "), class: "band", "clip-path": "url(#atlas-clip)"}),
-      make("polyline", {points: points(box, inside.map((i) => [x[i], y[i]])).join(" "), class: "line", "clip-path": "url(#atlas-clip)"}));
+      make("polyline", {points: points(box, inside.map((i) => [x[i], y[i]])).join(" "), class: "line",
+        "clip-path": "url(#atlas-clip)"}));
   };
   const drawCurve = (box, list, name) => {
     const first = list[0], last = list[list.length - 1];
@@ -163,8 +168,8 @@
     const {models: n, families, r} = line(), hits = found().length;
     const search = pick("search").value ? `${hits} of the shown models match “${pick("search").value}”. ` : "";
     const fits = r < 0.9 ? " The models hardly lie on a line, so heights over it mean little." : "";
-    return `${search}${chosen.shown.length} models are shown. The ${data.fits[pick("fit").value]} goes through ${n} models of ` +
-      `${families} families, with a correlation of ${r.toFixed(2)} in logits.${fits}`;
+    return `${search}${chosen.shown.length} models are shown. The ${data.fits[pick("fit").value]} goes through ` +
+      `${n} models of ${families} families, with a correlation of ${r.toFixed(2)} in logits.${fits}`;
   };
   const show = (k) => {
     chosen.at = k;
@@ -201,7 +206,8 @@
       return tr;
     };
     const head = table.createTHead(), body = table.createTBody();
-    head.append(row("th", ["Model", "Kind", "Source", ...sets.map((s) => `${titles[s]} (%)`), "Points over the line"]));
+    head.append(row("th",
+      ["Model", "Kind", "Source", ...sets.map((s) => `${titles[s]} (%)`), "Points over the line"]));
     body.append(...chosen.shown.map((k) => row("td", [models.name[k], data.kinds[models.kind[k]],
       data.sources[models.source[k]], ...sets.map((s) => models[s][k].toFixed(1)), signed(height(k))])));
     const wrap = document.createElement("div");
@@ -223,7 +229,8 @@
   pick("shift").value = "shifts";
   pick("paper").value = "0";
   data.kinds.forEach((kind, number) => {
-    const label = document.createElement("label"), box = document.createElement("input"), swatch = document.createElement("span");
+    const label = document.createElement("label"), swatch = document.createElement("span");
+    const box = document.createElement("input");
     Object.assign(box, {type: "checkbox", checked: true});
     swatch.className = "swatch";
     swatch.style.background = data.colours[number];
@@ -245,12 +252,20 @@
     show(hits.length === 1 ? hits[0] : -1);
   });
   slider.addEventListener("input", () => show(stepped()[Number(slider.value)] ?? -1));
-  svg.addEventListener("pointermove", (event) => { if (event.pointerType === "mouse") { const k = nearest(event); if (k >= 0) show(k); } });
+  svg.addEventListener("pointermove", (event) => {
+    const k = event.pointerType === "mouse" ? nearest(event) : -1;
+    if (k >= 0) show(k);
+  });
   svg.addEventListener("click", (event) => show(nearest(event)));
   pick("table").addEventListener("toggle", () => { if (pick("table").open) fillTable(); });
   root.hidden = false;
   draw();
   show(-1);
   let width = root.clientWidth;
-  new ResizeObserver(() => { if (root.clientWidth !== width) { width = root.clientWidth; draw(); show(chosen.at); } }).observe(root);
+  new ResizeObserver(() => {
+    if (root.clientWidth === width) return;
+    width = root.clientWidth;
+    draw();
+    show(chosen.at);
+  }).observe(root);
 })();

@@ -147,6 +147,11 @@ def models() -> pd.DataFrame:
 
     Source: the repositories in ``SOURCES``; the rules of the kinds are in
         ``data_scripts/atlas_kinds.py``.
+
+    Example:
+        >>> row = models().set_index("model").loc["ViT-L-14-336, openai"]
+        >>> row["kind"], row["source"], round(float(row["a"]), 3)
+        ('zero-shot CLIP', 'open_clip', 0.775)
     """
     return _models().copy()
 
@@ -376,6 +381,11 @@ def line_through(
         UserError: an unknown shift or fit.
 
     Source: Taori et al. 2020, section 3; the WiSE-FT paper, figure 1.
+
+    Example:
+        >>> line = line_through("standard", "v2")
+        >>> round(line(0.766), 3), [round(end, 3) for end in line.interval(0.766)]
+        (0.645, [0.644, 0.646])
     """
     return _fitted(_shifts(shift), fit, reference_column(shift, own_classes))
 
@@ -465,6 +475,12 @@ def effective_robustness(
         UserError: no reference accuracy, no shift, an impossible accuracy.
 
     Source: Taori et al. 2020, equation 1; Zou and Donner 2008 for the interval.
+
+    Example:
+        >>> mine = pd.DataFrame({"imagenet": [0.766], "v2": [0.709]}, index=["mine"])
+        >>> found = effective_robustness(mine).iloc[0]
+        >>> found["row"], [round(float(found[c]), 3) for c in ("low", "robustness", "high")]
+        ('mine', [0.055, 0.064, 0.073])
     """
     if "imagenet" not in table:
         raise UserError("no accuracy on ImageNet; effective robustness is measured against it")
@@ -566,6 +582,10 @@ def nearest(accuracies: Mapping[str, float], most: int = 5) -> pd.DataFrame:
 
     Returns:
         Rows of ``models()``, the nearest first, with the column ``distance`` in logits.
+
+    Example:
+        >>> nearest({"imagenet": 0.766, "v2": 0.709, "r": 0.891}, most=1)["model"].item()
+        'ViT-L-14-336, openai'
     """
     from scipy.special import logit as logits
 
