@@ -1,0 +1,232 @@
+"""Call a student's function on copies of the inputs, and note everything that goes wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+import io
+import linecache
+import sys
+import traceback
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call led to.
+
+    Args:
+        value: what is compared with the solution; None after an error.
+        returned: what the function itself returned, at its last call.
+        error: the exception of the student's code, with the line; None if there was none.
+        kind: the name of the exception.
+        changed: names of the arguments that the function changed.
+        borrowed: whether the function called one of the ``forbidden`` functions.
+    """
+
+    value: Any = None
+    returned: Any = None
+    error: str | None = None
+    kind: str | None = None
+    changed: tuple[str, ...] = ()
+    borrowed: str | None = None
+
+
+class Nothing(Exception):
+    """The function returned None."""
+
+
+class _Watched:
+    """A function that remembers its exception, its last value, and which forbidden code it ran."""
+
+    def __init__(self, function: Callable, forbidden: Mapping[CodeType, str]):
+        self.function, self.forbidden = function, forbidden
+        self.error: Exception | None = None
+        self.returned: Any = None
+        self.borrowed: str | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        before = sys.getprofile()
+        try:
+            sys.setprofile(self._notice)
+            self.returned = self.function(*args, **kwargs)
+        except Exception as error:
+            self.error = error
+            raise
+        finally:
+            sys.setprofile(before)
+        if self.returned is None:
+            self.error = Nothing()
+            raise self.error
+        return self.returned
+
+    def _notice(self, frame: Any, event: str, _: Any) -> None:
+        if event == "call" and frame.f_code in self.forbidden:
+            self.borrowed = self.forbidden[frame.f_code]
+
+
+def codes(functions: Collection[Callable]) -> dict[CodeType, str]:
+    """Return the code of each function below its decorators, with its name."""
+    found = {}
+    for function in functions:
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        if code is not None:
+            found[code] = function.__name__
+    return found
+
+
+def run(
+    function: Callable,
+    inputs: Mapping[str, Any],
+    call: Callable,
+    may_change: Collection[str] = (),
+    forbidden: Mapping[CodeType, str] | None = None,
+    quiet: bool = True,
+) -> Outcome:
+    """Call ``call(function, *inputs)`` on copies of the inputs.
+
+    Args:
+        function: a student's, or our own.
+        inputs: by the name of the argument.
+        call: how the function is called, and what of its values is compared.
+        may_change: arguments that the function is allowed to change.
+        forbidden: code that the function should not run, with its name; see :func:`codes`.
+        quiet: whether what the function prints is left out.
+    """
+    watched = _Watched(function, forbidden or {})
+    copies = {name: _copied(value) for name, value in inputs.items()}
+    sink = contextlib.redirect_stdout(io.StringIO()) if quiet else contextlib.nullcontext()
+    value, error = None, None
+    try:
+        with sink:
+            value = call(watched, *copies.values())
+    except Exception as raised:
+        error = raised
+    changed = tuple(
+        name
+        for name, value in inputs.items()
+        if name not in may_change and not _untouched(copies[name], value)
+    )
+    return Outcome(
+        value,
+        watched.returned,
+        None if error is None else _report(error, watched),
+        None if error is None else type(error).__name__,
+        changed,
+        watched.borrowed,
+    )
+
+
+def _copied(value: Any) -> Any:
+    return value if isinstance(value, Iterator) else copy.deepcopy(value)
+
+
+def _untouched(value: Any, before: Any) -> bool:
+    """Whether a value still equals what it was; of objects without values nothing is known."""
+    if type(value) is not type(before):
+        return False
+    if isinstance(value, torch.Tensor):
+        equal = value.shape == before.shape and value.dtype == before.dtype
+        return equal and torch.equal(value.nan_to_num(), before.nan_to_num())
+    if isinstance(value, (pd.DataFrame, pd.Series)):
+        return value.equals(before)
+    if isinstance(value, np.ndarray):
+        return np.array_equal(value, before, equal_nan=value.dtype.kind == "f")
+    if isinstance(value, Mapping):
+        return value.keys() == before.keys() and all(_untouched(value[k], before[k]) for k in value)
+    if isinstance(value, (list, tuple)):
+        same_length = len(value) == len(before)
+        return same_length and all(_untouched(a, b) for a, b in zip(value, before, strict=True))
+    if isinstance(value, (str, int, float, bool, set, frozenset)):
+        return value == before
+    return True
+
+
+def _report(error: Exception, watched: _Watched) -> str:
+    """Say what went wrong, with the student's line if an exception came from there."""
+    if isinstance(error, Nothing):
+        return "your function returns None: is a return missing, or one in a branch?"
+    words = f"{type(error).__name__}: {error}".strip().rstrip(":")
+    if error is not watched.error:  # what was returned could not be used
+        return f"what your function returns cannot be used here ({words})."
+    line = _line(error, watched.function)
+    return f"your function raised {words}" + (f"\n    {line}" if line else ".")
+
+
+def _line(error: Exception, function: Callable) -> str | None:
+    """The last line of the student's own code that an exception passed through."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    if code is None:
+        return None
+    own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == code.co_filename]
+    if not own:
+        return None
+    number = own[-1].lineno or 0
+    text = linecache.getline(code.co_filename, number).strip()
+    return f"line {number}" + (f": {text}" if text else "")
+
+
+def unchanged(function: Callable, starter: Callable) -> bool:
+    """Return whether a function has the same source as another, apart from its name, comments and
+    docstring.
+
+    Example:
+        >>> unchanged(lambda x: x + 1, lambda x: x + 1), unchanged(lambda x: x + 1, lambda x: x + 2)
+        (True, False)
+    """
+    ours, theirs = (getattr(f, "__code__", None) for f in (starter, function))
+    if ours is None or theirs is None:
+        return False
+    return _same_code(ours, theirs, {getattr(f, "__doc__", None) for f in (starter, function)})
+
+
+def _same_code(a: CodeType, b: CodeType, documentation: Collection[str | None]) -> bool:
+    if (a.co_code, a.co_names, a.co_argcount) != (b.co_code, b.co_names, b.co_argcount):
+        return False
+    ours, theirs = ([None if c in documentation else c for c in x.co_consts] for x in (a, b))
+    return len(ours) == len(theirs) and all(map(_same_constant, ours, theirs))
+
+
+def _same_constant(a: Any, b: Any) -> bool:
+    if isinstance(a, CodeType) and isinstance(b, CodeType):
+        return _same_code(a, b, {None})
+    if isinstance(a, str) and isinstance(b, str) and "<locals>" in a + b:
+        return True  # the name of an inner function holds the name of the outer one
+    return type(a) is type(b) and a == b
+
+
+def _body_of_dots(*_): ...
+
+
+def _body_of_pass(*_):
+    pass
+
+
+def _documented(*_):
+    """A body of a docstring only."""
+
+
+def blank(function: Any) -> bool:
+    """Return whether a function's whole body is ``...`` or ``pass``, with or without a docstring.
+
+    Example:
+        >>> def todo(x): ...
+        >>> blank(todo), blank(lambda x: x)
+        (True, False)
+    """
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_names:
+        return False
+    constants = [c for c in code.co_consts if c != getattr(function, "__doc__", None)]
+    bodies = (_body_of_dots, _body_of_pass, _documented)
+    return code.co_code in {body.__code__.co_code for body in bodies} and all(
+        c is None or c is ... for c in constants
+    )
