@@ -27,7 +27,7 @@ class Outcome:
         value: what is compared with the solution; None after an error.
         returned: what the function itself returned, at its last call.
         error: the exception of the student's code, with the line; None if there was none.
-        kind: the name of the exception.
+        kind: the exception in one line, without the line in the code.
         changed: names of the arguments that the function changed.
         borrowed: whether the function called one of the ``forbidden`` functions.
     """
@@ -119,7 +119,7 @@ def run(
         value,
         watched.returned,
         None if error is None else _report(error, watched),
-        None if error is None else type(error).__name__,
+        None if error is None else f"{type(error).__name__}: {error}",
         changed,
         watched.borrowed,
     )
