@@ -27,7 +27,8 @@ class Outcome:
         value: what is compared with the solution; None after an error.
         returned: what the function itself returned, at its last call.
         error: the exception of the student's code, with the line; None if there was none.
-        kind: the exception in one line, without the line in the code.
+        unusable: the exception that the returned value caused later; None if there was none.
+        kind: either exception in one line, without the line in the code.
         changed: names of the arguments that the function changed.
         borrowed: whether the function called one of the ``forbidden`` functions.
     """
@@ -35,6 +36,7 @@ class Outcome:
     value: Any = None
     returned: Any = None
     error: str | None = None
+    unusable: str | None = None
     kind: str | None = None
     changed: tuple[str, ...] = ()
     borrowed: str | None = None
@@ -115,11 +117,14 @@ def run(
         for name, value in inputs.items()
         if name not in may_change and not _untouched(copies[name], value)
     )
+    kind = None if error is None else f"{type(error).__name__}: {error}".strip().rstrip(":")
+    own = error is not None and error is watched.error
     return Outcome(
         value,
         watched.returned,
-        None if error is None else _report(error, watched),
-        None if error is None else f"{type(error).__name__}: {error}",
+        _report(error, kind, function) if own else None,
+        None if own else kind,
+        kind,
         changed,
         watched.borrowed,
     )
@@ -150,15 +155,12 @@ def _untouched(value: Any, before: Any) -> bool:
     return True
 
 
-def _report(error: Exception, watched: _Watched) -> str:
-    """Say what went wrong, with the student's line if an exception came from there."""
+def _report(error: Exception, kind: str, function: Callable) -> str:
+    """Say which exception the student's code raised, and in which line."""
     if isinstance(error, Nothing):
         return "your function returns None: is a return missing, or one in a branch?"
-    words = f"{type(error).__name__}: {error}".strip().rstrip(":")
-    if error is not watched.error:  # what was returned could not be used
-        return f"what your function returns cannot be used here ({words})."
-    line = _line(error, watched.function)
-    return f"your function raised {words}" + (f"\n    {line}" if line else ".")
+    line = _line(error, function)
+    return f"your function raised {kind}" + (f"\n    {line}" if line else ".")
 
 
 def _line(error: Exception, function: Callable) -> str | None:

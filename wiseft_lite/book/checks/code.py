@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -45,7 +46,7 @@ class Code(Exercise):
 
     Args:
         name: on the page.
-        solution: our own function; its parameters name the inputs in messages.
+        solution: our own function; its parameters, or those of ``call``, name the inputs.
         inputs: functions of a random generator, each returning one kind of inputs as a tuple.
         wrong: wrong answers, each a function with the sentence that names its misconception.
         starter: the function that the notebook starts from, if it is not blank but has a fault.
@@ -117,7 +118,8 @@ class Code(Exercise):
         """Return the inputs of one check, by the names of the solution's parameters."""
         generators = [np.random.default_rng(0)]  # the same at every check
         generators += [np.random.default_rng(seed + k) for k in range(self.draws)]
-        names = list(inspect.signature(self.solution).parameters)
+        described = self.solution if self.call is _as_it_is else functools.partial(self.call, None)
+        names = list(inspect.signature(described).parameters)
         return [
             dict(zip(names, kind(generator), strict=True))
             for kind in self.inputs
@@ -140,9 +142,9 @@ class Code(Exercise):
         return run(function, inputs, self.call, self.may_change, watched, quiet=k > 0)
 
     def _passed(self, trial: Trial) -> bool:
-        if trial.ours.error is not None:
-            raise RuntimeError(f"the solution of {self.name} failed: {trial.ours.error}")
-        fine = trial.theirs.error is None and not trial.theirs.changed
+        if trial.ours.kind is not None:
+            raise RuntimeError(f"the solution of {self.name} failed: {trial.ours.kind}")
+        fine = trial.theirs.kind is None and not trial.theirs.changed
         return fine and agree(trial.theirs.value, trial.ours.value, self.tolerance)
 
     def _explains(self, formula: Callable, trials: Sequence[Trial]) -> bool:
@@ -155,13 +157,13 @@ class Code(Exercise):
         return differs
 
     def _alike(self, a: Outcome, b: Outcome) -> bool:
-        if a.error is not None or b.error is not None:
+        if a.kind is not None or b.kind is not None:
             return a.kind == b.kind
         return bool(a.changed) == bool(b.changed) and agree(a.value, b.value, self.tolerance)
 
     def _evidence(self, trial: Trial, seed: int) -> str:
         lines = [f"On this input it goes wrong (seed {seed}):", _inputs(trial)]
-        if trial.theirs.error is None and not agree(
+        if trial.theirs.kind is None and not agree(
             trial.theirs.value, trial.ours.value, self.tolerance
         ):
             lines.append(f"  expected  {show(trial.ours.value)}")
@@ -171,7 +173,7 @@ class Code(Exercise):
 
 def _plainness(trial: Trial) -> tuple:
     """Sorts what went wrong: exceptions first, then changed arguments, then small inputs."""
-    return trial.theirs.error is None, not trial.theirs.changed, len(_inputs(trial))
+    return trial.theirs.kind is None, not trial.theirs.changed, len(_inputs(trial))
 
 
 def _inputs(trial: Trial) -> str:
@@ -194,23 +196,30 @@ def _borrowed(trials: Sequence[Trial]) -> str | None:
 
 def _facts(trials: Sequence[Trial], shown: Trial, tolerance: float) -> list[str]:
     """What is certain about a function that fails, without a guess at the reason."""
-    theirs = shown.theirs
-    facts = []
+    ours, theirs = shown.ours, shown.theirs
     if theirs.error is not None:
-        facts.append(_sentence(theirs.error))
+        return [_sentence(theirs.error)]
     if theirs.changed:
         names = " and ".join(theirs.changed)
-        facts.append(
+        return [
             f"Your function changes its argument {names}, which the caller still needs. "
             "Work on a copy, or make new values."
-        )
-    if facts:
-        return facts
+        ]
+    if theirs.unusable is None:
+        form = _form(theirs.value, ours.value, tolerance)
+    else:
+        form = _form(theirs.returned, ours.returned, tolerance) or [
+            f"What your function returns cannot be used here ({theirs.unusable})."
+        ]
+    return form + _constant(trials)
+
+
+def _form(value: Any, expected: Any, tolerance: float) -> list[str]:
     try:
-        same(theirs.value, shown.ours.value, tolerance)
+        same(value, expected, tolerance)
     except WrongForm as form:
-        facts.append(f"Your function returns {form}.")
-    return facts + _constant(trials)
+        return [f"Your function returns {form}."]
+    return []
 
 
 def _constant(trials: Sequence[Trial]) -> list[str]:
@@ -219,7 +228,7 @@ def _constant(trials: Sequence[Trial]) -> list[str]:
         [o.returned for o in side]
         for side in zip(*((t.ours, t.theirs) for t in trials), strict=True)
     )
-    if not all(agree(value, theirs[0]) for value in theirs[1:]):
+    if theirs[0] is None or not all(agree(value, theirs[0]) for value in theirs[1:]):
         return []
     if all(agree(value, ours[0]) for value in ours[1:]):
         return []

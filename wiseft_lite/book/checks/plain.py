@@ -50,9 +50,12 @@ class Number(Exercise):
         given = given.reshape(wanted.shape)
         if self._near(given, wanted, self.tolerance):
             return None
-        reasons = [text for value, text in self.wrong if self._near(given, numbers(value))]
         shown = show(given.tolist() if given.ndim else float(given))
-        return f"Yours is {shown}: {reasons[0]}" if reasons else f"{shown} is not right."
+        reasons = [pair for pair in self.wrong if self._near(given, numbers(pair[0]))]
+        if not reasons:
+            return f"{shown} is not right."
+        nearest = min(reasons, key=lambda pair: np.abs(given - numbers(pair[0])).max())
+        return f"Yours is {shown}: {nearest[1]}"
 
     @staticmethod
     def _near(given: np.ndarray, value: np.ndarray, tolerance: float | None = None) -> bool:
