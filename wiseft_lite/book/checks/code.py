@@ -121,7 +121,7 @@ class Code(Exercise):
         described = self.solution if self.call is _as_it_is else functools.partial(self.call, None)
         names = list(inspect.signature(described).parameters)
         return [
-            dict(zip(names, kind(generator), strict=True))
+            dict(zip(names, kind(generator), strict=False))
             for kind in self.inputs
             for generator in generators
         ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -36,6 +39,15 @@ def distinct(
     """
     tenths = np.arange(round(10 * low), round(10 * high) + 1)
     return (generator.choice(tenths, n, replace=False) / 10).tolist()
+
+
+def table(generator: np.random.Generator, n: int, columns: Sequence[str]) -> pd.DataFrame:
+    """Return a table of percentages with ``n`` rows, without ties within a column; its index does
+    not begin at 0."""
+    start = int(generator.integers(5, 50))
+    return pd.DataFrame(
+        {column: distinct(generator, n) for column in columns}, index=range(start, start + n)
+    )
 
 
 def names(generator: np.random.Generator, n: int) -> list[str]:

@@ -246,7 +246,7 @@ divided = Code(
     starter=_each_task_apart,
     library=[disjoint_splits],
     call=_properties,
-    draws=6,
+    draws=4,
 )
 
 
