@@ -69,6 +69,7 @@ precision = Code(
             "that is the number of hits; divide it by how many results are judged.",
         ),
     ],
+    draws=10,
 )
 
 
@@ -378,6 +379,7 @@ alpha = Code(
             "that is the name of the best row; return the alpha in it.",
         ),
     ],
+    draws=12,
 )
 
 directions = Choice(
