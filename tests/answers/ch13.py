@@ -2,8 +2,6 @@ import copy
 
 import torch
 
-from wiseft_lite.merging.soups import greedy_soup
-
 
 def mean_in_place_of_a_copy(thetas):
     thetas = iter(thetas)
@@ -126,7 +124,6 @@ WRONG = {
         lambda thetas, score: [thetas[i] for i in greedy_by_scores(thetas, score)],
         lambda thetas, score: [max(range(len(thetas)), key=lambda i: score(thetas[i]))],
         lambda thetas, score: greedy_by_scores(thetas, lambda theta: -score(theta)),
-        lambda thetas, score: greedy_soup(thetas, score)[1].query("kept")["model"].tolist(),
         lambda thetas, score: average([thetas[i] for i in greedy_by_scores(thetas, score)]),
     ],
 }

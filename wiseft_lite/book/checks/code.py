@@ -107,10 +107,9 @@ class Code(Exercise):
             return "This is our solution. Run the cell that defines your function, then check it."
         seed = random.SystemRandom().randrange(SEEDS) if seed is None else seed
         trials = self.trials(answer, seed)
-        failed = [trial for trial in trials if not self._passed(trial)]
-        if not failed:
+        if self.passed(trials):
             return _borrowed(trials)
-        shown = min(failed, key=_plainness)
+        shown = min((t for t in trials if not self._agrees(t)), key=_plainness)
         facts = _facts(trials, shown, self.tolerance)
         return "\n".join([*facts, self._evidence(shown, seed), *self.misconceptions(trials)])
 
@@ -134,6 +133,10 @@ class Code(Exercise):
             for k, inputs in enumerate(self.drawn(seed))
         ]
 
+    def passed(self, trials: Sequence[Trial]) -> bool:
+        """Return whether an answer gave the solution's values on all inputs."""
+        return all(self._agrees(trial) for trial in trials)
+
     def misconceptions(self, trials: Sequence[Trial]) -> list[str]:
         """Return the sentences of those wrong answers that give the student's values everywhere."""
         return [_sentence(text) for formula, text in self.wrong if self._explains(formula, trials)]
@@ -141,7 +144,7 @@ class Code(Exercise):
     def _run(self, function: Callable, inputs: Mapping, watched: Mapping | None = None, k: int = 1):
         return run(function, inputs, self.call, self.may_change, watched, quiet=k > 0)
 
-    def _passed(self, trial: Trial) -> bool:
+    def _agrees(self, trial: Trial) -> bool:
         if trial.ours.kind is not None:
             raise RuntimeError(f"the solution of {self.name} failed: {trial.ours.kind}")
         fine = trial.theirs.kind is None and not trial.theirs.changed

@@ -107,7 +107,8 @@ def _same_numbers(value: Any, expected: Any, tolerance: float) -> bool:
         raise _wrong(value, expected)
     finite = np.abs(ours[np.isfinite(ours)])
     scale = max(finite.max(), 0) if finite.size else 0
-    allowed = max(tolerance, 4 * _precision(value)) * scale + FLOOR
+    coarse = 4 * max(_precision(value), _precision(expected))
+    allowed = max(tolerance, coarse) * scale + FLOOR
     return np.allclose(theirs.reshape(ours.shape), ours, rtol=0, atol=allowed, equal_nan=True)
 
 
