@@ -4,6 +4,7 @@ Only functions, imports and checks of the cells are run, so that a notebook take
 """
 
 import ast
+import contextlib
 import importlib
 import re
 
@@ -32,22 +33,25 @@ def exercise_cells(path):
 
 
 def essential(source):
-    """The functions, imports, constants, checks and assertions of a cell."""
-    kept = [
-        node
-        for node in ast.parse(source).body
-        if isinstance(node, (ast.FunctionDef, ast.Import, ast.ImportFrom, ast.Assert))
-        or (isinstance(node, ast.Assign) and CHECK.match(ast.unparse(node)))
-        or (isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant))
-    ]
-    return ast.Module(kept, [])
+    """The functions, imports, checks, assertions and assignments of a cell."""
+    kinds = (ast.FunctionDef, ast.Import, ast.ImportFrom, ast.Assert, ast.Assign)
+    return [node for node in ast.parse(source).body if isinstance(node, kinds)]
 
 
-def with_crash(tree, name):
-    for node in tree.body:
+def run(nodes, space):
+    """Run statements; an assignment that needs the rest of the notebook is left out."""
+    for node in nodes:
+        code = compile(ast.fix_missing_locations(ast.Module([node], [])), "a notebook", "exec")
+        optional = isinstance(node, ast.Assign) and not CHECK.match(ast.unparse(node))
+        with contextlib.suppress(*[NameError] * optional):
+            exec(code, space)
+
+
+def with_crash(nodes, name):
+    for node in nodes:
         if isinstance(node, ast.FunctionDef) and node.name == name:
             node.body = ast.parse("raise RuntimeError('a crash')").body
-    return ast.fix_missing_locations(tree)
+    return nodes
 
 
 @pytest.fixture
@@ -78,7 +82,7 @@ def test_every_exercise_is_checked_once_on_the_variable_that_the_student_writes(
 @each
 def test_blank_and_unchanged_cells_say_so_and_the_notebook_goes_on(path, space, capsys):
     for source in exercise_cells(path):
-        exec(compile(essential(source), path.name, "exec"), space)
+        run(essential(source), space)
         found = CHECK.search(source)
         if found:
             exercise = getattr(module_of(path), found[3])
@@ -94,10 +98,10 @@ def test_a_crash_is_reported_and_not_fatal(path, space, capsys):
     for source in exercise_cells(path):
         found = CHECK.search(source)
         exercise = getattr(module_of(path), found[3]) if found else None
-        tree = essential(source)
+        nodes = essential(source)
         if isinstance(exercise, Code):
-            tree = with_crash(tree, found[1])
-        exec(compile(tree, path.name, "exec"), space)
+            nodes = with_crash(nodes, found[1])
+        run(nodes, space)
         if isinstance(exercise, Code):
             assert "raised RuntimeError: a crash" in capsys.readouterr().out.replace("\n", " ")
             assert space[found[1]] is exercise.solution

@@ -9,7 +9,7 @@ import io
 import linecache
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
@@ -25,7 +25,7 @@ class Outcome:
 
     Args:
         value: what is compared with the solution; None after an error.
-        returned: what the function itself returned, at its last call.
+        returned: what the function itself returned, at each call.
         error: the exception of the student's code, with the line; None if there was none.
         unusable: the exception that the returned value caused later; None if there was none.
         kind: either exception in one line, without the line in the code.
@@ -34,7 +34,7 @@ class Outcome:
     """
 
     value: Any = None
-    returned: Any = None
+    returned: Sequence[Any] = ()
     error: str | None = None
     unusable: str | None = None
     kind: str | None = None
@@ -47,28 +47,29 @@ class Nothing(Exception):
 
 
 class _Watched:
-    """A function that remembers its exception, its last value, and which forbidden code it ran."""
+    """A function that remembers its exception, its values, and which forbidden code it ran."""
 
     def __init__(self, function: Callable, forbidden: Mapping[CodeType, str]):
         self.function, self.forbidden = function, forbidden
         self.error: Exception | None = None
-        self.returned: Any = None
+        self.returned: list[Any] = []
         self.borrowed: str | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         before = sys.getprofile()
         try:
             sys.setprofile(self._notice)
-            self.returned = self.function(*args, **kwargs)
+            value = self.function(*args, **kwargs)
         except Exception as error:
             self.error = error
             raise
         finally:
             sys.setprofile(before)
-        if self.returned is None:
+        if value is None:
             self.error = Nothing()
             raise self.error
-        return self.returned
+        self.returned.append(value)
+        return value
 
     def _notice(self, frame: Any, event: str, _: Any) -> None:
         if event == "call" and frame.f_code in self.forbidden:

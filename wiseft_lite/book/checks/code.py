@@ -211,7 +211,7 @@ def _facts(trials: Sequence[Trial], shown: Trial, tolerance: float) -> list[str]
     if theirs.unusable is None:
         form = _form(theirs.value, ours.value, tolerance)
     else:
-        form = _form(theirs.returned, ours.returned, tolerance) or [
+        form = _form(theirs.returned[-1], ours.returned[-1], tolerance) or [
             f"What your function returns cannot be used here ({theirs.unusable})."
         ]
     return form + _constant(trials)
@@ -227,15 +227,13 @@ def _form(value: Any, expected: Any, tolerance: float) -> list[str]:
 
 def _constant(trials: Sequence[Trial]) -> list[str]:
     """Say so if a function returns one value for all inputs, though the solution does not."""
-    ours, theirs = (
-        [o.returned for o in side]
-        for side in zip(*((t.ours, t.theirs) for t in trials), strict=True)
-    )
-    if theirs[0] is None or not all(agree(value, theirs[0]) for value in theirs[1:]):
+    theirs = [value for trial in trials for value in trial.theirs.returned]
+    ours = [value for trial in trials for value in trial.ours.returned]
+    if not theirs or not all(agree(value, theirs[0]) for value in theirs):
         return []
-    if all(agree(value, ours[0]) for value in ours[1:]):
+    if all(agree(value, ours[0]) for value in ours):
         return []
-    text = f"Your function returns the same value, {show(theirs[0])}, for all {len(trials)} inputs."
-    if agree(theirs[0], ours[0]):
-        text += " That is right for one of them only."
+    text = f"Your function returns the same value, {show(theirs[0])}, whatever the input is."
+    if any(agree(theirs[0], value) for value in ours):
+        text += " It is right for some inputs only."
     return [text]
