@@ -6,6 +6,7 @@ Only functions, imports and checks of the cells are run, so that a notebook take
 import ast
 import contextlib
 import importlib
+import linecache
 import re
 
 import numpy as np
@@ -41,10 +42,17 @@ def essential(source):
 def run(nodes, space):
     """Run statements; an assignment that needs the rest of the notebook is left out."""
     for node in nodes:
-        code = compile(ast.fix_missing_locations(ast.Module([node], [])), "a notebook", "exec")
-        optional = isinstance(node, ast.Assign) and not CHECK.match(ast.unparse(node))
+        source = ast.unparse(node)
+        optional = isinstance(node, ast.Assign) and not CHECK.match(source)
         with contextlib.suppress(*[NameError] * optional):
-            exec(code, space)
+            exec(compiled(source), space)
+
+
+def compiled(source):
+    """Code whose source a function can be asked for, as in a notebook."""
+    name = f"<cell {len(linecache.cache)}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    return compile(source, name, "exec")
 
 
 def with_crash(nodes, name):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import copy
 import inspect
 import io
 import linecache
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+
+FEW_CALLS = 3  # to find out which functions another one calls; watching slows it down
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,9 @@ class _Watched:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         before = sys.getprofile()
+        watching = self.forbidden and len(self.returned) < FEW_CALLS
         try:
-            sys.setprofile(self._notice)
+            sys.setprofile(self._notice if watching else before)
             value = self.function(*args, **kwargs)
         except Exception as error:
             self.error = error
@@ -178,32 +183,27 @@ def _line(error: Exception, function: Callable) -> str | None:
 
 
 def unchanged(function: Callable, starter: Callable) -> bool:
-    """Return whether a function has the same source as another, apart from its name, comments and
-    docstring.
+    """Return whether a function has the source of another, apart from its name, its layout, comments
+    and docstring; False if there is no source, as for functions of C.
 
     Example:
-        >>> unchanged(lambda x: x + 1, lambda x: x + 1), unchanged(lambda x: x + 1, lambda x: x + 2)
-        (True, False)
+        >>> unchanged(run, run), unchanged(run, codes), unchanged(len, run)
+        (True, False, False)
     """
-    ours, theirs = (getattr(f, "__code__", None) for f in (starter, function))
-    if ours is None or theirs is None:
-        return False
-    return _same_code(ours, theirs, {getattr(f, "__doc__", None) for f in (starter, function)})
+    source = _source(function)
+    return source is not None and source == _source(starter)
 
 
-def _same_code(a: CodeType, b: CodeType, documentation: Collection[str | None]) -> bool:
-    if (a.co_code, a.co_names, a.co_argcount) != (b.co_code, b.co_names, b.co_argcount):
-        return False
-    ours, theirs = ([None if c in documentation else c for c in x.co_consts] for x in (a, b))
-    return len(ours) == len(theirs) and all(map(_same_constant, ours, theirs))
-
-
-def _same_constant(a: Any, b: Any) -> bool:
-    if isinstance(a, CodeType) and isinstance(b, CodeType):
-        return _same_code(a, b, {None})
-    if isinstance(a, str) and isinstance(b, str) and "<locals>" in a + b:
-        return True  # the name of an inner function holds the name of the outer one
-    return type(a) is type(b) and a == b
+def _source(function: Callable) -> str | None:
+    """A function's parameters and statements, in the words of Python's own grammar."""
+    try:
+        node = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    except (OSError, TypeError, SyntaxError, IndexError):
+        return None
+    if not isinstance(node, ast.FunctionDef):
+        return None
+    statements = node.body[1:] if ast.get_docstring(node) is not None else node.body
+    return "\n".join(map(ast.dump, [node.args, *statements]))
 
 
 def _body_of_dots(*_): ...

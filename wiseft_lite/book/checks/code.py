@@ -13,7 +13,7 @@ import numpy as np
 
 from wiseft_lite.book.checks.calls import Outcome, blank, codes, run, unchanged
 from wiseft_lite.book.checks.exercise import Exercise
-from wiseft_lite.book.checks.values import WrongForm, agree, describe, same, show
+from wiseft_lite.book.checks.values import WrongForm, agree, converted, describe, same, show
 
 Inputs = Callable[[np.random.Generator], tuple]
 SEEDS = 1_000_000  # a seed that a student may type has six digits
@@ -112,6 +112,19 @@ class Code(Exercise):
         shown = min((t for t in trials if not self._agrees(t)), key=_plainness)
         facts = _facts(trials, shown, self.tolerance)
         return "\n".join([*facts, self._evidence(shown, seed), *self.misconceptions(trials)])
+
+    def usable(self, answer: Callable) -> Callable:
+        """Return a right function; one that returns another type than ours, with a conversion."""
+        trial = self.trials(answer, seed=0)[0]
+        like = trial.ours.returned[0]
+        if type(trial.theirs.returned[0]) is type(like):
+            return answer
+
+        @functools.wraps(answer)
+        def convert(*args: Any, **kwargs: Any) -> Any:
+            return converted(answer(*args, **kwargs), like)
+
+        return convert
 
     def drawn(self, seed: int) -> list[dict[str, Any]]:
         """Return the inputs of one check, by the names of the solution's parameters."""

@@ -33,6 +33,10 @@ class Exercise(ABC):
     def untouched(self, answer: Any) -> str | None:
         """Return how to call an answer that nobody has worked on yet; None for any other."""
 
+    def usable(self, answer: Any) -> Any:
+        """Return a right answer as the rest of the notebook uses it."""
+        return answer
+
     def check(self, answer: Any, seed: int | None = None) -> Any:
         """Print the verdict; return the answer if it is right, and the solution if not."""
         idle = self.untouched(answer)
@@ -42,7 +46,7 @@ class Exercise(ABC):
         message = self.verdict(answer, seed)
         if message is None:
             print(f"Exercise {self.name}: correct.")
-            return answer
+            return self.usable(answer)
         print(wrapped(f"Exercise {self.name}: not yet. {message}"))
         return self.solution
 

@@ -41,6 +41,11 @@ class Number(Exercise):
         """Return "still blank" for None and dots; see :class:`Exercise`."""
         return "still blank" if answer is None or answer is ... else None
 
+    def usable(self, answer: Any) -> Any:
+        """Return a right number as one of Python."""
+        given = _parsed(answer)
+        return answer if given is None else given.reshape(numbers(self.solution).shape).tolist()
+
     def verdict(self, answer: Any, seed: int | None = None) -> str | None:
         """Return None for a right number, else a message; see :class:`Exercise`."""
         given, wanted = _parsed(answer), numbers(self.solution)

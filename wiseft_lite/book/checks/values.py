@@ -140,6 +140,32 @@ def _is_scalar(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.ndim == 0
 
 
+def converted(value: Any, like: Any) -> Any:
+    """Return a value in the type of another that :func:`same` compares it with.
+
+    Example:
+        >>> converted(torch.tensor(0.5), 1.0), converted((3, 4), [0]), converted([1, 2], torch.zeros(2))
+        (0.5, [3, 4], tensor([1., 2.]))
+    """
+    if isinstance(value, type(like)) or (isinstance(like, (int, float)) and _is_plain(value)):
+        return value
+    if isinstance(like, Mapping):
+        first = next(iter(like.values()), None)
+        return {key: converted(part, first) for key, part in dict(value).items()}
+    if isinstance(like, (list, tuple, set, frozenset)):
+        return type(like)(_items(value) or ())
+    found = numbers(value)
+    if found is None:
+        return value
+    if isinstance(like, torch.Tensor):
+        return torch.as_tensor(found).to(like.dtype)
+    return found.item() if found.size == 1 else found
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, (bool, int, float))
+
+
 def numbers(value: Any) -> np.ndarray | None:
     """Return a value as float64 array; None if it holds anything but numbers."""
     if isinstance(value, torch.Tensor):
