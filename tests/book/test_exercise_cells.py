@@ -34,9 +34,19 @@ def exercise_cells(path):
 
 
 def essential(source):
-    """The functions, imports, checks, assertions and assignments of a cell."""
-    kinds = (ast.FunctionDef, ast.Import, ast.ImportFrom, ast.Assert, ast.Assign)
-    return [node for node in ast.parse(source).body if isinstance(node, kinds)]
+    """The functions, imports, checks, constants and assertions of a cell; of a solution, all
+    assignments."""
+    kinds = (ast.FunctionDef, ast.Import, ast.ImportFrom, ast.Assert)
+    solution = source.startswith("#@title")
+    return [
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, kinds)
+        or (
+            isinstance(node, ast.Assign)
+            and (solution or CHECK.match(ast.unparse(node)) or isinstance(node.value, ast.Constant))
+        )
+    ]
 
 
 def run(nodes, space):

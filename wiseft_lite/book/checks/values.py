@@ -96,6 +96,8 @@ def _same_sequence(value: Any, expected: list | tuple, tolerance: float) -> bool
     items = None if unordered else _items(value)
     if items is None or len(items) != len(expected):
         raise _wrong(value, expected)
+    if numbers(expected) is not None and numbers(items) is not None:
+        return _same_numbers(items, expected, max(tolerance, 4 * _precision(value)))
     return all(same(a, b, tolerance) for a, b in zip(items, expected, strict=True))
 
 
