@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from wiseft_lite.book.checks.exercise import Exercise
-from wiseft_lite.book.checks.values import describe, numbers, show
+from wiseft_lite.book.checks.values import converted, describe, numbers, show
 
 
 class Number(Exercise):
@@ -44,7 +44,7 @@ class Number(Exercise):
     def usable(self, answer: Any) -> Any:
         """Return a right number as one of Python."""
         given = _parsed(answer)
-        return answer if given is None else given.reshape(numbers(self.solution).shape).tolist()
+        return converted(answer if given is None else given, self.solution)
 
     def verdict(self, answer: Any, seed: int | None = None) -> str | None:
         """Return None for a right number, else a message; see :class:`Exercise`."""
