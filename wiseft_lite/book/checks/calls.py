@@ -123,13 +123,13 @@ def run(
         for name, value in inputs.items()
         if name not in may_change and not _untouched(copies[name], value)
     )
-    kind = None if error is None else f"{type(error).__name__}: {error}".strip().rstrip(":")
-    own = error is not None and error is watched.error
+    kind = _kind(error)
+    report = _report(error, function) if error is not None and error is watched.error else None
     return Outcome(
         value,
         watched.returned,
-        _report(error, kind, function) if own else None,
-        None if own else kind,
+        report,
+        None if report else kind,
         kind,
         changed,
         watched.borrowed,
@@ -161,12 +161,16 @@ def _untouched(value: Any, before: Any) -> bool:
     return True
 
 
-def _report(error: Exception, kind: str, function: Callable) -> str:
+def _kind(error: Exception | None) -> str | None:
+    return None if error is None else f"{type(error).__name__}: {error}".strip().rstrip(":")
+
+
+def _report(error: Exception, function: Callable) -> str:
     """Say which exception the student's code raised, and in which line."""
     if isinstance(error, Nothing):
         return "your function returns None: is a return missing, or one in a branch?"
     line = _line(error, function)
-    return f"your function raised {kind}" + (f"\n    {line}" if line else ".")
+    return f"your function raised {_kind(error)}" + (f"\n    {line}" if line else ".")
 
 
 def _line(error: Exception, function: Callable) -> str | None:

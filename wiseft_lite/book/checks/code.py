@@ -202,12 +202,10 @@ def _sentence(text: str) -> str:
 
 def _borrowed(trials: Sequence[Trial]) -> str | None:
     """The message for a function whose values are right because it calls ours."""
-    names = {trial.theirs.borrowed for trial in trials} - {None}
+    names = sorted({t.theirs.borrowed for t in trials if t.theirs.borrowed is not None})
     if not names:
         return None
-    return (
-        f"The values are right, but they come from our own {sorted(names)[0]}. Write it yourself."
-    )
+    return f"The values are right, but they come from our own {names[0]}. Write it yourself."
 
 
 def _facts(trials: Sequence[Trial], shown: Trial, tolerance: float) -> list[str]:

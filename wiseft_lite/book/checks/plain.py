@@ -48,7 +48,7 @@ class Number(Exercise):
 
     def verdict(self, answer: Any, seed: int | None = None) -> str | None:
         """Return None for a right number, else a message; see :class:`Exercise`."""
-        given, wanted = _parsed(answer), numbers(self.solution)
+        given, wanted = _parsed(answer), np.asarray(self.solution, dtype=np.float64)
         if given is None or (given.size != wanted.size):
             what = f"{wanted.size} numbers in brackets" if wanted.size > 1 else "a number"
             return f"The answer is {what}; yours is {describe(answer)}."
@@ -56,11 +56,13 @@ class Number(Exercise):
         if self._near(given, wanted, self.tolerance):
             return None
         shown = show(given.tolist() if given.ndim else float(given))
-        reasons = [pair for pair in self.wrong if self._near(given, numbers(pair[0]))]
-        if not reasons:
-            return f"{shown} is not right."
-        nearest = min(reasons, key=lambda pair: np.abs(given - numbers(pair[0])).max())
-        return f"Yours is {shown}: {nearest[1]}"
+        known = [(np.asarray(value, dtype=np.float64), text) for value, text in self.wrong]
+        reasons = [
+            (float(np.abs(given - value).max()), text)
+            for value, text in known
+            if self._near(given, value)
+        ]
+        return f"Yours is {shown}: {min(reasons)[1]}" if reasons else f"{shown} is not right."
 
     @staticmethod
     def _near(given: np.ndarray, value: np.ndarray, tolerance: float | None = None) -> bool:

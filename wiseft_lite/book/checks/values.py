@@ -96,7 +96,11 @@ def _same_sequence(value: Any, expected: list | tuple, tolerance: float) -> bool
     items = None if unordered else _items(value)
     if items is None or len(items) != len(expected):
         raise _wrong(value, expected)
-    if numbers(expected) is not None and numbers(items) is not None:
+    ours, theirs = numbers(expected), numbers(items)
+    if ours is not None and theirs is not None:
+        if ours.shape != theirs.shape:
+            each = f"{describe(value)}, each of them {describe(items[0])},"
+            raise WrongForm(f"{each} instead of {describe(expected)}")
         return _same_numbers(items, expected, max(tolerance, 4 * _precision(value)))
     return all(same(a, b, tolerance) for a, b in zip(items, expected, strict=True))
 
@@ -135,7 +139,7 @@ def _items(value: Any) -> list | None:
     return [x.item() if isinstance(x, np.generic) or _is_scalar(x) else x for x in value]
 
 
-_VIEWS = (type({}.keys()), type({}.values()))
+_VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()))
 
 
 def _is_scalar(value: Any) -> bool:
@@ -173,10 +177,9 @@ def numbers(value: Any) -> np.ndarray | None:
     if isinstance(value, torch.Tensor):
         return value.detach().cpu().double().numpy() if not value.is_complex() else None
     if isinstance(value, (list, tuple)):
-        parts = [numbers(item) for item in value]
-        if any(part is None for part in parts) or len({part.shape for part in parts}) > 1:
-            return None
-        return np.array(parts, dtype=np.float64)
+        parts = [part for part in map(numbers, value) if part is not None]
+        alike = len(parts) == len(value) and len({part.shape for part in parts}) <= 1
+        return np.array(parts, dtype=np.float64) if alike else None
     if isinstance(value, (bool, int, float, np.generic, np.ndarray, pd.Series, pd.DataFrame)):
         try:
             return np.asarray(value, dtype=np.float64)
@@ -229,8 +232,9 @@ def show(value: Any) -> str:
     """
     if isinstance(value, (torch.Tensor, np.ndarray)):
         values = numbers(value)
-        small = values is not None and values.size <= FEW
-        return show(values.tolist()) if small else describe(value)
+        if values is not None and values.size <= FEW:
+            return show(values.tolist())
+        return describe(value)
     if isinstance(value, pd.DataFrame):
         return show_table(value)
     if isinstance(value, (Mapping, pd.Series)):
@@ -245,12 +249,15 @@ def _key(key: Any) -> str:
 
 
 def _show_items(value: Any) -> str:
-    left, right = {"list": "[]", "tuple": "()"}.get(type(value).__name__, "{}")
-    items = sorted(value, key=str) if left == "{" else list(value)
+    ordered = isinstance(value, (list, tuple))
+    items = list(value) if ordered else sorted(value, key=str)
     shown = [show(item) for item in items[: 5 * FEW]]
     if len(items) > 5 * FEW:
         shown.append("...")
-    return left + ", ".join(shown) + right
+    inside = ", ".join(shown)
+    if not ordered:
+        return f"{{{inside}}}"
+    return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
 
 
 def _show_scalar(value: Any) -> str:
