@@ -17,13 +17,19 @@ import torch.nn.functional as F
 from test_chapters import CHAPTERS, cells
 
 from wiseft_lite.book.checks import Code
+from wiseft_lite.book.exercises import atlas
 
-CHECK = re.compile(r"^(\w+) = (ch\d+)\.(\w+)\.check\((\w+)\)", re.M)
+CHECK = re.compile(r"^(\w+) = (ch\d+|on_atlas)\.(\w+)\.check\((\w+)\)", re.M)
 each = pytest.mark.parametrize("path", CHAPTERS, ids=lambda p: p.stem)
 
 
 def module_of(path):
     return importlib.import_module(f"wiseft_lite.book.exercises.ch{path.stem[:2]}")
+
+
+def checked_in(found, path):
+    """The exercise that a cell checks: one of its chapter, or one on the atlas."""
+    return getattr(atlas if found[2] == "on_atlas" else module_of(path), found[3])
 
 
 def exercise_cells(path):
@@ -88,10 +94,10 @@ def space(request):
 @each
 def test_every_exercise_is_checked_once_on_the_variable_that_the_student_writes(path):
     checked = [match for source in exercise_cells(path) for match in CHECK.finditer(source)]
-    names = [match[3] for match in checked]
-    chapter = module_of(path)
-    assert sorted(getattr(chapter, name).name for name in names) == sorted(
-        exercise.name for exercise in chapter.ALL
+    number = f"{int(path.stem[:2])}."
+    expected = [*module_of(path).ALL, *(e for e in atlas.ALL if e.name.startswith(number))]
+    assert sorted(checked_in(match, path).name for match in checked) == sorted(
+        exercise.name for exercise in expected
     )
     for match in checked:
         assert match[1] == match[4], match[0]  # never check(None): the student's work would be lost
@@ -103,7 +109,7 @@ def test_blank_and_unchanged_cells_say_so_and_the_notebook_goes_on(path, space, 
         run(essential(source), space)
         found = CHECK.search(source)
         if found:
-            exercise = getattr(module_of(path), found[3])
+            exercise = checked_in(found, path)
             starter = getattr(exercise, "starter", None)
             words = "still blank" if starter is None else "is unchanged"
             out = capsys.readouterr().out
@@ -115,7 +121,7 @@ def test_blank_and_unchanged_cells_say_so_and_the_notebook_goes_on(path, space, 
 def test_a_crash_is_reported_and_not_fatal(path, space, capsys):
     for source in exercise_cells(path):
         found = CHECK.search(source)
-        exercise = getattr(module_of(path), found[3]) if found else None
+        exercise = checked_in(found, path) if found else None
         nodes = essential(source)
         if isinstance(exercise, Code):
             nodes = with_crash(nodes, found[1])

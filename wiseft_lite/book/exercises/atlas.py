@@ -1,59 +1,15 @@
 """Exercises on the atlas, in chapters 2, 5, 12 and 13.
 
-A check compares functions on inputs that are drawn at random. It names a misconception where the
-answer is that of its formula on all of them.
+The accuracies are drawn at random, as they are in the atlas: near a line in logit space.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from wiseft_lite.book.teaching import Exercise, choice
-
-DRAWS = 30  # random inputs of a check
-
-
-def _same(one, other) -> bool:
-    """Whether two results agree: words, or numbers to six digits."""
-    if isinstance(other, str):
-        return str(one) == other
-    a, b = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
-    return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-6, atol=1e-9))
-
-
-def _code(
-    name: str,
-    solution: Callable,
-    draw: Callable[[np.random.Generator], tuple],
-    wrong: Sequence[tuple[Callable, str, str]],
-    otherwise: str,
-) -> Exercise:
-    """Return an exercise that is checked on random inputs.
-
-    Args:
-        name: on the page.
-        solution: the reference answer.
-        draw: the arguments of one call.
-        wrong: formulas of misconceptions, each with its message and a few words of it.
-        otherwise: message for any other wrong answer.
-    """
-
-    def all_are(f: Callable, formula: Callable) -> bool:
-        generator = np.random.default_rng(20)
-        return all(
-            _same(f(*inputs), formula(*inputs))
-            for inputs in (draw(generator) for _ in range(DRAWS))
-        )
-
-    claims = [
-        (message, lambda f, formula=formula: not all_are(f, formula))
-        for formula, message, _ in wrong
-    ]
-    claims.append((otherwise, lambda f: all_are(f, solution)))
-    return Exercise(name, claims, solution, [(formula, words) for formula, _, words in wrong])
+from wiseft_lite.book.checks import Choice, Code
 
 
 def _logit(p):
@@ -95,36 +51,30 @@ def _one_axis(reference, shift, at):
     return float(slope * _logit(at) + intercept)
 
 
-line = _code(
+line = Code(
     "2.6",
     _fitted,
-    lambda generator: (*_models(generator), float(generator.uniform(0.85, 0.97))),
+    [lambda generator: (*_models(generator), float(generator.uniform(0.85, 0.97)))],
     [
         (
             _straight,
             "that is a line through the accuracies themselves: beyond the models it can leave 0 to 100 %, and they do "
             "not lie on it. Fit it to the logits.",
-            "can leave 0 to 100 %",
         ),
         (
             _one_axis,
             "only the reference is a logit in your fit; put the accuracies under shift through the logit too.",
-            "under shift through the logit",
         ),
         (
             _still_a_logit,
             "your prediction is a logit; turn it back into an accuracy with 1 / (1 + exp(-y)).",
-            "turn it back",
         ),
         (
             _turned,
             "you fitted the reference from the shift. Least squares is not the same in both directions: predict the "
             "shift.",
-            "both directions",
         ),
     ],
-    "fit logit(shift) = slope * logit(reference) + intercept by least squares, predict at logit(at), and turn the "
-    "result back into an accuracy.",
 )
 
 
@@ -182,35 +132,26 @@ def _clusters(generator):
     return x.tolist(), y.tolist(), families, draws
 
 
-families = _code(
+families = Code(
     "2.7",
     _resampled,
-    _clusters,
+    [_clusters],
     [
         (
             _once,
             "a family that was drawn twice must count twice; yours counts once, and so the draws vary too little.",
-            "must count twice",
         ),
         (
             _family_means,
             "you fit the line to one mean for each family. Families are drawn whole, with all their models.",
-            "with all their models",
         ),
         (
             _mean_slope,
             "that is the mean of the families' own slopes; put the models of all drawn families together and fit one "
             "line.",
-            "fit one line",
         ),
-        (
-            _never_resampled,
-            "your slopes are all the same: fit each to the models of its own draw.",
-            "all the same",
-        ),
+        (_never_resampled, "your slopes are all the same: fit each to the models of its own draw."),
     ],
-    "for each draw collect the models of every drawn family, as often as it was drawn, and fit one line to them; return "
-    "one slope per draw.",
 )
 
 
@@ -264,40 +205,34 @@ def _with_an_error(generator):
     return _sigmoid(x[order]).tolist(), _sigmoid(y[order]).tolist()
 
 
-suspect = _code(
+suspect = Code(
     "2.8",
     _left_out,
-    _with_an_error,
+    [_with_an_error],
     [
         (
             _masked,
             "the line that you measure from was fitted with the wrong number in it, and was pulled towards it. Leave the "
             "model out, fit the others, and then look how far it lies.",
-            "pulled towards it",
         ),
         (
             _in_points,
             "you compare distances in points. Near 0 and 100 % a point is much, in the middle it is little: compare "
             "logits.",
-            "compare logits",
         ),
         (
             _only_above,
             "a wrong number can be too low as well as too high: take the absolute distance.",
-            "as well as too high",
         ),
         (
             _largest_drop,
             "every model drops under shift. The suspect is the one that drops differently from the others of its "
             "accuracy.",
-            "drops differently",
         ),
     ],
-    "for each model fit the line in logits through all the others, and return the index of the model with the largest "
-    "absolute distance from its line.",
 )
 
-subset = choice(
+subset = Choice(
     "2.9",
     "C",
     {
@@ -330,27 +265,24 @@ def _three_columns(generator):
     return x + 2, y, given + 5
 
 
-partial = _code(
+partial = Code(
     "5.6",
     _partial,
-    _three_columns,
+    [_three_columns],
     [
         (
             lambda x, y, given: _correlation(x, y),
             "that is the plain correlation: nothing is held fixed.",
-            "nothing is held fixed",
         ),
         (
             lambda x, y, given: _correlation(_left(x, given), y),
             "you removed 'given' from x alone. What it explains of y is still in y: remove it from both.",
-            "remove it from both",
         ),
         (
             lambda x, y, given: _correlation(
                 np.asarray(x) - np.asarray(given), np.asarray(y) - np.asarray(given)
             ),
             "you subtract 'given' itself. How much of it to subtract must be fitted, for x and for y.",
-            "must be fitted",
         ),
         (
             lambda x, y, given: (
@@ -358,13 +290,11 @@ partial = _code(
             ),
             "the numerator is right; a correlation is divided by the spread of what is left, "
             "sqrt((1 - r_xz^2) (1 - r_yz^2)).",
-            "numerator is right",
         ),
     ],
-    "fit x and y each by a line in 'given', and correlate the two residuals.",
 )
 
-second_witness = choice(
+second_witness = Choice(
     "12.6",
     "B",
     {
@@ -435,48 +365,43 @@ _CASES = (  # which inputs tell the formulas apart, one kind after the other
 )
 
 
-def _two_models(generator):
-    """One of the cases, a little changed."""
-    first, second, shares, n = _CASES[int(generator.integers(len(_CASES)))]
-    nudge = generator.uniform(-0.002, 0.002, 4)
-    return (
-        (first[0] + nudge[0], first[1] + nudge[1]),
-        (second[0] + nudge[2], second[1] + nudge[3]),
-        shares,
-        n,
-    )
+def _near(case):
+    """Return a function that draws inputs near a case."""
+
+    def inputs(generator):
+        first, second, shares, n = case
+        nudge = generator.uniform(-0.002, 0.002, 4)
+        return (
+            (first[0] + nudge[0], first[1] + nudge[1]),
+            (second[0] + nudge[2], second[1] + nudge[3]),
+            shares,
+            n,
+        )
+
+    return inputs
 
 
-ship = _code(
+ship = Code(
     "13.6",
     _ship,
-    _two_models,
+    [_near(case) for case in _CASES],
     [
         (
             _no_interval,
             "you take the accuracies as exact. With a few hundred images a point may be chance: the interval of the "
             "difference must lie on one side.",
-            "may be chance",
         ),
         (
             _middle_share,
             "you decide at the middle of the shares. The share is not known: a model is chosen only if it wins at both "
             "ends.",
-            "at both ends",
         ),
         (
             _plain_mean,
             "you weigh reference and shift alike. Weigh them by how often each is met: 1 - share and share.",
-            "how often each is met",
         ),
-        (
-            _shift_alone,
-            "you compare under shift alone; most images may come from the reference.",
-            "under shift alone",
-        ),
+        (_shift_alone, "you compare under shift alone; most images may come from the reference."),
     ],
-    "at each end of the shares compute the difference (1 - share) * reference + share * shift and its 95 % interval from "
-    "four binomial variances; return 'first' or 'second' if both intervals lie on that side, else 'unsure'.",
 )
 
 ALL = [line, families, suspect, subset, partial, second_witness, ship]
