@@ -99,7 +99,7 @@ def spoil(value):
         value.iloc[0] += 1
         return True
     if isinstance(value, list):
-        return bool(value) and (spoil(value[0]) or value.reverse() is None)
+        return bool(value) and (spoil(value[0]) or value.append(value[0]) is None)
     if isinstance(value, dict):
         return any(spoil(part) for part in value.values())
     return False

@@ -215,22 +215,17 @@ softmax = Code(
 
 
 def _points(generator):
-    """Two to five nodes in order, their values, and a place between them."""
+    """Two to five nodes in order, their values, and places at them, between them and beyond."""
     n = int(generator.integers(2, 6))
     nodes = sorted((generator.permutation(11)[:n] / 10).tolist())
     values = generator.normal(size=n).tolist()
-    return nodes, values, float(generator.uniform(nodes[0], nodes[-1]))
+    between = generator.uniform(nodes[0], nodes[-1], size=2).round(3).tolist()
+    beyond = round(nodes[-1] + float(generator.uniform(0.05, 0.2)), 3)
+    return nodes, values, [float(generator.choice(nodes)), *between, beyond]
 
 
-def _at_a_node(generator):
-    nodes, values, _ = _points(generator)
-    return nodes, values, float(generator.choice(nodes))
-
-
-def _beyond(generator):
-    """A place outside of the nodes, where the polynomial goes on."""
-    nodes, values, _ = _points(generator)
-    return nodes, values, float(nodes[-1] + generator.uniform(0.05, 0.2))
+def _at_each(through, nodes, values, alphas):
+    return [through(nodes, values, alpha) for alpha in alphas]
 
 
 def _through(nodes, values, alpha):
@@ -251,7 +246,7 @@ def _first_three(nodes, values, alpha):
 through = Code(
     "9.5",
     _through,
-    [_points, _at_a_node, _beyond],
+    [_points],
     [
         (
             lambda nodes, values, alpha: (
@@ -285,6 +280,9 @@ through = Code(
         ),
     ],
     library=[interpolation_matrix],
+    call=_at_each,
+    tolerance=1e-3,
+    draws=10,
 )
 
 two_passes = Choice(

@@ -329,7 +329,7 @@ angle = Number(
             "0.5 is in radians, and the image must be *nearer* to its own class than to the other.",
         ),
     ],
-    tolerance=0.1,
+    tolerance=0.4,
 )
 
 

@@ -215,6 +215,7 @@ ratios = Number(
         ((1.0, 1.0), "runs at 60 degrees agree in part only, so the second is below 1."),
         ((2 / 3, 1.0), "the two numbers are in the wrong order: identical runs first."),
     ],
+    tolerance=0.01,
 )
 
 
