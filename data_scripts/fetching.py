@@ -7,14 +7,13 @@ import hashlib
 import shutil
 import sys
 import tarfile
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from wiseft_lite import Task, UserError, load_task
+from wiseft_lite._runtime import downloads
 from wiseft_lite.tasks.published.catalogue import data_folder
 
 CHUNK = 2**20
@@ -54,47 +53,19 @@ def digest(path: Path, kind: str) -> str:
 
 
 def download(remote: Remote, path: Path) -> None:
-    """Download to ``path``; the ``path.part`` of an interrupted download is continued.
+    """Download to ``path`` and compare the checksum; see ``downloads.download``.
 
     Raises:
-        UserError: the server cannot be reached, stops early, or sends a file with another checksum.
+        UserError: the file cannot be downloaded, or has another checksum, and is removed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(
-        remote.url, headers={"Range": f"bytes={have}-"} if have else {}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            resumed = getattr(answer, "status", 200) == 206
-            total = int(answer.headers.get("Content-Length") or 0) + (have if resumed else 0)
-            with part.open("ab" if resumed else "wb") as file:
-                print(
-                    f"{remote.url}: {total / 1e9:.2f} GB"
-                    + (f", resumed at {have / 1e9:.2f}" if resumed else "")
-                )
-                shutil.copyfileobj(answer, file, CHUNK)
-    except urllib.error.HTTPError as error:
-        if error.code != 416:  # 416: the part is already complete
-            raise UserError(
-                f"{remote.url} answers {error.code}; see the data set's page for a new address"
-            ) from error
-        total = have
-    except OSError as error:
-        raise UserError(f"{remote.url} stopped ({error}); run this again to resume") from error
-    if part.stat().st_size < total:
-        raise UserError(
-            f"{part} is incomplete ({part.stat().st_size} of {total} bytes); run this again to resume"
-        )
+    downloads.download(remote.url, path)
     kind, _, known = remote.digest.partition(":")
-    if known and digest(part, kind) != known:
-        part.unlink()
+    if known and digest(path, kind) != known:
+        path.unlink()
         raise UserError(
             f"{remote.url}: the checksum differs from the published one ({remote.digest}), and the file was "
             "removed; run this again"
         )
-    part.replace(path)
 
 
 def unpack(archive: Path, folder: Path) -> None:

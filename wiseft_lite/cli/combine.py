@@ -166,16 +166,17 @@ def _average(
     pool = pools.Pool(names, first, **layout)
 
     def check(i: int, theta: Weights) -> None:
-        if i:
+        if i and task.val is not None:
             both = f"{names[0]} and {names[i]}"
             connectivity.midpoint_barrier(first, first.with_weights(theta), task.val, names=both)
 
     how = {"folder": folder, "resume": args.resume, "check": check}
     if rule is None:
         return first.with_weights(soups.uniform_soup(pool, **how)), names
-    score = soups.HeldOutAccuracy(first, task.val, compute=compute)
+    held = task.split("val")
+    score = soups.HeldOutAccuracy(first, held, compute=compute)
     theta, trace = soups.greedy_soup(pool, score, rule, **how)
-    _show(trace, names, len(task.val))
+    _show(trace, names, len(held))
     return first.with_weights(theta), [names[i] for i in trace["model"][trace["kept"]]]
 
 

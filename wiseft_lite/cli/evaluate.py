@@ -193,7 +193,8 @@ def sweep(args: argparse.Namespace) -> None:
     evaluated = sorted({*alphas, *free})
     has_midpoint = {*connectivity.MIDPOINT} <= {*evaluated}
     if not has_midpoint:
-        connectivity.midpoint_barrier(zero_shot, fine_tuned, task.val)
+        held = task.val or next(iter(splits.values()))
+        connectivity.midpoint_barrier(zero_shot, fine_tuned, held)
     curve = sweeps.sweep(
         zero_shot,
         fine_tuned,

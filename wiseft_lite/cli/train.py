@@ -69,6 +69,8 @@ def _make(args: argparse.Namespace, kind: str | None = None, recipe: Recipe | No
     states, compute = StatesFolder(args.out), compute_of(args)
     with distributed.main_first():
         task = tasks.load_task(args.task, args.data)
+        if kind is not None:
+            task.split("train")  # before the prompts are encoded
         model = zero_shot_classifier(encoders.load_clip(args.model, device_of(args)), task)
     if kind is not None and recipe is not None:
         model = pipeline.TRAINERS[kind](

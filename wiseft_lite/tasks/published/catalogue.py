@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from wiseft_lite.tasks.published import cifar, imagenet, transfer, video, wilds
+from wiseft_lite.tasks.published import cifar, hub, imagenet, transfer, video, wilds
 from wiseft_lite.tasks.types import Task
 
 
@@ -34,20 +34,19 @@ class Family:
         ]
 
 
-IMAGENET = ("imagenet/train", "imagenet/val")
 VID = "imagenet_vid_ytbb_robust/imagenet-vid-robust|imagenet-vid-robust"
 YTBB = "imagenet_vid_ytbb_robust/ytbb-robust/metadata|ytbb-robust/metadata"
-SHIFTS = (
-    "imagenetv2-matched-frequency-format-val",
-    "imagenet-r",
-    "imagenet-a",
-    "sketch",
-    "objectnet-1.0",
-)
+# of ImageNet's test sets, from their authors or from the Hub
+EITHER = {name: f"{place}|{hub.SETS[name].folder}" for name, place in imagenet.PLACES.items()}
+IMAGENET = ("imagenet/train", EITHER["test"])
+SHIFTS = tuple(EITHER[name] for name in hub.SHIFTS)
 
 FAMILIES = {
     "imagenet": Family(imagenet.load, (*IMAGENET, *SHIFTS), "get_imagenet.py"),
-    "objectnet": Family(imagenet.load_objectnet, (*IMAGENET, "objectnet-1.0"), "get_imagenet.py"),
+    "imagenet-shifts": Family(
+        imagenet.load_shifts, ("|".join(EITHER.values()),), "get_imagenet.py"
+    ),
+    "objectnet": Family(imagenet.load_objectnet, (EITHER["objectnet"],), "get_imagenet.py"),
     "vid-robust": Family(video.load_vid, (*IMAGENET, VID), "get_video.py"),
     "vid-robust-own": Family(video.load_vid_own, (*IMAGENET, VID), "get_video.py"),
     "ytbb-robust": Family(video.load_ytbb, (*IMAGENET, YTBB), "get_video.py"),
