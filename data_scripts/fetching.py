@@ -121,7 +121,7 @@ def get(remote: Remote, root: Path) -> None:
 
 def absent(task: Task) -> list[str]:
     """Return the files that a task lists but that do not exist, as after a truncated archive."""
-    splits = (task.train, task.val, task.test, *task.shifts.values())
+    splits = task.splits.values()
     sources = {
         id(source): source for source in (getattr(s.images, "images", s.images) for s in splits)
     }
@@ -150,8 +150,9 @@ def verify(name: str, root: Path, published: dict[str, int]) -> None:
             f"{name}: {lost[0]} is listed but does not exist, and {len(lost) - 1} more; the archive is "
             "truncated: download it again"
         )
-    sizes = {part: len(task.split(part)) for part in ("train", "val", "test", *task.shifts)}
-    sizes["train+val"] = sizes["train"] + sizes["val"]
+    sizes = {part: len(split) for part, split in task.splits.items()}
+    if "train" in sizes:
+        sizes["train+val"] = sizes["train"] + sizes.get("val", 0)
     wrong = [
         f"{part} has {sizes[part]} images, not {count}"
         for part, count in published.items()

@@ -62,6 +62,7 @@ from .tasks import load_task as load_task
 from .tasks import task_names as task_names
 from .tasks.own import csv_task as csv_task
 from .tasks.own import folder_task as folder_task
+from .tasks.published.hub import fetch_test_sets as fetch_test_sets
 from .training import finetune as finetune
 from .training import linear_probe as linear_probe
 from .weights import average as average

@@ -58,10 +58,16 @@ FAMILIES = {
         cifar.load_corrupted, ("cifar-10-batches-bin", "CIFAR-10-C"), "get_cifar.py"
     ),
     "cifar100": Family(cifar.load_100, ("cifar-100-binary",), "get_cifar.py"),
-    "cars": Family(transfer.load_cars, ("stanford_cars",), "get_transfer.py"),
-    "dtd": Family(transfer.load_dtd, ("dtd/dtd",), "get_transfer.py"),
-    "sun397": Family(transfer.load_sun397, ("SUN397", "SUN397/Partitions"), "get_transfer.py"),
-    "food101": Family(transfer.load_food101, ("food-101",), "get_transfer.py"),
+    "cars": Family(
+        transfer.load_cars, (f"stanford_cars|{hub.SETS['cars'].folder}",), "get_transfer.py"
+    ),
+    "dtd": Family(transfer.load_dtd, (f"dtd/dtd|{hub.SETS['dtd'].folder}",), "get_transfer.py"),
+    "sun397": Family(
+        transfer.load_sun397, (f"SUN397/Partitions|{hub.SETS['sun397'].folder}",), "get_transfer.py"
+    ),
+    "food101": Family(
+        transfer.load_food101, (f"food-101|{hub.SETS['food101'].folder}",), "get_transfer.py"
+    ),
     "fmow": Family(wilds.load_fmow, ("fmow_v1.1",), "get_wilds.py"),
     "fmow-clean": Family(wilds.load_fmow_clean, ("fmow_v1.1",), "get_wilds.py"),
     "iwildcam": Family(wilds.load_iwildcam, ("iwildcam_v2.0",), "get_wilds.py"),

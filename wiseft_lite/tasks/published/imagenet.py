@@ -67,7 +67,8 @@ def training(root: Path) -> Split:
     folder = root / "imagenet"
     if not folder.is_dir():
         raise UserError(
-            f"{folder} does not exist; data_scripts/get_imagenet.py explains how to get ImageNet"
+            f"{folder} does not exist; data_scripts/get_imagenet.py explains how to get ImageNet; "
+            "its test sets alone are the task imagenet-shifts"
         )
     number = {wnid: k for k, wnid in enumerate(imagenet_classes()[0])}
     return from_folders("train", folder / "train", number)
