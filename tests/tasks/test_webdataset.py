@@ -8,6 +8,7 @@ import tarfile
 import warnings
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def noise(seed, kind):
 
 def to_hub(split, folder, labels, class_names, ending):
     """Write the files of a split in folders as the Hub has them."""
-    images = [open(path, "rb").read() for path in split.images.paths]
+    images = [Path(path).read_bytes() for path in split.images.paths]
     place = {label: k for k, label in enumerate(labels)}
     own = [place[label] for label in split.labels.tolist()]
     standins.shards(folder, images, own, class_names, ending, per_shard=90)
