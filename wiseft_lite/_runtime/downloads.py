@@ -83,7 +83,7 @@ def _download(place: str, folder: Path) -> Path:
     return folder / name
 
 
-def download(address: str, path: Path) -> None:
+def download(address: str, path: Path, copies: int = 1) -> None:
     """Download a file, or continue its download; it appears under its name when it is complete.
 
     What has arrived is kept in ``NAME.part``. A connection that breaks is opened again as long as
@@ -92,6 +92,8 @@ def download(address: str, path: Path) -> None:
     Args:
         address: ``https://...`` or ``file://...``.
         path: the file to write.
+        copies: how many files of its size the disk must have room for, such as 2 for a file that is
+            converted.
 
     Raises:
         UserError: the server cannot be reached, stops early or sends a web page instead, or the
@@ -104,7 +106,7 @@ def download(address: str, path: Path) -> None:
         before = _size(part)
         error = None
         try:
-            missing = _continue(address, part)
+            missing = _continue(address, part, copies)
         except urllib.error.HTTPError as refusal:
             raise failed(address, refusal) from refusal
         except (OSError, HTTPException) as stop:
@@ -115,7 +117,7 @@ def download(address: str, path: Path) -> None:
     os.replace(part, path)
 
 
-def _continue(address: str, part: Path) -> bool:
+def _continue(address: str, part: Path, copies: int) -> bool:
     """Download into a file as far as the connection holds; return whether some is missing."""
     have = _size(part)
     request = urllib.request.Request(address, headers={"Range": f"bytes={have}-"} if have else {})
@@ -124,7 +126,7 @@ def _continue(address: str, part: Path) -> bool:
             have = have if getattr(answer, "status", None) == 206 else 0
             total = have + int(answer.headers.get("Content-Length") or 0)
             _refuse_page(address, answer)
-            check_room(part.parent, total - have)
+            check_room(part.parent, copies * total - have)
             with open(part, "ab" if have else "wb") as file:
                 _copy(answer, file, part.name.removesuffix(".part"), have, total)
     except urllib.error.HTTPError as error:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from wiseft_lite.errors import UserError
 from wiseft_lite.metrics import Estimate, predictions
-from wiseft_lite.tasks.draws import few_shot_rows, hold_out
+from wiseft_lite.tasks.draws import few_shot_rows, hold_out, sample_rows
 from wiseft_lite.tasks.images import Picked, rgb
 from wiseft_lite.tasks.scoring import Score, Top1
 
@@ -81,6 +81,14 @@ class Split:
             labels=self.labels[rows],
             measure=self.measure.select(rows),
         )
+
+    def sample(self, limit: int, seed: int = 0) -> Split:
+        """Return the split with ``limit`` of its images, drawn at random; see ``draws.sample_rows``.
+
+        Raises:
+            UserError: ``limit`` is not positive.
+        """
+        return self.select(sample_rows(len(self), limit, seed))
 
     def predicted(self, logits: Tensor) -> Tensor:
         """Return the predicted classes ``[n]`` of logits ``[n, C]``: the argmax over ``classes``."""
