@@ -157,6 +157,7 @@ def soup(args: argparse.Namespace) -> None:
     if held is None:
         classifier, kept = _uniform(args, names, task, states.path), names
     else:
+        _warn_if_trained_on(names, task, held)
         classifier, kept = _greedy(args, names, task, held, states.path, compute)
     recipe = SoupRecipe(
         tuple(kept),
@@ -229,7 +230,6 @@ def _greedy(
     score = soups.HeldOutAccuracy(first, held, compute=compute)
     by_published = args.rank == "published" or args.rank is None and reported.are_ranked(names)
     rank = reported.ranks(names) if by_published else None
-    _warn_if_trained_on(names, task, held)
     theta, trace = soups.greedy_soup(
         pool,
         score,
