@@ -125,7 +125,8 @@ def index(clone, tmp_path_factory):
 @pytest.mark.parametrize("name", ["01_zero_shot_head", "a1"])
 def test_without_a_clone_the_package_index_has_it(name, index, tmp_path):
     cell = setup_cell.cell_for(name).replace('        pip += ["otter-grader==7.0.0"]\n', "")
-    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "installed"):
+        (tmp_path / folder).mkdir()
     pip = {
         "PIP_NO_INDEX": "1",
         "PIP_FIND_LINKS": str(index),
