@@ -83,11 +83,12 @@ def _sharp_figures() -> None:
         InlineBackend.instance(parent=shell).figure_formats = {"retina"}
 
 
-def ready(drive: bool = False) -> None:
+def ready(drive: bool = False, version: str = __version__) -> None:
     """Print versions and device on one line, advise on old packages, and make figures sharp.
 
     Args:
         drive: in Google Colab, keep models on Google Drive; see ``colab.use_drive``.
+        version: of the package that the notebook was written for.
 
     Raises:
         UserError: as ``colab.use_drive``, with ``drive``.
@@ -104,6 +105,11 @@ def ready(drive: bool = False) -> None:
         torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
     )
     print(f"wiseft_lite {__version__}, torch {torch.__version__.split('+')[0]}, {device}")
+    if version != __version__:
+        print(
+            f"This notebook is of version {version}; for the same package:\n"
+            f"%pip install wiseft-lite=={version}, then restart the kernel."
+        )
     if (major, minor) < (2, 4):
         print(
             "torch is too old, 2.4 or later is needed: python -m pip install -U torch torchvision"
