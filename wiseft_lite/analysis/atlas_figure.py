@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from wiseft_lite.analysis import atlas
 from wiseft_lite.errors import UserError
-
-if TYPE_CHECKING:
-    from wiseft_lite.figures import Figure, Panel
+from wiseft_lite.figures import Figure, Panel, among
 
 COLOURS = {  # kinds that are drawn, the lowest first
     "ImageNet alone": "#999999",
@@ -52,8 +49,6 @@ def panel(
     Raises:
         UserError: no curve has the shift.
     """
-    from wiseft_lite.figures import Panel
-
     parts = list(atlas.SHIFTS) if shift == "shifts" else [shift]
     own = {}
     for label, table in curves.items():
@@ -118,6 +113,4 @@ def draw(
 
     Source: the paper, figures 1 and 7.
     """
-    from wiseft_lite.figures import among
-
     return among([panel(shift, curves or {}, fits, kinds) for shift in shifts], COLOURS, columns)
