@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from wiseft_lite._runtime import distributed
 from wiseft_lite._runtime.chebyshev import interpolated, lobatto_nodes
-from wiseft_lite.adaptive import adaptive_curve
+from wiseft_lite.adaptive_passes import adaptive_curve
 from wiseft_lite.checkpoints import check_same_start
 from wiseft_lite.data import LazyImages
 from wiseft_lite.errors import UserError
@@ -113,7 +113,7 @@ def sweep(
     ``distributed``), and ``data.MEMORY_LIMIT`` bounds what is held in memory.
 
     With ``passes="adaptive"`` three models run on every image, and further ones only on images
-    whose predicted class is in doubt at some alpha; see ``adaptive.adaptive_curve``. Batches are
+    whose predicted class is in doubt at some alpha; see ``adaptive_passes.adaptive_curve``. Batches are
     judged one by one, so that neither memory nor the number of processes changes the result.
 
     Args:
