@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
+import setup_cell
 
 ROOT = Path(__file__).resolve().parent.parent
 COPY, SITE = ROOT / "build" / "book", ROOT / "_build" / "html"
@@ -52,29 +53,6 @@ def runtimes(report: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def repository() -> str | None:
-    """Return the GitHub address of this clone, so that forks get their own Colab buttons."""
-    url = os.environ.get("BOOK_REPOSITORY")
-    if url is None:
-        asked = subprocess.run(
-            ["git", "config", "--get", "remote.origin.url"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-        )
-        url = asked.stdout.strip()
-    found = re.fullmatch(
-        r"(?:https://github\.com/|git@github\.com:)([\w.-]+/[\w.-]+?)(?:\.git)?/?", url
-    )
-    return f"https://github.com/{found[1]}" if found else None
-
-
-def address(folder: Path, url: str) -> None:
-    """Replace the placeholder for the repository's address in the pages."""
-    for page in (*folder.rglob("*.ipynb"), *folder.rglob("*.md")):
-        page.write_text(page.read_text().replace("https://ADDRESS-OF-THE-REPOSITORY", url))
-
-
 def copy_sources(root: Path, copy: Path) -> None:
     """Copy the book's sources into a new folder, with the address of the clone filled in."""
     shutil.rmtree(copy, ignore_errors=True)
@@ -86,17 +64,17 @@ def copy_sources(root: Path, copy: Path) -> None:
     )  # the masters of the coursework hold solutions
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy2(root / name, copy)
-    url = repository()
+    url = setup_cell.repository()
     if url:
-        with (copy / "_config.yml").open("a") as config:
-            config.write(
-                f"repository: {{url: {url}, branch: main, path_to_book: ''}}\n"
-                "launch_buttons: {colab_url: https://colab.research.google.com}\n"
-            )
-        address(copy / "book", url)
+        config = (copy / "_config.yml").read_text()
+        config = re.sub(r'^( *url:) *".*?"', rf'\1 "{url}"', config, flags=re.M)
+        config += "launch_buttons: {colab_url: https://colab.research.google.com}\n"
+        (copy / "_config.yml").write_text(config)
+        setup_cell.fill(copy / "book", url)
     else:
         print(
-            "This clone has no GitHub remote, so pages get no Colab button; set BOOK_REPOSITORY to add them."
+            "The address of the repository is not known, so pages get no Colab button; write it into "
+            "_config.yml, or set BOOK_REPOSITORY."
         )
 
 

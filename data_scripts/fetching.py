@@ -7,14 +7,13 @@ import hashlib
 import shutil
 import sys
 import tarfile
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from wiseft_lite import Task, UserError, load_task
+from wiseft_lite._runtime import downloads
 from wiseft_lite.tasks.published.catalogue import data_folder
 
 CHUNK = 2**20
@@ -54,47 +53,19 @@ def digest(path: Path, kind: str) -> str:
 
 
 def download(remote: Remote, path: Path) -> None:
-    """Download to ``path``; the ``path.part`` of an interrupted download is continued.
+    """Download to ``path`` and compare the checksum; see ``downloads.download``.
 
     Raises:
-        UserError: the server cannot be reached, stops early, or sends a file with another checksum.
+        UserError: the file cannot be downloaded, or has another checksum, and is removed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(
-        remote.url, headers={"Range": f"bytes={have}-"} if have else {}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            resumed = getattr(answer, "status", 200) == 206
-            total = int(answer.headers.get("Content-Length") or 0) + (have if resumed else 0)
-            with part.open("ab" if resumed else "wb") as file:
-                print(
-                    f"{remote.url}: {total / 1e9:.2f} GB"
-                    + (f", resumed at {have / 1e9:.2f}" if resumed else "")
-                )
-                shutil.copyfileobj(answer, file, CHUNK)
-    except urllib.error.HTTPError as error:
-        if error.code != 416:  # 416: the part is already complete
-            raise UserError(
-                f"{remote.url} answers {error.code}; see the data set's page for a new address"
-            ) from error
-        total = have
-    except OSError as error:
-        raise UserError(f"{remote.url} stopped ({error}); run this again to resume") from error
-    if part.stat().st_size < total:
-        raise UserError(
-            f"{part} is incomplete ({part.stat().st_size} of {total} bytes); run this again to resume"
-        )
+    downloads.download(remote.url, path)
     kind, _, known = remote.digest.partition(":")
-    if known and digest(part, kind) != known:
-        part.unlink()
+    if known and digest(path, kind) != known:
+        path.unlink()
         raise UserError(
             f"{remote.url}: the checksum differs from the published one ({remote.digest}), and the file was "
             "removed; run this again"
         )
-    part.replace(path)
 
 
 def unpack(archive: Path, folder: Path) -> None:
@@ -150,7 +121,7 @@ def get(remote: Remote, root: Path) -> None:
 
 def absent(task: Task) -> list[str]:
     """Return the files that a task lists but that do not exist, as after a truncated archive."""
-    splits = (task.train, task.val, task.test, *task.shifts.values())
+    splits = task.splits.values()
     sources = {
         id(source): source for source in (getattr(s.images, "images", s.images) for s in splits)
     }
@@ -179,8 +150,9 @@ def verify(name: str, root: Path, published: dict[str, int]) -> None:
             f"{name}: {lost[0]} is listed but does not exist, and {len(lost) - 1} more; the archive is "
             "truncated: download it again"
         )
-    sizes = {part: len(task.split(part)) for part in ("train", "val", "test", *task.shifts)}
-    sizes["train+val"] = sizes["train"] + sizes["val"]
+    sizes = {part: len(split) for part, split in task.splits.items()}
+    if "train" in sizes:
+        sizes["train+val"] = sizes["train"] + sizes.get("val", 0)
     wrong = [
         f"{part} has {sizes[part]} images, not {count}"
         for part, count in published.items()

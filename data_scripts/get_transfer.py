@@ -1,9 +1,9 @@
-"""Get DTD (0.6 GB), SUN397 (37 GB) and Food-101 (5 GB), and check Stanford Cars.
+"""Get DTD (0.6 GB), SUN397 (37 GB), Food-101 (5 GB) and Stanford Cars.
 
-The page of Stanford Cars is offline. Put these into DATA/stanford_cars yourself:
+The page of Stanford Cars is offline, so it comes from the Hugging Face Hub, with the training images
+if the Hub has them. The authors' own files are used instead if you put them into DATA/stanford_cars:
 devkit/cars_meta.mat, devkit/cars_train_annos.mat, cars_test_annos_withlabels.mat, and the images in
-cars_train and cars_test. Kaggle and the Internet Archive have copies of
-https://ai.stanford.edu/~jkrause/cars/car_dataset.html.
+cars_train and cars_test.
 
 MD5 sums are those of torchvision. Counts follow from the authors' numbers per class: DTD 40 + 40 +
 40 for 47 classes, SUN397 50 + 50 for 397, Food-101 750 + 250 for 101; Stanford Cars states 8,144
@@ -14,10 +14,10 @@ import sys
 
 from fetching import Remote, get, main, verify
 
-from wiseft_lite import UserError
+from wiseft_lite import UserError, fetch_test_sets
 
 SUN = "https://vision.princeton.edu/projects/2010/SUN"
-FILES = {
+SETS = {
     "dtd": (
         Remote(
             "https://www.robots.ox.ac.uk/~vgg/data/dtd/download/dtd-r1.0.1.tar.gz",
@@ -56,12 +56,14 @@ PUBLISHED = {
 }
 
 
-def run(root):
+def run(root, names):
     failed = []
-    for name, remotes in FILES.items():
+    for name in names:
         try:
-            for remote in remotes:
+            for remote in SETS[name]:
                 get(remote, root)
+            if name == "cars" and not (root / "stanford_cars").is_dir():
+                fetch_test_sets([name], root, train=True)
             verify(name, root, PUBLISHED[name])
         except UserError as error:  # the other data sets can still be downloaded
             failed.append(f"{name}: {error}")
@@ -70,4 +72,4 @@ def run(root):
 
 
 if __name__ == "__main__":
-    sys.exit(main(__doc__, run))
+    sys.exit(main(__doc__, run, list(SETS)))

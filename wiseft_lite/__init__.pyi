@@ -28,6 +28,9 @@ from .finetuning.prompts import learn_prompt as learn_prompt
 from .interop.interchange import export_open_clip as export_open_clip
 from .interop.interchange import import_checkpoint as import_checkpoint
 from .interop.interchange import import_clip as import_clip
+from .interop.published import load_published as load_published
+from .interop.published import published_names as published_names
+from .interop.reported import reported_accuracies as reported_accuracies
 from .merging.arithmetic import dare as dare
 from .merging.arithmetic import layerwise as layerwise
 from .merging.arithmetic import lines as lines
@@ -62,6 +65,7 @@ from .tasks import load_task as load_task
 from .tasks import task_names as task_names
 from .tasks.own import csv_task as csv_task
 from .tasks.own import folder_task as folder_task
+from .tasks.published.hub import fetch_test_sets as fetch_test_sets
 from .training import finetune as finetune
 from .training import linear_probe as linear_probe
 from .weights import average as average

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -235,26 +236,59 @@ def load(
     return classifier.to(device).eval()
 
 
-def check_same_start(models: Mapping[str, ImageClassifier | str | Path]) -> None:
+@dataclass(frozen=True)
+class Description:
+    """What models that are averaged must have in common, without their weights; see ``describe``.
+
+    Args:
+        origin: of the image encoder; None if it is not open_clip's.
+        class_names: in the order of the head's rows.
+        shapes: of all weights.
+    """
+
+    origin: Origin | None
+    class_names: tuple[str, ...]
+    shapes: dict[str, list[int]]
+
+    def with_weights(self, theta: Mapping[str, Tensor]) -> ImageClassifier:
+        """Return the classifier with a float32 state dict, whose tensors become its weights.
+
+        Raises:
+            UserError: open_clip cannot build its encoder.
+        """
+        if self.origin is None:
+            raise UserError("the encoder is not open_clip's; load the weights into it yourself")
+        inside = {
+            key.removeprefix("encoder."): tensor
+            for key, tensor in theta.items()
+            if key.startswith("encoder.")
+        }
+        encoder, preprocess = build_encoder(self.origin, inside)
+        head = Head(theta["head.weight"], theta["head.bias"])
+        return ImageClassifier(encoder, head, preprocess, self.class_names, self.origin.name).eval()
+
+
+def check_same_start(models: Mapping[str, ImageClassifier | Description | str | Path]) -> None:
     """Raise unless models share their architecture, preprocessing and class names.
 
     The content of the encoders is compared, not their names or paths. Whether they come from one
     pre-training is not checked; ``connectivity.midpoint_barrier`` measures it.
 
     Args:
-        models: classifiers, or folders of checkpoints, by the names used in the message. Of a
-            folder only the card and the headers of the weights are read.
+        models: classifiers, their descriptions, or folders of checkpoints, by the names used in
+            the message. Of a folder only the card and the headers of the weights are read.
 
     Raises:
         UserError: a folder is not a checkpoint, or a model differs from the first.
     """
-    (first, (origin, classes, shapes)), *others = [
-        (name, _content(model)) for name, model in models.items()
-    ]
-    for name, (its_origin, its_classes, its_shapes) in others:
-        differences = origin.differences(its_origin) if origin and its_origin else []
-        differences += ["class names"] if classes != its_classes else []
-        odd = [key for key in {**shapes, **its_shapes} if shapes.get(key) != its_shapes.get(key)]
+    (first, start), *others = [(name, describe(model)) for name, model in models.items()]
+    for name, other in others:
+        differences = []
+        if start.origin and other.origin:
+            differences = start.origin.differences(other.origin)
+        differences += ["class names"] if start.class_names != other.class_names else []
+        keys = {**start.shapes, **other.shapes}
+        odd = [key for key in keys if start.shapes.get(key) != other.shapes.get(key)]
         differences += [f"tensors ({', '.join(odd[:3])})"] if odd and not differences else []
         if differences:
             raise UserError(
@@ -263,15 +297,19 @@ def check_same_start(models: Mapping[str, ImageClassifier | str | Path]) -> None
             )
 
 
-def _content(
-    model: ImageClassifier | str | Path,
-) -> tuple[Origin | None, tuple[str, ...], dict[str, list[int]]]:
-    """The origin of the encoder, the class names and the shapes of all weights."""
+def describe(model: ImageClassifier | Description | str | Path) -> Description:
+    """Return the description of a classifier, or of a checkpoint, of which no weight is read.
+
+    Raises:
+        UserError: the folder is not a checkpoint.
+    """
+    if isinstance(model, Description):
+        return model
     if isinstance(model, ImageClassifier):
         shapes = {key: list(tensor.shape) for key, tensor in model.state_dict().items()}
-        return getattr(model.encoder, "origin", None), model.class_names, shapes
+        return Description(getattr(model.encoder, "origin", None), model.class_names, shapes)
     card = read_card(model)
-    return _origin(model, card), tuple(card["class_names"]), _shapes(model)
+    return Description(_origin(model, card), tuple(card["class_names"]), _shapes(model))
 
 
 def _shapes(folder: str | Path) -> dict[str, list[int]]:

@@ -316,8 +316,15 @@ def open_clip_config(name: str) -> dict:
     return json.loads(json.dumps(config))  # lists for tuples, as a file gives it back
 
 
-def build_encoder(origin: Origin) -> tuple[torch.nn.Module, Preprocess]:
-    """Return an image encoder with random weights, and its preprocessing, without a download.
+def build_encoder(
+    origin: Origin, weights: Mapping[str, Tensor] | None = None
+) -> tuple[torch.nn.Module, Preprocess]:
+    """Return an image encoder and its preprocessing, without a download.
+
+    Args:
+        origin: its description.
+        weights: its float32 state dict, whose tensors become its parameters, so that no second copy
+            of them is in memory; random ones if not given.
 
     Raises:
         UserError: open_clip cannot build what the configuration describes.
@@ -329,13 +336,26 @@ def build_encoder(origin: Origin) -> tuple[torch.nn.Module, Preprocess]:
     """
     advice = "its configuration is damaged, or of another version of open_clip or timm"
     with _as_user_error(origin.name, advice), _fixed_seed():
-        encoder = image_encoder(origin.config["model_cfg"])
+        encoder = _with_weights(origin.config["model_cfg"], weights)
         library().set_model_preprocess_cfg(
             encoder, {**origin.config["preprocess_cfg"], "size": encoder.image_size}
         )
         preprocess = Preprocess(encoder.preprocess_cfg)
     encoder.origin = origin
     return encoder, preprocess
+
+
+def _with_weights(model_cfg: Mapping, weights: Mapping[str, Tensor] | None) -> torch.nn.Module:
+    """Return an image encoder of a configuration, on the meta device until its weights are there."""
+    if weights is None:
+        return image_encoder(model_cfg)
+    with torch.device("meta"):
+        encoder = image_encoder(model_cfg)
+    stored = encoder.state_dict().keys()
+    if any(name not in stored for name, _ in encoder.named_buffers()):  # computed when it is built
+        encoder = image_encoder(model_cfg)
+    encoder.load_state_dict(weights, assign=True)
+    return encoder
 
 
 def _read_config(path: Path) -> dict:

@@ -88,7 +88,7 @@ def measure(
     Raises:
         UserError: as ``sweep``.
     """
-    splits = {"val": task.val, **task.evaluation}
+    splits = {"val": task.split("val"), **task.evaluation}
     table = sweep(zero_shot, models, splits, progress=progress, compute=compute)
     table = table.rename(columns={"model": "kind"})
     return pd.concat([table[table["kind"] == kind] for kind in models], ignore_index=True)

@@ -279,10 +279,11 @@ def finetune(
     Source: the paper, section 2, end-to-end fine-tuning.
     """
     _check_classes(classifier, task)
+    train = task.split("train")
     return fit(
         copy.deepcopy(classifier),
-        training_images(classifier, task.train, recipe),
-        task.train.labels,
+        training_images(classifier, train, recipe),
+        train.labels,
         recipe,
         objective=checkpointed(objective) if compute.gradient_checkpointing else objective,
         compute=compute,
@@ -325,7 +326,7 @@ def linear_probe(
     _check_classes(classifier, task)
     if solver not in SOLVERS:
         raise unknown("solver", solver, SOLVERS)
-    features, labels = encode(classifier, task.train, compute=compute)
+    features, labels = encode(classifier, task.split("train"), compute=compute)
     probe = copy.deepcopy(classifier)
     if solver == "lbfgs":
         fit_lbfgs(probe.head, features, labels, objective=objective)

@@ -18,6 +18,7 @@ import zipfile
 from pathlib import Path
 
 import nbformat
+import setup_cell
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -74,6 +75,7 @@ def questions(master: Path) -> dict[str, dict]:
 def _assign(master: Path, folder: Path) -> None:
     """Run otter's ``assign`` on a copy: student notebook, solved notebook, and Gradescope's zip."""
     shutil.copy2(master, folder)
+    setup_cell.fill(folder, setup_cell.repository() or "")
     done = subprocess.run(
         [
             sys.executable,

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+import setup_cell
 from fill_numbers import TAG, filled, read, sources, value_of
 
 BOOK = Path(__file__).resolve().parent.parent.parent / "book"
@@ -55,7 +56,7 @@ def test_card_and_setup_are_there(path):
     assert first[0].startswith("# ") and "?" in first[0]
     assert all(word in first[1] for word in ("You need", "You leave with", "Time", "Download"))
     setups = {[s for _, s in cells(p, "code")][0] for p in NOTEBOOKS}
-    assert len(setups) == 1 and len(setups.pop().splitlines()) <= 9
+    assert setups == {setup_cell.cell_for(path.stem, setup_cell.written_url())}
 
 
 @each_chapter

@@ -7,6 +7,7 @@ import build_book
 import build_landing
 import pandas as pd
 import pytest
+import setup_cell
 import torch
 
 from wiseft_lite import UserError, load_task, zero_shot_head
@@ -108,7 +109,18 @@ def test_the_page_of_run_times_names_each_notebook(tmp_path):
 )
 def test_colab_buttons_follow_the_clone(monkeypatch, remote, found):
     monkeypatch.setenv("BOOK_REPOSITORY", remote)
-    assert build_book.repository() == found
+    assert setup_cell.repository() == found
+
+
+def test_an_address_in_the_configuration_comes_first(monkeypatch, tmp_path):
+    monkeypatch.setattr(setup_cell, "ROOT", tmp_path)
+    monkeypatch.setenv("BOOK_REPOSITORY", "https://github.com/a/fork")
+    (tmp_path / "_config.yml").write_text(
+        'repository:\n  url: "https://example.org/a/book"  # ours\n'
+    )
+    assert setup_cell.repository() == "https://example.org/a/book"
+    (tmp_path / "_config.yml").write_text('repository:\n  url: ""\n')
+    assert setup_cell.repository() == "https://github.com/a/fork"
 
 
 def test_the_largest_learning_rate_within_one_standard_error_is_taken():
@@ -131,9 +143,13 @@ def test_the_largest_learning_rate_within_one_standard_error_is_taken():
 
 def test_the_pages_name_the_repository_that_they_were_built_from(tmp_path):
     shutil.copy2(build_book.ROOT / "book" / "00_setup.ipynb", tmp_path)
-    build_book.address(tmp_path, "https://github.com/a/b")
-    page = (tmp_path / "00_setup.ipynb").read_text()
-    assert page.count("git+https://github.com/a/b") >= 2 and "ADDRESS" not in page
+    other = tmp_path / "other.ipynb"
+    other.write_text((tmp_path / "00_setup.ipynb").read_text().replace("REPOSITORY", "X"))
+    before = other.read_text()
+    setup_cell.fill(tmp_path, "https://github.com/a/b")
+    page = json.loads((tmp_path / "00_setup.ipynb").read_text())
+    assert 'REPOSITORY = "0.1.0", "https://github.com/a/b"' in "".join(page["cells"][2]["source"])
+    assert other.read_text() == before  # begins with a cell of its own
 
 
 def fake_experiments(monkeypatch, tmp_path, ran):

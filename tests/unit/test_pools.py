@@ -203,7 +203,7 @@ def test_one_model_of_a_pool_is_in_memory_at_a_time(sources, monkeypatch):
     pool = Pool([sources[0], *sources[1:] * 3], first)
     uniform_soup(pool)
     greedy_soup(pool, lambda theta: -float(theta["head.weight"].abs().sum()))
-    assert len(most) == 9 + 18 and max(most) <= 2  # a greedy soup's mean may be one of them
+    assert len(most) == 10 + 20 and max(most) <= 2  # a greedy soup's mean may be one of them
 
 
 @pytest.mark.parametrize("kind", ["pt", "safetensors", "address"])

@@ -52,13 +52,25 @@ def entry(name: str) -> Iterator[Path]:
     Raises:
         UserError: the cache folder cannot be written.
     """
-    from filelock import FileLock
-
     path = cache_folder() / name
     if not distributed.is_main():
         distributed.all_true(True)
         yield path
         return
+    with locked(path):
+        distributed.all_true(True)
+        yield path
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a file or folder in the cache; another process that wants it waits.
+
+    Raises:
+        UserError: the cache folder cannot be written.
+    """
+    from filelock import FileLock
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(_lock_file(path))
@@ -69,7 +81,6 @@ def entry(name: str) -> Iterator[Path]:
             "set WISEFT_CACHE to a folder of your own"
         ) from error
     try:
-        distributed.all_true(True)
-        yield path
+        yield
     finally:
         lock.release()

@@ -9,15 +9,10 @@ end-to-end curve in table 4.
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-from urllib.request import urlopen
-
 import pandas as pd
 
 from wiseft_lite.book import ledger
-from wiseft_lite.errors import UserError, unknown
+from wiseft_lite.errors import unknown
 
 SHIFTS = ("ImageNetV2", "ImageNet-R", "ImageNet-Sketch", "ObjectNet", "ImageNet-A")
 
@@ -76,55 +71,3 @@ def published_table(number: int, model: str | None = None) -> pd.DataFrame:
     rows = rows[rows["model"] == (model or models[0])]
     wide = rows.pivot(index="row", columns="column", values="value")
     return wide.loc[list(dict.fromkeys(rows["row"])), list(dict.fromkeys(rows["column"]))]
-
-
-SOUPS = "https://raw.githubusercontent.com/mlfoundations/model-soups/d5398f181ea51c5cd9d95ebacc6ea7132bb108ec"
-SOUP_FILES = {
-    "individual_model_results.jsonl": "01100518a5c3f7ee47fdb010f39c010dd332c1cc0673ebb1da2b9da39ed800cf",
-    "hparam_info.json": "1160d7ea4471ce2c61462884f9adfe9fa231b438d172e37277628278609754c1",
-}
-
-
-def soup_runs() -> pd.DataFrame:
-    """Download the published results of 71 fine-tuned ViT-B/32.
-
-    Returns:
-        A row per model, in percent: ``val`` (held-out images of ImageNet's training set),
-        ``ImageNet``, and ``shifts``, the mean over the five of the paper; and its learning rate
-        ``lr``.
-
-    Raises:
-        UserError: the files cannot be downloaded, or have another hash.
-
-    Source: Wortsman et al. 2022, "Model soups", and its repository, at a fixed commit.
-    """
-    texts = {}
-    for name, sha256 in SOUP_FILES.items():
-        try:
-            with urlopen(f"{SOUPS}/{name}", timeout=10) as answer:
-                data = answer.read()
-        except OSError as error:
-            raise UserError(
-                f"{name} of model-soups cannot be downloaded ({error}); check the network, or continue "
-                "without it"
-            ) from error
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise UserError(f"{name} of model-soups has another hash; continue without it")
-        texts[name] = data.decode()
-    results, settings = texts.values()
-    table = pd.read_json(io.StringIO(results), lines=True).set_index("model_name")
-    learning_rates = {
-        name: setting["lr"] for name, setting in json.loads(settings).items() if "lr" in setting
-    }
-    table = 100 * table.loc[list(learning_rates)]  # without the model that all others start from
-    shifts = table[["ImageNetV2", "ImageNetR", "ImageNetSketch", "ObjectNet", "ImageNetA"]].mean(
-        axis=1
-    )
-    return pd.DataFrame(
-        {
-            "val": table["ImageNet2p"],
-            "ImageNet": table["ImageNet"],
-            "shifts": shifts,
-            "lr": learning_rates,
-        }
-    )

@@ -30,7 +30,7 @@ def fingerprint(classifier: ImageClassifier, task: Task, recipe: Recipe, train: 
         train,
         classifier,
         classifier.preprocess,
-        held_in_memory(task.train),
+        held_in_memory(task.split("train")),
         augmentation,
         losses,
         models,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from wiseft_lite.cli.options import add_command, add_layout, layout_of
+from wiseft_lite.cli.options import CHECKPOINT, add_command, add_layout, layout_of
 from wiseft_lite.errors import UserError
 
 
@@ -18,7 +18,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         "write a checkpoint as a folder that open_clip alone can load",
         out="results/exported",
     )
-    parser.add_argument("checkpoint", type=Path, help="a checkpoint of this library")
+    parser.add_argument("checkpoint", help=CHECKPOINT)
     parser.add_argument(
         "--text-encoder",
         metavar="MODEL",
@@ -79,10 +79,10 @@ def import_file(args: argparse.Namespace) -> None:
 def export(args: argparse.Namespace) -> None:
     """Write a checkpoint in open_clip's layout."""
     from wiseft_lite import checkpoints
-    from wiseft_lite.interop import interchange
+    from wiseft_lite.interop import interchange, published
 
     interchange.export_open_clip(
-        checkpoints.load(args.checkpoint),
+        checkpoints.load(published.checkpoint_folder(args.checkpoint)),
         args.out,
         text_encoder=args.text_encoder,
         overwrite=args.overwrite,

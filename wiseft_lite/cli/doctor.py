@@ -89,10 +89,9 @@ def tasks() -> list[str]:
     lines = []
     for name in task_names():
         task = load_task(name)
-        sizes = {"train": task.train, "val": task.val, **task.evaluation}
         lines.append(
             f"{name:10} {len(task.class_names):4} classes; "
-            + ", ".join(f"{split} {len(images)}" for split, images in sizes.items())
+            + ", ".join(f"{split} {len(images)}" for split, images in task.splits.items())
         )
     return [
         *lines,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from wiseft_lite._runtime.outputs import check_file
 from wiseft_lite.cli.options import (
+    CHECKPOINT,
     add_command,
     add_compute,
     add_device,
@@ -44,7 +45,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         check=check_file,
         distributed=True,
     )
-    parser.add_argument("checkpoint", type=Path, help="a checkpoint of this library")
+    parser.add_argument("checkpoint", help=CHECKPOINT)
     add_task(parser)
     add_splits(parser)
     add_device(parser)
@@ -71,8 +72,8 @@ def _add_sweep(commands: argparse._SubParsersAction) -> None:
         check=check_file,
         distributed=True,
     )
-    parser.add_argument("zero_shot", type=Path, help="checkpoint at alpha 0")
-    parser.add_argument("fine_tuned", type=Path, help="checkpoint at alpha 1")
+    parser.add_argument("zero_shot", help=f"at alpha 0: {CHECKPOINT}")
+    parser.add_argument("fine_tuned", help="at alpha 1: likewise")
     add_task(parser)
     add_splits(parser)
     add_device(parser)
@@ -94,19 +95,22 @@ def evaluate(args: argparse.Namespace) -> None:
     from wiseft_lite import checkpoints, tasks
     from wiseft_lite._runtime import distributed
     from wiseft_lite._runtime.precision import precision_name
+    from wiseft_lite.interop import published, reported
     from wiseft_lite.results import write_results
 
     device, compute = device_of(args), compute_of(args)
     with distributed.main_first():
         task = tasks.load_task(args.task, args.data)
         splits = splits_of(args, task)
-        classifier = checkpoints.load(args.checkpoint, device, task.class_names)
+        folder = published.checkpoint_folder(args.checkpoint)
+        classifier = checkpoints.load(folder, device, task.class_names)
     table = evaluate_splits(classifier, splits, compute).assign(
         model=str(args.checkpoint),
         task=task.name,
         precision=precision_name(device, compute.precision),
     )
     distributed.main_only(lambda: write_results(table, args.out))
+    reported.show(table, reported.name_of(folder), task.name)
     print(f"written: {args.out}")
 
 
@@ -174,6 +178,7 @@ def sweep(args: argparse.Namespace) -> None:
     from wiseft_lite._runtime import distributed
     from wiseft_lite._runtime.precision import precision_name
     from wiseft_lite.analysis import connectivity
+    from wiseft_lite.interop import published
     from wiseft_lite.results import show_table, write_results
     from wiseft_lite.weights import relative_distance
 
@@ -183,9 +188,9 @@ def sweep(args: argparse.Namespace) -> None:
     with distributed.main_first():
         task = tasks.load_task(args.task, args.data)
         splits = splits_of(args, task)
+        folders = [published.checkpoint_folder(s) for s in (args.zero_shot, args.fine_tuned)]
         zero_shot, fine_tuned = (
-            checkpoints.load(folder, device, task.class_names)
-            for folder in (args.zero_shot, args.fine_tuned)
+            checkpoints.load(folder, device, task.class_names) for folder in folders
         )
     checkpoints.check_same_start({str(args.zero_shot): zero_shot, str(args.fine_tuned): fine_tuned})
     distance = relative_distance(zero_shot.state_dict(), fine_tuned.state_dict())
@@ -193,7 +198,8 @@ def sweep(args: argparse.Namespace) -> None:
     evaluated = sorted({*alphas, *free})
     has_midpoint = {*connectivity.MIDPOINT} <= {*evaluated}
     if not has_midpoint:
-        connectivity.midpoint_barrier(zero_shot, fine_tuned, task.val)
+        held = next(iter(splits.values())) if task.val is None else task.val
+        connectivity.midpoint_barrier(zero_shot, fine_tuned, held)
     curve = sweeps.sweep(
         zero_shot,
         fine_tuned,
@@ -215,7 +221,17 @@ def sweep(args: argparse.Namespace) -> None:
     if has_midpoint:
         connectivity.midpoint_barrier_of_sweep(curve, distance)
     show_table(table)
+    _show_published(table, folders, task.name)
     print(f"written: {args.out}")
+
+
+def _show_published(table: pd.DataFrame, ends: list[Path], task: str) -> None:
+    """Print published accuracies of models on the line between two checkpoints beside ours."""
+    from wiseft_lite.interop import reported
+
+    zero_shot, fine_tuned = map(reported.name_of, ends)
+    for alpha, rows in table.groupby("alpha"):
+        reported.show(rows, reported.point_on_line(zero_shot, fine_tuned, float(alpha)), task)
 
 
 def alphas_in(text: str) -> list[float]:

@@ -119,9 +119,9 @@ def _measure(name: str, seeds: int) -> None:
     """Run an experiment and write its numbers, with the rules that were in force before the run."""
     from wiseft_lite.book import experiments
     from wiseft_lite.book import ledger as book
-    from wiseft_lite.book.claims import CLAIMS, history
+    from wiseft_lite.book.claims import CLAIMS, PUBLIC, history
 
-    rules, started = history.in_force(CLAIMS, name), time.monotonic()
+    rules, started = history.in_force((*CLAIMS, *PUBLIC), name), time.monotonic()
     record = experiments.run(name, range(seeds))
     record.number(f"{name}.minutes", (time.monotonic() - started) / 60, "minutes", None)
     book.write(record)

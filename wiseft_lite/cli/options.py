@@ -99,12 +99,29 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 def add_splits(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--splits", help="comma-separated names (default: test and every shift)")
+    parser.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="evaluate N random images of each split, always the same, for a quick look (default: all)",
+    )
 
 
 def splits_of(args: argparse.Namespace, task) -> dict:
-    """The splits of ``--splits`` by name, or the default ones."""
+    """The splits of ``--splits`` by name, or the default ones, as far as ``--limit`` allows."""
     names = list(task.evaluation) if args.splits is None else names_in(args.splits, "--splits")
-    return {name: task.split(name) for name in names}
+    return {name: limited(args, task.split(name)) for name in names}
+
+
+def limited(args: argparse.Namespace, split):
+    """A split, or the part of it that ``--limit`` allows."""
+    return split if args.limit is None else split.sample(args.limit)
+
+
+CHECKPOINT = (
+    "a checkpoint of this library, or a published model, downloaded if need be: "
+    "model-soups/vit-l14-zeroshot, model-soups/vit-l14-finetuned, model-soups/b32/0 to 71"
+)
 
 
 def names_in(text: str, option: str) -> list[str]:

@@ -113,9 +113,10 @@ def _run(
     compute = compute_of(args)
     with distributed.main_first():
         task = tasks.load_task(task_name, data)
+        train = task.split("train")
         zero_shot = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, device), task)
     print(
-        f"{task.name}: {len(task.class_names)} classes, {len(task.train)} training images; "
+        f"{task.name}: {len(task.class_names)} classes, {len(train)} training images; "
         f"zero-shot model {args.model} on {device}"
     )
     models = pipeline.train(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from wiseft_lite.cli.evaluate import evaluate_splits, evaluating, metrics_of
@@ -13,10 +14,12 @@ from wiseft_lite.cli.options import (
     add_model,
     add_recipe,
     add_resume,
+    add_splits,
     add_task,
     compute_of,
     device_of,
     recipe_of,
+    splits_of,
 )
 from wiseft_lite.errors import UserError
 from wiseft_lite.recipes import Recipe, recipes_for
@@ -35,6 +38,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         parser = add_command(commands, name, run, text, out=f"results/{name}", distributed=True)
         add_model(parser)
         add_task(parser)
+        add_splits(parser)
         if run is probe:
             add_resume(parser)
             add_recipe(parser, lambda model: recipes_for(model)["probe"], without=["augment"])
@@ -59,16 +63,28 @@ def finetune(args: argparse.Namespace) -> None:
     _make(args, "end-to-end", recipe_of(args, recipes_for(args.model)["end-to-end"]))
 
 
+@dataclass(frozen=True)
+class ZeroShotRecipe:
+    """How a zero-shot classifier was made, for its card."""
+
+    zero_shot_model: str
+    prompts: int
+
+
 def _make(args: argparse.Namespace, kind: str | None = None, recipe: Recipe | None = None) -> None:
     """Make the zero-shot classifier, train it if a kind is given, save it, then evaluate it."""
     from wiseft_lite import checkpoints, encoders, pipeline, tasks
     from wiseft_lite._runtime import distributed
     from wiseft_lite.callbacks import Checkpoints, Progress
+    from wiseft_lite.interop import reported
     from wiseft_lite.zeroshot import zero_shot_classifier
 
     states, compute = StatesFolder(args.out), compute_of(args)
     with distributed.main_first():
         task = tasks.load_task(args.task, args.data)
+        splits = splits_of(args, task)
+        if kind is not None:
+            task.split("train")  # before the prompts are encoded
         model = zero_shot_classifier(encoders.load_clip(args.model, device_of(args)), task)
     if kind is not None and recipe is not None:
         model = pipeline.TRAINERS[kind](
@@ -79,15 +95,21 @@ def _make(args: argparse.Namespace, kind: str | None = None, recipe: Recipe | No
             callbacks=[Progress(), Checkpoints(states.path, args.resume)],
         )
     distributed.main_only(
-        lambda: checkpoints.save(model, args.out, recipe=recipe, overwrite=args.overwrite)
+        lambda: checkpoints.save(
+            model,
+            args.out,
+            recipe=recipe or ZeroShotRecipe(args.model, len(task.templates)),
+            overwrite=args.overwrite,
+        )
     )
     if distributed.is_main():
         states.remove()
     with evaluating(
         f"the model is saved in {args.out}", "evaluate", args.out, task=args.task, data=args.data
     ):
-        metrics = metrics_of(evaluate_splits(model, task.evaluation, compute))
-    distributed.main_only(lambda: checkpoints.add_metrics(args.out, metrics))
+        table = evaluate_splits(model, splits, compute)
+    distributed.main_only(lambda: checkpoints.add_metrics(args.out, metrics_of(table)))
+    reported.show(table, args.model if kind is None else "", task.name)
     print(f"written: {args.out}")
 
 

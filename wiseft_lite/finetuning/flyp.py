@@ -135,10 +135,11 @@ def flyp(
             model.logit_scale.exp(),
         )
 
+    train = task.split("train")
     fit(
         model,
-        training_images(clip, task.train, recipe),
-        task.train.labels,
+        training_images(clip, train, recipe),
+        train.labels,
         recipe,
         objective=objective,
         callbacks=callbacks,

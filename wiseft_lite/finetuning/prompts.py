@@ -78,7 +78,7 @@ def learn_prompt(
     unified context, class name last); compared in the paper's appendix C.3.4.
     """
     classifier = zero_shot_classifier(clip, task)
-    features, labels = encode(classifier, task.train)
+    features, labels = encode(classifier, task.split("train"))
     prompt = PromptHead(clip, task.class_names, clip.token_embeddings(start))
     fit(prompt, features, labels, recipe, callbacks=callbacks)
     with torch.no_grad():

@@ -88,13 +88,14 @@ def import_checkpoint(
     origin, image = _identified(
         Path(path), parts, parts.image, architecture, image_size, weight.shape[-1]
     )
-    encoder, preprocess = build_encoder(origin)
-    encoder.load_state_dict({key.removeprefix("visual."): tensor for key, tensor in image.items()})
     if len(weight) != len(class_names):
         raise UserError(
             f"{path}: the head has {len(weight)} rows but there are {len(class_names)} class names; "
             "give one for each row, in its order"
         )
+    encoder, preprocess = build_encoder(
+        origin, {key.removeprefix("visual."): tensor for key, tensor in image.items()}
+    )
     head = Head(weight, bias)
     return ImageClassifier(
         encoder.requires_grad_(True), head, preprocess, class_names, origin.name
@@ -305,7 +306,8 @@ def _read(path: str | Path, sha256: str | None, prefix: str) -> layouts.Parts:
         )
     if path.suffix == ".safetensors":
         try:
-            weights = load_file(path)
+            # copies: the tensors of load_file are the file's own bytes, and it may be deleted
+            weights = {key: tensor.clone() for key, tensor in load_file(path).items()}
         except Exception as error:
             raise UserError(f"{path} is damaged ({error}); copy or download it again") from error
     else:

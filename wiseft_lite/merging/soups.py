@@ -256,6 +256,7 @@ def greedy_soup(
     score: Callable[[Weights], float],
     rule: str = "paper",
     *,
+    rank: Sequence[float] | None = None,
     folder: str | Path | None = None,
     resume: bool = True,
     check: Check | None = None,
@@ -275,24 +276,27 @@ def greedy_soup(
             most one and the mean so far are in memory.
         score: higher is better; see ``HeldOutAccuracy``. Test images must not be in it.
         rule: how equal scores are treated, one of ``RULES``.
+        rank: numbers by which models are tried, best first, in place of their scores alone, such as
+            published accuracies. Of the models alone only the first is scored, and each is read
+            once.
         folder: where each score is saved as soon as it is known, and the mean as soon as it grows.
             An interrupted soup resumes: no model is scored again, nor read for what is known, and
             the result has the same bits. The folder may hold the progress of several soups: each is
             found by a hash of its models, its score, which may have a ``content`` to hash, and the
             code. None saves nothing.
         resume: False discards what was saved.
-        check: called with each model before it is scored alone.
+        check: called with each model before it is scored alone, or tried by ``rank``.
 
     Returns:
         The soup, and a row for each model in the order of trial: ``model`` (its place in
-        ``thetas``), ``alone`` (its score), ``with_it`` (the score of the mean with it), ``kept``,
+        ``thetas``), ``alone`` (its score, or its number in ``rank``), ``with_it`` (the score of the mean with it), ``kept``,
         ``soup`` (the score after it), ``tied_alone`` (another model has the same score) and
         ``tied`` (the mean with it scores exactly as much as the mean without it, so that the rule
         decided).
 
     Raises:
-        UserError: no models, ones that do not fit together, several names for one model, or an
-            unknown rule; or a model has changed between its two readings, which only progress in a
+        UserError: no models, ones that do not fit together, several names for one model, an
+            unknown rule, or not one number in ``rank`` for each; or a model has changed between its two readings, which only progress in a
             folder shows.
 
     Source: Wortsman et al. 2022, "Model soups", recipe 1; the second rule is that of ``main.py`` of
@@ -310,18 +314,23 @@ def greedy_soup(
         raise UserError("no models to average; give at least one")
     progress = Progress(
         folder,
-        lambda: ("greedy", *_code(), score.content() if hasattr(score, "content") else score),
+        lambda: ("greedy", *_code(), score.content() if hasattr(score, "content") else score, rank),
         lambda: _hashes(thetas),
         resume,
     )
-    soup = _Growing(thetas, score, progress)
-    alone = soup.scores_alone(check)
+    soup = _Growing(thetas, score, progress, check)
+    alone = soup.scores_alone() if rank is None else list(rank)
+    if len(alone) != len(thetas):
+        raise UserError(f"{len(alone)} numbers in rank for {len(thetas)} models; give one for each")
     first = range(len(thetas)) if rule == "paper" else reversed(range(len(thetas)))
     order = sorted(first, key=lambda i: -alone[i])  # a stable sort: equals stay as they were
     rows: list[dict] = []
     for i in order:
         before = soup.best
-        reached = soup.try_(i, ties=rule == "paper") if rows else soup.begin(i, alone[i])
+        if rows:
+            reached = soup.try_(i, ties=rule == "paper")
+        else:
+            reached = soup.begin(i, alone[i] if rank is None else None)
         rows.append(
             {
                 "model": i,
@@ -343,34 +352,41 @@ class _Growing:
         thetas: the models.
         score: of weights.
         progress: the scores that are known, and the mean that was saved.
+        check: called with each model when it is read for the first time.
     """
 
     def __init__(
-        self, thetas: Sequence[Weights], score: Callable[[Weights], float], progress: Progress
+        self,
+        thetas: Sequence[Weights],
+        score: Callable[[Weights], float],
+        progress: Progress,
+        check: Check | None,
     ):
-        self._thetas, self._score, self._progress = thetas, score, progress
+        self._thetas, self._score, self._progress, self._check = thetas, score, progress, check
+        self._aliases, self._known = NoAliases(), set[int]()
         self._mean: dict[str, Tensor] | None = None
         self.members: list[int] = []
         self.best = -math.inf
 
-    def scores_alone(self, check: Check | None) -> list[float]:
+    def scores_alone(self) -> list[float]:
         """Score every model alone; one that is known is not read."""
-        aliases, alone = NoAliases(), []
+        alone = []
         for i in range(len(self._thetas)):
             known = self._progress.score([i])
             if known is None:
-                theta = self._read(i)
-                aliases(theta)
-                if check is not None:
-                    check(i, theta)
-                known = self._score(theta)
+                known = self._score(self._read(i))
                 self._progress.add([i], known)
-                del theta  # frees it before the next one is read
+            self._known.add(i)
             alone.append(known)
         return alone
 
-    def begin(self, i: int, score: float) -> float:
-        """Make the best model the first member."""
+    def begin(self, i: int, score: float | None) -> float:
+        """Make the best model the first member; it is scored if its score is not known."""
+        score = self._progress.score([i]) if score is None else score
+        if score is None:
+            self._mean = self._read(i)
+            score = self._score(self._mean)
+            self._progress.add([i], score, self._mean)
         self.members, self.best = [i], score
         return score
 
@@ -409,6 +425,11 @@ class _Growing:
     def _read(self, i: int) -> dict[str, Tensor]:
         theta = dict(self._thetas[i])
         self._progress.check_unchanged(i, theta)
+        if i not in self._known:
+            self._aliases(theta)
+            if self._check is not None:
+                self._check(i, theta)
+            self._known.add(i)
         return theta
 
 

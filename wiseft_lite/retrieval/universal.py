@@ -113,8 +113,9 @@ def disjoint_splits(
         wanted = {name: label_of[name] for name in classes}
         return _collect(clip, sources, wanted, purpose, per_class)
 
-    train = collect(train_names, [(task, task.train) for task in tasks], "train", 1)
-    val = collect(val_names, [(task, s) for task in tasks for s in (task.train, task.val)], "val")
+    train = collect(train_names, [(task, task.split("train")) for task in tasks], "train", 1)
+    held = [(task, task.split(part)) for task in tasks for part in ("train", "val")]
+    val = collect(val_names, held, "val")
     test = collect(
         test_names, [(task, s) for task in tasks for s in task.evaluation.values()], "test"
     )

@@ -39,6 +39,22 @@ def few_shot_rows(labels: Tensor, k: int, seed: int = 0) -> list[int]:
     return rows
 
 
+def sample_rows(n: int, limit: int, seed: int = 0) -> list[int]:
+    """Return the indices of ``limit`` random images of ``n``, ascending; of fewer, of all.
+
+    Raises:
+        UserError: ``limit`` is not positive.
+
+    Example:
+        >>> len(sample_rows(100, 8)), sample_rows(3, 8)
+        (8, [0, 1, 2])
+    """
+    if limit < 1:
+        raise UserError(f"{limit} images are too few; give at least 1")
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    return sorted(order[:limit].tolist())
+
+
 def hold_out(labels: Tensor, fraction: float = 0.1, seed: int = 0) -> tuple[list[int], list[int]]:
     """Split indices class by class into those to train on and those held out, both ascending.
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -112,18 +113,24 @@ def _opened(path: str | Path) -> Iterator[tuple[Image.Image, BinaryIO]]:
     Pillow gets the open file, not its name: it rotates files wrongly that it maps into memory by
     name.
     """
+    with _named(path), open(path, "rb") as file, Image.open(file) as image:
+        yield image, file
+
+
+@contextmanager
+def _named(name: str | Path, fix: str = "replace or remove it") -> Iterator[None]:
+    """Turn every failure to read an image into a ``UserError`` that names it."""
     try:
-        with open(path, "rb") as file, Image.open(file) as image:
-            yield image, file
+        yield
     except FileNotFoundError:
         raise UserError(
-            f"{path} does not exist; download the data again, or remove its row"
+            f"{name} does not exist; download the data again, or remove its row"
         ) from None
     except Exception as error:
         reason = (
             "Pillow does not know its type" if isinstance(error, UnidentifiedImageError) else error
         )
-        raise UserError(f"{path} cannot be decoded ({reason}); replace or remove it") from error
+        raise UserError(f"{name} cannot be decoded ({reason}); {fix}") from error
 
 
 def load_image(path: str | Path, border: int = 0, upright: bool = False) -> Image.Image:
@@ -133,10 +140,30 @@ def load_image(path: str | Path, border: int = 0, upright: bool = False) -> Imag
         UserError: the file is missing or cannot be decoded.
     """
     with _opened(path) as (file, _):
-        if not border:
-            file.draft("RGB", (ENOUGH, ENOUGH))
-        image = rgb(file)
-        turn = TURNS.get(_orientation(file)) if upright else None
+        return _decoded(file, border, upright)
+
+
+def decode_image(data: bytes, name: str, border: int = 0) -> Image.Image:
+    """Decode the bytes of an image file as ``load_image`` decodes the file.
+
+    Args:
+        data: the bytes.
+        name: of the image, for messages.
+        border: see ``Files``.
+
+    Raises:
+        UserError: they cannot be decoded.
+    """
+    with _named(name, "download it again"), Image.open(io.BytesIO(data)) as file:
+        return _decoded(file, border, upright=False)
+
+
+def _decoded(file: Image.Image, border: int, upright: bool) -> Image.Image:
+    """Decode an image whose header has been read; see ``load_image``."""
+    if not border:
+        file.draft("RGB", (ENOUGH, ENOUGH))
+    image = rgb(file)
+    turn = TURNS.get(_orientation(file)) if upright else None
     image = image if turn is None else image.transpose(turn)
     return ImageOps.crop(image, border) if border else image
 
@@ -178,6 +205,9 @@ def _ends_well(image: Image.Image, file: BinaryIO) -> bool:
     return file.read().rstrip(b"\0").endswith(END[image.format])
 
 
+DECODING = (_decoded, rgb, _eight_bits)  # what turns bytes into pixels, to hash with them
+
+
 class Files(Sequence):
     """Image files as a sequence of RGB images.
 
@@ -215,7 +245,7 @@ class Files(Sequence):
                 f"{error.filename} cannot be read ({error.strerror}); download the data again, or remove "
                 "its row"
             ) from None
-        return digest(files, self.border, self.upright, ENOUGH, load_image, rgb, _eight_bits)
+        return digest(files, self.border, self.upright, ENOUGH, *DECODING)
 
 
 class Arrays(Sequence):

@@ -58,7 +58,7 @@ def _read(
         split: Part(
             part.images, [task.class_names[k] if k >= 0 else NO_CLASS for k in part.labels.tolist()]
         )
-        for split, part in {"train": task.train, "val": task.val, **task.evaluation}.items()
+        for split, part in task.splits.items()
     }
     return task.class_names, splits, ()
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from wiseft_lite.errors import UserError
 from wiseft_lite.metrics import Estimate, predictions
-from wiseft_lite.tasks.draws import few_shot_rows, hold_out
+from wiseft_lite.tasks.draws import few_shot_rows, hold_out, sample_rows
 from wiseft_lite.tasks.images import Picked, rgb
 from wiseft_lite.tasks.scoring import Score, Top1
 
@@ -82,6 +82,14 @@ class Split:
             measure=self.measure.select(rows),
         )
 
+    def sample(self, limit: int, seed: int = 0) -> Split:
+        """Return the split with ``limit`` of its images, drawn at random; see ``draws.sample_rows``.
+
+        Raises:
+            UserError: ``limit`` is not positive.
+        """
+        return self.select(sample_rows(len(self), limit, seed))
+
     def predicted(self, logits: Tensor) -> Tensor:
         """Return the predicted classes ``[n]`` of logits ``[n, C]``: the argmax over ``classes``."""
         classes = predictions(logits, self.classes)
@@ -134,28 +142,31 @@ class Split:
 class Task:
     """A reference distribution (``train``, ``val``, ``test``) and its named shifts.
 
+    Any of the three, or the shifts, may be missing: what was trained elsewhere is evaluated without
+    training images. ``split`` returns one of them, or names what is missing.
+
     Args:
         name: in tables and folders.
         class_names: ``C`` names for the prompts.
         templates: prompts with ``{}`` for the class name, or ``{a}`` for the name with its article;
             see ``zeroshot.prompt``.
-        train: training images.
-        val: held out of the training data; alpha and every other setting are chosen on it.
-        test: the reference test set.
+        train: training images, or None.
+        val: held out of the training data, or None; alpha and every other setting are chosen on it.
+        test: the reference test set, or None.
         shifts: the shifted test sets by name.
         twins: names that two classes have on purpose, as in OpenAI's list for ImageNet.
 
     Raises:
         UserError: duplicate or missing class names, a template without ``{}``, a label outside the
-            classes.
+            classes, no split at all.
     """
 
     name: str
     class_names: tuple[str, ...]
     templates: tuple[str, ...]
-    train: Split
-    val: Split
-    test: Split
+    train: Split | None
+    val: Split | None
+    test: Split | None
     shifts: dict[str, Split]
     twins: tuple[str, ...] = ()
 
@@ -178,8 +189,10 @@ class Task:
                 f"task {self.name!r}: template {wrong[0] if wrong else ''!r} has no {{}} "
                 "for the class name; write, for example, 'a photo of a {}.'"
             )
-        references, shifts = (self.train, self.val, self.test), self.shifts.values()
-        for split, lowest in (*((s, 0) for s in references), *((s, -1) for s in shifts)):
+        if not self.splits:
+            raise UserError(f"task {self.name!r} has no split; give it a test set at least")
+        for name, split in self.splits.items():
+            lowest = -1 if name in self.shifts else 0
             low, high = int(split.labels.min()), int(split.labels.max())
             if low < lowest or high >= len(self.class_names):
                 raise UserError(
@@ -188,9 +201,16 @@ class Task:
                 )
 
     @property
+    def splits(self) -> dict[str, Split]:
+        """All splits that there are: ``train``, ``val``, ``test``, then every shift."""
+        references = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: s for name, s in references.items() if s is not None} | self.shifts
+
+    @property
     def evaluation(self) -> dict[str, Split]:
-        """The splits to report results on: the reference ``test``, then every shift."""
-        return {"test": self.test, **self.shifts}
+        """The splits to report results on: the reference ``test``, if there is one, then every
+        shift."""
+        return {k: split for k, split in self.splits.items() if k not in ("train", "val")}
 
     def split(self, name: str) -> Split:
         """Return the split of that name: ``train``, ``val``, ``test`` or a shift.
@@ -198,20 +218,24 @@ class Task:
         Raises:
             UserError: no split has it; the message lists the names.
         """
-        splits = {"train": self.train, "val": self.val, **self.evaluation}
-        if name not in splits:
+        if name in self.splits:
+            return self.splits[name]
+        if name in ("train", "val"):
+            use = "training" if name == "train" else "choosing"
             raise UserError(
-                f"task {self.name!r} has no split {name!r}; choose one of: {', '.join(splits)}"
+                f"task {self.name!r} has no {name!r}, only {', '.join(self.splits)}, so it serves for "
+                f"evaluation and not for {use}; give a task with images for that"
             )
-        return splits[name]
+        raise UserError(
+            f"task {self.name!r} has no split {name!r}; choose one of: {', '.join(self.splits)}"
+        )
 
     def held_out(self, fraction: float, seed: int = 0) -> Task:
         """Return the task with ``val`` drawn from ``train``, a fraction of each class; see
         ``draws.hold_out``."""
-        rest, held = hold_out(self.train.labels, fraction, seed)
-        return replace(
-            self, train=self.train.select(rest), val=replace(self.train.select(held), name="val")
-        )
+        train = self.split("train")
+        rest, held = hold_out(train.labels, fraction, seed)
+        return replace(self, train=train.select(rest), val=replace(train.select(held), name="val"))
 
     def few_shot(self, k: int, seed: int = 0) -> Task:
         """Return the task with ``k`` random training images per class; see ``draws.few_shot_rows``.
@@ -219,4 +243,5 @@ class Task:
         Raises:
             UserError: ``k`` is not positive.
         """
-        return replace(self, train=self.train.select(few_shot_rows(self.train.labels, k, seed)))
+        train = self.split("train")
+        return replace(self, train=train.select(few_shot_rows(train.labels, k, seed)))

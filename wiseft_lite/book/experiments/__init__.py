@@ -26,6 +26,7 @@ SEEDS = {
     "ch13": 5,
     "ch14": 5,
     "ch15": 10,
+    "atlas": 1,
     "bench": 3,  # repeats
     "command": 3,
 }

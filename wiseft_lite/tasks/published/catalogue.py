@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from wiseft_lite.tasks.published import cifar, imagenet, transfer, video, wilds
+from wiseft_lite.tasks.published import cifar, hub, imagenet, transfer, video, wilds
 from wiseft_lite.tasks.types import Task
 
 
@@ -34,20 +34,19 @@ class Family:
         ]
 
 
-IMAGENET = ("imagenet/train", "imagenet/val")
 VID = "imagenet_vid_ytbb_robust/imagenet-vid-robust|imagenet-vid-robust"
 YTBB = "imagenet_vid_ytbb_robust/ytbb-robust/metadata|ytbb-robust/metadata"
-SHIFTS = (
-    "imagenetv2-matched-frequency-format-val",
-    "imagenet-r",
-    "imagenet-a",
-    "sketch",
-    "objectnet-1.0",
-)
+# of ImageNet's test sets, from their authors or from the Hub
+EITHER = {name: f"{place}|{hub.SETS[name].folder}" for name, place in imagenet.PLACES.items()}
+IMAGENET = ("imagenet/train", EITHER["test"])
+SHIFTS = tuple(EITHER[name] for name in hub.SHIFTS)
 
 FAMILIES = {
     "imagenet": Family(imagenet.load, (*IMAGENET, *SHIFTS), "get_imagenet.py"),
-    "objectnet": Family(imagenet.load_objectnet, (*IMAGENET, "objectnet-1.0"), "get_imagenet.py"),
+    "imagenet-shifts": Family(
+        imagenet.load_shifts, ("|".join(EITHER.values()),), "get_imagenet.py"
+    ),
+    "objectnet": Family(imagenet.load_objectnet, (EITHER["objectnet"],), "get_imagenet.py"),
     "vid-robust": Family(video.load_vid, (*IMAGENET, VID), "get_video.py"),
     "vid-robust-own": Family(video.load_vid_own, (*IMAGENET, VID), "get_video.py"),
     "ytbb-robust": Family(video.load_ytbb, (*IMAGENET, YTBB), "get_video.py"),
@@ -59,10 +58,16 @@ FAMILIES = {
         cifar.load_corrupted, ("cifar-10-batches-bin", "CIFAR-10-C"), "get_cifar.py"
     ),
     "cifar100": Family(cifar.load_100, ("cifar-100-binary",), "get_cifar.py"),
-    "cars": Family(transfer.load_cars, ("stanford_cars",), "get_transfer.py"),
-    "dtd": Family(transfer.load_dtd, ("dtd/dtd",), "get_transfer.py"),
-    "sun397": Family(transfer.load_sun397, ("SUN397", "SUN397/Partitions"), "get_transfer.py"),
-    "food101": Family(transfer.load_food101, ("food-101",), "get_transfer.py"),
+    "cars": Family(
+        transfer.load_cars, (f"stanford_cars|{hub.SETS['cars'].folder}",), "get_transfer.py"
+    ),
+    "dtd": Family(transfer.load_dtd, (f"dtd/dtd|{hub.SETS['dtd'].folder}",), "get_transfer.py"),
+    "sun397": Family(
+        transfer.load_sun397, (f"SUN397/Partitions|{hub.SETS['sun397'].folder}",), "get_transfer.py"
+    ),
+    "food101": Family(
+        transfer.load_food101, (f"food-101|{hub.SETS['food101'].folder}",), "get_transfer.py"
+    ),
     "fmow": Family(wilds.load_fmow, ("fmow_v1.1",), "get_wilds.py"),
     "fmow-clean": Family(wilds.load_fmow_clean, ("fmow_v1.1",), "get_wilds.py"),
     "iwildcam": Family(wilds.load_iwildcam, ("iwildcam_v2.0",), "get_wilds.py"),

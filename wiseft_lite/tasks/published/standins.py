@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from wiseft_lite.errors import unknown
+from wiseft_lite.tasks.published.hub import COUNT, NAMES, SETS
 from wiseft_lite.tasks.published.imagenet import PUBLISHED, imagenet_classes
 
 COLOURS = ((200, 30, 30), (30, 160, 60), (40, 60, 200), (220, 180, 40))
@@ -47,6 +49,58 @@ def tree(
             (folder / name / f"{name}_{i}.{ending}").write_bytes(images[(k + i) % 4])
 
 
+def shards(
+    folder: Path,
+    images: Sequence[bytes],
+    labels: Sequence[int],
+    class_names: Sequence[str],
+    ending: str = "jpg",
+    per_shard: int = 400,
+) -> None:
+    """Write a test set as the Hub has it: tar files of images and labels, and the class names.
+
+    Args:
+        folder: of the set.
+        images: the bytes of each image.
+        labels: places in ``class_names``.
+        class_names: of the set.
+        ending: of the images.
+        per_shard: number of images in a tar file.
+    """
+    starts = range(0, len(images), per_shard)
+    write(folder / NAMES, "\n".join(class_names) + "\n")
+    write(folder / "zeroshot_classification_templates.txt", "a photo of a {c}.\n")
+    write(folder / "test" / COUNT, f"{len(starts)}\n")
+    for k, start in enumerate(starts):
+        with tarfile.open(folder / "test" / f"{k}.tar", "w") as tar:
+            for i in range(start, min(start + per_shard, len(images))):
+                members = {"cls": str(int(labels[i])).encode(), ending: images[i]}
+                for kind, data in members.items():
+                    entry = tarfile.TarInfo(f"s{i:07d}.{kind}")
+                    entry.size = len(data)
+                    tar.addfile(entry, io.BytesIO(data))
+
+
+def imagenet_hub(root: Path) -> None:
+    """Write ImageNet's validation set and its five shifts as the Hub has them, one image per class."""
+    names = imagenet_classes()[1]
+    subsets = {"r": PUBLISHED["imagenet_r"], "a": PUBLISHED["imagenet_a"]}
+    for name in ("test", "v2", "r", "a", "sketch"):
+        own = [names[k] for k in subsets.get(name, range(1000))]
+        images = [JPEG[k % 4] for k in range(len(own))]
+        shards(root / SETS[name].folder, images, range(len(own)), own)
+    own = [label.lower() for _, label, _ in PUBLISHED["objectnet"]]
+    images = [encoded(framed(), "PNG")] * len(own)
+    shards(root / SETS["objectnet"].folder, images, range(len(own)), own, "png")
+
+
+def framed() -> Image.Image:
+    """Return an image with a red frame of 2 pixels, as ObjectNet's."""
+    image = Image.new("RGB", (20, 16), "red")
+    image.paste(COLOURS[1], (2, 2, 18, 14))
+    return image
+
+
 def imagenet(root: Path) -> None:
     """Write ImageNet alone: two training images and one validation image per class."""
     ids = imagenet_classes()[0]
@@ -67,14 +121,12 @@ def imagenet_shifts(root: Path) -> None:
 
 def objectnet(folder: Path) -> None:
     """Write ObjectNet: its 113 shared classes and two others, with a red frame of 2 pixels."""
-    framed = Image.new("RGB", (20, 16), "red")
-    framed.paste(COLOURS[1], (2, 2, 18, 14))
     shared = PUBLISHED["objectnet"]
     tree(
         folder / "images",
         [name for name, _, _ in shared] + ["air_freshener", "yoga_mat"],
         "png",
-        images=[encoded(framed, "PNG")] * 4,
+        images=[encoded(framed(), "PNG")] * 4,
     )
     # Class index to line: a permutation, as in the real file.
     order = {k: (7 * k) % 1000 for k in range(1000)}
@@ -303,6 +355,7 @@ def iwildcam(root: Path) -> None:
 BUILDERS = {
     "cifar10": (cifar10,),
     "imagenet": (imagenet, imagenet_shifts),
+    "imagenet-shifts": (imagenet_hub,),
     "vid-robust": (imagenet, vid_robust),
     "ytbb-robust": (imagenet, ytbb_robust),
     "fmow": (fmow,),

@@ -1,4 +1,7 @@
-"""Stanford Cars, DTD, SUN397 and Food-101, in the layouts that torchvision uses.
+"""Stanford Cars, DTD, SUN397 and Food-101, in the layouts that torchvision uses or from the Hub.
+
+Where the data folder lacks a set in its authors' layout and has it as the Hub does, see ``hub.SETS``,
+that is read.
 
 The lists are read here because torchvision's data sets return a label only with its decoded image.
 """
@@ -12,6 +15,7 @@ import torch
 
 from wiseft_lite.errors import UserError
 from wiseft_lite.tasks.images import Files
+from wiseft_lite.tasks.published import hub
 from wiseft_lite.tasks.types import Split, Task
 
 CARS = tuple(
@@ -60,6 +64,10 @@ def _counted(names: Sequence[str], count: int, source: Path) -> dict[str, int]:
     return {name: k for k, name in enumerate(names)}
 
 
+def _only_from_hub(folder: Path, root: Path, name: str) -> bool:
+    return not folder.is_dir() and hub.is_here(root, name)
+
+
 def load_cars(root: Path) -> Task:
     """Load Stanford Cars (196 classes) from ``stanford_cars``; 10 % of train is ``val``.
 
@@ -70,6 +78,8 @@ def load_cars(root: Path) -> Task:
     from scipy.io import loadmat
 
     folder = root / "stanford_cars"
+    if _only_from_hub(folder, root, "cars"):
+        return hub.load_task(root, "cars", CARS)
 
     def table(path: Path, key: str):
         try:
@@ -104,6 +114,8 @@ def load_dtd(root: Path) -> Task:
     Source: Cimpoi et al. 2014; prompts from Radford et al. 2021.
     """
     folder = root / "dtd" / "dtd"
+    if _only_from_hub(folder, root, "dtd"):
+        return hub.load_task(root, "dtd", DTD)
     lists = {
         part: _lines(folder / "labels" / f"{part}1.txt", "get_transfer.py")
         for part in ("train", "val", "test")
@@ -126,6 +138,8 @@ def load_sun397(root: Path) -> Task:
     Source: Xiao et al. 2010; prompts from Radford et al. 2021.
     """
     folder = root / "SUN397"
+    if _only_from_hub(folder, root, "sun397"):
+        return hub.load_task(root, "sun397", SUN397)
     listed = folder / "ClassName.txt"
     names = _lines(listed, "get_transfer.py")
     number = _counted(names, 397, listed)
@@ -151,6 +165,8 @@ def load_food101(root: Path) -> Task:
     Source: Bossard et al. 2014; prompts from Radford et al. 2021.
     """
     folder = root / "food-101"
+    if _only_from_hub(folder, root, "food101"):
+        return hub.load_task(root, "food101", FOOD101)
     listed = folder / "meta" / "classes.txt"
     names = _lines(listed, "get_transfer.py")
     number = _counted(names, 101, listed)
