@@ -4,7 +4,7 @@ COLAB_PYTHON ?= python3.13
 NOTEBOOKS ?= book/*.ipynb
 WORKERS ?= 2
 
-.PHONY: help demo lint test test-fast test-site test-machines test-colab book coursework grade solutions clean
+.PHONY: help demo ledger lint test test-fast test-site test-machines test-colab book coursework grade solutions clean
 help:            ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -41,6 +41,9 @@ test-site: .venv/book.stamp  ## open the built pages in a browser; builds them i
 	test -f _build/html/index.html || $(MAKE) book
 	command -v chromium chromium-browser google-chrome >/dev/null || $(BIN)/python -m playwright install chromium
 	$(BIN)/python -m pytest -q -rs tests/browser
+
+ledger: .venv/book.stamp  ## measure every number of the book that the present code has not measured; resumes where it was stopped
+	$(BIN)/wiseft-lite ledger all --run
 
 test-machines: .venv/book.stamp  ## notebooks and tests under other kernels, threads, seeds, caches and load; FULL=1: all combinations
 	$(BIN)/python data_scripts/machines.py $(if $(FULL),--full)

@@ -24,7 +24,7 @@ BASIS = ("weights", "models", "encoders", "metrics")
 METHOD = (
     *("zeroshot", "features", "data", "augmentation", "losses", "recipes", "schedules", "probes"),
     *("training", "callbacks"),
-    *("sweeps", "adaptive", "results", "figures", "checkpoints", "pipeline"),
+    *("sweeps", "adaptive_passes", "results", "figures", "checkpoints", "pipeline"),
 )
 FIRST = {  # of a package's modules, those to read first; the others follow in alphabetical order
     "tasks": ("own", "types", "images"),

@@ -50,10 +50,17 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Reference accuracy against the mean of the shifts: the curve of alpha, for probes and end to "
             "end, with the line of models trained on the reference alone",
             ("02_shift", "06_interpolate", "12_claims"),
-            ("sweeps.sweep", "figures.frontier", "analysis.robustness.fit_baseline"),
-            ("ch06.shifts", "ch02.shifts.rho"),
-            ("ch07_curves", "ch02_baselines"),
-            note="The line depends on the models that it is fitted to; chapter 2 shows four.",
+            (
+                "sweeps.sweep",
+                "figures.frontier",
+                "figures.among",
+                "analysis.robustness.fit_baseline",
+                "analysis.atlas.baseline",
+            ),
+            ("ch06.shifts", "ch02.shifts.rho", "atlas.rho.vit-l_14_336px"),
+            ("ch07_curves", "ch02_baselines", "paper_curves"),
+            note="Twice: with our models, and at real scale from public measurements. The line depends on the "
+            "models that it is fitted to; chapter 2 shows four of ours and three of real ones.",
         ),
         Item(
             "Figure 2",
@@ -73,9 +80,14 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Figure 3",
             "Learning rates, epochs, regularisers, early stopping and averages of one run, beside the curve",
             ("05_hyperparameters", "10_controls"),
-            ("losses.l2_to", "merging.moving_averages.MovingAverages"),
-            ("ch05.correlation", "ch05.early_stop"),
+            (
+                "losses.l2_to",
+                "merging.moving_averages.MovingAverages",
+                "analysis.correlation.partial_correlation",
+            ),
+            ("ch05.correlation", "ch05.early_stop", "atlas.tuned.lr"),
             ("ch05_grid",),
+            note="Learning rates, epochs, augmentation and weight decay of 71 real fine-tunings too.",
         ),
         Item(
             "Table 2",
@@ -142,8 +154,12 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Figure 7",
             "Figure 1 for each shift by itself",
             ("02_shift", "06_interpolate"),
-            ("analysis.robustness.effective_robustness", "analysis.robustness.robustness_interval"),
-            ("ch02.emoji.rho",),
+            (
+                "analysis.robustness.effective_robustness",
+                "analysis.robustness.robustness_interval",
+                "analysis.atlas_figure.draw",
+            ),
+            ("ch02.emoji.rho", "atlas.line.standard"),
             ("ch02_baselines", "ch07_curves"),
         ),
         Item(
@@ -357,7 +373,8 @@ SECTIONS: dict[str, tuple[Item, ...]] = {
             "Class names of ImageNet or of ObjectNet",
             ("17_imagenet",),
             ("tasks.published.imagenet.load_objectnet",),
-            note="Both lists, and why they differ; `wiseft-lite run --task objectnet` takes its own names.",
+            note="Both lists, and why they differ; `wiseft-lite run --task objectnet` takes its own names. Claim 63 of "
+            "chapter 12 compares published accuracies.",
             missing="The images of ObjectNet.",
         ),
         *(

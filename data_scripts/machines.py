@@ -61,6 +61,12 @@ class Condition:
     tests: Sequence[str] = TESTS
     busy: bool = False
 
+    @property
+    def at_once(self) -> int:
+        """Notebooks or tests that run at the same time: two threads in all, or they would wait for
+        each other, several times as long as they compute."""
+        return 2 // int(self.settings["OMP_NUM_THREADS"])
+
 
 QUICK = (
     Condition("oldest kernels, 1 thread, empty cache", "old", {**OLD, "OMP_NUM_THREADS": "1"}),
@@ -140,18 +146,19 @@ def environment(condition: Condition, cache: Path) -> dict[str, str]:
         **known(condition.settings),
         "WISEFT_CACHE": str(cache),
         "PYTHONPATH": path,
+        "OMP_WAIT_POLICY": "PASSIVE",  # a thread that waits leaves its core to others
     }
 
 
 def run_tests(condition: Condition, report: Path, settings: Mapping[str, str]) -> dict[str, str]:
-    """Run a condition's tests, two at once, with their own seeds; return the failures by name."""
+    """Run a condition's tests with their own seeds; return the failures by name."""
     command = [
         sys.executable,
         "-m",
         "pytest",
         "-q",
         "-n",
-        "2",
+        str(condition.at_once),
         "-p",
         "no:cacheprovider",
         f"--junitxml={report}",
@@ -175,7 +182,9 @@ def attempt(condition: Condition, folder: Path) -> Iterator[tuple[str, list[str]
             ignore=shutil.ignore_patterns("a[0-9].ipynb", "__pycache__"),
         )
         notebooks = sorted((place / "book").glob(condition.notebooks))
-        failed = build_book.run_notebooks(notebooks, place / "notebooks.xml", 2, settings)
+        failed = build_book.run_notebooks(
+            notebooks, place / "notebooks.xml", condition.at_once, settings
+        )
         yield f"{len(notebooks)} notebooks", sorted(failed), (time.time() - began) / 60
         if condition.tests:
             began = time.time()

@@ -192,7 +192,7 @@ WRONG = {
                 "    x, y = a.double()[draws].mean(1), b.double()[draws].mean(1)\n"
                 "    return y - torch.sigmoid(slope * torch.logit(x) + intercept)"
             ),
-            (0, 0, 1),
+            (2, 0, 1),
         ),
         (
             (
@@ -213,6 +213,50 @@ WRONG = {
         ),
     ],
 }
+
+# Answers to questions 1 to 3 that do not use their arguments; none deserves a point.
+CONSTANTS = {
+    "a1": (
+        "def alias_head(t, owner, n, s):\n    return torch.ones(n, t.shape[1])",
+        "def recall(predicted, labels, n):\n    return torch.full((n,), 0.5)",
+        "def pick_prompts(rows, x, y):\n    return [0, 1]",
+    ),
+    "a2": (
+        "def leash_step(w, start, x, y, lr, pull):\n    return torch.zeros_like(w)",
+        "def paired(a, b):\n    return 25.0, 1.0",
+        "def cheap_enough(table, n):\n    return 'b'",
+    ),
+    "a3": (
+        "def mix(zero, one, alphas):\n    return [{k: torch.ones(3) for k in zero} for _ in alphas]",
+        "def walk(zero, one, x, y, alphas):\n    return [50.0 for _ in alphas]",
+        "def choose_alpha(table, n):\n    return 0.75",
+    ),
+    "a4": (
+        "def shift(images, strength):\n    return torch.zeros_like(images)",
+        "def fit_line(reference, shifted):\n    return 0.5, -2.0",
+        "def redrawn_rho(a, b, slope, intercept, draws):\n    return torch.zeros(len(draws))",
+    ),
+}
+
+# The points for right answers that also change what they are given: only a test of this may fail.
+CHANGING = {"a1": (4, 3, 4), "a2": (3, 3, 3), "a3": (4, 2, 3), "a4": (3, 3, 3)}
+CHANGES = """
+
+
+def changed(function):
+    def changing(*arguments):
+        value = function(*arguments)
+        for argument in arguments:
+            parts = argument.values() if isinstance(argument, dict) else [argument]
+            for part in parts:
+                if isinstance(part, torch.Tensor):
+                    part.copy_(~part if part.dtype == torch.bool else part + 1)
+        return value
+    return changing
+
+
+NAME = changed(NAME)
+"""
 
 HOSTILE = """
 import builtins, glob, os, sys
@@ -279,6 +323,11 @@ def solutions(solved) -> dict[int, str]:
     return {k + 1: c["source"] for k, c in enumerate(c for c in cells if c["cell_type"] == "code")}
 
 
+def named(source: str) -> str:
+    """The name of the function that an answer begins with."""
+    return source.split("def ")[1].split("(")[0]
+
+
 def make(
     name: str, student, solved, full: Path, light: Path, lures: list[str], points: tuple[int, ...]
 ) -> dict:
@@ -313,6 +362,22 @@ def make(
             "graded",
             (*earned, 0),
         )
+    put(
+        light,
+        "constants.ipynb",
+        answered(student, dict(enumerate(CONSTANTS[name], 1)), 8),
+        "graded",
+        (0, 0, 0, 0),
+    )
+    changing = {
+        k: source + CHANGES.replace("NAME", named(source)) for k, source in functions.items()
+    }
+    earned = (*CHANGING[name], 0)
+    put(light, "changing.ipynb", answered(student, changing, 9), "graded", earned)
+    crashing = {
+        k: source.split("\n")[0] + "\n    return missing" for k, source in functions.items()
+    }
+    put(light, "crashing.ipynb", answered(student, crashing, 10), "graded", (0, 0, 0, 0))
     good = answered(student, functions)
     numbers = {
         "a1": '{"one": 78.0, "all": 80.0, "picked": 81.0}',

@@ -8,8 +8,9 @@ of tasks, classes, splits and models, go through ``plain`` before they are drawn
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -310,6 +311,100 @@ def _mark_edges(ax: Axes, curve: pd.DataFrame, colour: str) -> None:
                 edgecolors=colour,
                 zorder=5,
             )
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel of ``among``, accuracies as fractions.
+
+    Args:
+        title: above it.
+        models: the models of others, columns ``reference, shift, kind``.
+        lines: by label, the baseline first; columns ``reference, predicted, low, high``.
+        curves: own models by label, columns ``reference, shift``, in the order of alpha; a single
+            row is one model.
+        reference: what is on x.
+    """
+
+    title: str
+    models: pd.DataFrame
+    lines: Mapping[str, pd.DataFrame]
+    curves: Mapping[str, pd.DataFrame]
+    reference: str = "ImageNet"
+
+
+def among(panels: Sequence[Panel], colours: Mapping[str, str], columns: int = 2) -> Figure:
+    """Draw models among those of others, with lines and their bands, one panel for each shift.
+
+    Args:
+        panels: at least one.
+        colours: of the kinds; the first is drawn first, below the others.
+        columns: panels in a row.
+
+    Returns:
+        The figure.
+
+    Source: the paper, figures 1 and 7.
+    """
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    with house_style():
+        figure, axes = plt.subplots(
+            rows,
+            columns,
+            figsize=(6.4, 4.2 * rows + 0.8) if columns == 1 else (4.2 * columns, 3.7 * rows),
+            squeeze=False,
+            constrained_layout=True,
+        )
+        for ax, panel in zip(axes.flat, panels, strict=False):
+            _among(ax, panel, colours)
+        for ax in axes.flat[len(panels) :]:
+            ax.set_visible(False)
+        for ax in axes[:, 0]:
+            ax.set_ylabel("Accuracy under shift (%)")
+        named: dict[str, object] = {}
+        for ax in axes.flat[: len(panels)]:
+            named |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+        figure.legend(named.values(), named, loc="outside lower center", ncols=3, fontsize=8)
+    return figure
+
+
+def _among(ax: Axes, panel: Panel, colours: Mapping[str, str]) -> None:
+    """Draw one panel: the models of others by kind, the lines with their bands, own curves."""
+    for kind, colour in colours.items():
+        part = panel.models[panel.models["kind"] == kind]
+        if len(part):
+            ax.scatter(part["reference"], part["shift"], s=9, color=colour, alpha=0.5, label=kind)
+    for (label, line), style in zip(panel.lines.items(), LINES, strict=False):
+        ax.fill_between(line["reference"], line["low"], line["high"], color="0.4", alpha=0.25, lw=0)
+        ax.plot(line["reference"], line["predicted"], style, color="0.25", label=label)
+    for label, curve in panel.curves.items():
+        (path,) = ax.plot(curve["reference"], curve["shift"], zorder=4, label=plain(label, 40))
+        first, last = curve.iloc[0], curve.iloc[-1]
+        if len(curve) > 1:
+            ax.scatter(
+                first["reference"], first["shift"], marker="*", s=160, color="black", zorder=5
+            )
+        ax.scatter(
+            last["reference"],
+            last["shift"],
+            marker="D",
+            s=44,
+            color=path.get_color(),
+            edgecolors="white",
+            zorder=5,
+        )
+    drawn = pd.concat([panel.models, *panel.curves.values()])
+    logit_axes(ax, _around(drawn["reference"]), _around(drawn["shift"]))
+    ax.set_xlabel(f"{plain(panel.reference)} accuracy (%)")
+    ax.set_title(plain(panel.title), loc="left", fontsize=10)
+
+
+def _around(values: pd.Series) -> tuple[float, float]:
+    """The limits of an axis: a little more than what is drawn, within 0.5 to 99.5 %."""
+    low, high = float(values.min()), float(values.max())
+    margin = 0.04 * (high - low) + 0.005
+    return max(0.005, low - margin), min(0.995, high + margin)
 
 
 def alpha_curves(

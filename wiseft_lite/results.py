@@ -44,8 +44,12 @@ def best_alpha(curve: pd.Series | Mapping[float, float]) -> float:
     return float(curve.round(DECIMALS).sort_index().idxmax())
 
 
-def read_results(path: Path) -> pd.DataFrame:
+def read_results(path: Path, alpha: float | None = None) -> pd.DataFrame:
     """Read a results file, one JSON object a line.
+
+    Args:
+        path: of the file.
+        alpha: of a file without, which ``wiseft-lite evaluate`` writes (default: refuse it).
 
     Raises:
         UserError: it is missing, damaged or empty, lacks a column, or a row has no number where one
@@ -65,6 +69,8 @@ def read_results(path: Path) -> pd.DataFrame:
         ) from error
     if table.empty:
         raise UserError(f"{path} lacks any result; make it with 'wiseft-lite sweep' or 'demo'")
+    if alpha is not None and "alpha" not in table:
+        table["alpha"] = alpha
     missing = {*NUMBERS, "split"} - set(table.columns)
     if missing:
         raise UserError(
@@ -104,16 +110,20 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and type(value) is not bool and abs(value) < 1e15
 
 
-def read_runs(path: Path) -> dict[str, pd.DataFrame]:
+def read_runs(path: Path, alpha: float | None = None) -> dict[str, pd.DataFrame]:
     """Read a results file and return the runs that are in it, by what tells them apart: task, model
     or kind.
 
     Rows that are there twice count once.
 
+    Args:
+        path: of the file.
+        alpha: as ``read_results``.
+
     Raises:
         UserError: as ``read_results``; or one run has two accuracies for a split at one alpha.
     """
-    table = read_results(path)
+    table = read_results(path, alpha)
     names = table[[column for column in RUN if column in table]].fillna("").astype(str)
     differ = [column for column in names if names[column].nunique() > 1]
     if differ:

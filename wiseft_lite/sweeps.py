@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from wiseft_lite._runtime import distributed
 from wiseft_lite._runtime.chebyshev import interpolated, lobatto_nodes
-from wiseft_lite.adaptive import adaptive_curve
+from wiseft_lite.adaptive_passes import adaptive_curve
 from wiseft_lite.checkpoints import check_same_start
 from wiseft_lite.data import LazyImages
 from wiseft_lite.errors import UserError
@@ -113,7 +113,8 @@ def sweep(
     ``distributed``), and ``data.MEMORY_LIMIT`` bounds what is held in memory.
 
     With ``passes="adaptive"`` three models run on every image, and further ones only on images
-    whose predicted class is in doubt at some alpha; see ``adaptive.adaptive_curve``.
+    whose predicted class is in doubt at some alpha; see ``adaptive_passes.adaptive_curve``. Batches are
+    judged one by one, so that neither memory nor the number of processes changes the result.
 
     Args:
         zero_shot: ``theta_0``.
@@ -283,10 +284,12 @@ def _tuned_curves(
             if settings.nodes is None:
                 yield name, _predict(curve, split, settings)
             elif settings.adaptive:
-                at_three = torch.stack(list(curve))
-                run = _run_rows(zero_shot, model, chunk, settings)
-                logits, passes = adaptive_curve(at_three, run, settings.alphas, split)
-                yield name, _predict(logits, split, settings, passes)
+                model_at = _interpolation(zero_shot, model)
+                at_three = torch.stack(list(curve)).split(size, 1)
+                for batch, logits in zip(chunk.split(size), at_three, strict=True):
+                    run = _run_rows(model_at, batch, settings)
+                    logits, passes = adaptive_curve(logits, run, settings.alphas, split)
+                    yield name, _predict(logits, split, settings, passes)
             else:
                 yield name, _predict_between(torch.stack(list(curve)), nodes, split, settings)
 
@@ -325,26 +328,15 @@ def _predict_between(
 
 
 def _run_rows(
-    first: nn.Module, last: nn.Module, images: Tensor, settings: _Settings
+    model_at: Callable[[float], nn.Module], images: Tensor, settings: _Settings
 ) -> Callable[[float, Tensor], Tensor]:
-    """Return a function of alpha and rows: the interpolated model's logits ``[m, C]`` on these images.
-
-    The rows of each batch are a batch of their own. So the result depends neither on the other
-    batches in memory nor on the number of processes, bit for bit; see ``distributed.Shards``.
-    """
-    model_at = _interpolation(first, last)
-    size, precision = settings.batch_size, settings.compute.precision
+    """Return a function of alpha and rows: the interpolated model's logits ``[m, C]`` on these images."""
 
     def run(alpha: float, rows: Tensor) -> Tensor:
         settings.bar.total += len(rows)
         settings.bar.update(len(rows))
-        model, batches = model_at(alpha), rows // size
-        return torch.cat(
-            [
-                run_in_batches(model, images[rows[batches == k]], size, precision=precision)
-                for k in batches.unique()
-            ]
-        )
+        precision = settings.compute.precision
+        return run_in_batches(model_at(alpha), images[rows], len(rows), precision=precision)
 
     return run
 

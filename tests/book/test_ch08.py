@@ -137,7 +137,7 @@ def test_the_numbers_of_a_tiny_run(theta_0, tuned, task, monkeypatch):
         == record.numbers["ch08.diversity.end-to-end.two"]
     )
     curves = (
-        tables["ch08_walks"]
+        tables["ch08_barriers"]
         .query("kind == 'shuffled' and split == 'test' and alpha == 1")
         .set_index("seed")
     )
@@ -146,7 +146,7 @@ def test_the_numbers_of_a_tiny_run(theta_0, tuned, task, monkeypatch):
     )
     high = {
         path: 100 * barrier(rows)["test"]
-        for path, rows in tables["ch08_walks"].groupby(["kind", "seed"])
+        for path, rows in tables["ch08_barriers"].groupby(["kind", "seed"])
     }
     for kind in ("shuffled", f"lr_{Recipe().lr:g}", "lr_0.01"):
         assert record.numbers[f"ch08.barrier.{kind}.test"]["values"] == pytest.approx(

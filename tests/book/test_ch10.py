@@ -86,7 +86,7 @@ def test_averages_started_at_zero_shot_lie_on_the_line_to_the_debiased(models, t
 
 def test_each_control_moves_what_its_name_states(models, theta_0):
     everything = moved(theta_0, models["EMA 0.9"])
-    assert moved(theta_0, models["tower only"]) == {
+    assert moved(theta_0, models["encoder only"]) == {
         n for n in everything if not n.startswith("head.")
     }
     assert moved(theta_0, models["CoOp"]) == {"head.weight"}

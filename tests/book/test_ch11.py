@@ -154,8 +154,8 @@ def test_the_whole_run_on_a_tiny_task(clip, task, monkeypatch, tmp_path):
     assert len(record.tables["ch11_rates"]) == 5 * 2 * 2 * 11
     numbers = record.numbers
     assert (
-        numbers["ch11.shapes.pictures_1"]["value"] == 3
-        and numbers["ch11.shapes.pictures_all"]["value"] == 60
+        numbers["ch11.shapes.images_1"]["value"] == 3
+        and numbers["ch11.shapes.images_all"]["value"] == 60
     )
     assert numbers["ch11.classes_with_1"]["value"] == 6
     assert numbers["ch11.epochs_2.val"]["n"] == len(task.val)

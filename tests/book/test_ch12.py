@@ -17,13 +17,20 @@ from wiseft_lite.book.claims import (
     CLAIMS,
     FAILS,
     HOLDS,
+    PUBLIC,
     SCALE,
     UNDECIDED,
     derived,
     history,
     judge,
 )
-from wiseft_lite.book.claims.page import changes_table, claims_table, curve_data, verdicts
+from wiseft_lite.book.claims.page import (
+    changes_table,
+    claims_table,
+    curve_data,
+    verdicts,
+    witnesses,
+)
 from wiseft_lite.book.claims.rules import Values
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -450,6 +457,112 @@ def test_numbers_that_claims_cite_from_tables_are_in_them():
             assert (abs(values - float(number)) < 1e-6).any(), (claim.number, number, cited)
             looked_up += 1
     assert looked_up >= 20
+
+
+# Public measurements.
+
+
+@pytest.fixture(scope="module")
+def public():
+    """All claims that public measurements judge."""
+    return judge(PUBLIC)
+
+
+def test_at_least_ten_claims_of_the_list_have_a_rule_for_public_measurements():
+    numbers = [rule.number for rule in PUBLIC]
+    assert len(set(numbers)) == len(numbers) >= 10 and numbers == sorted(numbers)
+    assert set(numbers) <= {claim.number for claim in CLAIMS}
+    for rule in PUBLIC:
+        assert rule.evidence and rule.words.endswith(".") and rule.source, rule.number
+
+
+def test_the_rules_for_public_measurements_are_those_that_were_recorded():
+    assert history.unlisted(PUBLIC) == []
+    assert history.experiments(PUBLIC[0]) == ("atlas",)
+    recorded = json.loads(history.RECORD.read_text())["atlas"]["rules"]
+    assert recorded == history.in_force(PUBLIC, "atlas")
+
+
+def test_a_rule_for_public_measurements_that_changes_must_be_listed(monkeypatch):
+    from dataclasses import replace
+
+    rule = PUBLIC[0]
+    other = replace(rule, evidence=tuple(replace(e, above=5) for e in rule.evidence))
+    assert "claim 1" in history.unlisted([other])[0]
+    change = history.Change(
+        (1,), "2027-01-01", "", "a", "b", "c", True, {"1": history.rule_hash(other)}, public=True
+    )
+    monkeypatch.setattr(history, "changes", lambda: (change,))
+    assert history.unlisted([other]) == []
+    assert history.rule_date(1, public=True) == "2027-01-01" != history.rule_date(1)
+
+
+def test_evidence_for_public_rules_is_tested_under_every_choice_of_baseline(public):
+    by_number = {judgement.claim.number: judgement for judgement in public}
+    for number in (1, 2, 12, 65, 66, 67, 68, 69):
+        for piece in by_number[number].pieces:
+            assert set(piece.measured.fits) == {"standard", "all", "with-weak"}, number
+    for judgement in public:
+        assert judgement.verdict != SCALE
+        assert len({piece.measured.unit for piece in judgement.pieces}) == 1
+
+
+def test_a_model_far_above_the_line_holds_and_one_on_it_does_not():
+    """The rule on zero-shot models, asked about a standard network and a CLIP."""
+    from wiseft_lite.book.claims.public import zero_shot_robustness
+    from wiseft_lite.book.claims.rules import Evidence
+
+    def verdict(model):
+        return Evidence("height", zero_shot_robustness(model, "shifts"), above=0).verdict()
+
+    assert verdict("ViT-L-14, openai") == HOLDS
+    assert verdict("resnet34") in (FAILS, UNDECIDED)
+    assert verdict("resnet50_l2_eps3_robust") in (HOLDS, UNDECIDED)
+
+
+def test_pairs_are_the_same_encoder_before_and_after():
+    from wiseft_lite.analysis import atlas
+    from wiseft_lite.book.experiments.atlas import PAIRS
+
+    table = atlas.models().set_index("model")
+    for after, before in PAIRS:
+        rows = table.loc[[after, before]]
+        assert rows["kind"].tolist() == ["fine-tuned CLIP", "zero-shot CLIP"]
+        assert ("openai" in after) == ("openai" in before) and "in12k" not in after
+        size = rows["params"].iloc[0] / rows["params"].iloc[1]  # the text encoder is left out
+        assert 0.3 < size < 1, (after, before)
+
+
+def test_the_table_has_a_column_for_the_second_witness(judged, public):
+    html = claims_table(judged, public)
+    rows = re.findall(r"<tr data-verdict=.*?</tr>", html)
+    with_one = {rule.number: rule for rule in PUBLIC}
+    assert len(rows) == len(CLAIMS) and 'scope="col">Public measurements' in html
+    for row, claim in zip(rows, CLAIMS, strict=True):
+        cell = re.search(r'data-label="Public measurements" data-public="(.*?)">(.*)</td>', row)
+        if claim.number not in with_one:
+            assert cell[1] == "" and cell[2] == "–"
+            continue
+        rule = with_one[claim.number]
+        assert f"Rule of {history.rule_date(claim.number, public=True)}" in cell[2]
+        assert cell[1] in cell[2] and "Source: " in cell[2]
+        assert ("Seen before the rule" in cell[2]) == bool(rule.seen)
+    assert "Public measurements" not in claims_table(judged)
+
+
+def test_both_verdicts_are_laid_side_by_side(judged, public):
+    table = witnesses(judged, public)
+    assert table.index.tolist() == [rule.number for rule in PUBLIC]
+    here = {judgement.claim.number: judgement.verdict for judgement in judged}
+    assert table["here"].to_dict() == {number: here[number] for number in table.index}
+
+
+def test_a_change_of_a_public_rule_is_marked_on_the_page(monkeypatch):
+    from wiseft_lite.book.claims import page
+
+    change = history.Change((7,), "2027-01-01", "", "a", "b", "c", True, {}, public=True)
+    monkeypatch.setattr(page, "changes", lambda: (change,))
+    assert "7 (public measurements)" in changes_table()
 
 
 # The page.

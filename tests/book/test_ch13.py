@@ -89,7 +89,7 @@ def test_ingredients_are_different_models_in_memory_of_their_own(measured):
 
 def test_each_soup_is_what_its_name_states(measured, theta_0):
     evaluator, thetas, (runs, soups, traces), _ = measured
-    alone, table = runs.set_index("recipe"), soups.set_index("dish")
+    alone, table = runs.set_index("recipe"), soups.set_index("soup")
     best = alone["val"].idxmax()
     assert (table.loc["best", alone.columns] == alone.loc[best]).all()
     everything = uniform_soup(thetas.values())

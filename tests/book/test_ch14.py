@@ -113,7 +113,7 @@ def test_differences_are_taken_within_a_seed(measured):
     }
     for key, base in (
         ("names", "fine-tuned.end"),
-        ("tower_1.chosen", "fine-tuned.end"),
+        ("image_encoder_1.chosen", "fine-tuned.end"),
         ("fine-tuned.end", "names"),
         ("soup.end", "fine-tuned.chosen"),
     ):
@@ -161,4 +161,4 @@ def test_no_map_sees_a_test_image(clip):
     changed = [
         kind for kind in ways if not torch.allclose(ways[kind](queries), moved[kind](queries))
     ]
-    assert changed == ["training pictures"]
+    assert changed == ["training images"]

@@ -11,8 +11,11 @@ import setup_cell
 import torch
 
 from wiseft_lite import UserError, load_task, zero_shot_head
-from wiseft_lite.book import experiments
+from wiseft_lite.book import experiments, ledger
+from wiseft_lite.book.claims import history
 from wiseft_lite.book.experiments import ch01, ch03, ch05, ch06
+from wiseft_lite.book.ledger import Record
+from wiseft_lite.cli import main
 from wiseft_lite.losses import l2_to
 from wiseft_lite.training import Recipe
 
@@ -147,3 +150,55 @@ def test_the_pages_name_the_repository_that_they_were_built_from(tmp_path):
     page = json.loads((tmp_path / "00_setup.ipynb").read_text())
     assert 'REPOSITORY = "0.1.0", "https://github.com/a/b"' in "".join(page["cells"][2]["source"])
     assert other.read_text() == before  # begins with a cell of its own
+
+
+def fake_experiments(monkeypatch, tmp_path, ran):
+    """Two experiments of one number each, a ledger of their own and no rules."""
+
+    def run(key, seeds):
+        ran.append((key, len(seeds)))
+        record = Record(experiments.made_by(key, len(seeds)))
+        record.number(f"{key}.seen", [float(s) for s in seeds], "images", None, seeds)
+        return record
+
+    path = tmp_path / "ledger.json"
+    path.write_text("{}")
+    monkeypatch.setattr(experiments, "SEEDS", {"ch01": 2, "ch02": 3})
+    monkeypatch.setattr(experiments, "run", run)
+    monkeypatch.setattr(ledger, "read", lambda *_: json.loads(path.read_text()))
+    write = ledger.write
+    monkeypatch.setattr(ledger, "write", lambda record: write(record, tmp_path))
+    monkeypatch.setattr(history, "stamp", lambda name, rules: None)
+    return path
+
+
+def test_all_runs_what_the_present_code_has_not_measured(monkeypatch, tmp_path, capsys):
+    ran = []
+    path = fake_experiments(monkeypatch, tmp_path, ran)
+    assert main(["ledger", "all", "--run"]) == 0
+    assert ran == [("ch01", 2), ("ch02", 3)]
+    assert main(["ledger", "all", "--run"]) == 0 and len(ran) == 2
+    entries = json.loads(path.read_text())
+    assert entries["ch02.minutes"]["unit"] == "minutes"
+    entries["ch01.seen"]["code"] = "older"
+    path.write_text(json.dumps(entries))
+    assert main(["ledger", "all", "--run"]) == 0 and ran[2:] == [("ch01", 2)]
+    assert main(["ledger", "ch02", "--run", "--seeds", "1"]) == 0 and ran[3:] == [("ch02", 1)]
+    assert main(["ledger", "all", "--run"]) == 0 and ran[4:] == [("ch02", 3)]
+    assert "ch02.seen" in capsys.readouterr().out
+
+
+def test_an_experiment_that_fails_keeps_those_before_it(monkeypatch, tmp_path, capsys):
+    ran = []
+    path = fake_experiments(monkeypatch, tmp_path, ran)
+    whole = experiments.run
+
+    def run(key, seeds):
+        if key == "ch02":
+            raise UserError("the disk is full; free some space")
+        return whole(key, seeds)
+
+    monkeypatch.setattr(experiments, "run", run)
+    assert main(["ledger", "all", "--run"]) == 2
+    assert "the disk is full" in capsys.readouterr().err
+    assert "ch01.seen" in json.loads(path.read_text())

@@ -47,6 +47,7 @@ def test_every_column_of_a_claim_can_be_read_at_any_width(browser, address, widt
         "Rule",
         "Here",
         "Detectable effect",
+        "Public measurements",
     ]
     assert (
         all(cell.is_visible() for cell in labels.all()) and row.locator("td.verdict").is_visible()

@@ -188,8 +188,28 @@ def robustness_interval(
         >>> [round(x, 2) for x in robustness_interval(0.5, Estimate(0.6, 100, 0.5, 0.7), line)]
         [0.19, 0.46]
     """
-    predicted, (low, high) = baseline(reference), baseline_interval(reference, baseline, level)
-    rho = effective_robustness(reference, shift.accuracy, baseline)
+    bounds = baseline_interval(reference, baseline, level)
+    return difference_interval(shift, baseline(reference), bounds)
+
+
+def difference_interval(
+    shift: Estimate, predicted: float, bounds: tuple[float, float]
+) -> tuple[float, float]:
+    """Return the confidence interval of ``shift - predicted`` from the intervals of both.
+
+    Args:
+        shift: an accuracy with its interval.
+        predicted: another, such as a baseline's prediction.
+        bounds: of ``predicted``, at the same level.
+
+    Source: Newcombe 1998, method 10; Zou and Donner 2008, for any two intervals.
+
+    Example:
+        >>> low, high = difference_interval(Estimate(0.7, 100, 0.6, 0.8), 0.5, (0.5, 0.5))
+        >>> round(low, 3), round(high, 3)
+        (0.1, 0.3)
+    """
+    rho, (low, high) = shift.accuracy - predicted, bounds
     return (
         rho - math.hypot(shift.accuracy - shift.low, high - predicted),
         rho + math.hypot(shift.high - shift.accuracy, predicted - low),

@@ -118,7 +118,7 @@ class Record:
             "seeds": [int(s) for s in seeds],
             "n": n,
             "recipe": settings,
-            "device": f"CPU, {platform.machine()}",
+            "device": f"CPU, {platform.machine()}, threads: {torch.get_num_threads()}",
             "torch": torch.__version__.split("+")[0],
             "code": self.code,
             "made_by": self.made_by,

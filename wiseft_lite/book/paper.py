@@ -13,7 +13,6 @@ import pandas as pd
 
 from wiseft_lite.book import ledger
 from wiseft_lite.errors import unknown
-from wiseft_lite.interop.reported import reported_accuracies
 
 SHIFTS = ("ImageNetV2", "ImageNet-R", "ImageNet-Sketch", "ObjectNet", "ImageNet-A")
 
@@ -72,24 +71,3 @@ def published_table(number: int, model: str | None = None) -> pd.DataFrame:
     rows = rows[rows["model"] == (model or models[0])]
     wide = rows.pivot(index="row", columns="column", values="value")
     return wide.loc[list(dict.fromkeys(rows["row"])), list(dict.fromkeys(rows["column"]))]
-
-
-def soup_runs() -> pd.DataFrame:
-    """Return the published results of 71 fine-tuned ViT-B/32.
-
-    Returns:
-        A row per model, in percent: ``val`` (held-out images of ImageNet's training set),
-        ``ImageNet``, and ``shifts``, the mean over the five of the paper; and its learning rate
-        ``lr``.
-
-    Source: Wortsman et al. 2022, "Model soups"; see ``interop.reported``.
-
-    Example:
-        >>> soup_runs().round(1).loc["model-soups/b32/43", ["val", "ImageNet"]].tolist()
-        [83.5, 80.4]
-    """
-    table = reported_accuracies()
-    table = table[table["lr"].notna()]  # without the model that all others start from, and soups
-    shifts = table[["v2", "r", "sketch", "objectnet", "a"]].mean(axis=1)
-    columns = {"val": table["minival"], "ImageNet": table["imagenet"], "shifts": shifts}
-    return pd.DataFrame({**columns, "lr": table["lr"]})

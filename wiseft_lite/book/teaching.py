@@ -1,4 +1,4 @@
-"""Tools for notebooks: readers' guesses, checked exercises, live source, comparison with the ledger."""
+"""Tools for notebooks: readers' guesses, live source, comparison with the ledger."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import inspect
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from wiseft_lite import __version__
 from wiseft_lite.book import ledger
@@ -151,95 +149,3 @@ def stand_in(*names: str) -> Path:
         )
     )
     return folder
-
-
-@dataclass(frozen=True)
-class Exercise:
-    """A checked exercise.
-
-    Args:
-        name: on the page, such as ``"6.2"``.
-        claims: pairs of a message and a test of the answer. The message of the first test that
-            fails is shown, so the most specific test comes first. A message names the
-            misconception.
-        solution: the reference answer.
-        wrong: common wrong answers, each with words from the message that it must lead to.
-    """
-
-    name: str
-    claims: Sequence[tuple[str, Callable[[Any], bool]]]
-    solution: Any
-    wrong: Sequence[tuple[Any, str]] = field(default=())
-
-    def verdict(self, answer: Any) -> str | None:
-        """Return the message of the first claim that fails, or None if all hold."""
-        for message, holds in self.claims:
-            try:
-                good = bool(holds(answer))
-            except Exception as error:
-                return f"{message} (your answer raised {type(error).__name__}: {error})"
-            if not good:
-                return message
-        return None
-
-    def check(self, answer: Any) -> Any:
-        """Check an answer; return it if it is right, and the solution if not.
-
-        ``...`` or ``None`` is an untouched blank: the solution is used, with a printed note.
-        """
-        if answer is None or answer is ... or _is_blank(answer):
-            print(f"Exercise {self.name}: still blank, so ours is used.")
-            return self.solution
-        message = self.verdict(answer)
-        if message is None:
-            print(f"Exercise {self.name}: correct.")
-            return answer
-        print(
-            textwrap.fill(f"Exercise {self.name}: not yet. {message}", 72, break_on_hyphens=False)
-        )
-        return self.solution
-
-
-def _untouched(*_): ...
-
-
-def _documented(*_):
-    """A stub with a docstring."""
-
-
-def _is_blank(answer: Any) -> bool:
-    """Whether an answer is a function whose whole body is ``...``, with or without a docstring."""
-    if not inspect.isfunction(answer):
-        return False
-    constants = [c for c in answer.__code__.co_consts if c != answer.__doc__]
-    return answer.__code__.co_code in (
-        _untouched.__code__.co_code,
-        _documented.__code__.co_code,
-    ) and all(c is None or c is ... for c in constants)
-
-
-def choice(name: str, right: str, wrong: Mapping[str, str]) -> Exercise:
-    """Return a multiple-choice exercise; every wrong letter has its own message.
-
-    Args:
-        name: on the page.
-        right: the right letter.
-        wrong: each other letter, with its message.
-
-    Example:
-        >>> choice("0.1", "A", {"B": "that is the speed.", "C": "that is the mass."}).verdict("b")
-        'that is the speed.'
-    """
-
-    def letter(answer: Any) -> str:
-        return str(answer).strip().upper()
-
-    claims: list[tuple[str, Callable]] = [
-        (message, lambda answer, other=other: letter(answer) != other)
-        for other, message in wrong.items()
-    ]
-    letters = ", ".join(sorted([right, *wrong]))
-    claims.append(
-        (f"answer with one of the letters {letters}.", lambda answer: letter(answer) == right)
-    )
-    return Exercise(name, claims, right, list(wrong.items()))

@@ -11,10 +11,10 @@ from contextlib import contextmanager, redirect_stdout
 
 from wiseft_lite import __version__
 from wiseft_lite._runtime.console import failsafe_output
-from wiseft_lite.cli import combine, convert, embed, evaluate, info, run, train
+from wiseft_lite.cli import combine, convert, embed, evaluate, info, place, run, train
 from wiseft_lite.errors import UserError
 
-FAMILIES = (run, train, evaluate, combine, convert, embed, info)
+FAMILIES = (run, train, evaluate, place, combine, convert, embed, info)
 
 
 class _Parser(argparse.ArgumentParser):

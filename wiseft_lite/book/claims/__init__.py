@@ -1,6 +1,7 @@
 """The claims of the paper, each with the rule that decides it here: chapter 12."""
 
 from wiseft_lite.book.claims import controls, data, line, scale, start, why
+from wiseft_lite.book.claims.public import PUBLIC, PublicRule
 from wiseft_lite.book.claims.rules import (
     CANNOT,
     FAILS,
@@ -25,6 +26,7 @@ __all__ = [
     "CLAIMS",
     "FAILS",
     "HOLDS",
+    "PUBLIC",
     "SCALE",
     "UNDECIDED",
     "VERDICTS",
@@ -35,6 +37,7 @@ __all__ = [
     "EveryFit",
     "Judgement",
     "Piece",
+    "PublicRule",
     "Values",
     "judge",
 ]

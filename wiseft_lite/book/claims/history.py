@@ -3,7 +3,8 @@
 ``history.json`` lists every change of a rule with its date and reason. ``record/rules.json`` has,
 for each experiment, the hashes of the rules that depend on it, written by ``wiseft-lite ledger chNN
 --run``. A rule whose hash differs from the recorded one must be listed; ``unlisted`` returns those
-that are not.
+that are not. The rules for public measurements are in the same two files, as those of the
+experiment ``atlas``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wiseft_lite.book import ledger
-from wiseft_lite.book.claims.rules import PROCEDURE, Claim, Derived, Source
+from wiseft_lite.book.claims.rules import PROCEDURE, Derived, Ruled, Source
 from wiseft_lite.errors import UserError
 
 HISTORY = Path(__file__).with_name("history.json")
@@ -40,6 +41,7 @@ class Change:
         reason: for the change.
         numbers_known: whether the numbers that the rule judges had already been measured.
         hashes: of the rules after the change, by claim.
+        public: whether it is the rule for public measurements, and not that for IconShift.
     """
 
     claims: tuple[int, ...]
@@ -50,6 +52,7 @@ class Change:
     reason: str
     numbers_known: bool
     hashes: dict[str, str]
+    public: bool = False
 
 
 def _load(path: Path) -> dict:
@@ -68,9 +71,15 @@ def changes() -> tuple[Change, ...]:
     )
 
 
-def rule_date(number: int) -> str:
-    """Return the date of a claim's present rule: of its last change, or of the first list."""
-    return max([_load(HISTORY)["first_rules"], *(c.date for c in changes() if number in c.claims)])
+def rule_date(number: int, public: bool = False) -> str:
+    """Return the date of a claim's present rule: of its last change, or of the first list.
+
+    Args:
+        number: of the claim.
+        public: the rule for public measurements, and not that for IconShift.
+    """
+    first = _load(HISTORY)["first_public_rules" if public else "first_rules"]
+    return max([first, *(c.date for c in changes() if number in c.claims and c.public == public)])
 
 
 def _named(source: Source | None) -> object:
@@ -93,7 +102,7 @@ def _statements(function: Callable) -> str:
     return re.sub(r"\s+", "", "".join(lines))
 
 
-def rule_hash(claim: Claim) -> str:
+def rule_hash(claim: Ruled) -> str:
     """Return a hash of a rule's quantities, bounds and correction, without its words.
 
     Example:
@@ -115,7 +124,7 @@ def rule_hash(claim: Claim) -> str:
     return hashlib.sha256(json.dumps([pieces, PROCEDURE], sort_keys=True).encode()).hexdigest()[:12]
 
 
-def experiments(claim: Claim) -> tuple[str, ...]:
+def experiments(claim: Ruled) -> tuple[str, ...]:
     """Return the experiments whose keys and tables a claim uses, such as ``ch06``."""
     sources = [
         source for e in claim.evidence for source in (e.of, e.minus, e.gain) if source is not None
@@ -127,7 +136,7 @@ def experiments(claim: Claim) -> tuple[str, ...]:
     return tuple(sorted({name for names in found for name in names}))
 
 
-def in_force(claims: Sequence[Claim], experiment: str) -> dict[str, str]:
+def in_force(claims: Sequence[Ruled], experiment: str) -> dict[str, str]:
     """Return the hashes of the rules that use an experiment, by the number of their claim."""
     return {
         str(claim.number): rule_hash(claim) for claim in claims if experiment in experiments(claim)
@@ -147,7 +156,7 @@ def stamp(experiment: str, hashes: dict[str, str], path: Path = RECORD) -> None:
     path.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
-def unlisted(claims: Sequence[Claim], path: Path = RECORD) -> list[str]:
+def unlisted(claims: Sequence[Ruled], path: Path = RECORD) -> list[str]:
     """Return a line for each change of a rule that is missing from ``history.json``."""
     record = _load(path)
     listed = {(number, known) for change in changes() for number, known in change.hashes.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import count
 from pathlib import Path
@@ -57,10 +57,14 @@ def _with_unit(text: str, unit: str) -> str:
     return text + {"percent": " %", "points": " points", "logits": " logits"}.get(unit, "")
 
 
-def measured(piece: Piece) -> str:
+def measured(piece: Piece, repeats: str = "seeds") -> str:
     """Describe a piece of evidence in a line: estimate, interval, p-value, seeds, images.
 
     Of several fits, the smallest and the largest estimate are given, and the interval spans all.
+
+    Args:
+        piece: the evidence.
+        repeats: what it was measured on more than once, ``"seeds"`` or ``"models"``.
     """
     found = piece.measured
     first, last = found.estimates
@@ -72,7 +76,7 @@ def measured(piece: Piece) -> str:
         low, high = found.interval()
         text += (
             f" [{signed(low, found.unit)}, {signed(high, found.unit)}], p\u00a0=\u00a0{_p(piece.p_holds)}, "
-            f"{found.seeds}\u00a0seeds"
+            f"{found.seeds}\u00a0{repeats if found.seeds > 1 else repeats[:-1]}"
         )
     return text + (f", n\u00a0=\u00a0{found.n:,}" if found.n else "")
 
@@ -122,10 +126,17 @@ def _style() -> str:
 
 
 def _here(judgement: Judgement) -> str:
+    """Return the measured evidence, or what is missing for it."""
+    return _evidence(judgement) if judgement.pieces else escape(judgement.claim.needs)
+
+
+def _evidence(judgement: Judgement, repeats: str = "seeds") -> str:
     """Return the measured evidence; more than three pieces are counted and folded."""
-    pieces = [f"{MARKS[piece.verdict]} {escape(measured(piece))}" for piece in judgement.pieces]
+    pieces = [
+        f"{MARKS[piece.verdict]} {escape(measured(piece, repeats))}" for piece in judgement.pieces
+    ]
     if len(pieces) < 2:
-        return pieces[0][2:] if pieces else escape(judgement.claim.needs)
+        return pieces[0][2:]
     many = "<ul>" + "".join(f"<li>{piece}</li>" for piece in pieces) + "</ul>"
     if len(pieces) <= 3:
         return many
@@ -154,12 +165,40 @@ def _verdict(judgement: Judgement) -> str:
     )
 
 
-def _row(judgement: Judgement) -> str:
+def _public(judgement: Judgement | None) -> str:
+    """Return the verdict by public measurements, with its rule, date, evidence and source folded."""
+    if judgement is None:
+        return "–"
+    rule = judgement.claim
+    seen = (
+        f"Seen before the rule: {rule.seen}." if rule.seen else "No number of it was seen before."
+    )
+    parts = (
+        f"Rule of {rule_date(rule.number, public=True)}: {rule.words}",
+        seen,
+        f"Source: {rule.source}.",
+    )
+    notes = "".join(f'<span class="small">{escape(part)}</span>' for part in parts)
+    evidence = _evidence(judgement, "models")
+    return (
+        f"<b>{_verdict(judgement)}</b>"
+        f"<details><summary>rule and numbers</summary>{notes}{evidence}</details>"
+    )
+
+
+def _row(judgement: Judgement, public: Mapping[int, Judgement] | None) -> str:
     claim = judgement.claim
     place = escape(claim.place)
     if claim.chapter:
         number = int(claim.chapter[:2])
         place += f' · <a href="{claim.chapter}.html">chapter {number}</a>'
+    second = ""
+    if public is not None:
+        known = public.get(claim.number)
+        second = (
+            f'<td data-label="Public measurements" data-public="{known.verdict if known else ""}">'
+            f"{_public(known)}</td>"
+        )
     return (
         f'<tr data-verdict="{judgement.verdict}"><th scope="row">{claim.number}. {escape(claim.statement)}'
         f'<span class="small">{place}</span></th><td data-label="Paper">{escape(claim.paper)}</td>'
@@ -167,12 +206,18 @@ def _row(judgement: Judgement) -> str:
         f'<span class="small">of {rule_date(claim.number)}</span></td>'
         f'<td data-label="Here">{_here(judgement)}</td>'
         f'<td data-label="Detectable effect">{_detectable(judgement)}</td>'
-        f'<td class="verdict">{_verdict(judgement)}</td></tr>'
+        f'<td class="verdict">{_verdict(judgement)}</td>{second}</tr>'
     )
 
 
-def claims_table(judgements: Sequence[Judgement]) -> str:
-    """Return the judged claims as an HTML table, with buttons to show the rows of one verdict."""
+def claims_table(judgements: Sequence[Judgement], public: Sequence[Judgement] | None = None) -> str:
+    """Return the judged claims as an HTML table, with buttons to show the rows of one verdict.
+
+    Args:
+        judgements: on IconShift.
+        public: by public measurements, for a column of their own; a claim that has none gets a dash.
+    """
+    second = None if public is None else {j.claim.number: j for j in public}
     mark = f"claims-{next(_numbers)}"
     verdicts = [judgement.verdict for judgement in judgements]
     radios = "".join(
@@ -188,24 +233,27 @@ def claims_table(judgements: Sequence[Judgement]) -> str:
   (row) => { row.hidden = event.target.value !== "" && row.dataset.verdict !== event.target.value; }));
 if (!/\\.html$/.test(location.pathname)) root.querySelectorAll("a").forEach(
   (link) => link.setAttribute("href", link.getAttribute("href").replace(/\\.html$/, ".ipynb")));"""
-    heads = ("Claim", "The paper", "Rule, and its date", "Here", "Detectable effect", "Verdict")
-    columns = "".join(
-        f'<col class="{name}">' for name in ("claim", "paper", "rule", "here", "effect", "last")
-    )
+    heads = ["Claim", "The paper", "Rule, and its date", "Here", "Detectable effect", "Verdict"]
+    widths = ["claim", "paper", "rule", "here", "effect", "last"]
+    if second is not None:
+        heads.append("Public measurements")
+        widths.append("public")
+    columns = "".join(f'<col class="{name}">' for name in widths)
     return (
         f'<div class="wf-page" id="{mark}">{_style()}<fieldset><legend>Show</legend>{radios}</fieldset>'
         f"<p>Intervals are {1 - 2 * LEVEL:.0%} intervals: each end is the limit of a one-sided test at "
         f"{LEVEL:.0%}. A rule on a gain allows a third of what averaging gains over choosing one of the two models at random. "
         f"<i>Detectable effect</i>: the true distance from its bound at which a number is detected in {POWER:.0%} of "
         f"experiments, in one test at {LEVEL:.0%}, before correction; the largest of a claim's numbers.</p>"
-        f"<table><colgroup>{columns}</colgroup><thead><tr>"
+        f'<table class="claims"><colgroup>{columns}</colgroup><thead><tr>'
         f'{"".join(f"""<th scope="col">{head}</th>""" for head in heads)}</tr></thead>'
-        f"<tbody>{''.join(map(_row, judgements))}</tbody></table>{_script(mark, script)}</div>"
+        f"<tbody>{''.join(_row(j, second) for j in judgements)}</tbody></table>{_script(mark, script)}</div>"
     )
 
 
 def _change(change: Change) -> str:
     numbers = ", ".join(map(str, change.claims)) or "all"
+    numbers += " (public measurements)" if change.public else ""
     known = "numbers known" if change.numbers_known else "before its numbers"
     commit = f" · {change.commit}" if change.commit else ""
     return (
@@ -246,6 +294,22 @@ def verdicts(judgements: Sequence[Judgement]) -> pd.DataFrame:
         for j in judgements
     ]
     columns = ["number", "claim", "before", "verdict", "p", "p_against", "chapter"]
+    return pd.DataFrame(rows, columns=columns).set_index("number")
+
+
+def witnesses(judgements: Sequence[Judgement], public: Sequence[Judgement]) -> pd.DataFrame:
+    """Return the claims that public measurements judge: statement, and both verdicts."""
+    here = {j.claim.number: j for j in judgements}
+    rows = [
+        (
+            j.claim.number,
+            here[j.claim.number].claim.statement,
+            here[j.claim.number].verdict,
+            j.verdict,
+        )
+        for j in public
+    ]
+    columns = ["number", "claim", "here", "public"]
     return pd.DataFrame(rows, columns=columns).set_index("number")
 
 

@@ -446,12 +446,22 @@ class Claim:
     needs: str = ""
 
 
+class Ruled(Protocol):
+    """What can be judged: a claim of the paper, or a rule of the second witness."""
+
+    @property
+    def number(self) -> int: ...
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]: ...
+
+
 @dataclass(frozen=True)
 class Judgement:
     """The result for one claim.
 
     Args:
-        claim: the claim.
+        claim: the claim, or the rule for public measurements.
         pieces: its evidence, tested.
         p_holds: for the claim; None if there is nothing to test.
         p_fails: against it, corrected over its pieces.
@@ -459,7 +469,7 @@ class Judgement:
         verdict: one of ``VERDICTS``, after the correction over all claims.
     """
 
-    claim: Claim
+    claim: Ruled
     pieces: tuple[Piece, ...]
     p_holds: float | None
     p_fails: float | None
@@ -473,7 +483,7 @@ class Judgement:
         return max(distances, default=None)
 
 
-def judge(claims: Sequence[Claim]) -> tuple[Judgement, ...]:
+def judge(claims: Sequence[Ruled]) -> tuple[Judgement, ...]:
     """Judge all claims together, and return a result for each.
 
     An undecided claim cannot be tested here if it allows only a difference that is too small to

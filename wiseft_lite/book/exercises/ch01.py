@@ -5,177 +5,187 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-from wiseft_lite.book.teaching import Exercise, choice
+from wiseft_lite.book.checks import Choice, Code, Number
+from wiseft_lite.book.checks.draw import names, normal, unit
 from wiseft_lite.losses import contrastive_loss
 
+chance = Number(
+    "1.1",
+    100 / 122,
+    [
+        (50, "that is the chance for two classes; here there are 122."),
+        (1 / 122, "that is a fraction; the question asks for percent."),
+        (1.22, "that is 122 / 100; turn the fraction round."),
+        (122, "that is the number of classes; one of them is right."),
+    ],
+    tolerance=0.03,
+)
 
-def _near(a: float, b: float, tolerance: float = 1e-4) -> bool:
-    return abs(float(a) - float(b)) < tolerance
+
+def _pairs(generator):
+    n, d = generator.integers(3, 7, size=2)
+    return unit(generator, n, d), unit(generator, n, d), float(generator.uniform(2, 20))
 
 
-def _pairs():
-    generator = torch.Generator().manual_seed(0)
-    images, texts = (F.normalize(torch.randn(5, 3, generator=generator), dim=-1) for _ in range(2))
-    return images, texts, 7.0
+def _targets(images):
+    return torch.arange(len(images))
 
 
 def _one_way(images, texts, scale):
-    return F.cross_entropy(scale * images @ texts.T, torch.arange(len(images)))
+    return F.cross_entropy(scale * images @ texts.T, _targets(images))
+
+
+def _other_way(images, texts, scale):
+    return _one_way(texts, images, scale)
 
 
 def _no_scale(images, texts, scale):
     return contrastive_loss(images, texts, 1.0)
 
 
+def _divided(images, texts, scale):
+    return contrastive_loss(images, texts, 1 / scale)
+
+
 def _summed(images, texts, scale):
     return 2 * contrastive_loss(images, texts, scale)
 
 
-loss = Exercise(
+def _two_softmaxes(images, texts, scale):
+    similarity, targets = scale * images @ texts.T, _targets(images)
+    ways = similarity.softmax(-1), similarity.T.softmax(-1)
+    return sum(F.cross_entropy(way, targets) for way in ways) / 2
+
+
+def _first_caption(images, texts, scale):
+    similarity, targets = scale * images @ texts.T, torch.zeros_like(_targets(images))
+    return (F.cross_entropy(similarity, targets) + F.cross_entropy(similarity.T, targets)) / 2
+
+
+loss = Code(
     "1.2",
-    claims=[
+    contrastive_loss,
+    [_pairs],
+    [
         (
-            "you only classify captions given an image; the loss also classifies images given a caption.",
-            lambda f: not _near(f(*_pairs()), _one_way(*_pairs())),
+            _one_way,
+            "you classify captions given an image only; the loss also classifies images given a caption.",
         ),
         (
+            _other_way,
+            "you classify images given a caption only; the loss also classifies captions given an image.",
+        ),
+        (
+            _no_scale,
             "the scale is missing: without it the softmax is nearly flat and nothing is learned.",
-            lambda f: not _near(f(*_pairs()), _no_scale(*_pairs())),
+        ),
+        (_divided, "you divide by the scale; it multiplies the similarities."),
+        (_summed, "you add the two directions; the loss is their mean."),
+        (
+            _two_softmaxes,
+            "F.cross_entropy applies the softmax itself: pass it the logits, not probabilities.",
         ),
         (
-            "you add the two directions; the loss is their mean.",
-            lambda f: not _near(f(*_pairs()), _summed(*_pairs())),
-        ),
-        (
+            _first_caption,
             "the right caption for image i is caption i: the targets are 0, 1, 2, and so on.",
-            lambda f: _near(f(*_pairs()), contrastive_loss(*_pairs())),
-        ),
-    ],
-    solution=contrastive_loss,
-    wrong=[
-        (_one_way, "images given a caption"),
-        (_no_scale, "scale is missing"),
-        (_summed, "is their mean"),
-        (
-            lambda i, t, s: F.cross_entropy(s * i @ t.T, torch.zeros(len(i), dtype=torch.long)),
-            "targets are",
         ),
     ],
 )
 
-chance = Exercise(
-    "1.1",
-    claims=[
-        ("that is the chance for two classes; here there are 122.", lambda x: not _near(x, 50)),
-        (
-            "that is a fraction; the question asks for percent.",
-            lambda x: not _near(x, 1 / 122, 1e-3),
-        ),
-        (
-            "one class in 122 is less than one in a hundred, so the answer lies below 1 %.",
-            lambda x: x < 1,
-        ),
-        ("one right class in 122, in percent, is 100 / 122.", lambda x: _near(x, 100 / 122, 0.03)),
-    ],
-    solution=100 / 122,
-    wrong=[
-        (50, "two classes"),
-        (0.0082, "that is a fraction"),
-        (1.22, "below 1 %"),
-        (0.5, "100 / 122"),
-    ],
-)
 
-
-def _embeddings():
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn(4, 3, 6, generator=generator) * torch.tensor([1.0, 5.0, 0.2]).view(
-        1, 3, 1
-    ), 10.0
+def _embeddings(generator):
+    """Prompts of very different lengths, in directions that disagree."""
+    n_classes, n_prompts, d = generator.integers(2, 5, size=3)
+    lengths = torch.as_tensor(generator.uniform(0.2, 5, size=(n_classes, n_prompts, 1)))
+    return normal(generator, n_classes, n_prompts, d) * lengths.float(), float(
+        generator.uniform(2, 20)
+    )
 
 
 def _rows(embeddings, scale):
     return scale * F.normalize(F.normalize(embeddings, dim=-1).mean(1), dim=-1)
 
 
-def _rows_mean_only(embeddings, scale):
+def _not_each(embeddings, scale):
     return scale * F.normalize(embeddings.mean(1), dim=-1)
 
 
-def _rows_each_only(embeddings, scale):
+def _not_the_mean(embeddings, scale):
     return scale * F.normalize(embeddings, dim=-1).mean(1)
 
 
-def _same(f, reference) -> bool:
-    ours, theirs = f(*_embeddings()), reference(*_embeddings())
-    return ours.shape == theirs.shape and torch.allclose(ours, theirs, atol=1e-5)
-
-
-rows = Exercise(
+rows = Code(
     "1.3",
-    claims=[
+    _rows,
+    [_embeddings],
+    [
         (
+            lambda embeddings, scale: _rows(embeddings, 1.0),
             "the rows have length 1: multiply them by the scale. Without it the accuracy is the same, but the loss is not.",
-            lambda f: (f(*_embeddings()).norm(dim=-1) - 1).abs().max() > 1e-4,
         ),
         (
+            _not_the_mean,
             "the mean of unit vectors is shorter than 1; normalise it once more, or classes whose prompts "
             "disagree get smaller logits.",
-            lambda f: not _same(f, _rows_each_only),
         ),
         (
+            _not_each,
             "normalise each prompt's embedding before the mean, or long embeddings dominate the mean.",
-            lambda f: not _same(f, _rows_mean_only),
         ),
         (
-            "average over the prompts, dimension 1: one row for each class.",
-            lambda f: _same(f, _rows),
+            lambda embeddings, scale: scale * embeddings.mean(1),
+            "nothing is normalised: neither each prompt's embedding before the mean nor the mean itself.",
         ),
-    ],
-    solution=_rows,
-    wrong=[
-        (lambda e, s: _rows(e, 1.0), "multiply them by the scale"),
-        (_rows_each_only, "shorter than 1"),
-        (_rows_mean_only, "dominate the mean"),
-        (lambda e, s: s * F.normalize(e, dim=-1).mean(0), "dimension 1"),
+        (
+            lambda embeddings, scale: _rows(embeddings.transpose(0, 1), scale),
+            "average over the prompts, dimension 1: one row for each class.",
+        ),
     ],
 )
 
-_FOLDERS, _NAMES = ["ant", "bee", "cat"], ["cat", "ant", "bee"]
+
+def _folders(generator):
+    folders = names(generator, generator.integers(4, 7))
+    labels = generator.integers(len(folders), size=8).tolist()
+    return labels, folders, [str(name) for name in generator.permutation(folders)]
 
 
 def _labels_for_rows(labels, folders, names):
     return [names.index(folders[label]) for label in labels]
 
 
-order = Exercise(
+def _starter(labels, folders, names):
+    return [folders.index(names[label]) for label in labels]
+
+
+order = Code(
     "1.5",
-    claims=[
+    _labels_for_rows,
+    [_folders],
+    [
         (
+            lambda labels, folders, names: labels,
             "the numbers are unchanged: label 0 still means the first folder, but row 0 of the head is another class.",
-            lambda f: list(f([0, 1, 2], _FOLDERS, _NAMES)) != [0, 1, 2],
         ),
         (
+            _starter,
             "that is the inverse map: it turns a row of the head into a folder, not a folder into a row.",
-            lambda f: list(f([0, 1, 2], _FOLDERS, _NAMES)) != [2, 0, 1],
         ),
         (
-            "look up the folder's name, then the index of that name among the head's rows.",
-            lambda f: list(f([0, 1, 2, 2], _FOLDERS, _NAMES)) == [1, 2, 0, 0],
+            lambda labels, folders, names: [folders[label] for label in labels],
+            "those are the names of the folders; return the rows of the head that they belong to.",
         ),
-    ],
-    solution=_labels_for_rows,
-    wrong=[
-        (lambda labels, folders, names: labels, "unchanged"),
         (
-            lambda labels, folders, names: [folders.index(names[k]) for k in labels],
-            "the inverse map",
+            lambda labels, folders, names: [
+                sorted(names).index(folders[label]) for label in labels
+            ],
+            "the head's rows are in the order of 'names', which is not sorted.",
         ),
-        (lambda labels, folders, names: [0 for _ in labels], "look up"),
     ],
+    starter=_starter,
 )
 
-temperature = choice(
+temperature = Choice(
     "1.4",
     "B",
     {
@@ -185,4 +195,4 @@ temperature = choice(
     },
 )
 
-ALL = [loss, chance, rows, order, temperature]
+ALL = [chance, loss, rows, temperature, order]

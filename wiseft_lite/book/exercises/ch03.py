@@ -2,59 +2,49 @@
 
 from __future__ import annotations
 
-import pandas as pd
+from collections import Counter
+
 import torch
 import torch.nn.functional as F
 
-from wiseft_lite.book.teaching import Exercise, choice
+from wiseft_lite.book.checks import Choice, Code, Number
+from wiseft_lite.book.checks.draw import distinct, labels, normal, table
+from wiseft_lite.tasks.draws import few_shot_rows
 
-
-def _near(a: float, b: float, tolerance: float = 1e-6) -> bool:
-    return abs(float(a) - float(b)) < tolerance
-
-
-size = Exercise(
+size = Number(
     "3.1",
-    claims=[
-        (
-            "the bias is missing: the head has one more number for each class.",
-            lambda n: n != 122 * 128,
-        ),
-        ("that is the whole image encoder; the probe leaves it frozen.", lambda n: n < 1_000_000),
-        (
-            "every class has its own row of 128 numbers: multiply, do not add.",
-            lambda n: n != 122 + 128,
-        ),
-        ("122 rows of 128 numbers, and 122 biases.", lambda n: n == 122 * 128 + 122),
+    122 * 128 + 122,
+    [
+        (122 * 128, "the bias is missing: the head has one more number for each class."),
+        (2_700_000, "that is the whole image encoder; the probe leaves it frozen."),
+        (250, "every class has its own row of 128 numbers: multiply, do not add."),
+        (128, "that is one row; every class has its own."),
+        (122 + 128 * 122 + 128, "there is one bias for each class, and none for the features."),
     ],
-    solution=122 * 128 + 122,
-    wrong=[
-        (15_616, "bias is missing"),
-        (2_700_000, "leaves it frozen"),
-        (250, "do not add"),
-        (128, "122 rows"),
-    ],
+    tolerance=0.5,
 )
 
 
-def _problem():
-    generator = torch.Generator().manual_seed(0)
-    features = F.normalize(torch.randn(12, 4, generator=generator), dim=-1)
-    labels = torch.randint(3, (12,), generator=generator)
-    return torch.randn(3, 4, generator=generator), features, labels, 0.5
+def _problem(generator):
+    n, n_classes, d = generator.permutation([3, 4, 5]).tolist()
+    features = normal(generator, n, d)
+    lr = float(generator.uniform(0.2, 2))
+    return normal(generator, n_classes, d), features, labels(generator, n, n_classes), lr
 
 
-def _step(weight, features, labels, lr):
-    error = (features @ weight.T).softmax(-1) - F.one_hot(labels, len(weight))
+def _step(weight, features, labels, lr, dim=-1):
+    error = (features @ weight.T).softmax(dim) - F.one_hot(labels, len(weight))
     return weight - lr * error.T @ features / len(features)
 
 
-def _uphill(weight, features, labels, lr):
-    return 2 * weight - _step(weight, features, labels, lr)
+def _change(factor):
+    """A step that is ``factor`` times too long."""
 
+    def step(weight, features, labels, lr):
+        times = factor(weight, features, lr)
+        return weight + times * (_step(weight, features, labels, lr) - weight)
 
-def _summed(weight, features, labels, lr):
-    return weight + len(features) * (_step(weight, features, labels, lr) - weight)
+    return step
 
 
 def _linear(weight, features, labels, lr):
@@ -62,40 +52,76 @@ def _linear(weight, features, labels, lr):
     return weight - lr * error.T @ features / len(features)
 
 
-def _same(f, reference) -> bool:
-    return torch.allclose(f(*_problem()), reference(*_problem()), atol=1e-5)
-
-
-step = Exercise(
+step = Code(
     "3.2",
-    claims=[
+    _step,
+    [_problem],
+    [
         (
+            _change(lambda weight, features, lr: -1),
             "you step along the gradient, so the loss grows. Subtract the gradient.",
-            lambda f: not _same(f, _uphill),
         ),
         (
+            _change(lambda weight, features, lr: len(features)),
             "you sum over the images; the loss is a mean, so divide by their number.",
-            lambda f: not _same(f, _summed),
         ),
         (
+            _linear,
             "the error is probability minus truth: apply the softmax to the logits first.",
-            lambda f: not _same(f, _linear),
         ),
         (
-            "the gradient of row c is the mean of (p_c - y_c) times the features.",
-            lambda f: _same(f, _step),
+            lambda w, x, y, lr: _step(w, x, y, lr, dim=0),
+            "your softmax runs over the images; each image's own probabilities must sum to 1.",
         ),
-    ],
-    solution=_step,
-    wrong=[
-        (_uphill, "the loss grows"),
-        (_summed, "divide by their number"),
-        (_linear, "apply the softmax"),
-        (lambda w, x, y, lr: w, "gradient of row c"),
+        (
+            _change(lambda weight, features, lr: 1 / lr),
+            "the learning rate is missing: it multiplies the gradient.",
+        ),
+        (
+            _change(lambda weight, features, lr: len(features) / len(weight)),
+            "you divide by the number of classes; the mean runs over the images.",
+        ),
+        (
+            lambda w, x, y, lr: w - _step(w, x, y, lr),
+            "that is the change alone; return the new weight.",
+        ),
     ],
 )
 
-_LABELS = [0, 0, 0, 0, 1, 1, 1, 2, 2, 2]
+_SEEDS = range(60)
+
+
+def _unequal_classes(generator):
+    k = int(generator.integers(1, 4))
+    sizes = [k + int(extra) for extra in generator.permutation([1, 2, 4])]
+    of_images = [c for c, size in enumerate(sizes) for _ in range(size)]
+    return [int(c) for c in generator.permutation(of_images)], k
+
+
+def _indices(rows, labels):
+    rows = [row.item() if hasattr(row, "item") else row for row in rows]
+    if len(rows) == len(labels) and all(isinstance(row, bool) for row in rows):
+        return [k for k, chosen in enumerate(rows) if chosen]
+    return rows
+
+
+def _properties(k_shot, labels, k):
+    drawn = [_indices(k_shot(labels, k, seed), labels) for seed in _SEEDS]
+    again = [_indices(k_shot(labels, k, seed), labels) for seed in _SEEDS[:3]]
+    images = range(len(labels))
+    inside = [[row for row in rows if row in images] for rows in drawn]
+    counts = [Counter(labels[row] for row in set(rows)) for rows in inside]
+    sizes = [count[c] for count in counts for c in set(labels)]
+    often = Counter(row for rows in inside for row in set(rows))
+    return {
+        "fewest images of a class": min(sizes),
+        "most images of a class": max(sizes),
+        "images drawn twice": max(len(rows) - len(set(rows)) for rows in drawn),
+        "images always drawn": [row for row in images if often[row] == len(_SEEDS)],
+        "images never drawn": [row for row in images if not often[row]],
+        "same seed, same images": [sorted(rows) for rows in again]
+        == [sorted(rows) for rows in drawn[:3]],
+    }
 
 
 def _k_shot(labels, k, seed):
@@ -108,96 +134,113 @@ def _k_shot(labels, k, seed):
     return rows
 
 
+def _of_class(labels, c):
+    return [row for row, label in enumerate(labels) if label == c]
+
+
 def _first_k(labels, k, seed):
-    return [
-        row for c in sorted(set(labels)) for row in [i for i, y in enumerate(labels) if y == c][:k]
-    ]
+    return [row for c in sorted(set(labels)) for row in _of_class(labels, c)[:k]]
 
 
 def _unbalanced(labels, k, seed):
-    count = k * len(set(labels))
-    return torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))[
-        :count
-    ].tolist()
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(len(labels), generator=generator)[: k * len(set(labels))].tolist()
 
 
-def _counts(rows):
-    return sorted(_LABELS[row] for row in rows)
+def _with_replacement(labels, k, seed):
+    generator = torch.Generator().manual_seed(seed)
+    rows = []
+    for c in sorted(set(labels)):
+        own = _of_class(labels, c)
+        rows += [own[i] for i in torch.randint(len(own), (k,), generator=generator).tolist()]
+    return rows
 
 
-few = Exercise(
+few = Code(
     "3.3",
-    claims=[
+    _k_shot,
+    [_unequal_classes],
+    [
         (
+            lambda labels, k, seed: sorted(set(labels)) * k,
             "you return labels; return the indices of the images.",
-            lambda f: max(f(_LABELS, 2, 0)) > 2,
         ),
         (
+            _unbalanced,
             "the classes get unequal numbers: k images of *each* class.",
-            lambda f: all(_counts(f(_LABELS, 2, s)) == [0, 0, 1, 1, 2, 2] for s in range(20)),
         ),
         (
-            "the seed changes nothing: you always take the same images, so there is no spread between seeds.",
-            lambda f: len({tuple(sorted(f(_LABELS, 2, s))) for s in range(20)}) > 1,
+            _first_k,
+            "the seed changes nothing: you always take the first images, so there is no spread between seeds.",
         ),
         (
-            "one seed must always give the same images.",
-            lambda f: f(_LABELS, 2, 3) == f(_LABELS, 2, 3),
+            lambda labels, k, seed: _k_shot(labels, k, 0),
+            "another seed gives the same images: pass the seed to the generator.",
+        ),
+        (
+            _with_replacement,
+            "you draw with replacement, so one image can come twice: shuffle, then take k.",
+        ),
+        (
+            lambda labels, k, seed: _k_shot(labels, 1, seed),
+            "you take one image of each class; take k.",
         ),
     ],
-    solution=_k_shot,
-    wrong=[
-        (lambda labels, k, seed: sorted(set(labels)) * k, "indices of the images"),
-        (_unbalanced, "of *each* class"),
-        (_first_k, "no spread between seeds"),
-        (
-            lambda labels, k, seed: _k_shot(labels, k, int(torch.randint(10**6, ()))),
-            "always give the same",
-        ),
-    ],
+    library=[few_shot_rows],
+    call=_properties,
+    draws=3,
 )
 
 
-def _search(
-    val=(80.0, 86.0, 85.0), test=(82.0, 84.0, 87.0), shifts=(66.0, 60.0, 55.0)
-) -> pd.DataFrame:
-    return pd.DataFrame({"lr": [1e-4, 1e-3, 1e-2], "val": val, "test": test, "shifts": shifts})
+def _search(generator):
+    n = int(generator.integers(4, 7))
+    trials = table(generator, n, ["val", "test", "shifts"])
+    trials.insert(0, "lr", distinct(generator, n, 1, 20))
+    return (trials,)
 
 
-def _report(table: pd.DataFrame) -> float:
+def _report(table):
     return float(table.loc[table["val"].idxmax(), "test"])
 
 
-report = Exercise(
+def _best_test(table):
+    return float(table["test"].max())
+
+
+report = Code(
     "3.5",
-    claims=[
+    _report,
+    [_search],
+    [
         (
+            _best_test,
             "you report the best of all test scores; without test labels nobody can know which trial that is.",
-            lambda f: not _near(f(_search()), 87.0),
         ),
         (
+            lambda table: table["val"].max(),
             "you report the validation score itself; it was used to choose, so it is biased upwards.",
-            lambda f: not _near(f(_search()), 86.0),
         ),
         (
+            lambda table: table.loc[table["shifts"].idxmax(), "test"],
             "you choose the trial by the shifts; their labels are not available when you choose.",
-            lambda f: not _near(f(_search()), 82.0),
         ),
         (
-            "take the row with the largest 'val' and report its 'test'.",
-            lambda f: _near(f(_search()), 84.0),
+            lambda table: table["test"].mean(),
+            "you average over all trials; you would deploy one of them, and report that one.",
+        ),
+        (
+            lambda table: int(table["val"].idxmax()),
+            "that is the name of the chosen row; return its 'test'.",
+        ),
+        (
+            lambda table: table.loc[table["val"].idxmax(), "shifts"],
+            "that is the chosen trial's accuracy on the shifts; the question asks for 'test'.",
         ),
     ],
-    solution=_report,
-    wrong=[
-        (lambda t: t["test"].max(), "best of all test"),
-        (lambda t: t["val"].max(), "biased upwards"),
-        (lambda t: t.loc[t["shifts"].idxmax(), "test"], "by the shifts"),
-        (lambda t: t["test"].mean(), "largest 'val'"),
-    ],
+    starter=_best_test,
 )
 
-start = choice(
+start = Choice(
     "3.4",
     "D",
     {
@@ -208,4 +251,4 @@ start = choice(
     },
 )
 
-ALL = [size, step, few, report, start]
+ALL = [size, step, few, start, report]

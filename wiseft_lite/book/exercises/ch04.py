@@ -4,146 +4,188 @@ from __future__ import annotations
 
 import math
 
-import pandas as pd
+from wiseft_lite.book.checks import Choice, Code, Number
+from wiseft_lite.book.checks.draw import names, table
 
-from wiseft_lite.book.teaching import Exercise, choice
+
+def _run(generator):
+    warmup = int(generator.integers(2, 5))
+    return int(generator.integers(2, 6)) + 2 * warmup, warmup, float(generator.uniform(0.5, 3))
 
 
-def _near(a: float, b: float, tolerance: float = 1e-6) -> bool:
-    return abs(float(a) - float(b)) < tolerance
+def _small_rate(generator):
+    total, warmup, peak = _run(generator)
+    return total, warmup, peak * 1e-2
+
+
+def _every_step(f, total, warmup, peak):
+    return [f(step, total, warmup, peak) for step in range(total + 1)]
+
+
+def _risen(step, warmup, peak):
+    return peak * (step + 1) / warmup
+
+
+def _cosine(fraction):
+    return 0.5 * (1 + math.cos(math.pi * fraction))
 
 
 def _schedule(step, total, warmup, peak):
     if step < warmup:
-        return peak * (step + 1) / warmup
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+        return _risen(step, warmup, peak)
+    return peak * _cosine((step - warmup) / (total - warmup))
 
 
-def _cold(step, total, warmup, peak):
-    return peak * 0.5 * (1 + math.cos(math.pi * step / total))
+def _falling(fall):
+    """The rise, and then another way to fall."""
+
+    def schedule(step, total, warmup, peak):
+        rising = step < warmup
+        return _risen(step, warmup, peak) if rising else peak * fall(step, total, warmup)
+
+    return schedule
 
 
-def _straight(step, total, warmup, peak):
-    return peak * (step + 1) / warmup if step < warmup else peak * (total - step) / (total - warmup)
-
-
-def _no_shift(step, total, warmup, peak):
-    return (
-        peak * (step + 1) / warmup
-        if step < warmup
-        else peak * 0.5 * (1 + math.cos(math.pi * step / total))
-    )
-
-
-schedule = Exercise(
+schedule = Code(
     "4.4",
-    claims=[
+    _schedule,
+    [_run, _small_rate],
+    [
         (
+            lambda step, total, warmup, peak: peak * _cosine(step / total),
             "there is no warm-up: the first step already uses the full learning rate.",
-            lambda f: f(0, 100, 10, 1.0) < 0.5,
         ),
         (
+            _falling(lambda step, total, warmup: _cosine(step / total)),
             "the learning rate drops abruptly when the warm-up ends; start the cosine there, not at step 0.",
-            lambda f: _near(f(10, 100, 10, 1.0), 1.0),
         ),
         (
+            _falling(lambda step, total, warmup: (total - step) / (total - warmup)),
             "after the warm-up the learning rate falls linearly; a cosine stays high longer, then falls faster.",
-            lambda f: not _near(f(32, 100, 10, 1.0), 1 - 22 / 90),
         ),
         (
-            "half way between warm-up and end the cosine is half of the peak, and at the end 0.",
-            lambda f: _near(f(55, 100, 10, 2.0), 1.0) and _near(f(100, 100, 10, 2.0), 0),
+            _falling(lambda step, total, warmup: 1),
+            "after the warm-up the learning rate stays at its peak; it must fall to 0.",
+        ),
+        (
+            _falling(lambda step, total, warmup: 2 * _cosine((step - warmup) / (total - warmup))),
+            "the factor one half is missing: at the end of the warm-up the cosine is 1, so 1 + 1 is twice the peak.",
+        ),
+        (
+            _falling(lambda step, total, warmup: _cosine((step - warmup) / total)),
+            "the cosine does not reach 0 at the end: it has total - warmup steps for its fall.",
+        ),
+        (
+            lambda step, total, warmup, peak: (
+                peak * step / warmup if step < warmup else _schedule(step, total, warmup, peak)
+            ),
+            "the first step has a learning rate of 0 and is lost: the rise is (step + 1) / warmup.",
+        ),
+        (
+            lambda step, total, warmup, peak: _schedule(step, total, warmup, 1.0),
+            "the peak is missing: it multiplies both parts.",
+        ),
+        (
+            lambda step, total, warmup, peak: (
+                _risen(step, warmup, peak)
+                * (1 if step < warmup else _cosine((step - warmup) / (total - warmup)))
+            ),
+            "the rise goes on beyond the peak while the cosine falls; after the warm-up it is the peak itself.",
         ),
     ],
-    solution=_schedule,
-    wrong=[
-        (_cold, "no warm-up"),
-        (_no_shift, "drops abruptly"),
-        (_straight, "falls linearly"),
-        (lambda s, total, w, peak: peak * min(1, (s + 1) / w), "half of the peak"),
-    ],
+    call=_every_step,
 )
 
-steps = Exercise(
+steps = Number(
     "4.2",
-    claims=[
+    230,
+    [
+        (220, "the last batch of an epoch is smaller, but it is a step too: round up, not down."),
+        (23, "that is one epoch; there are ten."),
+        (22, "that is one epoch, without its last, smaller batch; and there are ten epochs."),
+        (1471, "that counts images; one step takes 64 of them at once."),
+        (14_710, "that counts images, ten times each; one step takes 64 of them at once."),
         (
-            "the last batch of an epoch is smaller, but it is a step too: round up, not down.",
-            lambda n: n != 220,
+            229.84,
+            "there is no part of a step: the last batch of an epoch is smaller, but it is a step too.",
         ),
-        ("that is one epoch; there are ten.", lambda n: n != 23),
-        (
-            "that counts images; one step takes 64 of them at once.",
-            lambda n: n not in (1471, 14_710),
-        ),
-        ("ceil(1471 / 64) = 23 steps per epoch, ten times.", lambda n: n == 230),
     ],
-    solution=230,
-    wrong=[
-        (220, "round up, not down"),
-        (23, "one epoch"),
-        (14_710, "counts images"),
-        (640, "ceil"),
-    ],
+    tolerance=0.1,
 )
 
-warmup = Exercise(
+warmup = Number(
     "4.3",
-    claims=[
+    23,
+    [
+        (500, "500 steps of warm-up in a run of 230: the learning rate never reaches its peak."),
         (
-            "500 steps of warm-up in a run of 230: the learning rate never reaches its peak.",
-            lambda w: w < 230,
-        ),
-        (
+            0,
             "no warm-up at all: the first steps are the largest, taken with AdamW's averages still empty.",
-            lambda w: w > 0,
         ),
-        (
-            "the paper warms up for 500 of about 25,000 steps, which is 2 %; take between 1 and 20 % of 230.",
-            lambda w: 2 <= w <= 46,
-        ),
+        (115, "half of the run would be warm-up; the paper's 500 of about 25,000 steps are 2 %."),
+        (230, "all of the run would be warm-up: it ends when the peak is reached."),
+        (0.02, "that is a fraction of the run; give a number of steps."),
     ],
-    solution=23,
-    wrong=[(500, "never reaches its peak"), (0, "no warm-up at all"), (115, "which is 2 %")],
+    tolerance=21,
 )
 
 
-def _tasks() -> pd.DataFrame:
-    return pd.DataFrame(
-        {"task": ["arrows", "flags"], "before": [80.0, 40.0], "after": [60.0, 30.0]}
-    )
+def _tasks(generator):
+    n = int(generator.integers(3, 6))
+    losses = table(generator, n, ["before", "after"])
+    losses.insert(0, "task", names(generator, n))
+    return (losses,)
 
 
-forgotten = Exercise(
+def _lost(table):
+    return table["before"] - table["after"]
+
+
+forgotten = Code(
     "4.5",
-    claims=[
+    lambda table: _lost(table).mean(),
+    [_tasks],
+    [
         (
+            lambda table: -_lost(table).mean(),
             "the sign is reversed: forgetting is what was lost, before minus after.",
-            lambda f: f(_tasks()) > 0,
         ),
         (
+            lambda table: 100 * (_lost(table) / table["before"]).mean(),
             "you divide by the accuracy before; the book states losses in points.",
-            lambda f: not _near(f(_tasks()), 25),
         ),
         (
+            lambda table: (_lost(table) / table["before"]).mean(),
+            "you divide by the accuracy before, which makes a fraction; the book states losses in points.",
+        ),
+        (
+            lambda table: _lost(table).max(),
             "you return the worst task; the question asks for the mean over the tasks.",
-            lambda f: not _near(f(_tasks()), 20),
         ),
         (
-            "80 to 60 and 40 to 30 lose 20 and 10 points, 15 on average.",
-            lambda f: _near(f(_tasks()), 15),
+            lambda table: _lost(table).sum(),
+            "that is the sum over the tasks; the question asks for the mean.",
         ),
-    ],
-    solution=lambda t: (t["before"] - t["after"]).mean(),
-    wrong=[
-        (lambda t: (t["after"] - t["before"]).mean(), "sign is reversed"),
-        (lambda t: 100 * (1 - t["after"] / t["before"]).mean(), "in points"),
-        (lambda t: (t["before"] - t["after"]).max(), "worst task"),
-        (lambda t: (t["before"] - t["after"]).sum(), "15 on average"),
+        (
+            lambda table: _lost(table).abs().mean(),
+            "a task that gains counts against the loss: take no absolute value.",
+        ),
+        (
+            lambda table: _lost(table).clip(lower=0).mean(),
+            "a task that gains counts too, with a negative loss.",
+        ),
+        (
+            lambda table: _lost(table)[_lost(table) > 0].mean(),
+            "you average over the tasks that lost only; the others belong to the mean.",
+        ),
+        (
+            lambda table: _lost(table).median(),
+            "that is the median; the question asks for the mean.",
+        ),
     ],
 )
 
-notation = choice(
+notation = Choice(
     "4.1",
     "B",
     {
@@ -153,4 +195,4 @@ notation = choice(
     },
 )
 
-ALL = [schedule, steps, warmup, forgotten, notation]
+ALL = [notation, steps, warmup, schedule, forgotten]

@@ -2,225 +2,242 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 
-from wiseft_lite.book.teaching import Exercise, choice
+from wiseft_lite.book.checks import Choice, Code, Number
+from wiseft_lite.book.checks.draw import table
 from wiseft_lite.results import best_alpha
 
-
-def _near(a: float, b: float, tolerance: float = 1e-6) -> bool:
-    return abs(float(a) - float(b)) < tolerance
-
-
-images = Exercise(
+images = Number(
     "7.1",
-    claims=[
-        (
-            "that is the gap in points; a point is one image in a hundred.",
-            lambda x: not _near(x, 0.3),
-        ),
-        ("0.3 points are not a fraction of 0.3: divide by 100 first.", lambda x: not 90 <= x <= 95),
-        (
-            "a whole point would be three images; this is a third of a point.",
-            lambda x: not _near(x, 3, 0.2),
-        ),
-        (
-            "0.3 % of 307 images is 0.92: round it to whole images.",
-            lambda x: 0.9 <= x <= 1.1,
-        ),
+    1,
+    [
+        (0.3, "that is the gap in points; a point is one image in a hundred."),
+        (92, "0.3 points are not a fraction of 0.3: divide by 100 first."),
+        (3, "a whole point would be three images; this is a third of a point."),
+        (0, "0.3 % of 307 images is 0.92: round it to whole images."),
+        (102, "0.3 points of 307 images: multiply, do not divide."),
     ],
-    solution=1,
-    wrong=[(0.3, "gap in points"), (92, "divide by 100"), (3, "third of a point"), (0, "0.92")],
+    tolerance=0.1,
 )
 
-SHIFTS = ["a", "b", "c"]
 
-
-def _table() -> pd.DataFrame:
-    return pd.DataFrame(
-        {"test": [70.0, 80, 88], "a": [60.0, 45, 30], "b": [40.0, 60, 70], "c": [50.0, 56, 44]},
-        index=pd.Index([0.0, 0.5, 1.0], name="alpha"),
-    )  # means of a, b, c: 50, 53.7, 48
+def _scores(generator):
+    """Accuracies by alpha, not in order and without 0.5; the columns do not agree on the best."""
+    n = int(generator.integers(4, 7))
+    shifts = ["emoji", "pixel", "sketch"]
+    scores = table(generator, n, ["val", "test", *shifts])
+    alphas = generator.permutation([0.0, 0.1, 0.2, 0.4, 0.6, 0.7, 0.9, 1.0])[:n]
+    scores.index = pd.Index(alphas.tolist(), name="alpha")
+    return scores, [str(shift) for shift in generator.permutation(shifts)]
 
 
 def _two_means(table, shifts):
     return table[shifts].max().mean(), table[shifts].mean(axis=1).max()
 
 
-def _over_alphas(table, shifts):
-    return table[shifts].mean().max(), table[shifts].mean().max()
-
-
 def _at_reference(table, shifts):
-    alpha = table["test"].idxmax()
-    return table[shifts].max().mean(), table.loc[alpha, shifts].mean()
+    return table[shifts].max().mean(), table.loc[table["test"].idxmax(), shifts].mean()
 
 
-two_means = Exercise(
+def _alphas(table, shifts):
+    return table[shifts].idxmax().mean(), table[shifts].mean(axis=1).idxmax()
+
+
+two_means = Code(
     "7.2",
-    claims=[
+    _two_means,
+    [_scores],
+    [
         (
+            lambda table, shifts: (table[shifts].mean().max(),) * 2,
             "you average over the alphas; average over the shifts, and take the best over the alphas.",
-            lambda f: not _near(f(_table(), SHIFTS)[0], _over_alphas(_table(), SHIFTS)[0]),
         ),
+        (_alphas, "you return alphas; the two numbers are accuracies."),
         (
-            "you return alphas; the two numbers are accuracies.",
-            lambda f: min(f(_table(), SHIFTS)) > 1,
-        ),
-        (
+            lambda table, shifts: _two_means(table, shifts)[::-1],
             "the two are in the wrong order: first the mean of the best values, then the best value of the mean.",
-            lambda f: not _near(f(_table(), SHIFTS)[0], _two_means(_table(), SHIFTS)[1]),
         ),
         (
+            _at_reference,
             "the second number takes the alpha that is best for the *mean of the shifts*, not for the reference.",
-            lambda f: not _near(f(_table(), SHIFTS)[1], _at_reference(_table(), SHIFTS)[1]),
         ),
         (
-            "for the small table the answer is (62, 53.67): each shift at its own alpha, then all at one.",
-            lambda f: np.allclose(f(_table(), SHIFTS), _two_means(_table(), SHIFTS)),
+            lambda table, shifts: (table[shifts].max().max(), table[shifts].mean(axis=1).max()),
+            "the first number is the largest accuracy of all; take the mean of each shift's best.",
         ),
-    ],
-    solution=_two_means,
-    wrong=[
-        (_over_alphas, "average over the alphas"),
-        (lambda t, s: (0.5, 0.5), "you return alphas"),
-        (lambda t, s: _two_means(t, s)[::-1], "wrong order"),
-        (_at_reference, "not for the reference"),
-        (lambda t, s: (t[s].max().max(), t[s].mean(axis=1).max()), "(62, 53.67)"),
+        (
+            lambda table, shifts: _two_means(table, list(table)),
+            "you take all columns of the table; 'shifts' says which ones count.",
+        ),
+        (
+            lambda table, shifts: (table[shifts].max().mean(),) * 2,
+            "both numbers are the mean of the best values; for the second, take the mean first.",
+        ),
+        (
+            lambda table, shifts: (table[shifts].mean(axis=1).max(),) * 2,
+            "both numbers are the best value of the mean; for the first, take each shift's best first.",
+        ),
     ],
 )
 
-_FIRST = np.arange(40) < 20
-_SECOND = _FIRST | (np.arange(40) == 30)  # right wherever _FIRST is, and once more
+
+def _right(generator):
+    """Which alphas are right on which images: one is right wherever the other is, and once more."""
+    n = int(generator.integers(20, 40))
+    weaker = generator.permutation(n) < 0.6 * n
+    stronger = weaker.copy()
+    stronger[np.flatnonzero(~weaker)[0]] = True
+    poor = generator.permutation(n) < 0.2 * n
+    order = generator.permutation(2)
+    return np.stack([*np.stack([weaker, stronger])[order], poor]), int(generator.integers(10**6))
 
 
-def _redraw(right, generator):
-    rows = generator.integers(right.shape[1], size=right.shape[1])
-    return int(right[:, rows].mean(axis=1).argmax())
+DRAWS = 600
+
+
+def _how_often(redraw, right, seed):
+    """How often each row wins, out of many draws."""
+    generator = np.random.default_rng(seed)
+    before = generator.bit_generator.state
+    wins = Counter(int(redraw(right, generator)) for _ in range(DRAWS))
+    often = {f"row {k} wins": wins.pop(k, 0) / DRAWS for k in range(len(right))}
+    used = generator.bit_generator.state != before
+    return {**often, "no row of right": sum(wins.values()) / DRAWS, "uses the generator": used}
+
+
+def _mean_over(right, rows, axis=1):
+    return int(right[:, rows].mean(axis=axis).argmax())
+
+
+def _draw(size=None, replace=True):
+    """Redraw ``size`` images, or as many as there are."""
+
+    def redraw(right, generator):
+        n = right.shape[1]
+        return _mean_over(right, generator.choice(n, size=size or n, replace=replace))
+
+    return redraw
 
 
 def _apart(right, generator):
     n = right.shape[1]
-    return int(np.argmax([row[generator.integers(n, size=n)].mean() for row in right]))
-
-
-def _shuffled(right, generator):
-    return int(right[:, generator.permutation(right.shape[1])].mean(axis=1).argmax())
+    scores = [row[generator.integers(n, size=n)].mean() for row in right]
+    return int(np.argmax(scores))
 
 
 def _over_rows(right, generator):
-    return int(
-        right[:, generator.integers(right.shape[1], size=right.shape[1])].mean(axis=0).argmax()
-    )
+    n = right.shape[1]
+    return _mean_over(right, generator.integers(n, size=n), axis=0)
 
 
-def _ten(right, generator):
-    return int(right[:, generator.integers(right.shape[1], size=10)].mean(axis=1).argmax())
-
-
-def _draws(redraw, *rows, n=400):
-    generator = np.random.default_rng(0)
-    return [redraw(np.stack(rows), generator) for _ in range(n)]
-
-
-redraw = Exercise(
+redraw = Code(
     "7.3",
-    claims=[
+    _draw(),
+    [_right],
+    [
         (
+            _over_rows,
             "the answer is the index of an alpha, a row of 'right': average over the images, axis 1.",
-            lambda f: max(_draws(f, _SECOND, _FIRST)) < 2,
         ),
         (
+            _apart,
             "each alpha is evaluated on its own draw, so a model can lose to one that is never better. "
             "Draw once and evaluate all alphas on the same images.",
-            lambda f: max(_draws(f, _SECOND, _FIRST)) == 0,
         ),
         (
+            _draw(replace=False),
             "every draw gives the same answer: draw with replacement, so that some images are drawn twice and others "
             "not at all.",
-            lambda f: len(set(_draws(f, _FIRST, _SECOND))) == 2,
         ),
         (
+            _draw(size=8),
             "draw as many images as there are: the question is how much the choice varies for a set of *this* size.",
-            lambda f: _near(np.mean(_draws(f, _FIRST, _SECOND)), 1 - (39 / 40) ** 40, 0.08),
+        ),
+        (
+            lambda right, generator: _draw()(right, np.random.default_rng(0)),
+            "you make a generator of your own at each call, so every draw is the same: use the one that is given.",
+        ),
+        (
+            lambda right, generator: int(generator.integers(len(right))),
+            "you draw a row at random; draw images, and take the row that wins on them.",
+        ),
+        (
+            lambda right, generator: _mean_over(
+                ~right, generator.integers(right.shape[1], size=right.shape[1])
+            ),
+            "that is the row with the most mistakes; the one that is right most often wins.",
         ),
     ],
-    solution=_redraw,
-    wrong=[
-        (_over_rows, "index of an alpha"),
-        (_apart, "on its own draw"),
-        (_shuffled, "with replacement"),
-        (_ten, "as many images"),
-    ],
+    starter=_apart,
+    call=_how_often,
+    tolerance=0.13,
+    draws=2,
 )
+
+
+def _others(shift, shifts):
+    return [other for other in shifts if other != shift]
 
 
 def _leave_one_out(table, shifts):
     return {
-        shift: table[shift][best_alpha(table[[s for s in shifts if s != shift]].mean(axis=1))]
+        shift: table[shift][best_alpha(table[_others(shift, shifts)].mean(axis=1))]
         for shift in shifts
     }
 
 
-def _peek(table, shifts):
-    return table[shifts].max().to_dict()
+def _at(choose):
+    """The accuracy of each shift at the alpha that is chosen for it."""
+    return lambda table, shifts: {s: table[s][choose(table, s, shifts)] for s in shifts}
 
 
-def _with_itself(table, shifts):
-    return table.loc[best_alpha(table[shifts].mean(axis=1)), shifts].to_dict()
-
-
-def _alphas_of_others(table, shifts):
-    return {
-        shift: best_alpha(table[[s for s in shifts if s != shift]].mean(axis=1)) for shift in shifts
-    }
-
-
-def _best_on_reference(table, shifts):
-    return table.loc[best_alpha(table["test"]), shifts].to_dict()
-
-
-def _same(f, reference) -> bool:
-    ours, theirs = dict(f(_table(), SHIFTS)), reference(_table(), SHIFTS)
-    return ours.keys() == theirs.keys() and all(_near(ours[s], theirs[s]) for s in theirs)
-
-
-leave_one_out = Exercise(
+leave_one_out = Code(
     "7.4",
-    claims=[
+    _leave_one_out,
+    [_scores],
+    [
         (
+            lambda table, shifts: table[shifts].max().to_dict(),
             "each shift gets the alpha that is best for itself: that is the oracle again.",
-            lambda f: not _same(f, _peek),
         ),
         (
+            _at(lambda table, shift, shifts: table[shifts].mean(axis=1).idxmax()),
             "the shift takes part in choosing its own alpha: leave its column out of the mean.",
-            lambda f: not _same(f, _with_itself),
         ),
         (
+            lambda table, shifts: {
+                shift: best_alpha(table[_others(shift, shifts)].mean(axis=1)) for shift in shifts
+            },
             "you return the alphas; return the accuracy of each shift at the alpha that the other shifts choose.",
-            lambda f: not _same(f, _alphas_of_others),
         ),
         (
+            _at(lambda table, shift, shifts: table["test"].idxmax()),
             "you choose on the reference; here the *other shifts* choose.",
-            lambda f: not _same(f, _best_on_reference),
         ),
         (
-            "for the small table: b and c choose 0.5 for a, which gets 45; b gets 40, c gets 56.",
-            lambda f: _same(f, _leave_one_out),
+            _at(lambda table, shift, shifts: table["val"].idxmax()),
+            "you choose on val; here the *other shifts* choose.",
         ),
-    ],
-    solution=_leave_one_out,
-    wrong=[
-        (_peek, "oracle again"),
-        (_with_itself, "leave its column out"),
-        (_alphas_of_others, "return the alphas"),
-        (_best_on_reference, "choose on the reference"),
-        (lambda t, s: t.loc[0.0, s].to_dict(), "small table"),
+        (
+            lambda table, shifts: {
+                shift: table[_others(shift, shifts)].mean(axis=1).max() for shift in shifts
+            },
+            "that is the accuracy of the other shifts; return that of the shift that was away.",
+        ),
+        (
+            _at(
+                lambda table, shift, shifts: table.drop(columns=shift).mean(axis=1).idxmax(),
+            ),
+            "the reference or val takes part in choosing; only the other shifts do.",
+        ),
     ],
 )
 
-beyond = choice(
+beyond = Choice(
     "7.5",
     "C",
     {

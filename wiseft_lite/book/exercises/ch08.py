@@ -5,180 +5,226 @@ from __future__ import annotations
 import pandas as pd
 import torch
 
-from wiseft_lite.analysis.diversity import prediction_diversity
-from wiseft_lite.book.teaching import Exercise, choice
+from wiseft_lite.analysis.diversity import overrides, prediction_diversity
+from wiseft_lite.book.checks import Choice, Code, Number
+from wiseft_lite.book.checks.draw import distinct, labels
 
-
-def _near(a, b, tolerance: float = 1e-6) -> bool:
-    return abs(float(a) - float(b)) < tolerance
-
-
-fewest = Exercise(
+fewest = Number(
     "8.1",
-    claims=[
+    10,
+    [
         (
+            0,
             "one model is right on ten more images than the other; on at least ten it alone must be right.",
-            lambda n: not _near(n, 0),
         ),
+        (50, "that is the largest number possible, when no image is a mistake of both."),
         (
-            "that is the largest number possible, when no image is a mistake of both.",
-            lambda n: not _near(n, 50),
-        ),
-        (
+            38,
             "that is what you expect when the two err independently: 80 x 0.3 + 20 x 0.7. The question asks for the "
             "smallest number.",
-            lambda n: not _near(n, 38),
         ),
+        (30, "the weaker model may be right only where the stronger is right too."),
         (
-            "let the weaker be right only where the stronger is right too: 80 - 70 images remain.",
-            lambda n: _near(n, 10),
+            20,
+            "those are all mistakes of the stronger; on most of them the weaker may be wrong too.",
         ),
     ],
-    solution=10,
-    wrong=[
-        (0, "it alone must be right"),
-        (50, "largest number"),
-        (38, "err independently"),
-        (30, "80 - 70"),
-    ],
+    tolerance=0.1,
 )
 
-_LABELS = torch.tensor([0, 0, 1, 1, 2, 2, 2, 0])
-_FIRST = torch.tensor([0, 0, 1, 0, 2, 1, 0, 1])  # right on 0, 1, 2, 4
-_SECOND = torch.tensor(
-    [0, 1, 1, 1, 2, 2, 1, 1]
-)  # right on 0, 2, 3, 4, 5; on 6 both are wrong, in two ways
+
+def _predicted(generator, truth, wrong):
+    """Predictions of which about a fraction ``wrong`` is drawn anew."""
+    other = labels(generator, len(truth), 3)
+    return torch.where(torch.as_tensor(generator.random(len(truth))) < wrong, other, truth)
 
 
-def _disagree(first, second, labels):
-    return float((first != second).double().mean())
+def _two_models(generator):
+    truth = labels(generator, int(generator.integers(8, 13)), 3)
+    return _predicted(generator, truth, 0.8), _predicted(generator, truth, 0.8), truth
 
 
-def _gap(first, second, labels):
-    return abs(float((first == labels).double().mean() - (second == labels).double().mean()))
+def _apart(first, second, labels):
+    return (first == labels) != (second == labels)
 
 
-diverse = Exercise(
+def _fraction(condition):
+    return float(condition.double().mean())
+
+
+diverse = Code(
     "8.2",
-    claims=[
+    prediction_diversity,
+    [_two_models],
+    [
         (
+            lambda first, second, labels: _fraction(first != second),
             "you count every disagreement; where both are wrong in different ways, neither prediction is right.",
-            lambda f: not _near(f(_FIRST, _SECOND, _LABELS), 4 / 8),
         ),
         (
+            lambda first, second, labels: abs(
+                _fraction(first == labels) - _fraction(second == labels)
+            ),
             "you take the difference of two accuracies; equally good classifiers would then never differ.",
-            lambda f: not _near(f(_FIRST, _SECOND, _LABELS), 1 / 8),
         ),
         (
+            lambda first, second, labels: int(_apart(first, second, labels).sum()),
             "return a fraction: divide the count by the number of images.",
-            lambda f: float(f(_FIRST, _SECOND, _LABELS)) <= 1,
         ),
         (
-            "exactly one of the two is right on 3 of these 8 images.",
-            lambda f: _near(f(_FIRST, _SECOND, _LABELS), 3 / 8),
+            lambda first, second, labels: _fraction((first == labels) | (second == labels)),
+            "you also count where both are right; exactly one of the two must be.",
+        ),
+        (
+            lambda first, second, labels: _fraction((first == labels) & (second != labels)),
+            "you count where the first is right and the second is wrong; the other way round counts too.",
+        ),
+        (
+            lambda first, second, labels: 1 - _fraction(_apart(first, second, labels)),
+            "that is the fraction of images on which both are right or both are wrong.",
+        ),
+        (
+            lambda first, second, labels: _fraction((first != labels) & (second != labels)),
+            "that is where both are wrong; exactly one of the two must be right.",
         ),
     ],
-    solution=prediction_diversity,
-    wrong=[
-        (_disagree, "neither prediction is right"),
-        (_gap, "difference of two accuracies"),
-        (lambda f, g, y: int(((f == y) != (g == y)).sum()), "divide the count"),
-        (lambda f, g, y: float(((f != y) & (g != y)).double().mean()), "3 of these 8"),
-    ],
+    draws=8,
 )
 
-_ZERO = torch.tensor([0, 0, 2, 1, 1, 1, 2, 2])
-_TUNED = torch.tensor([0, 0, 2, 2, 2, 0, 1, 0])
-_MIXED = torch.tensor(
-    [0, 0, 2, 1, 1, 2, 1, 1]
-)  # differ on the last five: twice zero-shot, once tuned, twice a third
+
+def _three_models(generator):
+    truth = labels(generator, int(generator.integers(12, 18)), 4)
+    return tuple(_predicted(generator, truth, wrong) for wrong in (0.8, 0.8, 0.6))
 
 
 def _wins(zero_shot, fine_tuned, mixture):
     return int(((zero_shot != fine_tuned) & (mixture == zero_shot)).sum())
 
 
-wins = Exercise(
+def _all_agreements(zero_shot, fine_tuned, mixture):
+    return int((mixture == zero_shot).sum())
+
+
+wins = Code(
     "8.3",
-    claims=[
+    _wins,
+    [_three_models],
+    [
         (
+            _all_agreements,
             "you also count images on which all agree; no model is overridden there.",
-            lambda f: f(_ZERO, _TUNED, _MIXED) != 5,
         ),
-        ("you count where the fine-tuned model wins.", lambda f: f(_ZERO, _TUNED, _MIXED) != 1),
         (
+            lambda zero_shot, fine_tuned, mixture: _wins(fine_tuned, zero_shot, mixture),
+            "you count where the fine-tuned model wins.",
+        ),
+        (
+            lambda zero_shot, fine_tuned, mixture: int(
+                ((zero_shot != fine_tuned) & (mixture != fine_tuned)).sum()
+            ),
             "where the mixture predicts a third class, neither of the two has won.",
-            lambda f: f(_ZERO, _TUNED, _MIXED) != 4,
         ),
         (
-            "the two differ on five images, and on two of these the mixture predicts the same as zero-shot.",
-            lambda f: f(_ZERO, _TUNED, _MIXED) == 2,
+            lambda zero_shot, fine_tuned, mixture: int((zero_shot != fine_tuned).sum()),
+            "that is how often the two differ; count those where the mixture sides with zero-shot.",
         ),
-    ],
-    solution=_wins,
-    wrong=[
-        (lambda zero, tuned, mixed: int((mixed == zero).sum()), "on which all agree"),
-        (lambda zero, tuned, mixed: _wins(tuned, zero, mixed), "where the fine-tuned model wins"),
         (
-            lambda zero, tuned, mixed: int(((zero != tuned) & (mixed != tuned)).sum()),
-            "a third class",
+            lambda zero_shot, fine_tuned, mixture: (
+                _wins(zero_shot, fine_tuned, mixture) / len(mixture)
+            ),
+            "that is a fraction; return the number of images.",
         ),
-        (lambda zero, tuned, mixed: 3, "differ on five images"),
+        (
+            lambda zero_shot, fine_tuned, mixture: int((mixture != fine_tuned).sum()),
+            "you count where the mixture differs from the fine-tuned model, whatever zero-shot predicts.",
+        ),
     ],
+    starter=_all_agreements,
+    library=[overrides],
 )
 
 
-def _pit() -> pd.Series:
-    return pd.Series({0.0: 0.60, 0.25: 0.45, 0.5: 0.60, 0.75: 0.70, 1.0: 0.80})
+def _curve(generator, values):
+    """A curve as fractions, at alphas that are not evenly spaced."""
+    inside = sorted(generator.permutation([0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9])[:3])
+    alphas = sorted([0.0, 0.5, 1.0, *(float(alpha) for alpha in inside)])
+    return (pd.Series([value / 100 for value in values], index=alphas).rename("accuracy"),)
 
 
-def _hump() -> pd.Series:
-    return pd.Series({0.0: 0.60, 0.25: 0.70, 0.5: 0.80, 0.75: 0.82, 1.0: 0.80})
+def _any_curve(generator):
+    return _curve(generator, distinct(generator, 6))
 
 
-def _line(curve: pd.Series) -> pd.Series:
-    return pd.Series(
-        {alpha: (1 - alpha) * curve[0.0] + alpha * curve[1.0] for alpha in curve.index}
+def _hump(generator):
+    """A path that stays above the line between its ends."""
+    inside = distinct(generator, 4, 75, 90)
+    return _curve(
+        generator, [*distinct(generator, 1, 60, 70), *inside, *distinct(generator, 1, 60, 70)]
     )
 
 
-def _barrier(curve: pd.Series) -> float:
-    return 100 * max((_line(curve) - curve).max(), 0)
+def _falls_at_once(generator):
+    """A path that drops first and then climbs to a better end."""
+    start, *rest = distinct(generator, 1, 60, 70) + sorted(distinct(generator, 4, 30, 50))
+    return _curve(generator, [start, *rest, *distinct(generator, 1, 75, 90)])
 
 
-barrier = Exercise(
+def _line(curve):
+    return (1 - curve.index) * curve[0.0] + curve.index * curve[1.0]
+
+
+def _drops(curve):
+    return 100 * (_line(curve) - curve)
+
+
+barrier = Code(
     "8.4",
-    claims=[
-        ("state it in points: multiply the fraction by 100.", lambda f: not _near(f(_pit()), 0.2)),
+    lambda curve: max(_drops(curve).max(), 0),
+    [_any_curve, _hump, _falls_at_once],
+    [
         (
+            lambda curve: max(_drops(curve).max(), 0) / 100,
+            "state it in points: multiply the fraction by 100.",
+        ),
+        (
+            lambda curve: 100 * (max(curve[0.0], curve[1.0]) - curve.min()),
             "you measure from the better end; then a path that only joins a good end to a worse one has a barrier.",
-            lambda f: not _near(f(_pit()), 35),
         ),
         (
-            "you look at alpha = 0.5 only; here the deepest point is elsewhere.",
-            lambda f: not _near(f(_pit()), 10),
+            lambda curve: max(_drops(curve)[0.5], 0),
+            "you look at alpha = 0.5 only; the deepest point may be elsewhere.",
         ),
         (
+            lambda curve: _drops(curve).drop([0.0, 1.0]).max(),
             "a path that stays above the line has a barrier of 0, not a negative one.",
-            lambda f: float(f(_hump())) >= 0,
         ),
         (
-            "at alpha = 0.25 the line between 60 and 80 % is at 65 %, and the path at 45 %: 20 points.",
-            lambda f: _near(f(_pit()), 20) and _near(f(_hump()), 0),
+            lambda curve: 100 * max(min(curve[0.0], curve[1.0]) - curve.min(), 0),
+            "you measure from the worse end; between the ends the line is higher.",
         ),
-    ],
-    solution=_barrier,
-    wrong=[
-        (lambda curve: max((_line(curve) - curve).max(), 0), "in points"),
-        (lambda curve: 100 * (max(curve[0.0], curve[1.0]) - curve.min()), "better end"),
-        (lambda curve: 100 * max((_line(curve) - curve)[0.5], 0), "alpha = 0.5 only"),
-        (lambda curve: 100 * (_line(curve) - curve).drop([0.0, 1.0]).max(), "not a negative one"),
-        (lambda curve: 100 * max(min(curve[0.0], curve[1.0]) - curve.min(), 0), "60 and 80 %"),
+        (
+            lambda curve: 100 * max((curve[0.0] + curve[1.0]) / 2 - curve.min(), 0),
+            "you measure from the mean of the ends; the line is there at alpha = 0.5 only.",
+        ),
+        (
+            lambda curve: max(-_drops(curve).min(), 0),
+            "that is how far the path rises above the line; a barrier is a drop below it.",
+        ),
+        (
+            lambda curve: _drops(curve).abs().max(),
+            "a path above the line is no barrier: take no absolute value.",
+        ),
+        (
+            lambda curve: max(
+                (100 * ((1 - curve.index) * curve[1.0] + curve.index * curve[0.0] - curve)).max(), 0
+            ),
+            "your line runs the other way: it must be at curve[0.0] for alpha = 0.",
+        ),
     ],
 )
 
 
-check = choice(
+check = Choice(
     "8.5",
     "B",
     {

@@ -2,213 +2,230 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from wiseft_lite._runtime.chebyshev import interpolation_matrix
 from wiseft_lite.analysis.ensembles import output_ensemble, softmax_ensemble
-from wiseft_lite.book.teaching import Exercise, choice
+from wiseft_lite.book.checks import Choice, Code, Number
+from wiseft_lite.book.checks.draw import normal
+from wiseft_lite.weights import interpolate
 
 
-def _near(a: float, b: float, tolerance: float = 1e-6) -> bool:
-    return abs(float(a) - float(b)) < tolerance
-
-
-def _equal(a, b) -> bool:
-    return a.shape == b.shape and torch.allclose(a, b, atol=1e-5)
-
-
-def _heads():
-    generator = torch.Generator().manual_seed(0)
+def _heads(generator):
+    n, n_classes, d = generator.permutation([3, 4, 5]).tolist()
     zero, one = (
-        {
-            "weight": torch.randn(3, 4, generator=generator),
-            "bias": torch.randn(3, generator=generator),
-        }
+        {"weight": normal(generator, n_classes, d), "bias": normal(generator, n_classes)}
         for _ in range(2)
     )
-    return zero, one, torch.randn(5, 4, generator=generator)
+    return zero, one, normal(generator, n, d), float(generator.uniform(0.1, 0.4))
 
 
 def _logits(head, features):
     return features @ head["weight"].T + head["bias"]
 
 
+def _of_weights(zero, one, features, alpha):
+    return _logits(interpolate(zero, one, alpha), features)
+
+
+def _of_outputs(zero, one, features, alpha):
+    return output_ensemble(_logits(zero, features), _logits(one, features), alpha)
+
+
 def _two_ways(zero, one, features, alpha):
-    mixed = {name: (1 - alpha) * zero[name] + alpha * one[name] for name in zero}
-    return _logits(mixed, features), (1 - alpha) * _logits(zero, features) + alpha * _logits(
-        one, features
+    return _of_weights(zero, one, features, alpha), _of_outputs(zero, one, features, alpha)
+
+
+def _without_bias(zero, one, features, alpha):
+    return tuple(
+        way - interpolate(zero, one, alpha)["bias"] for way in _two_ways(zero, one, features, alpha)
     )
 
 
-def _bias_forgotten(zero, one, features, alpha):
-    mixed = {"weight": (1 - alpha) * zero["weight"] + alpha * one["weight"], "bias": zero["bias"]}
-    return _logits(mixed, features), _two_ways(zero, one, features, alpha)[1]
-
-
-def _one_way_back(zero, one, features, alpha):
-    return _two_ways(zero, one, features, alpha)[0], _two_ways(zero, one, features, 1 - alpha)[1]
+def _bias_of_zero_shot(zero, one, features, alpha):
+    mixed = {"weight": interpolate(zero, one, alpha)["weight"], "bias": zero["bias"]}
+    return _logits(mixed, features), _of_outputs(zero, one, features, alpha)
 
 
 def _probabilities(zero, one, features, alpha):
     both = _logits(zero, features), _logits(one, features)
-    return _two_ways(zero, one, features, alpha)[0], softmax_ensemble(*both, alpha)
+    return _of_weights(zero, one, features, alpha), softmax_ensemble(*both, alpha)
 
 
-def _of_heads(f, way, alpha):
-    return f(*_heads(), alpha)[way]
-
-
-two_ways = Exercise(
+two_ways = Code(
     "9.1",
-    claims=[
+    _two_ways,
+    [_heads],
+    [
         (
+            _probabilities,
             "the second way mixes probabilities; mix the logits, before any softmax.",
-            lambda f: not torch.allclose(_of_heads(f, 1, 0.25).sum(-1), torch.ones(5), atol=1e-4),
         ),
         (
-            "alpha = 0 must give the zero-shot head's logits in both ways; one of yours, or both, runs backwards.",
-            lambda f: all(
-                _equal(_of_heads(f, way, 0.0), _logits(_heads()[0], _heads()[2])) for way in (0, 1)
+            lambda zero, one, features, alpha: _two_ways(one, zero, features, alpha),
+            "both ways run backwards: alpha = 0 must give the zero-shot head's logits.",
+        ),
+        (
+            lambda zero, one, features, alpha: (
+                _of_weights(zero, one, features, alpha),
+                _of_outputs(one, zero, features, alpha),
             ),
+            "the second way runs backwards: alpha = 0 must give the zero-shot head's logits.",
         ),
         (
+            _bias_of_zero_shot,
             "the bias belongs to the head too: mix every tensor of the two state dicts.",
-            lambda f: not _equal(_of_heads(f, 0, 0.25), _bias_forgotten(*_heads(), 0.25)[0]),
         ),
+        (_without_bias, "the bias is missing: logits are features @ weight.T + bias."),
         (
-            "return two tensors of logits [n, C]: of the mixed head, and the mixture of both heads' logits.",
-            lambda f: all(
-                _equal(_of_heads(f, way, 0.25), _two_ways(*_heads(), 0.25)[way]) for way in (0, 1)
-            ),
+            lambda zero, one, features, alpha: (_logits(zero, features), _logits(one, features)),
+            "those are the logits of the two heads; mix them, in two ways.",
         ),
-    ],
-    solution=_two_ways,
-    wrong=[
-        (_probabilities, "mixes probabilities"),
-        (_one_way_back, "runs backwards"),
-        (_bias_forgotten, "bias belongs to the head"),
-        (lambda zero, one, features, alpha: (_logits(zero, features),) * 2, "return two tensors"),
     ],
 )
 
 
-def _answers():
-    one = torch.eye(4)[[0, 1, 2, 3, 0]]
-    other = 2 * torch.eye(4)[[0, 1, 3, 2, 0]] + 0.1
-    return one, other
+def _two_answers(generator):
+    """Logits of two models, of which the second is on another scale and often agrees."""
+    n, n_classes = int(generator.integers(6, 13)), int(generator.integers(3, 6))
+    logits = normal(generator, n, n_classes)
+    return logits, 3 * (logits + 0.8 * normal(generator, n, n_classes)) - 1
+
+
+def _equal_logits(generator):
+    """As before, with some rows and some single logits that are the same."""
+    logits, other = _two_answers(generator)
+    rows, entries = generator.random((len(logits), 1)) < 0.3, generator.random(logits.shape) < 0.3
+    return logits, torch.where(torch.as_tensor(rows | entries), logits, other)
 
 
 def _agreement(logits, other):
     return 100 * float((logits.argmax(-1) == other.argmax(-1)).double().mean())
 
 
-agreement = Exercise(
+agreement = Code(
     "9.2",
-    claims=[
+    _agreement,
+    [_two_answers, _equal_logits],
+    [
         (
+            lambda logits, other: 100 * float((logits == other).all(-1).double().mean()),
             "you compare the logits themselves; two models can predict the same class from different logits.",
-            lambda f: not _near(f(*_answers()), 0),
         ),
         (
+            lambda logits, other: 100 * float((logits == other).double().mean()),
+            "you compare the single logits; two models can predict the same class from different logits.",
+        ),
+        (
+            lambda logits, other: 100 - _agreement(logits, other),
             "you count where they differ; the question asks where they predict the same class.",
-            lambda f: not _near(f(*_answers()), 40, 1e-3),
         ),
-        ("return percent, not a fraction.", lambda f: not _near(f(*_answers()), 0.6, 1e-3)),
         (
+            lambda logits, other: _agreement(logits, other) / 100,
+            "return percent, not a fraction.",
+        ),
+        (
+            lambda logits, other: int((logits.argmax(-1) == other.argmax(-1)).sum()),
             "you return a number of images; divide by how many there are.",
-            lambda f: not _near(f(*_answers()), 3),
         ),
         (
-            "compare the class with the largest logit, image by image; here 3 of 5 are the same, 60 %.",
-            lambda f: _near(f(*_answers()), 60, 1e-3),
-        ),
-    ],
-    solution=_agreement,
-    wrong=[
-        (lambda a, b: 100 * float((a == b).all(-1).float().mean()), "logits themselves"),
-        (lambda a, b: 100 - _agreement(a, b), "where they differ"),
-        (lambda a, b: _agreement(a, b) / 100, "not a fraction"),
-        (lambda a, b: float((a.argmax(-1) == b.argmax(-1)).sum()), "number of images"),
-        (
-            lambda a, b: 100 * float((a.argmax(0) == b.argmax(0)).float().mean()),
-            "image by image",
+            lambda logits, other: (
+                100 * float((logits.argmax(0) == other.argmax(0)).double().mean())
+            ),
+            "your argmax runs over the images; take the class with the largest logit, image by image.",
         ),
     ],
 )
 
-random_mixture = Exercise(
+random_mixture = Number(
     "9.3",
-    claims=[
+    65,
+    [
         (
+            80,
             "a random choice does not know which model is right, so it does not pick the better one.",
-            lambda x: x < 80,
         ),
         (
+            75,
             "that is a quarter of *zero-shot*: alpha is the fraction of images that the fine-tuned model classifies.",
-            lambda x: not _near(x, 75),
         ),
         (
+            70,
             "that is for alpha = 0.5; here only a quarter of the images go to the fine-tuned model.",
-            lambda x: not _near(x, 70),
         ),
-        ("three quarters of the images at 60 %, one quarter at 80 %.", lambda x: _near(x, 65)),
+        (60, "a quarter of the images goes to the fine-tuned model, which is better."),
+        (0.65, "that is a fraction; the question asks for percent."),
     ],
-    solution=65,
-    wrong=[
-        (80, "pick the better"),
-        (75, "a quarter of *zero-shot*"),
-        (70, "alpha = 0.5"),
-        (60, "three quarters"),
-    ],
+    tolerance=0.1,
 )
 
 
-def _pair():
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn(6, 3, generator=generator), 4 * torch.randn(6, 3, generator=generator)
+def _two_logits(generator):
+    n, n_classes = int(generator.integers(3, 6)), int(generator.integers(3, 6))
+    scale = float(generator.uniform(2, 5))
+    return (
+        normal(generator, n, n_classes),
+        scale * normal(generator, n, n_classes),
+        float(generator.uniform(0.1, 0.4)),
+    )
 
 
-def _mixed(f, alpha=0.25):
-    return f(*_pair(), alpha)
+def _softmax_last(logits_0, logits_1, alpha):
+    return ((1 - alpha) * logits_0 + alpha * logits_1).softmax(-1)
 
 
-softmax = Exercise(
+softmax = Code(
     "9.4",
-    claims=[
+    softmax_ensemble,
+    [_two_logits],
+    [
         (
+            _softmax_last,
             "the softmax comes last, so the predictions are those of the mixed logits: the output "
             "ensemble again. Turn each model's logits into probabilities first.",
-            lambda f: not _equal(_mixed(f), output_ensemble(*_pair(), 0.25).softmax(-1)),
         ),
         (
+            lambda logits_0, logits_1, alpha: output_ensemble(
+                logits_0.softmax(0), logits_1.softmax(0), alpha
+            ),
             "the softmax runs over the images; each image's own probabilities must sum to 1.",
-            lambda f: torch.allclose(_mixed(f).sum(-1), torch.ones(6), atol=1e-5),
         ),
         (
+            lambda logits_0, logits_1, alpha: softmax_ensemble(logits_1, logits_0, alpha),
             "alpha = 0 must give the zero-shot model's probabilities; yours runs backwards.",
-            lambda f: _equal(_mixed(f, 0.0), _pair()[0].softmax(-1)),
         ),
         (
-            "(1 - alpha) times one model's probabilities plus alpha times the other's.",
-            lambda f: _equal(_mixed(f), softmax_ensemble(*_pair(), 0.25)),
+            output_ensemble,
+            "those are mixed logits; turn each model's logits into probabilities first.",
+        ),
+        (
+            lambda logits_0, logits_1, alpha: softmax_ensemble(logits_0, logits_1, alpha).softmax(
+                -1
+            ),
+            "you take the softmax twice: the mixture of two lists of probabilities sums to 1 already.",
+        ),
+        (
+            lambda logits_0, logits_1, alpha: softmax_ensemble(logits_0, logits_1, 0.5),
+            "you take the plain mean whatever alpha is.",
         ),
     ],
-    solution=softmax_ensemble,
-    wrong=[
-        (lambda a, b, alpha: output_ensemble(a, b, alpha).softmax(-1), "softmax comes last"),
-        (
-            lambda a, b, alpha: (1 - alpha) * a.softmax(0) + alpha * b.softmax(0),
-            "over the images",
-        ),
-        (lambda a, b, alpha: softmax_ensemble(b, a, alpha), "runs backwards"),
-        (
-            lambda a, b, alpha: (1 - alpha**2) * a.softmax(-1) + alpha**2 * b.softmax(-1),
-            "times the other's",
-        ),
-    ],
+    starter=_softmax_last,
 )
 
-_NODES, _VALUES = [0.0, 0.5, 1.0], [1.0, 3.0, 2.0]
+
+def _points(generator):
+    """Two to five nodes in order, their values, and places at them, between them and beyond."""
+    n = int(generator.integers(2, 6))
+    nodes = sorted((generator.permutation(11)[:n] / 10).tolist())
+    values = generator.normal(size=n).tolist()
+    between = generator.uniform(nodes[0], nodes[-1], size=2).round(3).tolist()
+    beyond = round(nodes[-1] + float(generator.uniform(0.05, 0.2)), 3)
+    return nodes, values, [float(generator.choice(nodes)), *between, beyond]
+
+
+def _at_each(through, nodes, values, alphas):
+    return [through(nodes, values, alpha) for alpha in alphas]
 
 
 def _through(nodes, values, alpha):
@@ -222,58 +239,53 @@ def _through(nodes, values, alpha):
     return total
 
 
-def _corners(nodes, values, alpha):
-    for j in range(len(nodes) - 1):
-        if alpha <= nodes[j + 1]:
-            way = (alpha - nodes[j]) / (nodes[j + 1] - nodes[j])
-            return (1 - way) * values[j] + way * values[j + 1]
-    return values[-1]
+def _first_three(nodes, values, alpha):
+    return _through(nodes[:3], values[:3], alpha)
 
 
-through = Exercise(
+through = Code(
     "9.5",
-    claims=[
+    _through,
+    [_points],
+    [
         (
-            "you draw the chord between the two ends; the value in the middle is ignored.",
-            lambda f: not _near(f(_NODES, _VALUES, 0.5), 1.5),
-        ),
-        (
-            "at a node the result must be the node's own value: the weight of node j is 1 at node j and 0 at the others.",
-            lambda f: all(
-                _near(f(_NODES, _VALUES, x), v) for x, v in zip(_NODES, _VALUES, strict=True)
+            lambda nodes, values, alpha: (
+                values[0] + (values[-1] - values[0]) * (alpha - nodes[0]) / (nodes[-1] - nodes[0])
             ),
+            "you draw the chord between the two ends; the values in the middle are ignored.",
         ),
         (
+            lambda nodes, values, alpha: (1 - alpha) * values[0] + alpha * values[-1],
+            "you mix the first and the last value by alpha, whatever the nodes are.",
+        ),
+        (
+            lambda nodes, values, alpha: float(np.interp(alpha, nodes, values)),
             "you interpolate linearly between neighbouring nodes; one polynomial must go through all of them.",
-            lambda f: not _near(f(_NODES, _VALUES, 0.25), 2),
         ),
         (
-            "the parabola through these three points is 2.375 at 0.25; it must work for any number of nodes.",
-            lambda f: (
-                _near(f(_NODES, _VALUES, 0.25), 2.375)
-                and _near(f([0, 1, 2, 4], [0, 1, 8, 64], 3), 27)
-            ),
+            _first_three,
+            "your polynomial goes through three nodes; it must work for any number of nodes.",
+        ),
+        (
+            lambda nodes, values, alpha: values[int(np.argmin(np.abs(np.array(nodes) - alpha)))],
+            "that is the value of the nearest node; between the nodes the others count too.",
+        ),
+        (
+            lambda nodes, values, alpha: float(np.mean(values)),
+            "that is the mean of the values, whatever alpha is.",
+        ),
+        (
+            lambda nodes, values, alpha: _through(nodes, [1.0] * len(nodes), alpha),
+            "you add up the weights of the nodes, which sum to 1; each is multiplied by its value.",
         ),
     ],
-    solution=_through,
-    wrong=[
-        (
-            lambda nodes, values, a: (1 - a) * values[0] + a * values[-1],
-            "the chord between the two ends",
-        ),
-        (lambda nodes, values, a: sum(values) / len(values), "the node's own value"),
-        (_corners, "linearly between neighbouring nodes"),
-        (
-            lambda nodes, values, a: float(
-                interpolation_matrix(nodes[:3], [a])[0]
-                @ torch.tensor(values[:3], dtype=torch.float64)
-            ),
-            "any number of nodes",
-        ),
-    ],
+    library=[interpolation_matrix],
+    call=_at_each,
+    tolerance=1e-3,
+    draws=10,
 )
 
-two_passes = choice(
+two_passes = Choice(
     "9.6",
     "C",
     {

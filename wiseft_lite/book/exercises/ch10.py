@@ -5,235 +5,266 @@ from __future__ import annotations
 import pandas as pd
 import torch
 
-from wiseft_lite.book.teaching import Exercise, choice
+from wiseft_lite.book.checks import Choice, Code, Number
+from wiseft_lite.book.checks.draw import distinct, normal
 from wiseft_lite.weights import interpolate
 
-
-def _near(a: float, b: float, tolerance: float = 1e-6) -> bool:
-    return abs(float(a) - float(b)) < tolerance
-
-
-start_weight = Exercise(
+start_weight = Number(
     "10.1",
-    claims=[
+    0.99**230,
+    [
         (
+            0.01,
             "that is the weight of one new step; the start is multiplied by the decay once for *each* of 230 steps.",
-            lambda x: not _near(x, 0.01, 2e-3),
         ),
+        (0.99, "that is the weight after one step; every one of the 230 steps multiplies by 0.99."),
         (
-            "that is the weight after one step; every one of the 230 steps multiplies by 0.99.",
-            lambda x: not _near(x, 0.99, 2e-3),
-        ),
-        (
+            1 - 0.99**230,
             "that is the weight of all steps together; the question asks for the rest, the weight of the start.",
-            lambda x: not _near(x, 1 - 0.99**230, 5e-3),
         ),
-        ("0.99 to the power of 230 is about 0.1.", lambda x: _near(x, 0.99**230, 0.01)),
+        (100 * 0.99**230, "that is in percent; give a number from 0 to 1."),
+        (1 / 230, "the steps do not count alike: the older one is, the less."),
     ],
-    solution=0.99**230,
-    wrong=[
-        (0.01, "weight of one new step"),
-        (0.99, "after one step"),
-        (0.9, "weight of all steps"),
-        (0.5, "power of 230"),
-    ],
+    tolerance=0.006,
 )
 
 
-def _pair():
-    zero = {"encoder.w": torch.tensor([0.0, 8.0]), "head.weight": torch.tensor([16.0])}
-    mean = {"encoder.w": torch.tensor([8.0, 8.0]), "head.weight": torch.tensor([32.0])}
-    return zero, mean
+def _averages(generator):
+    shapes = {"encoder.w": (2, 2), "head.weight": (1, 2)}
+    zero, mean = (
+        {name: normal(generator, *shape) for name, shape in shapes.items()} for _ in range(2)
+    )
+    return zero, mean, float(generator.uniform(0.6, 0.95)), int(generator.integers(2, 9))
 
 
 def _started(theta_0, debiased, decay, steps):
     return interpolate(theta_0, debiased, 1 - decay**steps)
 
 
-def _swapped(theta_0, debiased, decay, steps):
-    return interpolate(theta_0, debiased, decay**steps)
-
-
-def _one_step(theta_0, debiased, decay, steps):
-    return interpolate(theta_0, debiased, 1 - decay)
-
-
-def _sum(theta_0, debiased, decay, steps):
-    return {name: decay**steps * theta_0[name] + debiased[name] for name in theta_0}
-
-
-def _at(f, decay, steps, name="encoder.w"):
-    return f(*_pair(), decay, steps)[name][0]
-
-
-started = Exercise(
+started = Code(
     "10.2",
-    claims=[
+    _started,
+    [_averages],
+    [
         (
+            lambda theta_0, debiased, decay, steps: interpolate(theta_0, debiased, decay**steps),
             "alpha and 1 - alpha are swapped: after many steps the start has almost no weight.",
-            lambda f: not _near(_at(f, 0.5, 3), 1),
         ),
         (
+            lambda theta_0, debiased, decay, steps: interpolate(theta_0, debiased, 1 - decay),
             "you count one step only: the start's weight shrinks with every step, to decay ** steps.",
-            lambda f: not _near(_at(f, 0.5, 3), 4),
         ),
         (
+            lambda theta_0, debiased, decay, steps: {
+                name: decay**steps * theta_0[name] + debiased[name] for name in theta_0
+            },
             "the two weights must sum to 1: the debiased average was divided by 1 - decay ** steps, so multiply it back.",
-            lambda f: not _near(_at(f, 0.5, 3, "head.weight"), 34),
         ),
         (
-            "with decay 0.5 and 3 steps an eighth of the start is left: from 0 to 8 that is 7, for the head 30.",
-            lambda f: _near(_at(f, 0.5, 3), 7) and _near(_at(f, 0.5, 3, "head.weight"), 30),
+            lambda theta_0, debiased, decay, steps: interpolate(theta_0, debiased, decay),
+            "decay is the start's weight after one step; after all of them it is decay ** steps.",
         ),
-    ],
-    solution=_started,
-    wrong=[
-        (_swapped, "swapped"),
-        (_one_step, "one step only"),
-        (_sum, "must sum to 1"),
-        (lambda theta_0, debiased, decay, steps: debiased, "an eighth of the start"),
+        (
+            lambda theta_0, debiased, decay, steps: {
+                name: debiased[name] * (1 - decay**steps) for name in theta_0
+            },
+            "the start is missing: its weight is decay ** steps.",
+        ),
+        (
+            lambda theta_0, debiased, decay, steps: interpolate(
+                theta_0, debiased, 1 - decay * steps
+            ),
+            "each step multiplies by the decay, so the weight is a power, decay ** steps.",
+        ),
     ],
 )
 
 
-def _spring(theta, theta_0, strength):
-    return strength * sum((theta[name] - theta_0[name]).square().sum() for name in theta)
+def _weights(generator):
+    shapes = {"encoder.w": (2, 2), "head.weight": (1, 2)}
+    theta, start = (
+        {name: normal(generator, *shape) for name, shape in shapes.items()} for _ in range(2)
+    )
+    return theta, start, float(generator.uniform(0.2, 3))
+
+
+def _at_the_start(generator):
+    theta, _, strength = _weights(generator)
+    return theta, {name: tensor.clone() for name, tensor in theta.items()}, strength
+
+
+def _with_gradient(spring, theta, theta_0, strength):
+    for tensor in theta.values():
+        tensor.requires_grad_()
+    penalty = torch.as_tensor(spring(theta, theta_0, strength))
+    if penalty.requires_grad:
+        penalty.sum().backward()
+    zero = {name: torch.zeros_like(tensor) for name, tensor in theta.items()}
+    gradient = {n: zero[n] if t.grad is None else t.grad for n, t in theta.items()}
+    return {"penalty": penalty.detach(), "gradient": gradient}
+
+
+def _penalty(of_difference):
+    def spring(theta, theta_0, strength):
+        return strength * sum(of_difference(theta[name] - theta_0[name]) for name in theta)
+
+    return spring
 
 
 def _to_zero(theta, theta_0, strength):
     return strength * sum(tensor.square().sum() for tensor in theta.values())
 
 
-def _signed(theta, theta_0, strength):
-    return strength * sum((theta[name] - theta_0[name]).sum() for name in theta)
+_spring = _penalty(lambda difference: difference.square().sum())
 
 
-def _pull(f):
-    zero, theta = (
-        _pair()[0],
-        {"encoder.w": torch.tensor([1.0, 7.0]), "head.weight": torch.tensor([19.0])},
-    )
-    return float(f(theta, zero, 0.5))
-
-
-spring = Exercise(
+spring = Code(
     "10.3",
-    claims=[
+    _spring,
+    [_weights, _at_the_start],
+    [
         (
+            _to_zero,
             "yours pulls towards zero: the penalty must be 0 where the weights equal theta_0.",
-            lambda f: _near(f(_pair()[0], _pair()[0], 1.0), 0),
         ),
         (
+            _penalty(lambda difference: difference.sum()),
             "positive and negative differences cancel: square each before you add.",
-            lambda f: not _near(_pull(f), 1.5),
         ),
         (
+            _penalty(lambda difference: difference.abs().sum()),
+            "those are absolute values; the formula has squares, which pull harder the further a weight is.",
+        ),
+        (
+            lambda t, t_0, strength: strength * _spring(t, t_0, 1.0).sqrt(),
             "the formula has the squared distance; take no root.",
-            lambda f: not _near(_pull(f), 0.5 * 11**0.5),
         ),
-        ("the strength is missing: multiply by it.", lambda f: not _near(_pull(f), 11)),
         (
-            "differences of 1, -1 and 3 at strength 0.5 make 0.5 times 11.",
-            lambda f: _near(_pull(f), 5.5),
+            lambda t, t_0, strength: _spring(t, t_0, 1.0),
+            "the strength is missing: multiply by it.",
+        ),
+        (
+            _penalty(lambda difference: difference.square().mean()),
+            "that is a mean over each tensor; the squared distance is a sum over all weights.",
+        ),
+        (
+            lambda t, t_0, strength: _spring(t, t_0, strength).item(),
+            "the penalty has no gradient, so training would not notice it: leave it a tensor, without item(), float() or "
+            "detach().",
         ),
     ],
-    solution=_spring,
-    wrong=[
-        (_to_zero, "pulls towards zero"),
-        (_signed, "cancel"),
-        (lambda t, z, s: s * sum((t[n] - z[n]).square().sum() for n in t) ** 0.5, "no root"),
-        (lambda t, z, s: _spring(t, z, 1.0), "strength is missing"),
-    ],
+    starter=_to_zero,
+    call=_with_gradient,
 )
 
-context = Exercise(
+context = Number(
     "10.4",
-    claims=[
+    4 * 128,
+    [
         (
+            4 * 128 * 122,
             "that is one set of vectors for each class; here all 122 classes share theirs.",
-            lambda n: n != 4 * 128 * 122,
         ),
         (
+            122 * 128,
             "that is a linear probe; here the head's rows are computed by the text encoder, not trained.",
-            lambda n: n not in (122 * 128, 122 * 129),
         ),
-        ("those are the vectors; each has 128 numbers.", lambda n: n != 4),
-        ("4 vectors of 128 numbers, shared by all classes.", lambda n: n == 4 * 128),
+        (4, "those are the vectors; each has 128 numbers."),
+        (128, "that is one vector; there are four."),
+        (132, "each of the vectors has 128 numbers: multiply, do not add."),
     ],
-    solution=4 * 128,
-    wrong=[
-        (4 * 128 * 122, "share theirs"),
-        (122 * 128, "linear probe"),
-        (4, "each has 128"),
-        (128, "4 vectors"),
-    ],
+    tolerance=0.5,
 )
 
 
-def _line(shifts=(60.0, 64.0, 66.0, 62.0)) -> pd.DataFrame:
-    return pd.DataFrame(
-        {"test": [80.0, 83.0, 84.0, 86.0], "shifts": shifts}, index=[0.0, 0.3, 0.5, 1.0]
+def _line(generator):
+    """Accuracies by alpha; the reference peaks before the end, and the shifts elsewhere."""
+    n = 6
+    alphas = sorted(generator.permutation(21)[:n].tolist())
+    test = sorted(distinct(generator, n, 70, 90))
+    test[-2], test[-1] = test[-1], test[-2]
+    frame = pd.DataFrame(
+        {"test": test, "shifts": distinct(generator, n, 50, 70)}, index=[a / 20 for a in alphas]
     )
+    return frame.rename_axis("alpha")
+
+
+def _between(generator):
+    line = _line(generator)
+    low, high = sorted(line["test"])[1:3]
+    return line, float(low + 0.4 * (high - low))
+
+
+def _at_a_row(generator):
+    line = _line(generator)
+    return line, float(line["test"].iloc[int(generator.integers(4))])
+
+
+def _out_of_reach(generator):
+    line = _line(generator)
+    return line, float(line["test"].max() + generator.uniform(0.5, 9))
+
+
+def _shuffled(generator):
+    line, reference = _between(generator)
+    return line.iloc[generator.permutation(len(line))], reference
+
+
+def _reached(line, reference):
+    return line[line["test"] >= min(reference, line["test"].max())]
 
 
 def _offered(line, reference):
-    reached = line[line["test"] >= min(reference, line["test"].max())]
-    return float(reached["shifts"].idxmax())
+    return float(_reached(line, reference)["shifts"].idxmax())
 
 
-def _nearest(line, reference):
-    return float((line["test"] - reference).abs().idxmin())
-
-
-offered = Exercise(
+offered = Code(
     "10.5",
-    claims=[
-        ("you return an accuracy; return the alpha that has it.", lambda f: f(_line(), 83.5) <= 1),
+    _offered,
+    [_between, _at_a_row, _out_of_reach, _shuffled],
+    [
         (
+            lambda line, reference: _reached(line, reference)["shifts"].max(),
+            "you return an accuracy; return the alpha that has it.",
+        ),
+        (
+            lambda line, reference: float(line["shifts"].idxmax()),
             "you take the highest point of the whole line; it must not be worse on the reference than asked.",
-            lambda f: not _near(f(_line(), 85.5), 0.5),
         ),
         (
+            lambda line, reference: float((line["test"] - reference).abs().idxmin()),
             "you take the alpha nearest on the reference; one further to the right may be higher, and is better on both.",
-            lambda f: not _near(f(_line(), 80.5), 0),
         ),
         (
+            lambda line, reference: float(_reached(line, reference).index[0]),
             "you take the first alpha that reaches it; take the one with the largest 'shifts' among all that do.",
-            lambda f: not _near(f(_line(), 82), 0.3),
         ),
         (
-            "keep the rows with at least this reference accuracy, then take the alpha of the largest 'shifts'.",
-            lambda f: (
-                _near(f(_line(), 83.5), 0.5)
-                and _near(f(_line(), 85.5), 1)
-                and _near(f(_line((60.0, 70.0, 66.0, 62.0)), 82), 0.3)
-            ),
-        ),
-        (
-            "no row reaches 99: then take the row with the highest reference accuracy.",
-            lambda f: _near(f(_line(), 99), 1),
-        ),
-    ],
-    solution=_offered,
-    wrong=[
-        (
-            lambda line, reference: line.loc[_offered(line, reference), "shifts"],
-            "return an accuracy",
-        ),
-        (lambda line, reference: float(line["shifts"].idxmax()), "whole line"),
-        (_nearest, "nearest on the reference"),
-        (
-            lambda line, reference: float((line["test"] >= min(reference, 86)).idxmax()),
-            "first alpha",
+            lambda line, reference: float(_reached(line, reference)["test"].idxmax()),
+            "you take the one that is best on the reference; take the one with the largest 'shifts' among those that reach it.",
         ),
         (
             lambda line, reference: line.loc[line["test"] >= reference, "shifts"].idxmax(),
-            "highest reference accuracy",
+            "where no row gets so far, the one with the highest reference accuracy counts.",
+        ),
+        (
+            lambda line, reference: float(
+                (_reached(line, reference) if line["test"].max() >= reference else line)[
+                    "shifts"
+                ].idxmax()
+            ),
+            "where no row gets so far, you take the highest of the line; the one that gets furthest counts.",
+        ),
+        (
+            lambda line, reference: float(
+                _reached(line, min(reference, line["test"].max()) + 0.001)["shifts"].idxmax()
+            ),
+            "a row that reaches the reference exactly counts too: no less, not more.",
         ),
     ],
 )
 
-on_the_line = choice(
+on_the_line = Choice(
     "10.6",
     "C",
     {

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import torch
 
-from wiseft_lite.book.teaching import Exercise, choice
+from wiseft_lite.book.checks import Choice, Code
+from wiseft_lite.book.checks.draw import distinct, names, normal, table, unit
 
-
-def _near(a: float, b: float, tolerance: float = 1e-6) -> bool:
-    return abs(float(a) - float(b)) < tolerance
-
-
-separate = choice(
+separate = Choice(
     "11.1",
     "C",
     {
@@ -23,184 +18,201 @@ separate = choice(
 )
 
 
-def _cut(before: float, after: float) -> float:
+def _gain(generator):
+    before, after = sorted(distinct(generator, 2, 40, 99))
+    return before, after
+
+
+def _loss(generator):
+    before, after = _gain(generator)
+    return after, before
+
+
+def _cut(before, after):
     return 100 * (after - before) / (100 - before)
 
 
-cut = Exercise(
+cut = Code(
     "11.2",
-    claims=[
+    _cut,
+    [_gain, _loss],
+    [
         (
+            lambda before, after: after - before,
             "that is a difference in points. It does not depend on how many errors there were to begin with.",
-            lambda f: not _near(f(98.0, 99.0), 1),
         ),
         (
+            lambda before, after: 100 * (after - before) / before,
             "you divide by the accuracy; divide by the errors that were left, 100 minus the accuracy.",
-            lambda f: not _near(f(98.0, 99.0), 100 / 98),
         ),
         (
+            lambda before, after: 100 * (after - before) / (100 - after),
             "you divide by the errors *after*; divide by the errors before.",
-            lambda f: not _near(f(98.0, 99.0), 100),
         ),
         (
+            lambda before, after: -_cut(before, after),
             "fewer errors are a positive cut; yours has the other sign.",
-            lambda f: not _near(f(98.0, 99.0), -50),
         ),
         (
-            "state it in percent: from 98 to 99 %, half of the errors are gone.",
-            lambda f: _near(f(98.0, 99.0), 50),
+            lambda before, after: _cut(before, after) / 100,
+            "that is a fraction; state it in percent.",
         ),
         (
+            lambda before, after: abs(_cut(before, after)),
             "when accuracy falls, errors are added: the cut is negative. Do not take the absolute value.",
-            lambda f: _near(f(90.0, 88.0), -20),
         ),
-    ],
-    solution=_cut,
-    wrong=[
-        (lambda b, a: a - b, "difference in points"),
-        (lambda b, a: 100 * (a - b) / b, "divide by the accuracy"),
-        (lambda b, a: 100 * (a - b) / (100 - a), "errors *after*"),
-        (lambda b, a: -_cut(b, a), "other sign"),
-        (lambda b, a: _cut(b, a) / 100, "in percent"),
-        (lambda b, a: abs(_cut(b, a)), "absolute value"),
+        (
+            lambda before, after: max(_cut(before, after), 0),
+            "when accuracy falls, errors are added: the cut is negative, not 0.",
+        ),
+        (
+            lambda before, after: 100 * (100 - after) / (100 - before),
+            "that is the fraction of the errors that is left; the question asks for those that went away.",
+        ),
     ],
 )
 
 
-def _ends(glyphs: float = 40.0) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "task": ["arrows", "glyphs", "flags"],
-            "zero_shot": [90.0, glyphs, 60.0],
-            "half": [92.0, 60.0, 73.0],
-            "fine_tuned": [80.0, 75.0, 70.0],
-        }
-    )
+def _ends(generator):
+    n = int(generator.integers(3, 6))
+    ends = table(generator, n, ["zero_shot", "half", "fine_tuned"])
+    ends.insert(0, "task", names(generator, n))
+    return (ends,)
 
 
-def _over_better(table: pd.DataFrame) -> float:
-    return float((table["half"] - table[["zero_shot", "fine_tuned"]].max(axis=1)).mean())
+def _over(end):
+    """The gain over one end, task by task."""
+    return lambda table: table["half"] - end(table)
 
 
-def _better_on_average(table: pd.DataFrame) -> float:
-    return table["half"].mean() - max(table["zero_shot"].mean(), table["fine_tuned"].mean())
+def _better(table):
+    return table[["zero_shot", "fine_tuned"]].max(axis=1)
 
 
-def _only_where_it_helps(table: pd.DataFrame) -> float:
-    gains = table["half"] - table[["zero_shot", "fine_tuned"]].max(axis=1)
-    return gains[gains > 0].mean()
+def _better_on_average(table):
+    means = table[["zero_shot", "half", "fine_tuned"]].mean()
+    return means["half"] - max(means["zero_shot"], means["fine_tuned"])
 
 
-better = Exercise(
+def _only_where_it_helps(table):
+    gains = _over(_better)(table)
+    return gains[gains > 0].mean() if (gains > 0).any() else 0.0
+
+
+better = Code(
     "11.3",
-    claims=[
+    lambda table: float(_over(_better)(table).mean()),
+    [_ends],
+    [
         (
+            _better_on_average,
             "you choose the better end by the mean over tasks. Each task has its own better end: compare task by task, "
             "then average.",
-            lambda f: (
-                not all(_near(f(t), _better_on_average(t)) for t in (_ends(), _ends(glyphs=76.0)))
-            ),
         ),
         (
-            "you compare with zero-shot only; on glyphs the fine-tuned model is the one to beat.",
-            lambda f: not _near(f(_ends()), (_ends()["half"] - _ends()["zero_shot"]).mean()),
+            lambda table: _over(lambda t: t["zero_shot"])(table).mean(),
+            "you compare with zero-shot only; where the fine-tuned model is better, it is the one to beat.",
         ),
         (
-            "you compare with the fine-tuned model only; on arrows zero-shot is the one to beat.",
-            lambda f: not _near(f(_ends()), (_ends()["half"] - _ends()["fine_tuned"]).mean()),
+            lambda table: _over(lambda t: t["fine_tuned"])(table).mean(),
+            "you compare with the fine-tuned model only; where zero-shot is better, it is the one to beat.",
         ),
         (
+            _only_where_it_helps,
             "you left out the tasks where the middle loses; they belong to the mean.",
-            lambda f: not _near(f(_ends()), _only_where_it_helps(_ends())),
         ),
         (
-            "the gains over the better end are 2, -15 and 3 points; return their mean.",
-            lambda f: _near(f(_ends()), -10 / 3),
+            lambda table: _over(lambda t: t[["zero_shot", "fine_tuned"]].mean(axis=1))(
+                table
+            ).mean(),
+            "you compare with the mean of the two ends; the better one is to be beaten.",
+        ),
+        (
+            lambda table: _over(lambda t: t[["zero_shot", "fine_tuned"]].min(axis=1))(table).mean(),
+            "you compare with the worse end of each task; the better one is to be beaten.",
+        ),
+        (
+            lambda table: _over(_better)(table).sum(),
+            "that is the sum over the tasks; return the mean.",
+        ),
+        (
+            lambda table: _over(_better)(table).clip(lower=0).mean(),
+            "where the middle loses the gain is negative, not 0.",
         ),
     ],
-    solution=_over_better,
-    wrong=[
-        (_better_on_average, "task by task"),
-        (lambda t: (t["half"] - t["zero_shot"]).mean(), "zero-shot only"),
-        (lambda t: (t["half"] - t["fine_tuned"]).mean(), "fine-tuned model only"),
-        (_only_where_it_helps, "they belong to the mean"),
-        (lambda t: _over_better(t) / 100, "return their mean"),
-    ],
+    starter=_better_on_average,
+    draws=8,
 )
 
 
-def _frozen():
-    generator = torch.Generator().manual_seed(0)
-    features = torch.nn.functional.normalize(torch.randn(40, 6, generator=generator), dim=-1)
-    first, second = (size * torch.randn(5, 6, generator=generator) for size in (3, 9))
-    return features, first, second, torch.randint(5, (40,), generator=generator)
+def _frozen(generator):
+    """Two heads of different scale, and labels that either of them often gets."""
+    features = unit(generator, 30, 5)
+    first, second = (scale * normal(generator, 4, 5) for scale in (3, 9))
+    either = torch.as_tensor(generator.random(30) < 0.5)
+    predicted = [(features @ weight.T).argmax(-1) for weight in (first, second)]
+    alpha = float(generator.choice([0.1, 0.2, 0.3, 0.4]))
+    return features, first, second, torch.where(either, *predicted), alpha
 
 
-def _mixed(features, weight_0, weight_1, labels, alpha):
-    logits = (1 - alpha) * features @ weight_0.T + alpha * features @ weight_1.T
-    return 100 * float((logits.argmax(-1) == labels).float().mean())
+def _end(generator):
+    *inputs, _ = _frozen(generator)
+    return *inputs, float(generator.integers(2))
 
 
-def _swapped(features, weight_0, weight_1, labels, alpha):
-    return _mixed(features, weight_0, weight_1, labels, 1 - alpha)
+def _percent_right(scores, labels):
+    return 100 * float((scores.argmax(-1) == labels).double().mean())
+
+
+def _mixture(features, weight_0, weight_1, labels, alpha):
+    return _percent_right(features @ ((1 - alpha) * weight_0 + alpha * weight_1).T, labels)
 
 
 def _straight(features, weight_0, weight_1, labels, alpha):
-    return (1 - alpha) * _mixed(features, weight_0, weight_1, labels, 0) + alpha * _mixed(
-        features, weight_0, weight_1, labels, 1
-    )
+    ends = (_percent_right(features @ weight.T, labels) for weight in (weight_0, weight_1))
+    return sum(a * end for a, end in zip((1 - alpha, alpha), ends, strict=True))
 
 
 def _probabilities(features, weight_0, weight_1, labels, alpha):
-    mixed = (1 - alpha) * (features @ weight_0.T).softmax(-1) + alpha * (
-        features @ weight_1.T
-    ).softmax(-1)
-    return 100 * float((mixed.argmax(-1) == labels).float().mean())
+    both = ((features @ weight.T).softmax(-1) for weight in (weight_0, weight_1))
+    return _percent_right(sum(a * p for a, p in zip((1 - alpha, alpha), both, strict=True)), labels)
 
 
-def _curve(f):
-    return [f(*_frozen(), alpha) for alpha in (0.0, 0.2, 0.4, 0.5, 0.6, 0.8, 1.0)]
-
-
-def _same(f, g) -> bool:
-    return all(_near(a, b, 1e-3) for a, b in zip(_curve(f), _curve(g), strict=True))
-
-
-mixture = Exercise(
+mixture = Code(
     "11.5",
-    claims=[
+    _mixture,
+    [_frozen, _end],
+    [
         (
+            lambda x, w0, w1, y, alpha: _mixture(x, w0, w1, y, 1 - alpha),
             "alpha = 0 must give the zero-shot head; yours runs the other way.",
-            lambda f: not _same(f, _swapped),
         ),
         (
+            _straight,
             "you mix two accuracies, so your curve is a straight line between the ends. Mix what comes before the argmax.",
-            lambda f: not _same(f, _straight),
         ),
         (
+            _probabilities,
             "you mix probabilities. Weights mix *logits*; a softmax of each head first changes the result.",
-            lambda f: not _same(f, _probabilities),
+        ),
+        (lambda *inputs: _mixture(*inputs) / 100, "return a percentage, not a fraction."),
+        (
+            lambda x, w0, w1, y, alpha: _mixture(x, w0, w1, y, 0.5),
+            "you take the middle whatever alpha is.",
         ),
         (
-            "return a percentage, not a fraction.",
-            lambda f: _near(f(*_frozen(), 0.0), _mixed(*_frozen(), 0.0), 1e-3),
+            lambda x, w0, w1, y, alpha: _mixture(x, w0, w1, y, float(alpha == 1)),
+            "you take one of the two heads; mix their logits.",
         ),
         (
-            "the logits at alpha are (1 - alpha) x W0 + alpha x W1; take the largest and count.",
-            lambda f: _same(f, _mixed),
+            lambda *inputs: len(inputs[0]) * _mixture(*inputs) / 100,
+            "that is the number of right images; return a percentage.",
         ),
     ],
-    solution=_mixed,
-    wrong=[
-        (_swapped, "other way"),
-        (_straight, "straight line"),
-        (_probabilities, "mix *logits*"),
-        (lambda *inputs: _mixed(*inputs) / 100, "not a fraction"),
-        (lambda x, w0, w1, y, alpha: _mixed(x, w0, w1, y, round(alpha)), "take the largest"),
-    ],
+    draws=6,
 )
 
-oracle = choice(
+oracle = Choice(
     "11.4",
     "B",
     {

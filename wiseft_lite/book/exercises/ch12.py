@@ -5,12 +5,25 @@ from __future__ import annotations
 import math
 import statistics
 
+from wiseft_lite.book.checks import Choice, Code, Number
 from wiseft_lite.book.claims.rules import FAILS, HOLDS, UNDECIDED, interval
-from wiseft_lite.book.teaching import Exercise, choice
 
 
-def _near(a: float, b: float, tolerance: float = 1e-3) -> bool:
-    return abs(float(a) - float(b)) < tolerance
+def _around(generator, centre):
+    half = float(generator.uniform(0.5, 3))
+    return centre * half - half, centre * half + half
+
+
+def _above(generator):
+    return _around(generator, float(generator.uniform(1.1, 3)))
+
+
+def _below(generator):
+    return _around(generator, float(generator.uniform(-3, -1.1)))
+
+
+def _across(generator):
+    return _around(generator, float(generator.uniform(0.1, 0.9)) * float(generator.choice([-1, 1])))
 
 
 def _judge(low, high):
@@ -19,82 +32,106 @@ def _judge(low, high):
     return FAILS if high < 0 else UNDECIDED
 
 
-judge = Exercise(
+judge = Code(
     "12.1",
-    claims=[
+    _judge,
+    [_above, _below, _across],
+    [
         (
+            lambda low, high: HOLDS if low > 0 or high < 0 else UNDECIDED,
             "an interval that lies wholly below 0 is clear evidence against the claim; a claim has a direction.",
-            lambda f: f(-3.0, -1.0) != HOLDS,
         ),
         (
-            "the middle of the interval lies above 0, but so small a gain may be chance: 0 is inside.",
-            lambda f: f(-0.5, 2.5) != HOLDS,
+            lambda low, high: HOLDS if low + high > 0 else FAILS,
+            "you judge by the middle of the interval; so small a gain may be chance when 0 is inside.",
         ),
         (
+            lambda low, high: HOLDS if low > 0 else FAILS,
             "an interval with 0 inside does not refute a claim; it decides nothing.",
-            lambda f: f(-0.5, 2.5) != FAILS and f(-2.5, 0.5) != FAILS,
         ),
         (
-            "above 0 the claim 'holds', below 0 it 'does not hold here', otherwise it is 'undecided here'.",
-            lambda f: [f(1.0, 3.0), f(-3.0, -1.0), f(-1.0, 1.0)] == [HOLDS, FAILS, UNDECIDED],
+            lambda low, high: HOLDS if low > 0 else UNDECIDED,
+            "an interval wholly below 0 is evidence against the claim: it does not hold here.",
         ),
-    ],
-    solution=_judge,
-    wrong=[
-        (lambda low, high: HOLDS if low > 0 or high < 0 else UNDECIDED, "a claim has a direction"),
-        (lambda low, high: HOLDS if low + high > 0 else FAILS, "may be chance"),
-        (lambda low, high: HOLDS if low > 0 else FAILS, "does not refute"),
-        (lambda low, high: "yes" if low > 0 else "no", "otherwise it is 'undecided here'"),
+        (
+            lambda low, high: HOLDS if high > 0 else FAILS,
+            "you ask whether any part of the interval is above 0; all of it must be.",
+        ),
+        (
+            lambda low, high: {HOLDS: FAILS, FAILS: HOLDS}.get(_judge(low, high), UNDECIDED),
+            "the two names are swapped: above 0 the claim holds.",
+        ),
     ],
 )
 
-_FIVE = [2.0, 3.0, 4.0, 3.5, 2.5]
+
+def _five(generator):
+    return (
+        (generator.normal(size=5) * generator.uniform(0.5, 3) + generator.uniform(-4, 4)).tolist(),
+    )
 
 
-def _spread(values, factor, ddof=1, root=True):
-    sd = statistics.stdev(values) if ddof else statistics.pstdev(values)
-    half = factor * sd / (math.sqrt(len(values)) if root else 1)
-    return statistics.fmean(values) - half, statistics.fmean(values) + half
+def _interval(factor, sd, root=True):
+    def seeds(values):
+        half = factor * sd(values) / (math.sqrt(len(values)) if root else 1)
+        return statistics.fmean(values) - half, statistics.fmean(values) + half
+
+    return seeds
 
 
-def _is(f, other):
-    return all(_near(a, b) for a, b in zip(f(_FIVE), other, strict=True))
+def _starter(values):
+    half = 2.132 * statistics.pstdev(values)
+    return statistics.mean(values) - half, statistics.mean(values) + half
 
 
-seeds = Exercise(
+seeds = Code(
     "12.2",
-    claims=[
+    interval,
+    [_five],
+    [
         (
+            _starter,
+            "both faults are still there: the spread is that of five whole values, and single runs scatter more than "
+            "their mean.",
+        ),
+        (
+            _interval(2.132, statistics.stdev, root=False),
             "that is where single runs fall; the interval for their mean is narrower by the root of their number.",
-            lambda f: (
-                not _is(f, _spread(_FIVE, 1.645, root=False))
-                and not _is(f, _spread(_FIVE, 2.132, root=False))
-            ),
         ),
         (
+            _interval(1.645, statistics.stdev),
             "1.645 is for many runs; with five the spread itself is only estimated: use t with 4 degrees of freedom.",
-            lambda f: not _is(f, _spread(_FIVE, 1.645)),
         ),
         (
+            _interval(2.132, statistics.pstdev),
             "the mean was fitted to the same five values: divide the squares by 4, as statistics.stdev does.",
-            lambda f: not _is(f, _spread(_FIVE, 2.132, ddof=0)),
         ),
         (
-            "mean plus and minus 2.132 * stdev / sqrt(5): for this example from 2.25 to 3.75.",
-            lambda f: _is(f, interval(_FIVE)),
+            _interval(2.776, statistics.stdev),
+            "2.776 is for an interval of 95 %; for 90 % it is 2.132.",
+        ),
+        (
+            _interval(2.132, lambda values: statistics.stdev(values) / math.sqrt(5)),
+            "you divide by the root of 5 twice, or by 5; the mean of five scatters less by the root of 5.",
+        ),
+        (
+            lambda values: (min(values), max(values)),
+            "those are the smallest and the largest run; the interval is for their mean.",
+        ),
+        (
+            lambda values: 2.132 * statistics.stdev(values) / math.sqrt(5),
+            "that is the half width; return both ends, mean minus and mean plus it.",
         ),
     ],
-    solution=interval,
-    wrong=[
-        (lambda v: _spread(v, 1.645, root=False), "where single runs fall"),
-        (lambda v: _spread(v, 1.645), "1.645 is for many runs"),
-        (lambda v: _spread(v, 2.132, ddof=0), "divide the squares by 4"),
-        (lambda v: (min(v), max(v)), "2.132 * stdev / sqrt(5)"),
-    ],
+    starter=_starter,
+    tolerance=1e-3,
 )
 
-# Of 400 images 60 are won by the second model and 40 lost: a gain of 5 points.
-_WON, _LOST, _N = 60, 40, 400
+
+def _changes(generator):
+    n = int(generator.integers(300, 900))
+    won, lost = generator.choice([20, 35, 60, 90], size=2, replace=False).tolist()
+    return won, lost, n
 
 
 def _paired(won, lost, n):
@@ -102,71 +139,70 @@ def _paired(won, lost, n):
     return 100 * 1.96 * math.sqrt((apart - gain**2) / n)
 
 
-images = Exercise(
+images = Code(
     "12.3",
-    claims=[
-        (
-            "that is the variance; the interval needs its root.",
-            lambda f: not _near(f(_WON, _LOST, _N), 100 * 1.96 * (0.25 - 0.05**2) / _N, 0.02),
-        ),
-        (
-            "that treats the two models as if they were tested on different images; an image that both get right "
-            "does not change their difference.",
-            lambda f: not 6.0 < f(_WON, _LOST, _N) < 7.5,
-        ),
-        (
-            "the interval is for points: multiply the fraction by 100.",
-            lambda f: f(_WON, _LOST, _N) > 0.1,
-        ),
-        (
-            "that is one standard error; the interval reaches 1.96 of them to either side.",
-            lambda f: not _near(f(_WON, _LOST, _N), _paired(_WON, _LOST, _N) / 1.96, 0.02),
-        ),
-        (
-            "100 of 400 images differ: 196 * sqrt((0.25 - 0.05**2) / 400) is 4.9 points.",
-            lambda f: _near(f(_WON, _LOST, _N), _paired(_WON, _LOST, _N), 0.03),
-        ),
-    ],
-    solution=_paired,
-    wrong=[
+    _paired,
+    [_changes],
+    [
         (
             lambda won, lost, n: 100 * 1.96 * ((won + lost) / n - ((won - lost) / n) ** 2) / n,
-            "variance",
+            "that is the variance; the interval needs its root.",
         ),
-        (lambda won, lost, n: 100 * 1.96 * math.sqrt(2 * 0.25 / n), "tested on different images"),
-        (lambda won, lost, n: _paired(won, lost, n) / 100, "multiply the fraction by 100"),
-        (lambda won, lost, n: _paired(won, lost, n) / 1.96, "one standard error"),
-        (lambda won, lost, n: 196 * math.sqrt(won / n / n), "100 of 400 images differ"),
+        (
+            lambda won, lost, n: 100 * 1.96 * math.sqrt(2 * 0.25 / n),
+            "that treats the two models as if they were tested on different images; an image that both get right "
+            "does not change their difference.",
+        ),
+        (
+            lambda won, lost, n: _paired(won, lost, n) / 100,
+            "the interval is for points: multiply the fraction by 100.",
+        ),
+        (
+            lambda won, lost, n: _paired(won, lost, n) / 1.96,
+            "that is one standard error; the interval reaches 1.96 of them to either side.",
+        ),
+        (
+            lambda won, lost, n: 2 * _paired(won, lost, n),
+            "that is the whole width; the half width reaches to one side.",
+        ),
+        (
+            lambda won, lost, n: 196 * math.sqrt((won + lost) / n - ((won - lost) / n) ** 2),
+            "you do not divide by n: more images make a narrower interval.",
+        ),
+        (
+            lambda won, lost, n: 196 * math.sqrt(abs(won - lost) / n / n),
+            "d is the fraction on which exactly one is right, won plus lost; what both win and lose counts twice.",
+        ),
+        (
+            lambda won, lost, n: 100 * (won - lost) / n,
+            "that is the gain itself; the half width says how uncertain it is.",
+        ),
     ],
+    tolerance=1e-3,
 )
 
-chance = Exercise(
+chance = Number(
     "12.4",
-    claims=[
+    2,
+    [
         (
+            4,
             "an interval of 90 % misses the truth in 10 % of cases, but only half of the misses lie on the claim's side.",
-            lambda n: n != 4,
         ),
         (
+            36,
             "that many intervals will contain 0, as they should; the question is about those that lie above it.",
-            lambda n: n not in (36, 38),
         ),
         (
-            "five in a hundred is rare, but forty tries are many: some succeed by chance.",
-            lambda n: n != 0,
+            38,
+            "that many will not lie above 0, as they should; the question is about those that do.",
         ),
-        ("5 % of 40.", lambda n: n == 2),
-    ],
-    solution=2,
-    wrong=[
-        (4, "only half of the misses"),
-        (36, "as they should"),
-        (0, "succeed by chance"),
-        (20, "5 % of 40"),
+        (0, "five in a hundred is rare, but forty tries are many: some succeed by chance."),
+        (0.05, "that is the chance of one of them; there are forty."),
     ],
 )
 
-no_effect = choice(
+no_effect = Choice(
     "12.5",
     "D",
     {

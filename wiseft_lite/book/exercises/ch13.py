@@ -6,14 +6,20 @@ import operator
 
 import torch
 
-from wiseft_lite.book.teaching import Exercise, choice
+from wiseft_lite.book.checks import Choice, Code, Number
+from wiseft_lite.book.checks.draw import normal
+from wiseft_lite.merging.soups import greedy_soup, uniform_soup
 
 
-def _three():
-    return [
-        {"encoder.w": torch.tensor([x, 2 * x]), "head.weight": torch.tensor([10 * x])}
-        for x in (1.0, 2.0, 6.0)
-    ]
+def _state_dicts(generator):
+    """One to six models with three tensors each."""
+    shapes = {"encoder.w": (2, 2), "encoder.b": (2,), "head.weight": (1, 2)}
+    return (
+        [
+            {name: normal(generator, *shape) for name, shape in shapes.items()}
+            for _ in range(generator.integers(1, 7))
+        ],
+    )
 
 
 def _mean(thetas):
@@ -26,121 +32,100 @@ def _mean(thetas):
 
 
 def _halving(thetas):
-    soup = None
+    soup = {}
     for theta in thetas:
-        soup = (
-            dict(theta)
-            if soup is None
-            else {name: (soup[name] + theta[name]) / 2 for name in theta}
-        )
+        soup = {name: (soup.get(name, theta[name]) + theta[name]) / 2 for name in theta}
     return soup
 
 
-def _in_place(thetas):
-    total, count = None, 0
-    for theta in thetas:
-        count += 1
-        if total is None:
-            total = theta
-        else:
-            for name in theta:
-                total[name] += theta[name]
-    return {name: tensor / count for name, tensor in total.items()}
-
-
 def _sum(thetas):
-    return {name: 3 * tensor for name, tensor in _mean(thetas).items()}
+    thetas = list(thetas)
+    return {name: len(thetas) * tensor for name, tensor in _mean(thetas).items()}
 
 
-def _needs_a_list(thetas):
-    return {name: sum(theta[name] for theta in thetas) / len(thetas) for name in thetas[0]}
+def _needs_a_length(thetas):
+    n = len(thetas)
+    return {name: tensor * n for name, tensor in _mean(thetas).items()}
 
 
-def _leaves_alone(f):
-    thetas = _three()
-    f(iter(thetas))
-    return all(
-        torch.equal(theta[name], before[name])
-        for theta, before in zip(thetas, _three(), strict=True)
-        for name in theta
-    )
+def _needs_an_index(thetas):
+    return {name: torch.stack([theta[name] for theta in thetas]).mean(0) for name in thetas[0]}
 
 
-def _first(f, thetas):
-    return f(thetas)["encoder.w"][0].item()
+def _encoders_only(thetas):
+    thetas = list(thetas)
+    head = {name: tensor for name, tensor in thetas[-1].items() if name.startswith("head")}
+    return {**_mean(thetas), **head}
 
 
-uniform = Exercise(
+uniform = Code(
     "13.1",
-    claims=[
+    _mean,
+    [_state_dicts],
+    [
         (
+            _halving,
             "you halve at each step, so the last model counts as much as all before it together; add them up, count "
             "them, and divide once.",
-            lambda f: abs(_first(f, _three()) - 3.75) > 1e-6,
+        ),
+        (_sum, "that is the sum of the models; divide by how many there are."),
+        (
+            _needs_a_length,
+            "models come one at a time, and an iterator has no length: count them as they come.",
         ),
         (
-            "that is the sum of the models; divide by how many there are.",
-            lambda f: abs(_first(f, _three()) - 9) > 1e-6,
+            _needs_an_index,
+            "models come one at a time, and an iterator has no index: go through them once with for.",
         ),
         (
-            "models come one at a time: go through them once with for, without len() and without an index.",
-            lambda f: f(iter(_three())) is not None,
+            lambda thetas: list(thetas)[-1],
+            "that is the last model alone: the sum begins anew with each model.",
         ),
         (
-            "you add into the first model itself, which the caller still needs; begin with a copy.",
-            _leaves_alone,
-        ),
-        (
-            "for weights 1, 2 and 6 the soup has 3, in every tensor, the head too.",
-            lambda f: (
-                abs(_first(f, iter(_three())) - 3) < 1e-6
-                and f(iter(_three()))["head.weight"].item() == 30
-                and _first(f, _three()[:1]) == 1
-            ),
+            _encoders_only,
+            "every tensor is averaged, the head too; yours is that of the last model.",
         ),
     ],
-    solution=_mean,
-    wrong=[
-        (_halving, "halve at each step"),
-        (_sum, "sum of the models"),
-        (_needs_a_list, "one at a time"),
-        (_in_place, "begin with a copy"),
-        (lambda thetas: list(thetas)[-1], "every tensor"),
-    ],
+    library=[uniform_soup],
+    call=lambda f, thetas: f(iter(thetas)),
 )
 
 
-memory = Exercise(
+memory = Number(
     "13.2",
-    claims=[
+    33,
+    [
+        (330, "that is all of them at once; the loop discards what it has added."),
+        (11, "one is not enough: while a model is read, the sum of the earlier ones is kept too."),
         (
-            "that is all of them at once; the soup reads one, adds it to a sum and discards it.",
-            lambda x: abs(x - 330) > 1,
+            22,
+            "you count the sum and the model that was just read. Which one does the loop's variable still refer to "
+            "while the next is being read?",
         ),
         (
-            "one is not enough: while a model is read, the sum of the earlier ones must be kept too.",
-            lambda x: abs(x - 11) > 1,
-        ),
-        (
-            "two state dicts are in memory at any time, the sum and the one that was just read.",
-            lambda x: abs(x - 22) <= 1,
+            341,
+            "that is all of them and the sum; the loop keeps no checkpoint that it has left behind.",
         ),
     ],
-    solution=22,
-    wrong=[(330, "all of them at once"), (11, "one is not enough"), (33, "at any time")],
+    tolerance=1,
 )
 
 
-def _module():
-    return torch.nn.Linear(1, 1, bias=False)
+def _checkpoints(generator):
+    """A module and what is to be loaded into it, one after the other."""
+    model = torch.nn.Linear(2, 1)
+    n = generator.integers(2, 5)
+    return model, [
+        {"weight": normal(generator, 1, 2), "bias": normal(generator, 1)} for _ in range(n)
+    ]
 
 
-def _checkpoints():
-    return [{"weight": torch.tensor([[x]])} for x in (1.0, 2.0, 6.0)]
-
-
-def _values(collect):
-    return [theta["weight"].item() for theta in collect(_module(), _checkpoints())]
+def _kept(collect, model, checkpoints):
+    thetas = collect(model, checkpoints)
+    places = [{tensor.data_ptr() for tensor in theta.values()} for theta in thetas]
+    others = [{p.data_ptr() for p in model.parameters()}, *places]
+    alone = [k for k, own in enumerate(places) if sum(bool(own & other) for other in others) == 1]
+    return {"state dicts": [dict(theta) for theta in thetas], "with memory of their own": alone}
 
 
 def _aliased(model, checkpoints):
@@ -166,41 +151,66 @@ def _collected(model, checkpoints):
     return thetas
 
 
-def _apart(collect):
-    thetas = collect(_module(), _checkpoints())
-    return len({theta["weight"].data_ptr() for theta in thetas}) == len(thetas)
+def _copied_early(model, checkpoints):
+    thetas = []
+    for checkpoint in checkpoints:
+        thetas.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+        model.load_state_dict(checkpoint)
+    return thetas
 
 
-aliasing = Exercise(
+aliasing = Code(
     "13.3",
-    claims=[
+    _collected,
+    [_checkpoints],
+    [
         (
-            "return a list with one state dict for each checkpoint.",
-            lambda f: len(f(_module(), _checkpoints())) == 3,
-        ),
-        (
+            _aliased,
             "all your models share one memory, that of the module, so each *is* the one that was loaded last. A new "
             "dictionary around the old tensors does not help.",
-            _apart,
         ),
         (
+            _copied_late,
             "the copies differ in memory but not in value: you copied after the last checkpoint was loaded. Copy before "
             "the next one comes.",
-            lambda f: len(set(_values(f))) > 1,
         ),
         (
-            "the three models must have the weights 1, 2 and 6, in this order.",
-            lambda f: _values(f) == [1, 2, 6],
+            _copied_early,
+            "you copy before the checkpoint is loaded, so each copy holds the weights of the one before.",
+        ),
+        (
+            lambda model, checkpoints: _collected(model, checkpoints)[::-1],
+            "the models are in reversed order.",
+        ),
+        (
+            lambda model, checkpoints: _collected(model, checkpoints)[:1],
+            "you return within the loop, after the first checkpoint.",
         ),
     ],
-    solution=_collected,
-    wrong=[
-        (_aliased, "share one memory"),
-        (_copied_late, "copied after the last"),
-        (lambda model, checkpoints: _collected(model, checkpoints)[:1], "one state dict for each"),
-        (lambda model, checkpoints: _collected(model, checkpoints)[::-1], "in this order"),
-    ],
+    starter=_aliased,
+    call=_kept,
+    may_change=["model"],
 )
+
+
+def _score(target):
+    return lambda theta: -float((theta["w"].double() - target).norm())
+
+
+def _ingredients(generator):
+    """Models around the best point, at different distances from it."""
+    n = generator.integers(4, 7)
+    return [{"w": normal(generator, 2)} for _ in range(n)], _score(0.5 * normal(generator, 2))
+
+
+def _tied(generator):
+    """The mean of the two best scores exactly as much as the best alone."""
+    a = float(generator.integers(1, 9)) * generator.choice([-1, 1])
+    values = [a, -3 * a, 4.5 * a, -20 * a]
+    return (
+        [{"w": torch.tensor([float(x), 0.0])} for x in generator.permutation(values)],
+        _score(torch.zeros(2)),
+    )
 
 
 def _ranked(thetas, score):
@@ -220,72 +230,76 @@ def _greedy(thetas, score):
     return _grown(_ranked(thetas, score), thetas, score)
 
 
-def _near(target):
-    return lambda theta: -abs(theta["w"].item() - target)
-
-
-def _line(*values):
-    return [{"w": torch.tensor([float(x)])} for x in values]
-
-
 def _each_with_the_best(thetas, score):
     order = _ranked(thetas, score)
     top = thetas[order[0]]
     return order[:1] + [i for i in order[1:] if score(_mean([top, thetas[i]])) >= score(top)]
 
 
-def _good_ones(thetas, score):
-    scores = [score(theta) for theta in thetas]
-    return [i for i in _ranked(thetas, score) if scores[i] >= sum(scores) / len(scores)]
+def _against_the_best_alone(thetas, score):
+    order = _ranked(thetas, score)
+    kept, best = order[:1], score(thetas[order[0]])
+    for i in order[1:]:
+        if score(_mean(thetas[k] for k in [*kept, i])) >= best:
+            kept.append(i)
+    return kept
 
 
-greedy = Exercise(
+def _stops(thetas, score):
+    order = _ranked(thetas, score)
+    kept = order[:1]
+    for i in order[1:]:
+        if score(_mean(thetas[k] for k in [*kept, i])) < score(_mean(thetas[k] for k in kept)):
+            break
+        kept.append(i)
+    return kept
+
+
+greedy = Code(
     "13.4",
-    claims=[
+    _greedy,
+    [_ingredients, _tied],
+    [
         (
-            "begin with the model that is best alone, then try the others from the best down.",
-            lambda f: f(_line(5, 1, -1.5), _near(0))[0] == 1,
-        ),
-        (
+            _ranked,
             "nothing was left out: a model goes in only if the mean with it scores no lower than the mean without it.",
-            lambda f: len(f(_line(5, 1, -1.5), _near(0))) < 3,
         ),
         (
-            "you judge each model by itself; what counts is the mean that includes it.",
-            lambda f: f(_line(1, 1.5, -9), _near(0)) == [0],
+            lambda thetas, score: _grown(range(len(thetas)), thetas, score),
+            "begin with the model that is best alone, then try the others from the best down.",
         ),
         (
+            lambda thetas, score: _grown(_ranked(thetas, score)[::-1], thetas, score),
+            "you begin with the worst model; a higher score is better.",
+        ),
+        (
+            _each_with_the_best,
             "you try each model with the best one alone; try it with all models that are already in the soup.",
-            lambda f: f(_line(1, -1.2, -1.3), _near(0)) == [0, 1],
         ),
         (
-            "return the indices of the models, in the order they went in: [1, 2] for weights 5, 1 and -1.5 when 0 is best.",
-            lambda f: list(f(_line(5, 1, -1.5), _near(0))) == [1, 2],
+            _against_the_best_alone,
+            "you compare with the best model alone; compare with the soup as it is, which may be better by now.",
         ),
-        (
-            "a model that leaves the score unchanged goes in too: two equal models, of weight 1, make a soup of two.",
-            lambda f: list(f(_line(1, 1), _near(0))) == [0, 1],
-        ),
-    ],
-    solution=_greedy,
-    wrong=[
-        (_ranked, "nothing was left out"),
-        (_good_ones, "by itself"),
-        (lambda thetas, score: _grown(range(len(thetas)), thetas, score), "best alone"),
-        (_each_with_the_best, "with the best one alone"),
+        (_stops, "you stop at the first model that does harm; the next one may still help."),
         (
             lambda thetas, score: _grown(_ranked(thetas, score), thetas, score, operator.gt),
-            "unchanged goes in too",
+            "a model that leaves the score unchanged goes in too: at least as much, not more.",
+        ),
+        (
+            lambda thetas, score: sorted(_greedy(thetas, score)),
+            "those are the right models; return them in the order they went in.",
         ),
     ],
+    library=[greedy_soup],
+    draws=8,
 )
 
-heads = choice(
+heads = Choice(
     "13.5",
     "B",
     {
         "A": "each run learns its head well, and alone each is a good model. The trouble begins when two are averaged.",
-        "C": "the encoders began at the same weights, so they can be averaged; the heads cannot.",
+        "C": "the encoders began at the same weights in both rows, so this cannot tell the rows apart.",
         "D": "the rows are in the same order, that of the class names. It is the directions that differ.",
     },
 )

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 
-from wiseft_lite.book.teaching import Exercise, choice
+from wiseft_lite.book.checks import Choice, Code, Number
+from wiseft_lite.book.checks.draw import labels, normal
+from wiseft_lite.merging.arithmetic import dare
+from wiseft_lite.merging.fisher import fisher_average
+
+_SHAPES = {"w": (2, 2), "b": (3,)}
 
 
-def _near(a, b, tolerance: float = 1e-4) -> bool:
-    a, b = (torch.as_tensor(x, dtype=torch.float64) for x in (a, b))
-    return bool((a - b).abs().max() < tolerance)
+def _state_dict(generator):
+    return {name: normal(generator, *shape) for name, shape in _SHAPES.items()}
 
 
-def _two():
-    return [
-        {"w": torch.tensor([0.0, 0.0]), "b": torch.tensor([2.0])},
-        {"w": torch.tensor([4.0, 4.0]), "b": torch.tensor([6.0])},
+def _models(generator):
+    """Two or three models, with Fishers from nearly nothing to a lot."""
+    n = int(generator.integers(2, 4))
+    fishers = [
+        {name: (3 * normal(generator, *shape)).square() + 0.01 for name, shape in _SHAPES.items()}
+        for _ in range(n)
     ]
+    return [_state_dict(generator) for _ in range(n)], fishers
 
 
-def _fishers():
-    return [
-        {"w": torch.tensor([3.0, 1.0]), "b": torch.tensor([2.0])},
-        {"w": torch.tensor([1.0, 3.0]), "b": torch.tensor([2.0])},
-    ]
+def _equal_fishers(generator):
+    thetas, fishers = _models(generator)
+    return thetas, [{name: f.clone() for name, f in fishers[0].items()} for _ in fishers]
 
 
 def _weighted(thetas, fishers):
@@ -36,61 +39,57 @@ def _weighted(thetas, fishers):
     }
 
 
-def _by_count(thetas, fishers):
-    return {
-        name: sum(f[name] * t[name] for t, f in zip(thetas, fishers, strict=True)) / len(thetas)
-        for name in thetas[0]
+def _each(fishers, of_tensor):
+    return [{name: of_tensor(f) for name, f in fisher.items()} for fisher in fishers]
+
+
+def _times(mean, factor):
+    """A mean of models, times a factor for each name."""
+    return lambda thetas, fishers: {
+        name: tensor * factor(name, thetas, fishers)
+        for name, tensor in mean(thetas, fishers).items()
     }
 
 
-def _by_tensor(thetas, fishers):
-    return _weighted(thetas, [{name: f[name].mean() for name in f} for f in fishers])
+def _total(name, thetas, fishers):
+    return sum(f[name] for f in fishers)
 
 
-def _uneven(f):
-    ones = {"w": torch.ones(2), "b": torch.ones(1)}
-    return f(_two(), [{**ones, "w": torch.tensor([9.0, 1.0])}, ones])["w"]
-
-
-fisher = Exercise(
+fisher = Code(
     "15.1",
-    claims=[
+    _weighted,
+    [_models, _equal_fishers],
+    [
         (
+            _times(_weighted, lambda *inputs: _total(*inputs) / len(inputs[1])),
             "you divide by the number of models; the weights are the Fishers, so divide by their sum.",
-            lambda f: not _near(f(_two(), _fishers())["w"], [2.0, 6.0]),
         ),
         (
+            _times(_weighted, _total),
+            "that is the numerator alone; divide it by the sum of the Fishers.",
+        ),
+        (
+            lambda thetas, fishers: _weighted(thetas, _each(fishers, lambda f: f.mean())),
             "one weight for a whole tensor is not enough: each entry has a Fisher of its own.",
-            lambda f: not _near(_uneven(f), [4 / 6, 4 / 6]),
         ),
         (
+            lambda thetas, fishers: _weighted(thetas, _each(fishers, torch.ones_like)),
             "your answer is the plain mean: the Fishers are not used.",
-            lambda f: not _near(f(_two(), _fishers())["w"], [2.0, 2.0]),
         ),
         (
+            lambda thetas, fishers: _weighted(thetas, _each(fishers, torch.reciprocal)),
             "the weighting is inverted: a *large* Fisher means that the predictions depend on this weight, so it must count more.",
-            lambda f: not _near(f(_two(), _fishers())["w"], [3.0, 1.0]),
         ),
         (
-            "with Fishers (3, 1) and (1, 3) the weights 0 and 4 give 1 and 3, and equal Fishers give the plain mean.",
-            lambda f: (
-                _near(f(_two(), _fishers())["w"], [1.0, 3.0])
-                and _near(f(_two(), _fishers())["b"], [4.0])
-            ),
+            lambda thetas, fishers: _weighted(thetas, _each(fishers, torch.sqrt)),
+            "the weights are the Fishers themselves, without a root.",
         ),
     ],
-    solution=_weighted,
-    wrong=[
-        (_by_count, "number of models"),
-        (_by_tensor, "whole tensor"),
-        (lambda thetas, fishers: _weighted(thetas, fishers[:1] * 2), "plain mean"),
-        (lambda thetas, fishers: _weighted(thetas, fishers[::-1]), "weighting is inverted"),
-        (lambda thetas, fishers: thetas[0], "give 1 and 3"),
-    ],
+    library=[fisher_average],
 )
 
 
-ends = choice(
+ends = Choice(
     "15.2",
     "C",
     {
@@ -101,39 +100,40 @@ ends = choice(
 )
 
 
-elected = Exercise(
+elected = Number(
     "15.3",
-    claims=[
+    (-4.0, -1.5, 1.25),
+    [
         (
+            (-0.5, -1.5, 1.25),
             "that is the plain mean of the two vectors. Where two changes disagree, TIES keeps only one sign.",
-            lambda x: not _near(x, [-0.5, -1.5, 1.25]),
         ),
+        ((-1.0, -3.0, 2.5), "those are the sums. They elect the signs; the value is a mean."),
         (
-            "those are the sums. They elect the signs; the value is a mean.",
-            lambda x: not _near(x, [-1.0, -3.0, 2.5]),
-        ),
-        (
+            (-2.0, -1.5, 1.25),
             "divide by the number of changes that agree, not by the number of models: in the first weight it is one.",
-            lambda x: not _near(x, [-2.0, -1.5, 1.25]),
         ),
         (
+            (3.0, -1.5, 1.25),
             "the sign goes to the larger *sum*: 3 - 4 is negative, so the first weight moves down.",
-            lambda x: not _near(x, [3.0, -1.5, 1.25]),
         ),
         (
-            "only -4 has the elected sign in the first weight, both changes have it in the others.",
-            lambda x: _near(x, [-4.0, -1.5, 1.25]),
+            (-4.0, -3.0, 2.5),
+            "the first is right. Where both changes agree, take their mean, not their sum.",
         ),
-    ],
-    solution=[-4.0, -1.5, 1.25],
-    wrong=[
-        ([-0.5, -1.5, 1.25], "plain mean"),
-        ([-1.0, -3.0, 2.5], "those are the sums"),
-        ([-2.0, -1.5, 1.25], "not by the number of models"),
-        ([3.0, -1.5, 1.25], "larger *sum*"),
-        ([-4.0, -2.0, 2.0], "only -4 has"),
+        (
+            (-4.0, -2.0, 2.0),
+            "the first is right. Where both changes agree, take their mean, not the larger one.",
+        ),
     ],
 )
+
+
+def _dropped(generator):
+    """Two models, a fraction that is dropped, and masks of what is kept."""
+    kept = {n: torch.as_tensor(generator.random(shape) < 0.5) for n, shape in _SHAPES.items()}
+    drop = float(generator.choice([0.2, 0.4, 0.7, 0.75, 0.9]))
+    return _state_dict(generator), _state_dict(generator), drop, kept
 
 
 def _thinned(times):
@@ -144,81 +144,82 @@ def _thinned(times):
     }
 
 
-def _weights_rescaled(theta_0, theta_1, drop, kept):
-    return {name: kept[name] * theta_1[name] / (1 - drop) for name in theta_0}
+def _too_short(theta_0, theta_1, drop, kept):
+    return {name: theta_0[name] + kept[name] * (theta_1[name] - theta_0[name]) for name in theta_0}
 
 
-def _given(f):
-    zero, one = {"w": torch.full((4,), 10.0)}, {"w": torch.full((4,), 12.0)}
-    return f(zero, one, 0.75, {"w": torch.tensor([True, False, True, False])})["w"].double()
+_rescaled = _thinned(lambda drop: 1 / (1 - drop))
 
-
-rescaled = Exercise(
+rescaled = Code(
     "15.4",
-    claims=[
+    _rescaled,
+    [_dropped],
+    [
         (
+            _too_short,
             "the change is too short: when a fraction of it is dropped, scale up the rest.",
-            lambda f: not _near(_given(f), [12.0, 10.0, 12.0, 10.0]),
         ),
         (
+            _thinned(lambda drop: 1 - drop),
             "you make the rest still shorter; divide by 1 - drop where you multiply.",
-            lambda f: not _near(_given(f), [10.5, 10.0, 10.5, 10.0]),
         ),
         (
+            lambda theta_0, theta_1, drop, kept: {
+                name: kept[name] * theta_1[name] / (1 - drop) for name in theta_0
+            },
             "the *change* is thinned, not the weights: a dropped entry goes back to theta_0, not to 0.",
-            lambda f: _near(_given(f)[1], 10.0),
         ),
         (
+            _thinned(lambda drop: 1 / drop),
             "drop is the fraction that is lost. Divide by the fraction that is kept.",
-            lambda f: not _near(_given(f), [10 + 2 / 0.75, 10.0, 10 + 2 / 0.75, 10.0]),
         ),
         (
-            "from 10 towards 12, with three quarters dropped, a kept entry goes to 18 and a dropped one stays at 10.",
-            lambda f: _near(_given(f), [18.0, 10.0, 18.0, 10.0]),
+            lambda theta_0, theta_1, drop, kept: _rescaled(
+                theta_0, theta_1, drop, {name: ~mask for name, mask in kept.items()}
+            ),
+            "the mask is True where an entry *survives*; you keep the others.",
+        ),
+        (
+            lambda theta_0, theta_1, drop, kept: {
+                name: kept[name] * (theta_1[name] - theta_0[name]) / (1 - drop) for name in theta_0
+            },
+            "that is the thinned change alone; add it to theta_0.",
+        ),
+        (
+            lambda theta_0, theta_1, drop, kept: {
+                name: _too_short(theta_0, theta_1, drop, kept)[name] / (1 - drop)
+                for name in theta_0
+            },
+            "you scale the start too; only the change is divided.",
         ),
     ],
-    solution=_thinned(lambda drop: 1 / (1 - drop)),
-    wrong=[
-        (_thinned(lambda drop: 1), "too short"),
-        (_thinned(lambda drop: 1 - drop), "still shorter"),
-        (_weights_rescaled, "not to 0"),
-        (_thinned(lambda drop: 1 / drop), "fraction that is kept"),
-        (lambda zero, one, drop, kept: zero, "goes to 18"),
-    ],
+    starter=_too_short,
+    library=[dare],
 )
 
 
-ratios = Exercise(
+ratios = Number(
     "15.5",
-    claims=[
+    (1.0, 2 / 3),
+    [
         (
-            "identical runs agree in every direction, so there is no noise to remove: go all the way to their mean, t = 1.",
-            lambda x: _near(x[0], 1.0),
+            (0.0, 2 / 3),
+            "identical runs agree in every direction, so there is no noise to remove: the first number is wrong.",
         ),
         (
-            "that is the cosine of 60 degrees itself; put it into 2c / (1 + c).",
-            lambda x: not _near(x[1], 0.5, 1e-2),
+            (0.5, 2 / 3),
+            "the second is right. For identical runs c is 1; put it into 2c / (1 + c).",
         ),
-        (
-            "that is its sine; the cosine of 60 degrees is 1/2.",
-            lambda x: not _near(x[1], 0.928, 1e-2),
-        ),
-        (
-            "at 60 degrees c is 1/2, and t = 2c / (1 + c) is 2/3.",
-            lambda x: _near(x[1], 2 / 3, 1e-2),
-        ),
+        ((1.0, 0.5), "the second is the cosine of 60 degrees itself; put it into 2c / (1 + c)."),
+        ((1.0, 0.928), "the second is that of its sine; the cosine of 60 degrees is 1/2."),
+        ((1.0, 1.0), "runs at 60 degrees agree in part only, so the second is below 1."),
+        ((2 / 3, 1.0), "the two numbers are in the wrong order: identical runs first."),
     ],
-    solution=(1.0, 2 / 3),
-    wrong=[
-        ((0.0, 2 / 3), "identical runs"),
-        ((1.0, 0.5), "cosine of 60 degrees itself"),
-        ((1.0, 0.928), "sine; the"),
-        ((1.0, 1.0), "is 2/3"),
-    ],
+    tolerance=0.01,
 )
 
 
-temperature = choice(
+temperature = Choice(
     "15.6",
     "B",
     {
@@ -229,95 +230,106 @@ temperature = choice(
 )
 
 
+def _batch(generator):
+    return (labels(generator, int(generator.integers(4, 8)), 4),)
+
+
 def _targets(labels):
     same = (labels[:, None] == labels[None, :]).float()
     return same / same.sum(1, keepdim=True)
 
 
-targets = Exercise(
+targets = Code(
     "15.7",
-    claims=[
+    _targets,
+    [_batch],
+    [
         (
+            lambda labels: torch.eye(len(labels)),
             "that is CLIP's own target: the second image of a class counts the first one's caption as wrong.",
-            lambda f: not _near(f(torch.tensor([5, 7, 5])), torch.eye(3)),
         ),
         (
+            lambda labels: (labels[:, None] == labels[None, :]).float(),
             "each row must sum to 1: an image with two right captions gives each a half.",
-            lambda f: _near(torch.as_tensor(f(torch.tensor([5, 7, 5]))).sum(1), [1.0, 1.0, 1.0]),
         ),
         (
+            lambda labels: torch.full((len(labels), len(labels)), 1 / len(labels)),
             "a caption of another class has a weight; compare labels, labels[:, None] == labels[None, :].",
-            lambda f: _near(f(torch.tensor([5, 7, 5]))[0][1], 0.0),
         ),
         (
-            "for labels 5, 7, 5 the first row is 1/2, 0, 1/2 and the second 0, 1, 0.",
-            lambda f: _near(f(torch.tensor([5, 7, 5])), [[0.5, 0, 0.5], [0, 1, 0], [0.5, 0, 0.5]]),
+            lambda labels: (labels[:, None] == labels[None, :]).float().softmax(1),
+            "a softmax leaves a weight for captions of other classes; divide each row by its sum.",
+        ),
+        (
+            lambda labels: (labels[:, None] == labels[None, :]).float() / len(labels),
+            "you divide by the size of the batch; divide each row by its own sum.",
+        ),
+        (
+            lambda labels: (labels[:, None] != labels[None, :]).float(),
+            "those are the captions of *other* classes.",
         ),
     ],
-    solution=_targets,
-    wrong=[
-        (lambda labels: torch.eye(len(labels)), "CLIP's own target"),
-        (lambda labels: (labels[:, None] == labels[None, :]).float(), "sum to 1"),
-        (lambda labels: torch.full((len(labels),) * 2, 1 / len(labels)), "another class"),
-        (lambda labels: _targets(labels).flip(0)[[0, 0, 2]], "first row is 1/2"),
-    ],
+    draws=8,
 )
 
 
-def _stats(values):
+def _two_methods(generator):
+    """Five runs of two methods, whose runs of one seed rise and fall together."""
+    runs = generator.normal(size=5) * 2 + 65
+    better = generator.normal(size=5) * generator.uniform(0.1, 0.6) + generator.normal()
+    return (runs + better).round(2).tolist(), runs.round(2).tolist()
+
+
+def _mean_and_sd(values):
     mean = sum(values) / len(values)
     return mean, (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
 
 
-def _paired(ours, theirs, quantile=2.776, of_the_mean=True):
-    mean, sd = _stats([a - b for a, b in zip(ours, theirs, strict=True)])
-    half = quantile * sd / (len(ours) ** 0.5 if of_the_mean else 1)
+def _around_the_mean(mean, half):
     return mean - half, mean + half
 
 
+def _paired(ours, theirs, quantile=2.776, root=True):
+    mean, sd = _mean_and_sd([a - b for a, b in zip(ours, theirs, strict=True)])
+    return _around_the_mean(mean, quantile * sd / (len(ours) ** 0.5 if root else 1))
+
+
 def _unpaired(ours, theirs):
-    (a, sa), (b, sb) = _stats(ours), _stats(theirs)
-    half = 2.776 * ((sa**2 + sb**2) / len(ours)) ** 0.5
-    return a - b - half, a - b + half
+    (a, sa), (b, sb) = _mean_and_sd(ours), _mean_and_sd(theirs)
+    return _around_the_mean(a - b, 2.776 * ((sa**2 + sb**2) / len(ours)) ** 0.5)
 
 
-_spread, _normal = partial(_paired, of_the_mean=False), partial(_paired, quantile=1.96)
-_OURS, _THEIRS = [67.0, 66.0, 69.0, 68.0, 65.0], [66.6, 65.7, 68.4, 67.6, 64.7]
-
-
-def _ends(f):
-    return [float(x) for x in f(_OURS, _THEIRS)]
-
-
-paired = Exercise(
+paired = Code(
     "15.8",
-    claims=[
-        ("the sign is reversed: ours minus theirs.", lambda f: sum(_ends(f)) > 0),
+    lambda ours, theirs: _paired(ours, theirs),
+    [_two_methods],
+    [
         (
+            lambda ours, theirs: _paired(theirs, ours),
+            "the sign is reversed: ours minus theirs.",
+        ),
+        (
+            _unpaired,
             "you treat the ten runs as independent. Seed by seed the two methods use the same run: take the difference first.",
-            lambda f: _ends(f)[1] - _ends(f)[0] < 2,
         ),
         (
+            lambda ours, theirs: _paired(ours, theirs, root=False),
             "that is where single differences lie; the mean of five lies closer, by the square root of 5.",
-            lambda f: not _near(_ends(f), _spread(_OURS, _THEIRS), 2e-3),
         ),
         (
+            lambda ours, theirs: _paired(ours, theirs, quantile=1.96),
             "1.96 is for a spread that is known. With five differences it is estimated: take Student's 2.776.",
-            lambda f: not _near(_ends(f), _normal(_OURS, _THEIRS), 2e-3),
         ),
         (
-            "for differences 0.4, 0.3, 0.6, 0.4 and 0.3 the interval goes from 0.25 to 0.55.",
-            lambda f: _near(_ends(f), _paired(_OURS, _THEIRS), 2e-3),
+            lambda ours, theirs: _paired(ours, theirs, quantile=2.132),
+            "2.132 is for an interval of 90 %; for 95 % it is 2.776.",
+        ),
+        (
+            lambda ours, theirs: _paired(ours, theirs, quantile=2.776 * 0.8**0.5),
+            "your standard deviation divides the squares by 5; divide by 4, since the mean was fitted to the same five.",
         ),
     ],
-    solution=_paired,
-    wrong=[
-        (lambda ours, theirs: _paired(theirs, ours), "sign is reversed"),
-        (_unpaired, "as independent"),
-        (_spread, "square root of 5"),
-        (_normal, "2.776"),
-        (lambda ours, theirs: (0.3, 0.6), "from 0.25 to 0.55"),
-    ],
+    tolerance=1e-3,
 )
 
 ALL = [fisher, ends, elected, rescaled, ratios, temperature, targets, paired]

@@ -4,67 +4,58 @@ from __future__ import annotations
 
 import pandas as pd
 import torch
+import torch.nn.functional as F
 
-from wiseft_lite.book.teaching import Exercise, choice
-from wiseft_lite.results import best_alpha
+from wiseft_lite.book.checks import Choice, Code, Number
+from wiseft_lite.book.checks.draw import distinct, normal
 
-warm_up = Exercise(
-    "16.3",
-    claims=[
-        (
-            "these are 500 of the 98 steps of one epoch; the run has ten.",
-            lambda x: not 500 < x < 520,
-        ),
-        ("a step takes a whole batch: divide by steps, not by images.", lambda x: x != 1),
-        ("this is a fraction; in percent it is a hundred times as much.", lambda x: x > 0.52),
-        ("98 batches per epoch, 980 in ten; 500 of them are 51 %.", lambda x: 50.5 <= x < 51.5),
-    ],
-    solution=51,
-    wrong=[
-        (510, "98 steps of one epoch"),
-        (1, "not by images"),
-        (0.51, "this is a fraction"),
-        (50, "980 in ten"),
-    ],
-)
+
+def _numbers(generator):
+    return (2 * normal(generator, 6),)
+
+
+def _matrix(generator):
+    return (3 * normal(generator, 2, 3, dtype=torch.float64),)
 
 
 def _quick(x):
     return x * torch.sigmoid(1.702 * x)
 
 
-_AT = torch.tensor([-3.0, -1.0, 0.0, 0.5, 2.0])
-
-quick_gelu = Exercise(
+quick_gelu = Code(
     "16.1",
-    claims=[
+    _quick,
+    [_numbers, _matrix],
+    [
         (
-            "a gate alone lies between 0 and 1; it is multiplied with x.",
-            lambda f: float(f(torch.tensor(3.0))) > 1.5,
-        ),
-        (
+            lambda x: F.gelu(x),
             "this is the exact GELU, with the error function. OpenAI's weights were trained with a quick approximation.",
-            lambda f: not torch.allclose(f(_AT), torch.nn.functional.gelu(_AT), atol=1e-4),
         ),
         (
+            lambda x: F.gelu(x, approximate="tanh"),
+            "this is another approximation of the GELU, with the tanh; the quick one has a sigmoid.",
+        ),
+        (
+            lambda x: F.silu(x),
             "the gate has no slope of 1.702; without it this is the SiLU.",
-            lambda f: not torch.allclose(f(_AT), torch.nn.functional.silu(_AT), atol=1e-4),
         ),
         (
-            "x * sigmoid(1.702 x), for each number of the tensor.",
-            lambda f: torch.allclose(f(_AT), _quick(_AT), atol=1e-5),
+            lambda x: torch.sigmoid(1.702 * x),
+            "a gate alone lies between 0 and 1; it is multiplied with x.",
+        ),
+        (
+            lambda x: 1.702 * x * torch.sigmoid(x),
+            "1.702 is the slope within the sigmoid; yours multiplies the result.",
+        ),
+        (
+            lambda x: x * torch.sigmoid(x / 1.702),
+            "you divide by 1.702 within the sigmoid; multiply.",
         ),
     ],
-    solution=_quick,
-    wrong=[
-        (torch.nn.functional.gelu, "error function"),
-        (torch.nn.functional.silu, "no slope of 1.702"),
-        (lambda x: torch.sigmoid(1.702 * x), "a gate alone"),
-        (lambda x: x * torch.sigmoid(x / 1.702), "for each number"),
-    ],
+    tolerance=1e-5,
 )
 
-reloaded = choice(
+reloaded = Choice(
     "16.2",
     "B",
     {
@@ -73,103 +64,114 @@ reloaded = choice(
     },
 )
 
-longer = Exercise(
+warm_up = Number(
+    "16.3",
+    51,
+    [
+        (510, "these are 500 of the 98 steps of one epoch; the run has ten."),
+        (1, "a step takes a whole batch: divide by steps, not by images."),
+        (0.51, "this is a fraction; in percent it is a hundred times as much."),
+        (500, "that is the number of steps; how many has the run?"),
+        (5.1, "that would be ten times as many steps: 98 of each epoch, in ten epochs."),
+    ],
+    tolerance=0.5,
+)
+
+longer = Number(
     "16.4",
-    claims=[
+    1.55,
+    [
+        (19 / 45, "an image of the sweep goes through the model once for every alpha, not once."),
         (
-            "an image of the sweep goes through the model once for every alpha, not once.",
-            lambda x: not (abs(x - 0.42) < 0.01 or abs(x - 0.14) < 0.01),
+            19 / (3 * 45),
+            "the three passes of training are right; the sweep sends each image through the model for every alpha.",
         ),
         (
+            19 * 11 / 45,
             "training on an image costs three forward passes, one for the loss and two for the gradients.",
-            lambda x: abs(x - 4.64) > 0.05,
         ),
         (
+            45 * 3 / (19 * 11),
             "this is the epoch in sweeps; the question is the sweep in epochs.",
-            lambda x: abs(x - 0.65) > 0.01,
         ),
-        ("19,000 times 11 forward passes, over 45,000 times 3.", lambda x: abs(x - 1.55) < 0.06),
+        (11, "that is the number of alphas; an epoch has other images, and costs more for each."),
     ],
-    solution=1.55,
-    wrong=[
-        (19 / 45, "once for every alpha"),
-        (19 * 11 / 45, "three forward passes"),
-        (45 * 3 / (19 * 11), "epoch in sweeps"),
-        (11, "over 45,000 times 3"),
-    ],
+    tolerance=0.06,
 )
 
 
-def _results(rows):
-    """A results table, accuracies given as one column for each split."""
-    wide = pd.DataFrame(rows, columns=["alpha", "val", "test", "10.1", "10.2"])
-    return wide.melt("alpha", var_name="split", value_name="accuracy")
+def _table(generator, accuracies):
+    """A results table with rows in any order; accuracies by split."""
+    n = len(accuracies["val"])
+    alphas = (generator.permutation(11)[:n] / 10).tolist()
+    wide = pd.DataFrame({"alpha": alphas, **accuracies})
+    table = wide.melt("alpha", var_name="split", value_name="accuracy")
+    return table.iloc[generator.permutation(len(table))]
 
 
-_CLEAR = _results(
-    [
-        (0.0, 0.90, 0.91, 0.85, 0.80),
-        (0.3, 0.93, 0.94, 0.97, 0.83),
-        (0.5, 0.95, 0.95, 0.90, 0.99),
-        (0.8, 0.98, 0.96, 0.88, 0.81),
-        (1.0, 0.97, 0.99, 0.86, 0.80),
-    ]
-)
-_TIED = _results(
-    [
-        (0.0, 0.97, 0.91, 0.85, 0.80),
-        (0.4, 0.97, 0.94, 0.97, 0.83),
-        (0.9, 0.97, 0.95, 0.90, 0.99),
-        (1.0, 0.90, 0.99, 0.88, 0.81),
-    ]
-)
+def _splits(generator, n):
+    """Accuracies of each split, without ties."""
+    drawn = [x / 100 for x in distinct(generator, 4 * n)]
+    return {name: drawn[k::4] for k, name in enumerate(("val", "test", "10.1", "10.2"))}
 
 
-def _on_val(table):
-    val = table[table["split"] == "val"]
-    return best_alpha(val.set_index("alpha")["accuracy"])
+def _clear(generator):
+    return (_table(generator, _splits(generator, int(generator.integers(4, 7)))),)
 
 
-def _nearest_to_half(table):
-    val = table[table["split"] == "val"]
-    best = val[val["accuracy"] == val["accuracy"].max()]["alpha"]
-    return min(best, key=lambda alpha: abs(alpha - 0.5))
+def _tied(generator):
+    """Several alphas are best on val."""
+    accuracies = _splits(generator, 6)
+    accuracies["val"] = [0.97, 0.97, 0.97, 0.97, 0.93, 0.92]
+    return (_table(generator, accuracies),)
 
 
-def _best_on(*splits):
+def _best_on(*splits, of_several=min):
     def choose(table):
-        part = table[table["split"].isin(splits)] if splits else table
-        return float(part.groupby("alpha")["accuracy"].mean().idxmax())
+        part = table[table["split"].isin(splits)].groupby("alpha")["accuracy"].mean()
+        return float(of_several(part[part == part.max()].index))
 
     return choose
 
 
-choose = Exercise(
+def _in_order_of_the_table(table):
+    val = table[table["split"] == "val"]
+    return float(val.loc[val["accuracy"].idxmax(), "alpha"])
+
+
+choose = Code(
     "16.5",
-    claims=[
+    _best_on("val"),
+    [_clear, _tied],
+    [
         (
+            _best_on("test"),
             "that is the best on the test images of CIFAR-10. What is chosen on them cannot be reported on them.",
-            lambda f: f(_CLEAR) != 1.0,
         ),
         (
+            _best_on("10.1", "10.2"),
             "you chose on images of a shift. Then the accuracy there is no longer that of an unseen shift.",
-            lambda f: f(_CLEAR) not in (0.3, 0.5),
         ),
         (
-            "return the alpha that is best on the rows of split val: 0.8 in our first table.",
-            lambda f: f(_CLEAR) == 0.8,
+            _best_on("val", "test", "10.1", "10.2"),
+            "you chose on all splits together; only val was set aside for choosing.",
         ),
         (
-            "of several that are equally good on val, take the smallest, the one nearest to zero-shot.",
-            lambda f: f(_TIED) == 0.0,
+            _best_on("val", of_several=max),
+            "of several that are equally good on val, take the smallest, the one nearest to zero-shot; yours is the largest.",
         ),
-    ],
-    solution=_on_val,
-    wrong=[
-        (_best_on("test"), "cannot be reported"),
-        (_best_on("10.1", "10.2"), "images of a shift"),
-        (_nearest_to_half, "take the smallest"),
-        (lambda table: table["accuracy"].max(), "rows of split val"),
+        (
+            _best_on("val", of_several=lambda alphas: min(alphas, key=lambda a: abs(a - 0.5))),
+            "of several that are equally good on val, take the smallest; yours is the one nearest to 0.5.",
+        ),
+        (
+            _in_order_of_the_table,
+            "of several that are equally good on val, take the smallest; yours is the first in the table.",
+        ),
+        (
+            lambda table: table.loc[table["split"] == "val", "accuracy"].max(),
+            "that is the accuracy; return the alpha that has it.",
+        ),
     ],
 )
 

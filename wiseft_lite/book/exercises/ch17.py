@@ -5,21 +5,26 @@ from __future__ import annotations
 import pandas as pd
 import torch
 
-from wiseft_lite.book.teaching import Exercise, choice
+from wiseft_lite.book.checks import Choice, Code, Number
+from wiseft_lite.book.checks.draw import distinct, normal
+from wiseft_lite.metrics import predictions
 
-learning_rate = Exercise(
+learning_rate = Number(
     "17.1",
-    claims=[
+    10,
+    [
         (
+            1,
             "e-5 means: five places to the right of the point. 10e-5 is 0.0001 and 1e-5 is 0.00001.",
-            lambda x: x != 1,
         ),
-        ("the other way round: 10e-5 is the larger one.", lambda x: x >= 1),
-        ("the 10 is a factor, not two more places of the exponent.", lambda x: x != 100),
-        ("10e-5 is ten times 1e-5.", lambda x: x == 10),
+        (0.1, "the other way round: 10e-5 is the larger one."),
+        (100, "the 10 is a factor, not two more places of the exponent."),
+        (1e5, "the exponents are equal; only the number in front differs."),
+        (
+            9,
+            "that is by how much it is larger, in units of 1e-5; the question asks how many times.",
+        ),
     ],
-    solution=10,
-    wrong=[(1, "five places"), (0.1, "other way round"), (100, "not two more places")],
 )
 
 
@@ -34,115 +39,139 @@ def _zeroed(logits, classes):
     return (logits * mask).argmax(-1)
 
 
-# Six classes, of which the shift has 1, 3 and 4: the others are larger once, and all logits are
-# negative once.
-_LOGITS = torch.tensor(
-    [
-        [9.0, 1.0, 0.0, 2.0, 0.0, 0.0],
-        [-1.0, -5.0, -2.0, -4.0, -3.0, -1.0],
-        [0.0, 7.0, 0.0, 1.0, 2.0, 8.0],
-    ]
-)
+def _subset(generator, move=0.0):
+    classes = tuple(generator.permutation(9)[:4].tolist())
+    return normal(generator, 6, 9) + move, classes
 
-subset = Exercise(
+
+def _negative_logits(generator):
+    return _subset(generator, move=-6.0)
+
+
+def _positive_logits(generator):
+    return _subset(generator, move=6.0)
+
+
+subset = Code(
     "17.2",
-    claims=[
+    _among,
+    [_subset, _negative_logits, _positive_logits],
+    [
         (
-            "these are indices into the shift's own classes; the labels are classes of ImageNet. Look the index up in the list.",
-            lambda f: _list(f(_LOGITS, (1, 3, 4))) != [1, 2, 0],
-        ),
-        (
+            lambda logits, classes: logits.argmax(-1),
             "a class that the shift lacks can still win: take the columns of its own classes before the argmax.",
-            lambda f: _list(f(_LOGITS, (1, 3, 4)))[0] == 3,
         ),
         (
+            lambda logits, classes: logits[:, list(classes)].argmax(-1),
+            "these are indices into the shift's own classes; the labels are classes of ImageNet. Look the index up in the list.",
+        ),
+        (
+            _zeroed,
             "a logit of 0 is not small: it beats every negative one. Leave the other columns out, or set them to minus infinity.",
-            lambda f: _list(f(_LOGITS, (1, 3, 4)))[1] == 4,
         ),
         (
-            "for our three images and classes 1, 3 and 4 the predictions are 3, 4 and 1.",
-            lambda f: _list(f(_LOGITS, (1, 3, 4))) == [3, 4, 1],
+            lambda logits, classes: torch.as_tensor(sorted(classes))[
+                logits[:, list(classes)].argmax(-1)
+            ],
+            "you look the index up in the sorted classes; the columns are in the order of 'classes'.",
+        ),
+        (
+            lambda logits, classes: logits[:, list(classes)].max(-1).values,
+            "those are the largest logits; return the classes that have them.",
+        ),
+        (
+            lambda logits, classes: logits[:, list(classes)],
+            "those are the logits of the shift's classes; take the largest of each row.",
         ),
     ],
-    solution=_among,
-    wrong=[
-        (lambda logits, classes: logits.argmax(-1), "can still win"),
-        (lambda logits, classes: logits[:, list(classes)].argmax(-1), "indices into"),
-        (_zeroed, "not small"),
-        (lambda logits, classes: torch.tensor([3, 4, 3]), "are 3, 4 and 1"),
-    ],
+    starter=_zeroed,
+    library=[predictions],
 )
 
 
-def _list(answers):
-    return torch.as_tensor(answers).tolist()
+def _grouped(generator):
+    """Seven classes of ImageNet in groups of one to three; two more that belong to no group."""
+    order = generator.permutation(9).tolist()
+    groups = (tuple(order[:3]), tuple(order[3:5]), (order[5],), (order[6],))
+    labels = generator.integers(len(groups), size=12).tolist()
+    logits = normal(generator, 12, 9)
+    for row, label in enumerate(labels):
+        logits[row, generator.choice(groups[label])] += 2
+    return logits, groups, labels
+
+
+def _negative_groups(generator):
+    logits, groups, labels = _grouped(generator)
+    return logits - 8, groups, labels
+
+
+def _fraction(right):
+    right = list(right)
+    return sum(right) / len(right)
+
+
+def _predicted(logits, groups):
+    return _among(logits, [k for group in groups for k in group]).tolist()
 
 
 def _by_groups(logits, groups, labels):
-    own = [k for group in groups for k in group]
-    predicted = _among(logits, own).tolist()
-    return sum(k in groups[label] for k, label in zip(predicted, labels, strict=True)) / len(labels)
+    pairs = zip(_predicted(logits, groups), labels, strict=True)
+    return _fraction(k in groups[label] for k, label in pairs)
 
 
-def _first_only(logits, groups, labels):
-    own = [k for group in groups for k in group]
-    return sum(
-        k == groups[label][0] for k, label in zip(_among(logits, own).tolist(), labels, strict=True)
-    ) / len(labels)
+def _pooled(pool):
+    """Give each group one logit, and take the largest."""
+
+    def accuracy(logits, groups, labels):
+        scores = torch.stack([pool(logits[:, list(group)]) for group in groups], -1)
+        return float((scores.argmax(-1) == torch.as_tensor(labels)).double().mean())
+
+    return accuracy
 
 
-def _over_all(logits, groups, labels):
-    return sum(
-        k in groups[label] for k, label in zip(logits.argmax(-1).tolist(), labels, strict=True)
-    ) / len(labels)
-
-
-def _averaged(logits, groups, labels):
-    means = torch.stack([logits[:, list(group)].mean(-1) for group in groups], -1)
-    return float((means.argmax(-1) == torch.as_tensor(labels)).float().mean())
-
-
-# Class 0 of the shift is ImageNet's 0 or 1 (two clocks), class 1 is its 2; ImageNet's 3 is not in
-# the shift.
-_GROUPS = ((0, 1), (2,))
-_CLOCKS = torch.tensor(
-    [[1.0, 5.0, 0.0, 0.0], [4.0, 0.0, 1.0, 9.0], [9.0, -20.0, 2.0, 0.0], [0.0, 1.0, 3.0, 2.0]]
-)
-_LABELS = [0, 0, 0, 1]
-
-clocks = Exercise(
+clocks = Code(
     "17.3",
-    claims=[
+    _by_groups,
+    [_grouped, _negative_groups],
+    [
         (
-            "a class of ImageNet that ObjectNet lacks was allowed to win the second image: choose among the classes of all "
-            "groups.",
-            lambda f: f(_CLOCKS[1:2], _GROUPS, [0]) == 1,
-        ),
-        (
-            "a wall clock is a clock too: every class of the right group counts, not the first alone.",
-            lambda f: f(_CLOCKS[:1], _GROUPS, [0]) == 1,
-        ),
-        (
-            "the mean of a group is pulled down by a member that does not fit. One member that wins is enough.",
-            lambda f: f(_CLOCKS[2:3], _GROUPS, [0]) == 1,
-        ),
-        (
-            "return the fraction of right predictions: all four of our images, and three of them if the last is a clock.",
-            lambda f: (
-                f(_CLOCKS, _GROUPS, _LABELS) == 1 and f(_CLOCKS, _GROUPS, [0, 0, 0, 0]) == 0.75
+            lambda logits, groups, labels: _fraction(
+                k in groups[label]
+                for k, label in zip(logits.argmax(-1).tolist(), labels, strict=True)
             ),
+            "a class of ImageNet that ObjectNet lacks was allowed to win: choose among the classes of all groups.",
         ),
-    ],
-    solution=_by_groups,
-    wrong=[
-        (_over_all, "allowed to win"),
-        (_first_only, "wall clock"),
-        (_averaged, "pulled down"),
-        (lambda logits, groups, labels: 1, "fraction of right predictions"),
+        (
+            lambda logits, groups, labels: _fraction(
+                k == groups[label][0]
+                for k, label in zip(_predicted(logits, groups), labels, strict=True)
+            ),
+            "a wall clock is a clock too: every class of the right group counts, not the first alone.",
+        ),
+        (
+            _pooled(lambda logits: logits[:, 0]),
+            "only the first class of each group takes part; every class of a group may win.",
+        ),
+        (
+            _pooled(lambda logits: logits.mean(-1)),
+            "the mean of a group is pulled down by a member that does not fit. One member that wins is enough.",
+        ),
+        (
+            _pooled(lambda logits: logits.sum(-1)),
+            "the sum of a group depends on how many members it has. One member that wins is enough.",
+        ),
+        (
+            lambda *inputs: 100 * _by_groups(*inputs),
+            "that is in percent; return a fraction.",
+        ),
+        (
+            lambda *inputs: len(inputs[2]) * _by_groups(*inputs),
+            "that is the number of right images; return the fraction.",
+        ),
     ],
 )
 
-names = choice(
+names = Choice(
     "17.4",
     "C",
     {
@@ -153,43 +182,52 @@ names = choice(
 )
 
 
+def _curve(generator):
+    """Accuracies on four shifts by alpha, not in order; 0.5 is among the alphas and rarely best."""
+    alphas = generator.permutation([0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0])
+    alphas = [0.5, *[float(a) for a in alphas if a != 0.5][: int(generator.integers(3, 6))]]
+    columns = {name: distinct(generator, len(alphas)) for name in ("V2", "R", "Sketch", "A")}
+    frame = pd.DataFrame(columns, index=pd.Index(alphas, name="alpha"))
+    return (frame.iloc[generator.permutation(len(frame))],)
+
+
 def _two(curve):
     return curve.mean(axis=1).max(), curve.max().mean()
 
 
-_CURVE = pd.DataFrame({"V2": [10.0, 30.0, 20.0], "R": [20.0, 24.0, 40.0]}, index=[0.0, 0.5, 1.0])
-
-conventions = Exercise(
+conventions = Code(
     "17.5",
-    claims=[
+    _two,
+    [_curve],
+    [
         (
+            lambda curve: (curve.mean(axis=1).idxmax(), curve.idxmax().mean()),
             "return two accuracies in percent, not the alphas they were found at.",
-            lambda f: min(f(_CURVE)) > 1,
         ),
         (
+            lambda curve: _two(curve)[::-1],
             "the other order: first the best single alpha, then the best of each column. The second cannot be smaller.",
-            lambda f: f(_CURVE)[0] <= f(_CURVE)[1],
         ),
         (
-            "both numbers are the same; the first must take all columns at one alpha, the second each at its own.",
-            lambda f: f(_CURVE)[0] != f(_CURVE)[1],
+            lambda curve: (curve.max().mean(),) * 2,
+            "both numbers give each column its own alpha; the first must take all columns at one.",
         ),
         (
+            lambda curve: (curve.mean(axis=1).max(),) * 2,
+            "both numbers take all columns at one alpha; the second gives each its own.",
+        ),
+        (
+            lambda curve: (curve.loc[0.5].mean(), curve.max().mean()),
             "alpha 0.5 is a choice without looking; here the best alpha is asked for.",
-            lambda f: f(_CURVE)[0] != 27,
         ),
         (
-            "the mean of 20 and 40 at alpha 1 is 30, the mean of the two best is 35.",
-            lambda f: abs(f(_CURVE)[0] - 30) < 1e-9 and abs(f(_CURVE)[1] - 35) < 1e-9,
+            lambda curve: (curve.mean(axis=1).max(), curve.max().max()),
+            "the second is the largest accuracy of all; take the mean of each column's best.",
         ),
-    ],
-    solution=_two,
-    wrong=[
-        (lambda curve: (curve.mean(axis=1).idxmax(), curve.idxmax().mean()), "not the alphas"),
-        (lambda curve: _two(curve)[::-1], "the other order"),
-        (lambda curve: (curve.max().mean(),) * 2, "both numbers"),
-        (lambda curve: (curve.loc[0.5].mean(), curve.max().mean()), "without looking"),
-        (lambda curve: (curve.mean(axis=1).max(), curve.max().max()), "mean of the two best"),
+        (
+            lambda curve: (curve.mean().max(), curve.max().mean()),
+            "the first averages over the alphas; average over the columns, and take the best alpha.",
+        ),
     ],
 )
 

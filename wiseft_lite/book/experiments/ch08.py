@@ -271,7 +271,7 @@ def run(record: Record, seeds: list[int]) -> None:
         ("diversity", differ),
         ("overrides", sure),
         ("path", paths),
-        ("walks", sweeps),
+        ("barriers", sweeps),
     ):
         record.tables[f"ch08_{name}"] = pd.concat(parts, ignore_index=True)
     record.tables["ch08_observations"] = pd.concat(judged).rename_axis("split").reset_index()
@@ -302,7 +302,7 @@ def numbers(record: Record, seeds: list[int], n: Mapping[str, int], shifts: list
     for column in ("observation_1", "surely_fails_1", "observation_2", "surely_holds_2"):
         counts = judged.groupby("seed")[column].sum()[seeds].tolist()
         record.number(f"ch08.splits.{column}", counts, "of the 8 splits", None, seeds, Recipe())
-    for kind, part in record.tables["ch08_walks"].groupby("kind"):
+    for kind, part in record.tables["ch08_barriers"].groupby("kind"):
         barrier_numbers(record, kind, part, seeds, n)
 
 
@@ -324,7 +324,7 @@ def diversity_numbers(record: Record, seeds: list[int], add: Callable[..., None]
             seeds,
         )
     for kind, part in record.tables["ch08_overrides"].groupby("kind"):
-        for what, unit in (("overrides", "percent of the pictures"), ("margin", "logits")):
+        for what, unit in (("overrides", "percent of the images"), ("margin", "logits")):
             for column in (f"zero_shot_{what}", f"fine_tuned_{what}", f"{what}_lead"):
                 add(f"{column}.{kind}", part, column, unit, recipes[kind])
 

@@ -114,7 +114,7 @@ def controls(
     yield "LP-FT", trained(probe, task, recipe)
     yield "last blocks", trained(freeze(zero_shot, last_blocks(zero_shot, BLOCKS)), task, recipe)
     yield (
-        "tower only",
+        "encoder only",
         trained(freeze(zero_shot, lambda name: not name.startswith("head.")), task, recipe),
     )
     yield "strong augmentation", trained(zero_shot, task, replace(recipe, augment="strong"))

@@ -308,7 +308,7 @@ def run(record: Record, seeds: list[int]) -> None:
         features, counts = encoded(starts[name], task), torch.bincount(task.train.labels)
         for k in SHOTS:
             record.number(
-                f"ch11.{name}.pictures_{'all' if k == SHOTS[-1] else k}",
+                f"ch11.{name}.images_{'all' if k == SHOTS[-1] else k}",
                 int(counts.clamp(max=k).sum()),
                 "images",
                 None,

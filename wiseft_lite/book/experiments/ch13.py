@@ -177,13 +177,13 @@ def measure_pool(
     rows, traces = [], pd.DataFrame()
     theta_0, val = zero_shot.state_dict(), evaluator.task.val
     for soup, theta, names, trace in each_soup(evaluator, thetas, alone):
-        rows.append({"dish": soup, "models": len(names), "passes": 1, **evaluator.evaluate(theta)})
+        rows.append({"soup": soup, "models": len(names), "passes": 1, **evaluator.evaluate(theta)})
         if trace is not None:
             traces = trace
         if soup in HALF_WAY:
             rows.append(
                 {
-                    "dish": f"{soup}, half way",
+                    "soup": f"{soup}, half way",
                     "models": len(names),
                     "passes": 1,
                     **evaluator.evaluate(interpolate(theta_0, theta, 0.5)),
@@ -197,7 +197,7 @@ def measure_pool(
     ):
         rows.append(
             {
-                "dish": ensemble,
+                "soup": ensemble,
                 "models": len(some),
                 "passes": len(some),
                 **evaluator.scores(mean_logits([outputs[name] for name in some])),
@@ -217,7 +217,7 @@ def run(record: Record, seeds: list[int]) -> None:
                 evaluator, zero_shot, ingredients(zero_shot, task, RECIPES, seed), str(seed)
             )
         )
-        print(tables[-1][1][["dish", "models", *COLUMNS]].round(1).to_string(), flush=True)
+        print(tables[-1][1][["soup", "models", *COLUMNS]].round(1).to_string(), flush=True)
     runs, soups, traces = (
         pd.concat(parts, ignore_index=True) for parts in zip(*tables, strict=True)
     )
@@ -241,10 +241,10 @@ def run(record: Record, seeds: list[int]) -> None:
         )
 
     zero = evaluator.evaluate(zero_shot.state_dict())
-    best = soups[soups["dish"] == "best"].set_index("pool")
+    best = soups[soups["soup"] == "best"].set_index("pool")
     for column, images in n.items():
         record.number(f"ch13.zero-shot.{column}", zero[column], "percent", images)
-        for name, part in soups.groupby("dish", sort=False):
+        for name, part in soups.groupby("soup", sort=False):
             values = part.set_index("pool")[column]
             add(f"{name}.{column}", values, "percent", images)
             if name != "best":
@@ -261,7 +261,7 @@ def run(record: Record, seeds: list[int]) -> None:
                     images,
                 )
     for name in ("greedy", "greedy ensemble"):
-        add(f"{name}.models", soups[soups["dish"] == name]["models"], "models", None)
+        add(f"{name}.models", soups[soups["soup"] == name]["models"], "models", None)
     add(
         "correlation",
         [part["test"].corr(part["shifts"]) for _, part in runs.groupby("pool")],

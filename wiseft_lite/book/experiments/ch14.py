@@ -35,13 +35,13 @@ from wiseft_lite.tasks import load_task, task_names
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 # Multipliers of the learning rate for the image encoder.
 MULTIPLIERS = {
-    "tower 0.03": 0.03,
+    "image encoder 0.03": 0.03,
     "fine-tuned": ENCODER_LR_MULTIPLIER,
-    "tower 0.3": 0.3,
-    "tower 1": 1.0,
+    "image encoder 0.3": 0.3,
+    "image encoder 1": 1.0,
 }
 LEFT_OUT = ("no margin", "one centre")  # runs without a part of the loss
-INGREDIENTS = ("tower 0.03", "fine-tuned", "tower 0.3")  # of the soup
+INGREDIENTS = ("image encoder 0.03", "fine-tuned", "image encoder 0.3")  # of the soup
 DIMENSIONS = (2, 4, 8, 16, 32, 64, 128)
 METRICS = ("mp_5", "recall_1", "recall_5", "mrr_5")
 FEW = 3  # seeds of all runs but "fine-tuned"
@@ -63,7 +63,7 @@ def maps(
     return {
         "names": lambda x: F.normalize(x @ names.weight.T, dim=1),
         "names, centred": names,
-        "training pictures": text_projection(images, dimensions),
+        "training images": text_projection(images, dimensions),
         "random directions": lambda x: F.normalize(x @ random.T, dim=1),
     }
 
@@ -187,7 +187,7 @@ def run(record: Record, seeds: list[int]) -> None:
         record.number(
             f"ch14.size.{column}",
             sizes[column].tolist(),
-            "classes" if "classes" in column else "pictures",
+            "classes" if "classes" in column else "images",
             None,
             seeds,
         )

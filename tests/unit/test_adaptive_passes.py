@@ -18,7 +18,7 @@ from wiseft_lite import (
     sweep,
 )
 from wiseft_lite._runtime.chebyshev import error_shape, lobatto_nodes
-from wiseft_lite.adaptive import adaptive_curve
+from wiseft_lite.adaptive_passes import adaptive_curve
 
 ALPHAS = [k / 20 for k in range(21)]
 GREYS = range(5, 252, 8)  # none of them is a multiple of 255 / 20: no ties at an alpha

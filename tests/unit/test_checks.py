@@ -1,0 +1,252 @@
+"""The checks themselves: what is certain is reported, and a misconception only if its formula fits."""
+
+import linecache
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from wiseft_lite.book.checks import Choice, Code, Number
+from wiseft_lite.book.checks.values import agree, describe, show
+
+
+def pair(generator):
+    return [round(x, 3) for x in generator.uniform(1, 9, size=3)], float(generator.uniform(1, 2))
+
+
+def scaled(values, factor):
+    return [factor * value for value in values]
+
+
+FORGOTTEN = "you forgot the factor."
+TWICE = "you multiply twice."
+times = Code(
+    "0.1",
+    scaled,
+    [pair],
+    [
+        (lambda values, factor: values, FORGOTTEN),
+        (lambda values, factor: [factor**2 * value for value in values], TWICE),
+    ],
+)
+
+
+def written(source):
+    """A function of source code, as a notebook's cell has it."""
+    name = f"<cell {len(linecache.cache)}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    space = {}
+    exec(compile(source, name, "exec"), space)
+    return space["f"]
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        lambda values, factor: np.array(values) * factor,
+        lambda values, factor: torch.tensor(values, dtype=torch.float64) * factor,
+        lambda values, factor: torch.tensor(values) * factor,
+        lambda values, factor: torch.tensor(values, dtype=torch.float16) * factor,
+        lambda values, factor: tuple(np.float32(x) * np.float32(factor) for x in values),
+        lambda values, factor: pd.Series(values) * factor,
+        lambda values, factor: [torch.tensor(x) * factor for x in values],
+    ],
+)
+def test_values_of_any_type_and_precision_are_right(right):
+    assert times.verdict(right) is None
+
+
+def test_an_exception_is_reported_with_its_line_and_without_a_misconception():
+    f = written(
+        "def f(values, factor):\n    scaled = [factor * v for v in value]\n    return scaled"
+    )
+    message = times.verdict(f)
+    assert "NameError: name 'value' is not defined" in message
+    assert "line 2: scaled = [factor * v for v in value]" in message
+    assert "factor." not in message
+
+
+def test_an_exception_in_a_function_that_it_calls_names_the_students_line():
+    f = written(
+        "def f(values, factor):\n    import torch\n    return torch.ones(2) @ torch.ones(3)"
+    )
+    assert "line 3: return torch.ones(2) @" in times.verdict(f)
+
+
+def test_a_wrong_number_of_parameters_is_an_exception():
+    assert "TypeError" in times.verdict(lambda values: values)
+
+
+def test_a_forgotten_return_is_told():
+    def forgets(values, factor):
+        [factor * value for value in values]
+
+    assert "returns None" in times.verdict(forgets)
+
+
+def test_a_changed_argument_is_told_and_spoils_nothing():
+    def in_place(values, factor):
+        for k in range(len(values)):
+            values[k] *= factor
+        return values
+
+    for _ in range(3):
+        message = times.verdict(in_place)
+        assert "changes its argument values" in message and FORGOTTEN[1:] not in message
+    assert times.verdict(lambda values, factor: scaled(values, factor)[:]) is not None
+    assert times.verdict(lambda values, factor: [value * factor for value in values]) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda values, factor: values[0], "a number instead of a list of 3 items"),
+        (lambda values, factor: values[:2], "a list of 2 items instead of a list of 3"),
+        (lambda values, factor: {"a": 1}, "a dictionary of 1 item"),
+        (lambda values, factor: "many", "the text 'many'"),
+        (lambda values, factor: torch.zeros(3, 1), "a tensor [3, 1]"),
+    ],
+)
+def test_another_type_or_shape_is_told(answer, words):
+    assert words in times.verdict(answer)
+
+
+def test_the_evidence_is_one_input_with_both_values_and_it_can_be_repeated():
+    message = times.verdict(lambda values, factor: [x + 1 for x in values], seed=77)
+    assert message == times.verdict(lambda values, factor: [x + 1 for x in values], seed=77)
+    lines = message.splitlines()
+    assert "(seed 77)" in lines[0] and lines[1].startswith("  values = [")
+    assert lines[3].startswith("  expected  [") and lines[4].startswith("  yours     [")
+    assert len(lines) == 5, "no misconception without its formula"
+
+
+def test_inputs_are_new_at_each_check():
+    seen = []
+
+    def remembers(values, factor):
+        seen.append(tuple(values))
+        return [value * factor for value in values]
+
+    times.verdict(remembers)
+    first = set(seen)
+    times.verdict(remembers)
+    assert len(first) == 6 and len(set(seen)) == 11, "one is the same at every check"
+
+
+def test_a_misconception_is_named_only_if_its_formula_gives_all_values():
+    assert times.verdict(lambda values, factor: list(values)).endswith(FORGOTTEN[1:])
+
+    def sometimes(values, factor):
+        return list(values) if factor < 1.1 else [x + 1 for x in values]
+
+    for seed in range(20):
+        assert FORGOTTEN[1:] not in times.verdict(sometimes, seed)
+
+
+def test_an_exception_can_be_a_misconception():
+    def by_index(values, factor):
+        return [factor * values["first"] for _ in values]
+
+    strict = Code("0.2", scaled, [pair], [(by_index, "a list has no names.")])
+    message = strict.verdict(lambda v, f: [f * v["first"] for _ in v])
+    assert message.startswith("Your function raised TypeError") and message.endswith("no names.")
+    assert not strict.verdict(lambda v, f: v + f).endswith("no names.")
+
+
+def test_a_constant_and_an_answer_to_one_input_are_told():
+    values, factor = times.drawn(0)[0].values()
+    copied = times.verdict(lambda *_: scaled(values, factor))
+    assert "the same value" in copied and "right for some inputs only" in copied
+    assert "the same value" in times.verdict(lambda *_: [1, 2, 3])
+
+
+def test_the_solution_in_disguise_is_recognised():
+    def library(values, factor):
+        return [value * factor for value in values]
+
+    strict = Code("0.3", scaled, [pair], [], library=[library])
+    for answer in (lambda v, f: scaled(v, f), lambda v, f: tuple(library(v, f)), library):
+        assert "our own" in strict.verdict(answer)
+    assert "our solution" in strict.verdict(scaled)
+
+
+def test_what_a_function_prints_is_shown_once(capsys):
+    def prints(values, factor):
+        print("here")
+        return [value * factor for value in values]
+
+    assert times.verdict(prints) is None
+    assert capsys.readouterr().out == "here\n"
+
+
+def test_a_starter_is_recognised_by_its_source(capsys):
+    faulty = written("def f(values, factor):\n    return [factor + v for v in values]")
+    fix = Code("0.4", scaled, [pair], [], starter=faulty)
+    same = "def f(values, factor):  # a comment\n    '''And a docstring.'''\n\n"
+    assert fix.check(written(same + "    return [factor + v for v in values]")) is scaled
+    assert "unchanged" in capsys.readouterr().out
+    assert fix.check(written("def f(values, factor):\n    return [factor - v for v in values]"))
+    assert "not yet" in capsys.readouterr().out
+    assert fix.check(written("def f(values, factor): ...")) is scaled
+    assert "still blank" in capsys.readouterr().out
+
+
+def test_a_value_that_the_comparison_cannot_use_is_described():
+    def total(f, values, factor):
+        return sum(f(values, factor)[:3])
+
+    strict = Code("0.5", scaled, [pair], [], call=total)
+    assert "a number instead of a list of 3 items" in strict.verdict(lambda values, factor: factor)
+    assert strict.verdict(lambda values, factor: [value * factor for value in values]) is None
+
+
+def test_a_right_function_of_another_type_is_converted_for_the_rest_of_the_notebook(capsys):
+    used = times.check(lambda values, factor: np.array(values) * factor)
+    assert used([1.0, 2.0], 3.0) == [3.0, 6.0]
+
+
+def test_random_generators_and_iterators_go_through():
+    def drawn(generator):
+        return (generator.integers(9, size=4).tolist(), int(generator.integers(99)))
+
+    def add(values, generator):
+        return [value + generator.integers(9) for value in values]
+
+    def call(f, values, seed):
+        return f(iter(values), np.random.default_rng(seed))
+
+    noisy = Code("0.6", add, [drawn], [], call=call)
+    assert noisy.verdict(lambda v, g: [x + g.integers(9) for x in v]) is None
+    assert "no len()" in noisy.verdict(lambda v, g: [len(v)])
+
+
+def test_numbers_in_several_clothes():
+    half = Number("0.7", 50, [(0.5, "that is a fraction.")], tolerance=0.5)
+    for right in (50, 50.2, "50", "50 %", np.int64(50), torch.tensor(50.0)):
+        assert half.verdict(right) is None, right
+    assert half.verdict(0.5).endswith("that is a fraction.")
+    assert half.verdict(7).endswith("is not right.") and "50" not in half.verdict(7)
+    for no_number in ("half", True, [50, 50], None):
+        assert "a number" in half.verdict(no_number)
+
+
+def test_of_two_wrong_numbers_the_nearest_is_meant():
+    close = Number("0.8", 10, [(100, "far."), (100.9, "near.")])
+    assert close.verdict(100.8).endswith("near.") and close.verdict(100).endswith("far.")
+
+
+def test_letters():
+    letter = Choice("0.9", "B", {"A": "the first.", "C": "the third."})
+    assert letter.verdict("b)") is None and letter.verdict("C").endswith("the third.")
+    assert "A, B, C" in letter.verdict("D")
+
+
+def test_a_table_is_shown_in_full_if_it_is_small():
+    small, large = (pd.DataFrame({"alpha": range(n), "val": range(n)}) for n in (3, 99))
+    assert "alpha  val" in show(small) and describe(large) == show(large)
+
+
+def test_comparison_is_relative_to_the_largest_number():
+    assert agree([1000.0, 0.001], [1000.0, 0.0]) and not agree(0.001, 0.0)
+    assert not agree(float("nan"), 1.0) and agree(float("nan"), float("nan"))

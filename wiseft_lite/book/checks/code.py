@@ -1,0 +1,250 @@
+"""Exercises that are answered by a function, which is compared with our own on random inputs."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wiseft_lite.book.checks.calls import Outcome, blank, codes, run, unchanged
+from wiseft_lite.book.checks.exercise import Exercise
+from wiseft_lite.book.checks.values import WrongForm, agree, converted, describe, same, show
+
+Inputs = Callable[[np.random.Generator], tuple]
+SEEDS = 1_000_000  # a seed that a student may type has six digits
+
+
+def _as_it_is(function: Callable, *inputs: Any) -> Any:
+    return function(*inputs)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One input, what our solution makes of it, and what the student's function does."""
+
+    inputs: Mapping[str, Any]
+    ours: Outcome
+    theirs: Outcome
+
+
+class Code(Exercise):
+    """An exercise that is answered by a function.
+
+    The student's function and the solution are called on the same inputs: one draw of each kind
+    that is the same at every check, and ``draws`` that are new. Each call gets copies. The function
+    is right if it returns the solution's values, changes no argument, and is written by the student.
+
+    A message says first what is certain: an exception with its line, a missing return, a changed
+    argument, a wrong type or shape, a value that is always the same. Then it shows the smallest
+    input that went wrong. It names a misconception only if the formula of that misconception
+    gives the student's values on all inputs.
+
+    Args:
+        name: on the page.
+        solution: our own function; its parameters, or those of ``call``, name the inputs.
+        inputs: functions of a random generator, each returning one kind of inputs as a tuple.
+        wrong: wrong answers, each a function with the sentence that names its misconception.
+        starter: the function that the notebook starts from, if it is not blank but has a fault.
+        library: functions that solve the exercise, which the student's should not call.
+        call: ``call(function, *inputs)`` returns what is compared, if that is not what the
+            function returns. If many answers are right, it is a dictionary of properties.
+        may_change: names of inputs that the function is allowed to change.
+        tolerance: see ``values.same``.
+        draws: new inputs of each kind.
+
+    Example:
+        >>> def pair(generator):
+        ...     return tuple(generator.normal(size=2).tolist())
+        >>> mean = Code("0.1", lambda a, b: (a + b) / 2, [pair],
+        ...             [(lambda a, b: a + b, "you forgot to divide by two.")])
+        >>> mean.verdict(lambda x, y: 0.5 * x + 0.5 * y) is None
+        True
+        >>> print(mean.verdict(lambda x, y: y + x, seed=1))
+        On this input it goes wrong (seed 1):
+          a = 2.041
+          b = -2.556
+          expected  -0.2574
+          yours     -0.5147
+        You forgot to divide by two.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        solution: Callable,
+        inputs: Sequence[Inputs],
+        wrong: Sequence[tuple[Callable, str]] = (),
+        *,
+        starter: Callable | None = None,
+        library: Collection[Callable] = (),
+        call: Callable = _as_it_is,
+        may_change: Collection[str] = (),
+        tolerance: float = 1e-4,
+        draws: int = 5,
+    ):
+        self.name, self.solution, self.inputs, self.wrong = name, solution, inputs, wrong
+        self.starter, self.library, self.call = starter, library, call
+        self.may_change, self.tolerance, self.draws = may_change, tolerance, draws
+
+    def untouched(self, answer: Any) -> str | None:
+        """Return "still blank" or "unchanged" for a starter; see :class:`Exercise`."""
+        if answer is None or answer is ... or blank(answer):
+            return "still blank"
+        if self.starter is not None and unchanged(answer, self.starter):
+            return "the function is unchanged"
+        return None
+
+    def verdict(self, answer: Any, seed: int | None = None) -> str | None:
+        """Return None for a right function, else a message; see :class:`Exercise`."""
+        if not callable(answer):
+            return f"Pass the function itself, without calling it; yours is {describe(answer)}."
+        if answer is self.solution:
+            return "This is our solution. Run the cell that defines your function, then check it."
+        seed = random.SystemRandom().randrange(SEEDS) if seed is None else seed
+        trials = self.trials(answer, seed)
+        if self.passed(trials):
+            return _borrowed(trials)
+        shown = min((t for t in trials if not self._agrees(t)), key=_plainness)
+        facts = _facts(trials, shown, self.tolerance)
+        return "\n".join([*facts, self._evidence(shown, seed), *self.misconceptions(trials)])
+
+    def usable(self, answer: Callable) -> Callable:
+        """Return a right function; one that returns another type than ours, with a conversion."""
+        trial = self.trials(answer, seed=0)[0]
+        like = trial.ours.returned[0]
+        if type(trial.theirs.returned[0]) is type(like):
+            return answer
+
+        @functools.wraps(answer)
+        def convert(*args: Any, **kwargs: Any) -> Any:
+            return converted(answer(*args, **kwargs), like)
+
+        return convert
+
+    def drawn(self, seed: int) -> list[dict[str, Any]]:
+        """Return the inputs of one check, by the names of the solution's parameters."""
+        generators = [np.random.default_rng(0)]  # the same at every check
+        generators += [np.random.default_rng(seed + k) for k in range(self.draws)]
+        described = self.solution if self.call is _as_it_is else functools.partial(self.call, None)
+        names = list(inspect.signature(described).parameters)
+        return [
+            dict(zip(names, kind(generator), strict=False))
+            for kind in self.inputs
+            for generator in generators
+        ]
+
+    def trials(self, answer: Callable, seed: int) -> list[Trial]:
+        """Call the solution and an answer on the inputs of one check."""
+        watched = codes([self.solution, *self.library])
+        return [
+            Trial(inputs, self._run(self.solution, inputs), self._run(answer, inputs, watched, k))
+            for k, inputs in enumerate(self.drawn(seed))
+        ]
+
+    def passed(self, trials: Sequence[Trial]) -> bool:
+        """Return whether an answer gave the solution's values on all inputs."""
+        return all(self._agrees(trial) for trial in trials)
+
+    def misconceptions(self, trials: Sequence[Trial]) -> list[str]:
+        """Return the sentences of those wrong answers that give the student's values everywhere."""
+        return [_sentence(text) for formula, text in self.wrong if self._explains(formula, trials)]
+
+    def _run(self, function: Callable, inputs: Mapping, watched: Mapping | None = None, k: int = 1):
+        return run(function, inputs, self.call, self.may_change, watched, quiet=k > 0)
+
+    def _agrees(self, trial: Trial) -> bool:
+        if trial.ours.kind is not None:
+            raise RuntimeError(f"the solution of {self.name} failed: {trial.ours.kind}")
+        fine = trial.theirs.kind is None and not trial.theirs.changed
+        return fine and agree(trial.theirs.value, trial.ours.value, self.tolerance)
+
+    def _explains(self, formula: Callable, trials: Sequence[Trial]) -> bool:
+        differs = False
+        for trial in trials:
+            outcome = self._run(formula, trial.inputs)
+            if not self._alike(trial.theirs, outcome):
+                return False
+            differs = differs or not self._alike(outcome, trial.ours)
+        return differs
+
+    def _alike(self, a: Outcome, b: Outcome) -> bool:
+        if a.kind is not None or b.kind is not None:
+            return a.kind == b.kind
+        return bool(a.changed) == bool(b.changed) and agree(a.value, b.value, self.tolerance)
+
+    def _evidence(self, trial: Trial, seed: int) -> str:
+        lines = [f"On this input it goes wrong (seed {seed}):", _inputs(trial)]
+        if trial.theirs.kind is None and not agree(
+            trial.theirs.value, trial.ours.value, self.tolerance
+        ):
+            lines.append(f"  expected  {show(trial.ours.value)}")
+            lines.append(f"  yours     {show(trial.theirs.value)}")
+        return "\n".join(lines)
+
+
+def _plainness(trial: Trial) -> tuple:
+    """Sorts what went wrong: exceptions first, then changed arguments, then small inputs."""
+    return trial.theirs.kind is None, not trial.theirs.changed, len(_inputs(trial))
+
+
+def _inputs(trial: Trial) -> str:
+    return "\n".join(f"  {name} = {show(value)}" for name, value in trial.inputs.items())
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _borrowed(trials: Sequence[Trial]) -> str | None:
+    """The message for a function whose values are right because it calls ours."""
+    names = sorted({t.theirs.borrowed for t in trials if t.theirs.borrowed is not None})
+    if not names:
+        return None
+    return f"The values are right, but they come from our own {names[0]}. Write it yourself."
+
+
+def _facts(trials: Sequence[Trial], shown: Trial, tolerance: float) -> list[str]:
+    """What is certain about a function that fails, without a guess at the reason."""
+    ours, theirs = shown.ours, shown.theirs
+    if theirs.error is not None:
+        return [_sentence(theirs.error)]
+    if theirs.changed:
+        names = " and ".join(theirs.changed)
+        return [
+            f"Your function changes its argument {names}, which the caller still needs. "
+            "Work on a copy, or make new values."
+        ]
+    if theirs.unusable is None:
+        form = _form(theirs.value, ours.value, tolerance)
+    else:
+        form = _form(theirs.returned[-1], ours.returned[-1], tolerance) or [
+            f"What your function returns cannot be used here ({theirs.unusable})."
+        ]
+    return form + _constant(trials)
+
+
+def _form(value: Any, expected: Any, tolerance: float) -> list[str]:
+    try:
+        same(value, expected, tolerance)
+    except WrongForm as form:
+        return [f"Your function returns {form}."]
+    return []
+
+
+def _constant(trials: Sequence[Trial]) -> list[str]:
+    """Say so if a function returns one value for all inputs, though the solution does not."""
+    theirs = [value for trial in trials for value in trial.theirs.returned]
+    ours = [value for trial in trials for value in trial.ours.returned]
+    if not theirs or not all(agree(value, theirs[0]) for value in theirs):
+        return []
+    if all(agree(value, ours[0]) for value in ours):
+        return []
+    text = f"Your function returns the same value, {show(theirs[0])}, whatever the input is."
+    if any(agree(theirs[0], value) for value in ours):
+        text += " It is right for some inputs only."
+    return [text]
