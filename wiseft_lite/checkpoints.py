@@ -251,7 +251,7 @@ class Description:
     shapes: dict[str, list[int]]
 
     def with_weights(self, theta: Mapping[str, Tensor]) -> ImageClassifier:
-        """Return the classifier with a float32 state dict, whose tensors become its weights.
+        """Return the classifier with a state dict, whose float32 tensors become its weights.
 
         Raises:
             UserError: open_clip cannot build its encoder.
@@ -264,7 +264,7 @@ class Description:
             if key.startswith("encoder.")
         }
         encoder, preprocess = build_encoder(self.origin, inside)
-        head = Head(theta["head.weight"], theta["head.bias"])
+        head = Head(theta["head.weight"].float(), theta["head.bias"].float())
         return ImageClassifier(encoder, head, preprocess, self.class_names, self.origin.name).eval()
 
 

@@ -323,8 +323,8 @@ def build_encoder(
 
     Args:
         origin: its description.
-        weights: its float32 state dict, whose tensors become its parameters, so that no second copy
-            of them is in memory; random ones if not given.
+        weights: its state dict. Float32 tensors become its parameters, so that no second copy of
+            them is in memory; others are converted. Random ones if not given.
 
     Raises:
         UserError: open_clip cannot build what the configuration describes.
@@ -354,7 +354,9 @@ def _with_weights(model_cfg: Mapping, weights: Mapping[str, Tensor] | None) -> t
     stored = encoder.state_dict().keys()
     if any(name not in stored for name, _ in encoder.named_buffers()):  # computed when it is built
         encoder = image_encoder(model_cfg)
-    encoder.load_state_dict(weights, assign=True)
+    encoder.load_state_dict(
+        {key: w.float() if w.is_floating_point() else w for key, w in weights.items()}, assign=True
+    )
     return encoder
 
 

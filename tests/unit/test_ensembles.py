@@ -217,6 +217,7 @@ def test_the_command_sweeps_with_few_passes(theta_0, tuned, task, monkeypatch, t
     monkeypatch.setattr(
         "wiseft_lite.checkpoints.load", lambda path, *_: {"a": theta_0, "b": tuned}[str(path)]
     )
+    monkeypatch.setattr("wiseft_lite.interop.reported.name_of", lambda folder: "")
     out = tmp_path / "few.jsonl"
     assert main(["sweep", "a", "b", "--out", str(out), "--passes", "3"]) == 0
     assert "changed" in read_results(out)
