@@ -62,6 +62,7 @@ RIGHT = {
 }
 
 WRONG = {
+    "20.1": [0, 72, 100],
     "20.3": [
         lambda logits, labels, subset: 1.0,
         lambda logits, labels, subset: (
