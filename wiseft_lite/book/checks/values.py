@@ -108,7 +108,7 @@ def _same_sequence(value: Any, expected: list | tuple, tolerance: float) -> bool
 def _same_numbers(value: Any, expected: Any, tolerance: float) -> bool:
     ours, theirs = numbers(expected), numbers(value)
     if ours is None:
-        return bool(value == expected)
+        return _same_object(value, expected)
     if theirs is None or (theirs.shape != ours.shape and (theirs.size, ours.ndim) != (1, 0)):
         raise _wrong(value, expected)
     finite = np.abs(ours[np.isfinite(ours)])
@@ -116,6 +116,13 @@ def _same_numbers(value: Any, expected: Any, tolerance: float) -> bool:
     coarse = 4 * max(_precision(value), _precision(expected))
     allowed = max(tolerance, coarse) * scale + FLOOR
     return np.allclose(theirs.reshape(ours.shape), ours, rtol=0, atol=allowed, equal_nan=True)
+
+
+def _same_object(value: Any, expected: Any) -> bool:
+    """Whether a value without numbers alone, such as a table of names, is the expected one."""
+    if isinstance(expected, (pd.DataFrame, pd.Series)):
+        return isinstance(value, type(expected)) and value.equals(expected)
+    return type(value) is type(expected) and np.array_equal(value, expected)
 
 
 def _precision(value: Any) -> float:
@@ -159,7 +166,8 @@ def converted(value: Any, like: Any) -> Any:
         first = next(iter(like.values()), None)
         return {key: converted(part, first) for key, part in dict(value).items()}
     if isinstance(like, (list, tuple, set, frozenset)):
-        return type(like)(_items(value) or ())
+        items = _items(value)
+        return value if items is None else type(like)(items)
     found = numbers(value)
     if found is None:
         return value
