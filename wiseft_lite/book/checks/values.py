@@ -226,6 +226,8 @@ def _describe_scalar(value: Any) -> str:
         return str(value)
     if isinstance(value, (int, float, np.number)):
         return "a number"
+    if isinstance(value, torch.nn.Module):
+        return f"a model ({type(value).__name__})"
     if callable(value):
         return "a function"
     return f"a value of type {type(value).__name__}"
