@@ -170,3 +170,12 @@ def test_for_the_larger_model_the_published_line_is_shown(start):
         (ENDS[1], 84.3),
     ):
         assert shown(output, model) == {"r": (pytest.approx(50, abs=50), published_r)}
+
+
+def test_the_curve_from_the_authors_plots_is_no_table_of_the_paper():
+    from wiseft_lite.book import ledger, paper
+
+    curve = paper.curve("ViT-B/32")
+    assert len(curve) == 11 and "shifts" not in curve and "ObjectNet" not in curve
+    assert curve["ImageNet-R"].idxmax() == 0.3 and curve["ImageNet"].idxmax() == 0.7
+    assert "ViT-B/32" not in set(ledger.table("paper_curves")["model"])
