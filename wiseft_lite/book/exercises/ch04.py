@@ -149,7 +149,7 @@ def _training(generator, dtype=None):
     steps = int(generator.integers(5, 8))
     batches = [(normal(generator, 8, 4), labels(generator, 8, 3)) for _ in range(steps)]
     lr, weight_decay = float(generator.uniform(0.02, 0.1)), float(generator.uniform(0.1, 0.5))
-    clip_norm = float(generator.uniform(0.1, 0.5))
+    clip_norm = float(generator.uniform(1, 4))
     return _network(generator), batches, lr, weight_decay, 2, clip_norm, dtype
 
 
@@ -265,7 +265,7 @@ loop = Code(
     call=_state,
     may_change=["model"],
     tolerance=1e-3,
-    draws=3,
+    draws=2,
 )
 
 
