@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 FLOOR = 1e-5  # absolute difference that rounding in float32 leaves in numbers up to about 100
-FEW = 12  # numbers of a tensor that are printed; of a larger one only the shape
+FEW = 20  # numbers of a tensor that are printed; of a larger one only the shape
 
 
 class WrongForm(Exception):
@@ -261,8 +261,8 @@ def _key(key: Any) -> str:
 def _show_items(value: Any) -> str:
     ordered = isinstance(value, (list, tuple))
     items = list(value) if ordered else sorted(value, key=str)
-    shown = [show(item) for item in items[: 5 * FEW]]
-    if len(items) > 5 * FEW:
+    shown = [show(item) for item in items[: 3 * FEW]]
+    if len(items) > 3 * FEW:
         shown.append("...")
     inside = ", ".join(shown)
     if not ordered:
@@ -284,7 +284,7 @@ def _show_scalar(value: Any) -> str:
 
 def show_table(table: pd.DataFrame) -> str:
     """Return a small table as text, below the line that it belongs to; a large one by its shape."""
-    if len(table) > 2 * FEW or table.shape[1] > 6:
+    if len(table) > FEW or table.shape[1] > 6:
         return describe(table)
     text = table.to_string(float_format=lambda x: f"{x:.4g}")
     return "\n" + textwrap.indent(text, "    ")
