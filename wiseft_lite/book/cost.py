@@ -35,7 +35,7 @@ def training_speed(shape: VisionShape, flops_per_second: float, recompute: bool 
     Args:
         shape: of the image encoder.
         flops_per_second: achieved by all GPUs together.
-        recompute: count a second forward pass, as in ``losses.checkpointed``.
+        recompute: count a second forward pass, as with ``Compute(gradient_checkpointing=True)``.
     """
     return flops_per_second / ((4 if recompute else 3) * flops(shape))
 
