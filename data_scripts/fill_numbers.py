@@ -4,6 +4,9 @@ A tag is an HTML comment after a number: ``4.3 %<!-- ledger: ch06.emoji.change -
 followed by ``sd`` for the spread over seeds, ``n`` for the number of images, or ``seeds`` for the
 number of seeds. The number keeps its decimals and its plus sign; a number without a sign in the
 text stays without one.
+
+``0.6 GB<!-- size: ViT-B-32 -->`` is the size of a download, and ``1<!-- size: ViT-B-32 minutes -->``
+how long it takes; see ``wiseft_lite.book.sizes``.
 """
 
 from __future__ import annotations
@@ -12,9 +15,15 @@ import json
 import re
 from pathlib import Path
 
+from wiseft_lite.book.sizes import SIZES
+
 ROOT = Path(__file__).resolve().parent.parent
 TAG = re.compile(
     r"([+\-\u2212]?)([\d,]+(?:\.\d+)?)((?:\s?%| points?)?<!-- ledger: ([\w.\-]+)(?: (sd|n|seeds))? -->)"
+)
+
+SIZE = re.compile(
+    r"([\d,]+(?:\.\d+)?)((?:\s?([MG]B|minutes?))?<!-- size: ([\w ./\-]+?)( minutes)? -->)"
 )
 
 
@@ -56,6 +65,18 @@ def filled(text: str, entries: dict) -> str:
     return TAG.sub(number, text)
 
 
+def sized(text: str) -> str:
+    """Return the text with every tagged size, and every time of a download, replaced."""
+
+    def number(match: re.Match) -> str:
+        digits, rest, unit, name, minutes = match.groups()
+        size, decimals = SIZES[name], len(digits.partition(".")[2])
+        value = size.minutes if minutes else size.gigabytes * (1000 if unit == "MB" else 1)
+        return f"{value:,.{decimals}f}{rest}"
+
+    return SIZE.sub(number, text)
+
+
 def read(path: Path) -> str:
     """Read a page; a notebook without JSON's escapes of characters."""
     text = path.read_text()
@@ -72,7 +93,9 @@ def main() -> None:
         text = read(path)
         if text.count("<!-- ledger:") != len(TAG.findall(text)):
             raise SystemExit(f"{path.name}: a tag has no number before it; write one")
-        new = filled(text, entries)
+        if text.count("<!-- size:") != len(SIZE.findall(text)):
+            raise SystemExit(f"{path.name}: a tag of a size has no number before it; write one")
+        new = sized(filled(text, entries))
         if new != text:
             path.write_text(new)
             print(f"{path.relative_to(ROOT)}: numbers set")

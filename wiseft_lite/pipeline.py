@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
 
@@ -12,8 +13,8 @@ from wiseft_lite.errors import UserError
 from wiseft_lite.figures import Figure, alpha_curves, frontier
 from wiseft_lite.models import ImageClassifier
 from wiseft_lite.results import best_alpha
-from wiseft_lite.sweeps import sweep
-from wiseft_lite.tasks import Task
+from wiseft_lite.sweeps import ALPHAS, sweep
+from wiseft_lite.tasks import Split, Task
 from wiseft_lite.training import Compute, Recipe, finetune, linear_probe
 
 Trainer = Callable[..., ImageClassifier]
@@ -76,11 +77,22 @@ def measure(
     task: Task,
     progress: bool = False,
     compute: Compute = Compute(),
+    *,
+    splits: Mapping[str, Split] | None = None,
+    alphas: Sequence[float] = ALPHAS,
+    passes: int | Literal["adaptive"] | None = None,
 ) -> pd.DataFrame:
     """Measure the lines from the zero-shot classifier to each model on ``val``, ``test`` and every
     shift.
 
     Each image is decoded once, and the zero-shot classifier runs once, for all kinds.
+
+    Args:
+        zero_shot, models, task: as ``train`` has them.
+        progress: whether to show a bar.
+        compute: how to compute it.
+        splits: what to measure, ``val`` and ``test`` among it (default: these and every shift).
+        alphas, passes: as of ``sweep``; 0, 0.5 and 1 are always measured.
 
     Returns:
         One row for each kind, alpha and split: ``kind``, then the columns of ``sweep``.
@@ -88,8 +100,15 @@ def measure(
     Raises:
         UserError: as ``sweep``.
     """
-    splits = {"val": task.split("val"), **task.evaluation}
-    table = sweep(zero_shot, models, splits, progress=progress, compute=compute)
+    table = sweep(
+        zero_shot,
+        models,
+        {"val": task.split("val"), **task.evaluation} if splits is None else splits,
+        sorted({*alphas, 0.0, 0.5, 1.0}),
+        progress=progress,
+        passes=passes,
+        compute=compute,
+    )
     table = table.rename(columns={"model": "kind"})
     return pd.concat([table[table["kind"] == kind] for kind in models], ignore_index=True)
 

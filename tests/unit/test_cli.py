@@ -621,3 +621,25 @@ def test_a_sweep_waits_for_nothing_that_it_does_not_use(runs, task, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_run_measures_the_alphas_splits_and_images_that_it_is_asked_for(
+    shapes, clip_folder, tmp_path
+):
+    words = ["run", "--model", f"local-dir:{clip_folder}", "--kinds", "end-to-end"]
+    words += ["--epochs", "1", "--warmup", "0", "--out", str(tmp_path / "run")]
+    asked = ["--alphas", "0,0.3,1", "--passes", "3", "--splits", "two", "--limit", "10"]
+    assert main([*words, *asked]) == 0
+    table = read_results(tmp_path / "run" / "results.jsonl")
+    assert sorted(set(table["alpha"])) == [0, 0.3, 0.5, 1]  # half way is always measured
+    assert set(table["split"]) == {"val", "test", "two"} and set(table["n"]) == {10}
+    assert "changed" in table
+    assert main([*words, "--passes", "4", "--overwrite"]) == 2
+
+
+def test_fewer_prompts_are_spread_over_the_templates(task):
+    four = replace(task, templates=tuple(f"{k} {{}}" for k in range(8)))
+    assert four.with_prompts(3).templates == ("0 {}", "2 {}", "5 {}")
+    assert four.with_prompts(99).templates == four.templates
+    with pytest.raises(UserError, match="0 prompts are too few"):
+        four.with_prompts(0)

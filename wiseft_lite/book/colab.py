@@ -14,7 +14,7 @@ def use_drive(folder: str = "wiseft") -> Path:
     """Mount Google Drive, and from now on keep trained models, features and training states there.
 
     ``WISEFT_CACHE`` is set to the folder's ``cache``, for this notebook and every command that it
-    starts. Colab asks for permission the first time.
+    starts, and ``results_folder`` is below the folder. Colab asks for permission the first time.
 
     Args:
         folder: below *My Drive*; created if it does not exist.
@@ -41,4 +41,15 @@ def use_drive(folder: str = "wiseft") -> Path:
             "drive=False"
         ) from error
     os.environ["WISEFT_CACHE"] = str(place / "cache")
+    os.environ["WISEFT_RESULTS"] = str(place)
     return place
+
+
+def results_folder(name: str) -> Path:
+    """Return where a chapter writes its results: on Drive after ``use_drive``, else in this folder.
+
+    Example:
+        >>> results_folder("cifar10_run").name
+        'cifar10_run'
+    """
+    return Path(os.environ.get("WISEFT_RESULTS", ".")) / name

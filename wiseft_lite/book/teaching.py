@@ -149,3 +149,38 @@ def stand_in(*names: str) -> Path:
         )
     )
     return folder
+
+
+def stand_in_models(folder: Path, count: int = 3) -> list[Path]:
+    """Write checkpoints with heads for ImageNet's classes, in place of the authors' models.
+
+    They are IconCLIP's encoder with a random head, and the same weights moved a little: enough to
+    try the commands, and no result.
+
+    Args:
+        folder: where to write them.
+        count: how many.
+
+    Returns:
+        The folders of the checkpoints; all lie on lines from the first one.
+    """
+    import torch
+
+    from wiseft_lite import Head, ImageClassifier, checkpoints, load_clip
+    from wiseft_lite.tasks.published.imagenet import imagenet_classes
+
+    clip, names = load_clip("iconclip"), imagenet_classes()[1]
+    generator = torch.Generator().manual_seed(0)
+    head = Head(torch.randn(len(names), clip.image_encoder().output_dim, generator=generator))
+    start = ImageClassifier(clip.image_encoder(), head, clip.preprocess, names, clip.name)
+    written = []
+    for k in range(count):
+        moved = {
+            key: tensor + 0.01 * k * torch.randn(tensor.shape, generator=generator)
+            if tensor.is_floating_point()
+            else tensor
+            for key, tensor in start.state_dict().items()
+        }
+        place = folder / "models" / f"{k}"
+        written.append(checkpoints.save(start.with_weights(moved), place))
+    return written

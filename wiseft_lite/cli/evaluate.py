@@ -78,6 +78,11 @@ def _add_sweep(commands: argparse._SubParsersAction) -> None:
     add_splits(parser)
     add_device(parser)
     add_compute(parser, trains=False)
+    add_alphas(parser)
+
+
+def add_alphas(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a sweep: where on the line, and with how many forward passes."""
     parser.add_argument(
         "--alphas", default="0,0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1", help="comma-separated"
     )

@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wiseft_lite._runtime.outputs import new_folder
-from wiseft_lite.cli.evaluate import evaluating
+from wiseft_lite.cli.evaluate import add_alphas, alphas_in, evaluating
 from wiseft_lite.cli.options import (
     add_command,
     add_compute,
     add_model,
     add_recipe,
     add_resume,
+    add_splits,
     add_task,
     compute_of,
     device_of,
+    limited,
     names_in,
     recipe_of,
+    splits_of,
 )
 from wiseft_lite.cli.train import StatesFolder
 from wiseft_lite.errors import UserError
@@ -45,6 +48,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     add_model(parser)
     add_recipe(parser, _end_to_end, title="recipe of fine-tuning", only=["seed"])
     add_compute(parser, trains=True)
+    parser.set_defaults(splits=None, limit=None, alphas=None, passes=None)
     parser = add_command(
         commands,
         "run",
@@ -56,6 +60,8 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     )
     add_model(parser)
     add_task(parser)
+    add_splits(parser)
+    add_alphas(parser)
     parser.add_argument(
         "--kinds", help="probe, end-to-end, or both with a comma in between (default: both)"
     )
@@ -104,16 +110,21 @@ def _run(
         recipes: how to train, by kind.
         resume: False discards saved states.
     """
-    from wiseft_lite import encoders, pipeline, tasks, zeroshot
+    from wiseft_lite import encoders, pipeline, sweeps, tasks, zeroshot
     from wiseft_lite._runtime import distributed
     from wiseft_lite._runtime.precision import precision_name
     from wiseft_lite.results import write_results
 
     started, states, device = time.time(), StatesFolder(args.out), device_of(args)
     compute = compute_of(args)
+    alphas = sweeps.ALPHAS if args.alphas is None else alphas_in(args.alphas)
+    if args.passes is not None:
+        sweeps.pass_nodes(args.passes, alphas)
     with distributed.main_first():
         task = tasks.load_task(task_name, data)
         train = task.split("train")
+        needed = {name: limited(args, task.split(name)) for name in ("val", "test")}
+        splits = needed | splits_of(args, task)
         zero_shot = zeroshot.zero_shot_classifier(encoders.load_clip(args.model, device), task)
     print(
         f"{task.name}: {len(task.class_names)} classes, {len(train)} training images; "
@@ -138,7 +149,16 @@ def _run(
         task=task_name,
         data=data,
     ):
-        table = pipeline.measure(zero_shot, models, task, True, compute)
+        table = pipeline.measure(
+            zero_shot,
+            models,
+            task,
+            True,
+            compute,
+            splits=splits,
+            alphas=alphas,
+            passes=args.passes,
+        )
     labelled = table.assign(
         model=args.model, task=task.name, precision=precision_name(device, compute.precision)
     )

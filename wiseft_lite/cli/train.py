@@ -39,6 +39,13 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
         add_model(parser)
         add_task(parser)
         add_splits(parser)
+        if run is zeroshot:
+            parser.add_argument(
+                "--prompts",
+                type=int,
+                metavar="N",
+                help="use N of the task's prompts, for a quick look without a GPU (default: all)",
+            )
         if run is probe:
             add_resume(parser)
             add_recipe(parser, lambda model: recipes_for(model)["probe"], without=["augment"])
@@ -83,6 +90,8 @@ def _make(args: argparse.Namespace, kind: str | None = None, recipe: Recipe | No
     with distributed.main_first():
         task = tasks.load_task(args.task, args.data)
         splits = splits_of(args, task)
+        if kind is None and args.prompts is not None:
+            task = task.with_prompts(args.prompts)
         if kind is not None:
             task.split("train")  # before the prompts are encoded
         model = zero_shot_classifier(encoders.load_clip(args.model, device_of(args)), task)

@@ -230,6 +230,18 @@ class Task:
             f"task {self.name!r} has no split {name!r}; choose one of: {', '.join(self.splits)}"
         )
 
+    def with_prompts(self, count: int) -> Task:
+        """Return the task with ``count`` of its templates, evenly spaced; all if it has fewer.
+
+        Raises:
+            UserError: ``count`` is not positive.
+        """
+        if count < 1:
+            raise UserError(f"{count} prompts are too few; give at least 1")
+        few = min(count, len(self.templates))
+        places = [k * len(self.templates) // few for k in range(few)]
+        return replace(self, templates=tuple(self.templates[k] for k in places))
+
     def held_out(self, fraction: float, seed: int = 0) -> Task:
         """Return the task with ``val`` drawn from ``train``, a fraction of each class; see
         ``draws.hold_out``."""

@@ -11,6 +11,7 @@ import json
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -22,10 +23,10 @@ from wiseft_lite.tasks.published.imagenet import PUBLISHED, imagenet_classes
 COLOURS = ((200, 30, 30), (30, 160, 60), (40, 60, 200), (220, 180, 40))
 
 
-def encoded(image: Image.Image, kind: str = "JPEG") -> bytes:
-    """Encode an image as a file's bytes."""
+def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
+    """Encode an image as a file's bytes, with Pillow's options of the format."""
     file = io.BytesIO()
-    image.save(file, kind)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
