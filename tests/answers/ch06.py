@@ -1,7 +1,11 @@
 import copy
 
+import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import beta
+
+from wiseft_lite.metrics import accuracy, clopper_pearson
 
 
 def line_by_lerp(theta_0, theta_1, alpha):
@@ -20,12 +24,55 @@ def line_in_numpy(theta_0, theta_1, alpha):
     return {n: ((1 - alpha) * x.double() + alpha * y.double()).numpy() for (n, x), y in pairs}
 
 
-def choose_by_loop(table):
-    best_alpha, best = None, -1
-    for alpha, split, accuracy in table[["alpha", "split", "accuracy"]].to_numpy().tolist():
-        if split == "val" and accuracy > best:
-            best_alpha, best = alpha, accuracy
-    return best_alpha
+def sweep_as_a_table(network, theta_0, theta_1, splits, alphas):
+    rows = []
+    for name, (images, labels, classes) in splits.items():
+        for alpha in alphas:
+            logits = network(line_by_lerp(theta_0, theta_1, alpha), images)
+            if classes is not None:
+                allowed = torch.full((logits.shape[1],), -torch.inf)
+                allowed[list(classes)] = 0
+                logits = logits + allowed
+            k, n = (logits.argmax(1) == labels).sum().item(), len(labels)
+            rows.append((alpha, name, k / n, *clopper_pearson(k, n)))
+    return pd.DataFrame(rows, columns=["alpha", "split", "accuracy", "low", "high"])
+
+
+def sweep_by_the_metric(network, theta_0, theta_1, splits, alphas):
+    rows = []
+    for alpha in alphas:
+        theta = line_by_lerp(theta_0, theta_1, alpha)
+        for split, (x, y, classes) in splits.items():
+            found = accuracy(network(theta, x), y, classes)
+            rows.append(
+                {
+                    "alpha": alpha,
+                    "split": split,
+                    "accuracy": found.accuracy,
+                    "low": found.low,
+                    "high": found.high,
+                }
+            )
+    return rows
+
+
+def sweep_by_loops(network, theta_0, theta_1, splits, alphas):
+    """One image at a time, with the interval from scipy."""
+    rows = []
+    for alpha in alphas:
+        theta = line_by_lerp(theta_0, theta_1, alpha)
+        for split in splits:
+            images, labels, classes = splits[split]
+            k, n = 0, len(images)
+            for image, label in zip(images, labels.tolist(), strict=True):
+                logits = network(theta, image[None])[0].tolist()
+                own = range(len(logits)) if classes is None else classes
+                k += max(own, key=lambda c, row=logits: row[c]) == label
+            low = beta.ppf(0.025, k, n - k + 1) if k else 0.0
+            high = beta.ppf(0.975, k + 1, n - k) if k < n else 1.0
+            row = {"alpha": alpha, "split": split, "accuracy": np.float64(k / n)}
+            rows.append({**row, "low": low, "high": high})
+    return rows
 
 
 def gain_in_percent_first(curve):
@@ -35,12 +82,8 @@ def gain_in_percent_first(curve):
 
 RIGHT = {
     "6.1": [line_by_lerp, line_from_a_copy, line_in_numpy],
+    "6.2": [sweep_as_a_table, sweep_by_the_metric, sweep_by_loops],
     "6.3": [
-        choose_by_loop,
-        lambda table: table.query("split == 'val'").nlargest(1, "accuracy")["alpha"].item(),
-        lambda table: table.pivot(index="alpha", columns="split", values="accuracy").val.idxmax(),
-    ],
-    "6.4": [
         gain_in_percent_first,
         lambda curve: min(100 * (curve[0.5] - curve[0.0]), 100 * (curve[0.5] - curve[1.0])),
         lambda curve: (curve.to_dict()[0.5] - max(curve.iloc[0], curve.iloc[-1])) * 100.0,
@@ -56,12 +99,20 @@ WRONG = {
         },
         lambda zero, one, alpha: line_by_lerp(zero, one, alpha**2),
     ],
-    "6.3": [
-        lambda table: 0.5,
-        lambda table: table[table.split == "val"].alpha.max(),
-        lambda table: table[table.split == "val"].accuracy.idxmax(),
+    "6.2": [
+        lambda f, zero, one, splits, alphas: sweep_by_loops(f, zero, one, splits, alphas[:1]),
+        lambda f, zero, one, splits, alphas: [
+            row["accuracy"] for row in sweep_by_loops(f, zero, one, splits, alphas)
+        ],
+        lambda f, zero, one, splits, alphas: sweep_by_loops(
+            f, zero, one, {"test": splits["test"]}, alphas
+        ),
+        lambda f, zero, one, splits, alphas: [
+            {**row, "low": row["high"], "high": row["low"]}
+            for row in sweep_by_loops(f, zero, one, splits, alphas)
+        ],
     ],
-    "6.4": [
+    "6.3": [
         lambda curve: 100 * curve.max(),
         lambda curve: 100 * (curve.loc[0.5] - pd.Series(curve).mean()),
     ],

@@ -53,25 +53,54 @@ def lend_in_numpy(table, shifts):
     return lent
 
 
+def choose_by_sort(table):
+    rows = table.query("split == 'val'").sort_values("alpha")
+    return rows.loc[rows["accuracy"].idxmax(), "alpha"]
+
+
+def choose_by_loop(table):
+    best_alpha, best = 2, -1
+    for row in table.itertuples():
+        if row.split != "val":
+            continue
+        if row.accuracy > best or (row.accuracy == best and row.alpha < best_alpha):
+            best_alpha, best = row.alpha, row.accuracy
+    return best_alpha
+
+
 RIGHT = {
     "7.2": [
+        choose_by_sort,
+        choose_by_loop,
+        lambda table: (
+            table[table["split"] == "val"]
+            .sort_values(["accuracy", "alpha"], ascending=[False, True])["alpha"]
+            .iloc[0]
+        ),
+    ],
+    "7.3": [
         two_means_by_loops,
         two_means_in_numpy,
         lambda table, shifts: (np.mean(table[shifts].max()), table[shifts].T.mean().max()),
     ],
-    "7.3": [redraw_by_choice, redraw_by_counts, redraw_by_loop],
-    "7.4": [lend_by_drop, lend_by_sums, lend_in_numpy],
+    "7.4": [redraw_by_choice, redraw_by_counts, redraw_by_loop],
+    "7.5": [lend_by_drop, lend_by_sums, lend_in_numpy],
 }
 
 WRONG = {
     "7.2": [
+        lambda table: 0.5,
+        lambda table: table[table["split"] == "val"]["alpha"].min(),
+        lambda table: table["accuracy"].idxmax(),
+    ],
+    "7.3": [
         lambda table, shifts: table[shifts].max().mean(),
         lambda table, shifts: (table[shifts].min().mean(), table[shifts].mean(axis=1).max()),
     ],
-    "7.3": [
+    "7.4": [
         lambda right, generator: int(right.mean(axis=1).argmin()),
     ],
-    "7.4": [
+    "7.5": [
         lambda table, shifts: list(lend_by_sums(table, shifts).values()),
         lambda table, shifts: float(lend_by_drop(table, shifts).mean()),
         lambda table, shifts: {s: table[s].mean() for s in shifts},

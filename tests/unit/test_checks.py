@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from wiseft_lite.book.checks import Choice, Code, Number
-from wiseft_lite.book.checks.values import agree, describe, show
+from wiseft_lite.book.checks.values import agree, converted, describe, show
 
 
 def pair(generator):
@@ -82,7 +82,7 @@ def test_a_forgotten_return_is_told():
     def forgets(values, factor):
         [factor * value for value in values]
 
-    assert "returns None" in times.verdict(forgets)
+    assert "a return missing" in times.verdict(forgets)
 
 
 def test_a_changed_argument_is_told_and_spoils_nothing():
@@ -245,6 +245,20 @@ def test_letters():
 def test_a_table_is_shown_in_full_if_it_is_small():
     small, large = (pd.DataFrame({"alpha": range(n), "val": range(n)}) for n in (3, 99))
     assert "alpha  val" in show(small) and describe(large) == show(large)
+
+
+def test_half_precision_is_compared_coarsely_and_shapes_are_not_broadcast():
+    third = torch.tensor([100 / 3, 1.0])
+    assert agree(third.half(), third) and not agree(third + 1, third)
+    assert agree(third, third.bfloat16()) and not agree(third[:, None], third)
+    assert not agree(torch.zeros(3), torch.zeros(1))
+
+
+def test_tables_with_names_are_compared_and_not_converted_to_nothing():
+    table = pd.DataFrame({"name": ["a", "b"], "val": [1.0, 2.0]})
+    assert agree(table.copy(), table) and not agree(table.assign(val=0.0), table)
+    assert not agree([1, 2], table) and not agree("a", table) and not agree(None, table)
+    assert converted(table, [1]) is table
 
 
 def test_comparison_is_relative_to_the_largest_number():

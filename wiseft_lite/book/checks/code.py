@@ -151,7 +151,8 @@ class Code(Exercise):
         return all(self._agrees(trial) for trial in trials)
 
     def misconceptions(self, trials: Sequence[Trial]) -> list[str]:
-        """Return the sentences of those wrong answers that give the student's values everywhere."""
+        """Return the sentences of those wrong answers that give the values of an answer that did not
+        pass, on all inputs."""
         return [_sentence(text) for formula, text in self.wrong if self._explains(formula, trials)]
 
     def _run(self, function: Callable, inputs: Mapping, watched: Mapping | None = None, k: int = 1):
@@ -164,13 +165,7 @@ class Code(Exercise):
         return fine and agree(trial.theirs.value, trial.ours.value, self.tolerance)
 
     def _explains(self, formula: Callable, trials: Sequence[Trial]) -> bool:
-        differs = False
-        for trial in trials:
-            outcome = self._run(formula, trial.inputs)
-            if not self._alike(trial.theirs, outcome):
-                return False
-            differs = differs or not self._alike(outcome, trial.ours)
-        return differs
+        return all(self._alike(t.theirs, self._run(formula, t.inputs)) for t in trials)
 
     def _alike(self, a: Outcome, b: Outcome) -> bool:
         if a.kind is not None or b.kind is not None:

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 FLOOR = 1e-5  # absolute difference that rounding in float32 leaves in numbers up to about 100
-FEW = 12  # numbers of a tensor that are printed; of a larger one only the shape
+FEW = 20  # numbers of a tensor that are printed; of a larger one only the shape
 
 
 class WrongForm(Exception):
@@ -108,7 +108,7 @@ def _same_sequence(value: Any, expected: list | tuple, tolerance: float) -> bool
 def _same_numbers(value: Any, expected: Any, tolerance: float) -> bool:
     ours, theirs = numbers(expected), numbers(value)
     if ours is None:
-        return bool(value == expected)
+        return _same_object(value, expected)
     if theirs is None or (theirs.shape != ours.shape and (theirs.size, ours.ndim) != (1, 0)):
         raise _wrong(value, expected)
     finite = np.abs(ours[np.isfinite(ours)])
@@ -116,6 +116,13 @@ def _same_numbers(value: Any, expected: Any, tolerance: float) -> bool:
     coarse = 4 * max(_precision(value), _precision(expected))
     allowed = max(tolerance, coarse) * scale + FLOOR
     return np.allclose(theirs.reshape(ours.shape), ours, rtol=0, atol=allowed, equal_nan=True)
+
+
+def _same_object(value: Any, expected: Any) -> bool:
+    """Whether a value without numbers alone, such as a table of names, is the expected one."""
+    if isinstance(expected, (pd.DataFrame, pd.Series)):
+        return isinstance(value, type(expected)) and value.equals(expected)
+    return type(value) is type(expected) and np.array_equal(value, expected)
 
 
 def _precision(value: Any) -> float:
@@ -159,7 +166,8 @@ def converted(value: Any, like: Any) -> Any:
         first = next(iter(like.values()), None)
         return {key: converted(part, first) for key, part in dict(value).items()}
     if isinstance(like, (list, tuple, set, frozenset)):
-        return type(like)(_items(value) or ())
+        items = _items(value)
+        return value if items is None else type(like)(items)
     found = numbers(value)
     if found is None:
         return value
@@ -218,6 +226,8 @@ def _describe_scalar(value: Any) -> str:
         return str(value)
     if isinstance(value, (int, float, np.number)):
         return "a number"
+    if isinstance(value, torch.nn.Module):
+        return f"a model ({type(value).__name__})"
     if callable(value):
         return "a function"
     return f"a value of type {type(value).__name__}"
@@ -251,8 +261,8 @@ def _key(key: Any) -> str:
 def _show_items(value: Any) -> str:
     ordered = isinstance(value, (list, tuple))
     items = list(value) if ordered else sorted(value, key=str)
-    shown = [show(item) for item in items[: 5 * FEW]]
-    if len(items) > 5 * FEW:
+    shown = [show(item) for item in items[: 3 * FEW]]
+    if len(items) > 3 * FEW:
         shown.append("...")
     inside = ", ".join(shown)
     if not ordered:
@@ -274,7 +284,7 @@ def _show_scalar(value: Any) -> str:
 
 def show_table(table: pd.DataFrame) -> str:
     """Return a small table as text, below the line that it belongs to; a large one by its shape."""
-    if len(table) > 2 * FEW or table.shape[1] > 6:
+    if len(table) > FEW or table.shape[1] > 6:
         return describe(table)
     text = table.to_string(float_format=lambda x: f"{x:.4g}")
     return "\n" + textwrap.indent(text, "    ")

@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 import torch
 import torch.nn.functional as F
+from scipy.optimize import minimize
 
-from wiseft_lite.book.checks import Choice, Code, Number
+from wiseft_lite.book.checks import Choice, Code
 from wiseft_lite.book.checks.draw import distinct, labels, normal, table
+from wiseft_lite.probes import fit_lbfgs
 from wiseft_lite.tasks.draws import few_shot_rows
-
-size = Number(
-    "3.1",
-    122 * 128 + 122,
-    [
-        (122 * 128, "the bias is missing: the head has one more number for each class."),
-        (2_700_000, "that is the whole image encoder; the probe leaves it frozen."),
-        (250, "every class has its own row of 128 numbers: multiply, do not add."),
-        (128, "that is one row; every class has its own."),
-        (122 + 128 * 122 + 128, "there is one bias for each class, and none for the features."),
-    ],
-    tolerance=0.5,
-)
 
 
 def _problem(generator):
@@ -53,7 +43,7 @@ def _linear(weight, features, labels, lr):
 
 
 step = Code(
-    "3.2",
+    "3.1",
     _step,
     [_problem],
     [
@@ -87,6 +77,126 @@ step = Code(
         ),
     ],
 )
+
+
+def _start_and_pull(generator):
+    n, n_classes, d = generator.permutation([3, 4, 5]).tolist()
+    features = normal(generator, n, d)
+    return normal(generator, n_classes, d), features, labels(generator, n, n_classes)
+
+
+def _descent(generator):
+    lr, steps = float(generator.uniform(0.1, 0.4)), int(generator.integers(4, 9))
+    return *_start_and_pull(generator), lr, steps, float(generator.uniform(0.05, 0.3))
+
+
+def _descend(
+    start, features, labels, lr, steps, pull, begin=torch.clone, power=2, goal=None, scale=1
+):
+    """Descent whose penalty pulls to ``goal``: the start, unless another is given."""
+    weight = begin(start)
+    for _ in range(steps):
+        to_goal = weight - (start if goal is None else goal(start))
+        plain = _step(weight, features, labels, lr) - weight
+        weight = weight + scale * plain - lr * power * pull * to_goal
+    return weight
+
+
+descend = Code(
+    "3.2",
+    _descend,
+    [_descent],
+    [
+        (
+            partial(_descend, goal=torch.zeros_like),
+            "your penalty pulls to zero, as weight decay does; it must pull to the start.",
+        ),
+        (
+            partial(_descend, power=1),
+            "the gradient of a square has a factor 2: 2 * pull * (weight - start).",
+        ),
+        (
+            partial(_descend, power=0),
+            "the penalty is missing, or is zero in every step: it holds the weight near the start.",
+        ),
+        (
+            partial(_descend, begin=torch.zeros_like),
+            "you begin at zero; the warm start begins at the weight that is given.",
+        ),
+        (
+            lambda start, features, labels, lr, steps, pull: _descend(
+                start, features, labels, lr, 1, pull
+            ),
+            "you take one step; repeat it, from where the last one ended.",
+        ),
+        (
+            lambda start, features, labels, lr, steps, pull: _descend(
+                start, features, labels, lr, steps, pull, scale=len(features)
+            ),
+            "the cross-entropy is a sum over the images; take the mean.",
+        ),
+        (
+            lambda start, features, labels, lr, steps, pull: _descend(
+                start, features, labels, -lr, steps, pull
+            ),
+            "you walk along the gradient, so the loss grows: subtract it.",
+        ),
+    ],
+)
+
+
+def _problem_with_a_minimum(generator):
+    return *_start_and_pull(generator), float(generator.uniform(0.02, 0.2))
+
+
+def _minimise(start, features, labels, pull, goal=None, factor=1.0, sum_of_images=False):
+    """The one minimum of a strictly convex loss, in float64."""
+    goal = (start if goal is None else goal(start)).double()
+    features, times = features.double(), len(features) if sum_of_images else 1
+
+    def loss(flat):
+        weight = torch.tensor(flat).view_as(goal).requires_grad_()
+        fit = times * F.cross_entropy(features @ weight.T, labels)
+        value = fit + factor * pull * (weight - goal).square().sum()
+        value.backward()
+        return value.item(), weight.grad.flatten().numpy()
+
+    options = {"gtol": 1e-9, "ftol": 0}
+    found = minimize(loss, start.double().flatten(), jac=True, method="L-BFGS-B", options=options)
+    return torch.tensor(found.x).view_as(goal)
+
+
+minimise = Code(
+    "3.3",
+    _minimise,
+    [_problem_with_a_minimum],
+    [
+        (
+            partial(_minimise, goal=torch.zeros_like),
+            "your penalty pulls to zero, as weight decay does; it must pull to the start.",
+        ),
+        (
+            partial(_minimise, factor=0.5),
+            "you minimise half of the penalty; the loss has pull times the squared distance.",
+        ),
+        (
+            partial(_minimise, sum_of_images=True),
+            "the cross-entropy is a sum over the images; take the mean.",
+        ),
+        (
+            lambda start, features, labels, pull: _descend(start, features, labels, 1.0, 1, pull),
+            "that is one step of descent with a learning rate of 1; go on to the minimum.",
+        ),
+        (
+            lambda start, features, labels, pull: start,
+            "that is the start: the optimizer never changed the weight, or you return another tensor.",
+        ),
+    ],
+    library=[fit_lbfgs],
+    tolerance=1e-2,
+    draws=3,
+)
+
 
 _SEEDS = range(60)
 
@@ -157,7 +267,7 @@ def _with_replacement(labels, k, seed):
 
 
 few = Code(
-    "3.3",
+    "3.4",
     _k_shot,
     [_unequal_classes],
     [
@@ -208,7 +318,7 @@ def _best_test(table):
 
 
 report = Code(
-    "3.5",
+    "3.6",
     _report,
     [_search],
     [
@@ -241,7 +351,7 @@ report = Code(
 )
 
 start = Choice(
-    "3.4",
+    "3.5",
     "D",
     {
         "A": "both heads have the same number of weights; the start does not change that.",
@@ -251,4 +361,4 @@ start = Choice(
     },
 )
 
-ALL = [size, step, few, start, report]
+ALL = [step, descend, minimise, few, start, report]

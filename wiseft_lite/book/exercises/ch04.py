@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 
+import torch
+import torch.nn.functional as F
+
 from wiseft_lite.book.checks import Choice, Code, Number
-from wiseft_lite.book.checks.draw import names, table
+from wiseft_lite.book.checks.draw import labels, names, normal, table
+from wiseft_lite.training import fit
 
 
 def _run(generator):
@@ -130,6 +134,141 @@ warmup = Number(
 )
 
 
+def _network(generator):
+    """A small network with a batch norm, which behaves differently in training mode."""
+    first = torch.nn.Linear(4, 6, bias=False)  # a bias before a batch norm has no gradient
+    layers = torch.nn.Sequential(
+        first, torch.nn.BatchNorm1d(6), torch.nn.ReLU(), torch.nn.Linear(6, 3)
+    )
+    for parameter in layers.parameters():
+        parameter.data = normal(generator, *parameter.shape)
+    return layers.eval()
+
+
+def _training(generator, dtype=None):
+    steps = int(generator.integers(5, 8))
+    batches = [(normal(generator, 8, 4), labels(generator, 8, 3)) for _ in range(steps)]
+    lr, weight_decay = float(generator.uniform(0.02, 0.1)), float(generator.uniform(0.1, 0.5))
+    clip_norm = float(generator.uniform(1, 4))
+    return _network(generator), batches, lr, weight_decay, 2, clip_norm, dtype
+
+
+def _in_16_bits(generator):
+    return _training(generator, torch.bfloat16)
+
+
+def _state(train, model, batches, lr, weight_decay, warmup, clip_norm, dtype):
+    trained = train(model, batches, lr, weight_decay, warmup, clip_norm, dtype)
+    return {
+        "weights": {name: tensor.clone() for name, tensor in trained.state_dict().items()},
+        "in training mode": trained.training,
+    }
+
+
+def _train(
+    model,
+    batches,
+    lr,
+    weight_decay,
+    warmup,
+    clip_norm,
+    dtype=None,
+    optimizer=torch.optim.AdamW,
+    rate=_schedule,
+    mode=True,
+    zero_grad=True,
+    reduction="mean",
+):
+    model.train(mode)
+    optimizer = optimizer(model.parameters(), lr=lr, weight_decay=weight_decay)
+    for step, (inputs, targets) in enumerate(batches):
+        for group in optimizer.param_groups:
+            group["lr"] = rate(step, len(batches), warmup, lr)
+        with torch.autocast("cpu", dtype, enabled=dtype is not None):
+            loss = F.cross_entropy(model(inputs), targets, reduction=reduction)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        optimizer.step()
+        if zero_grad:
+            optimizer.zero_grad()
+    return model.eval()
+
+
+def _with(**setting):
+    """The loop with one of the arguments that it is given replaced."""
+    return lambda model, batches, lr, weight_decay, warmup, clip_norm, dtype: _train(
+        model,
+        batches,
+        **{
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "warmup": warmup,
+            "clip_norm": clip_norm,
+            "dtype": dtype,
+            **setting,
+        },
+    )
+
+
+loop = Code(
+    "4.5",
+    _train,
+    [_training, _in_16_bits],
+    [
+        (
+            _with(zero_grad=False),
+            "gradients add up from step to step: remove the old ones before the next backward pass.",
+        ),
+        (
+            _with(clip_norm=1e9),
+            "the gradients are not clipped, or only after the step has been taken.",
+        ),
+        (
+            _with(rate=lambda step, total, warmup, lr: lr),
+            "the learning rate is the same in all steps; set that of the schedule before each.",
+        ),
+        (
+            _with(rate=lambda step, *rest: _schedule(step + 1, *rest)),
+            "the schedule is one step ahead: the first step has the rate of step 0.",
+        ),
+        (
+            _with(rate=lambda step, *rest: _schedule(max(step - 1, 0), *rest)),
+            "the schedule is one step behind: set the rate before the step, not after it.",
+        ),
+        (
+            _with(optimizer=torch.optim.Adam),
+            "Adam adds the weight decay to the gradient; AdamW shrinks the weights by themselves.",
+        ),
+        (
+            _with(weight_decay=0.0),
+            "the weight decay is not passed to the optimizer.",
+        ),
+        (
+            _with(weight_decay=0.01),
+            "the optimizer uses its own weight decay of 0.01, not the one that is given.",
+        ),
+        (
+            _with(mode=False),
+            "the model is in evaluation mode while it trains, so its batch norm does not use the batch: model.train().",
+        ),
+        (
+            lambda *inputs: _train(*inputs).train(),
+            "you return the model in training mode; model.eval() makes it ready to be used.",
+        ),
+        (_with(dtype=None), "dtype is not used: model and loss belong under autocast."),
+        (
+            _with(reduction="sum"),
+            "the loss is a sum over the batch; the clipping then bites far more often. Take the mean.",
+        ),
+    ],
+    library=[fit],
+    call=_state,
+    may_change=["model"],
+    tolerance=1e-3,
+    draws=2,
+)
+
+
 def _tasks(generator):
     n = int(generator.integers(3, 6))
     losses = table(generator, n, ["before", "after"])
@@ -142,7 +281,7 @@ def _lost(table):
 
 
 forgotten = Code(
-    "4.5",
+    "4.6",
     lambda table: _lost(table).mean(),
     [_tasks],
     [
@@ -195,4 +334,4 @@ notation = Choice(
     },
 )
 
-ALL = [notation, steps, warmup, schedule, forgotten]
+ALL = [notation, steps, warmup, schedule, loop, forgotten]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
+
 import pandas as pd
 import torch
 
-from wiseft_lite.book.checks import Code, Number
+from wiseft_lite.book.checks import Code
 from wiseft_lite.book.checks.draw import distinct, normal
+from wiseft_lite.metrics import clopper_pearson, predictions
+from wiseft_lite.sweeps import sweep
 from wiseft_lite.weights import interpolate
 
 
@@ -84,84 +89,136 @@ line = Code(
     draws=3,
 )
 
-fraction = Number(
+
+def _network(theta, images):
+    hidden = torch.relu(images @ theta["encoder.weight"].T + theta["encoder.bias"])
+    return hidden @ theta["head.weight"].T + theta["head.bias"]
+
+
+def _experiment(generator):
+    """Two small networks, and two splits: one with all six classes, one with three of them."""
+    shapes = {
+        "encoder.weight": (8, 4),
+        "encoder.bias": (8,),
+        "head.weight": (6, 8),
+        "head.bias": (6,),
+    }
+    zero, one = ({n: normal(generator, *shape) for n, shape in shapes.items()} for _ in range(2))
+    zero["head.bias"], one["head.bias"] = zero["head.bias"] - 4, one["head.bias"] - 4
+    own = tuple(generator.permutation(6)[:3].tolist())
+    splits = {}
+    for name, classes, n in (("test", None, 24), ("emoji", own, 15)):
+        images = 2 * normal(generator, n, 4)
+        likely = predictions(_network(interpolate(zero, one, 0.4), images), classes)
+        drawn = torch.as_tensor(generator.choice(classes or range(6), size=n))
+        right = torch.as_tensor(generator.random(n)) < 0.6
+        splits[name] = (images, torch.where(right, likely, drawn), classes)
+    alphas = (generator.permutation(11)[:3] / 10).tolist()
+    return zero, one, splits, alphas
+
+
+def _by_alpha_and_split(sweep_by_hand, theta_0, theta_1, splits, alphas):
+    """The rows, in any order, by what they are about."""
+    rows = sweep_by_hand(_network, theta_0, theta_1, splits, alphas)
+    rows = rows.to_dict("records") if isinstance(rows, pd.DataFrame) else rows
+    return {
+        f"{row['split']}, alpha {row['alpha']:g}": (row["accuracy"], row["low"], row["high"])
+        for row in rows
+    }
+
+
+def _own_classes(logits, classes):
+    return predictions(logits, classes)
+
+
+def _logits_of_weights(network, theta_0, theta_1, images, alpha):
+    return network(interpolate(theta_0, theta_1, alpha), images)
+
+
+def _logits_of_outputs(network, theta_0, theta_1, images, alpha):
+    return (1 - alpha) * network(theta_0, images) + alpha * network(theta_1, images)
+
+
+def _sweep(
+    network,
+    theta_0,
+    theta_1,
+    splits,
+    alphas,
+    mix=_logits_of_weights,
+    predict=_own_classes,
+    interval=clopper_pearson,
+    scale=1,
+):
+    rows = []
+    for alpha in alphas:
+        for name, (images, labels, classes) in splits.items():
+            predicted = predict(mix(network, theta_0, theta_1, images, alpha), classes)
+            correct, n = int((predicted == labels).sum()), len(labels)
+            low, high = interval(correct, n)
+            found = {"accuracy": correct / n, "low": low, "high": high}
+            rows.append({"alpha": alpha, "split": name, **{k: scale * x for k, x in found.items()}})
+    return rows
+
+
+def _places(logits, classes):
+    return (logits if classes is None else logits[:, list(classes)]).argmax(-1)
+
+
+def _zeroed(logits, classes):
+    mask = torch.zeros(logits.shape[1])
+    mask[list(range(logits.shape[1]) if classes is None else classes)] = 1
+    return (logits * mask).argmax(-1)
+
+
+def _wald(correct, n):
+    p = correct / n
+    half = 1.96 * math.sqrt(p * (1 - p) / n)
+    return p - half, p + half
+
+
+sweep_by_hand = Code(
     "6.2",
-    0.25,
+    _sweep,
+    [_experiment],
     [
         (
-            0.75,
-            "that is the distance to the fine-tuned model; the question asks how far the point is from zero-shot.",
+            partial(_sweep, predict=lambda logits, classes: logits.argmax(-1)),
+            "a class that the split does not have can still win: predict among its own classes only.",
         ),
         (
-            0.0625,
-            "that is the square of alpha; a distance grows in proportion to alpha, not to its square.",
+            partial(_sweep, predict=_places),
+            "argmax over some columns gives a place in the list of classes; look the class up.",
         ),
-        (0.5, "that is the square root of alpha; a distance grows in proportion to alpha."),
-        (25, "that is in percent; give a number from 0 to 1."),
-        (4, "that is the whole distance over this part; turn the ratio round."),
+        (
+            partial(_sweep, predict=_zeroed),
+            "a logit of 0 is not small: it beats every negative one. Leave the other columns out, or set them to minus "
+            "infinity.",
+        ),
+        (
+            partial(_sweep, mix=_logits_of_outputs),
+            "you run both models and mix their logits; mix the weights, and run the mixture.",
+        ),
+        (
+            partial(_sweep, mix=lambda f, a, b, x, alpha: f(interpolate(b, a, alpha), x)),
+            "alpha = 0 must give the zero-shot model; yours runs the other way.",
+        ),
+        (
+            partial(_sweep, mix=lambda f, a, b, x, alpha: f(_with_head_of(1)(a, b, alpha), x)),
+            "the head is interpolated too; yours is the fine-tuned head for every alpha.",
+        ),
+        (
+            partial(_sweep, interval=_wald),
+            "that is the normal approximation of the interval; clopper_pearson(correct, n) is exact.",
+        ),
+        (
+            partial(_sweep, interval=partial(clopper_pearson, level=0.9)),
+            "that is the interval of 90 %; 95 % is the default of clopper_pearson.",
+        ),
+        (partial(_sweep, scale=100), "those are percentages; all three are fractions."),
     ],
-)
-
-
-def _results(generator):
-    """Results of three splits at alphas in any order, each split with its own best."""
-    n = int(generator.integers(4, 7))
-    alphas = (generator.permutation(21)[:n] / 20).tolist()
-    table = pd.DataFrame(
-        {
-            "alpha": alphas * 4,
-            "split": [name for name in ("val", "test", "emoji", "pixel") for _ in range(n)],
-            "accuracy": [x / 100 for x in distinct(generator, 4 * n)],
-        }
-    )
-    return (table.iloc[generator.permutation(4 * n)],)
-
-
-def _best_on(*splits):
-    def choose(table):
-        part = table[table["split"].isin(splits)] if splits else table
-        return float(part.groupby("alpha")["accuracy"].mean().idxmax())
-
-    return choose
-
-
-def _on_test(table):
-    rows = table[table["split"] == "test"]
-    return float(rows.loc[rows["accuracy"].idxmax(), "alpha"])
-
-
-choose = Code(
-    "6.3",
-    _best_on("val"),
-    [_results],
-    [
-        (
-            _on_test,
-            "you choose alpha on the test images of the reference, then report on the same images.",
-        ),
-        (
-            _best_on("emoji", "pixel"),
-            "you choose alpha on the shifts; in practice there are no labels from a future shift.",
-        ),
-        (
-            _best_on(),
-            "you choose on all splits together, the test images and the shifts among them.",
-        ),
-        (
-            _best_on("test", "emoji", "pixel"),
-            "you choose on exactly those images that you report on.",
-        ),
-        (
-            lambda table: float(table.loc[table["accuracy"].idxmax(), "alpha"]),
-            "you take the largest accuracy of the whole table, whatever its split.",
-        ),
-        (
-            lambda table: float(table[table["split"] == "val"]["accuracy"].max()),
-            "you return the accuracy; return the alpha that has it.",
-        ),
-    ],
-    starter=_on_test,
-    draws=8,
+    library=[sweep],
+    call=_by_alpha_and_split,
 )
 
 
@@ -188,7 +245,7 @@ def _gain(curve):
 
 
 gain = Code(
-    "6.4",
+    "6.3",
     _gain,
     [_zero_shot_better, _fine_tuned_better],
     [
@@ -224,4 +281,4 @@ gain = Code(
     ],
 )
 
-ALL = [line, fraction, choose, gain]
+ALL = [line, sweep_by_hand, gain]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from wiseft_lite.book.checks import Choice, Code, Number
-from wiseft_lite.book.checks.draw import table
+from wiseft_lite.book.checks.draw import distinct, table
 from wiseft_lite.results import best_alpha
 
 images = Number(
@@ -22,6 +22,89 @@ images = Number(
         (102, "0.3 points of 307 images: multiply, do not divide."),
     ],
     tolerance=0.1,
+)
+
+
+def _results(generator, n, on_val=None):
+    """Accuracies by alpha and split, in any order, without ties unless ``on_val`` has them."""
+    alphas = (generator.permutation(11)[:n] / 10).tolist()
+    drawn = [x / 100 for x in distinct(generator, 4 * n)]
+    splits = {name: drawn[k::4] for k, name in enumerate(("val", "test", "emoji", "pixel"))}
+    wide = pd.DataFrame({"alpha": alphas, **splits})
+    wide["val"] = wide["val"] if on_val is None else on_val
+    table = wide.melt("alpha", var_name="split", value_name="accuracy")
+    return (table.iloc[generator.permutation(len(table))],)
+
+
+def _clear(generator):
+    return _results(generator, int(generator.integers(4, 7)))
+
+
+def _tied(generator):
+    return _results(generator, 6, [0.97, 0.97, 0.97, 0.97, 0.93, 0.92])
+
+
+def _best_on(*splits, of_several=min):
+    def choose(table):
+        part = table[table["split"].isin(splits)].groupby("alpha")["accuracy"].mean()
+        return float(of_several(part[part == part.max()].index))
+
+    return choose
+
+
+def _first_of(split):
+    def choose(table):
+        rows = table[table["split"] == split]
+        return float(rows.loc[rows["accuracy"].idxmax(), "alpha"])
+
+    return choose
+
+
+def _two_faults(table):
+    rows = table[table["split"] == "test"]
+    return float(rows.loc[rows["accuracy"].idxmax(), "alpha"])
+
+
+choose = Code(
+    "7.2",
+    _best_on("val"),
+    [_clear, _tied],
+    [
+        (
+            _two_faults,
+            "you choose alpha on the test images of the reference, then report on the same images.",
+        ),
+        (
+            _best_on("emoji", "pixel"),
+            "you choose on the shifts; in practice there are no labels from a future shift.",
+        ),
+        (
+            _best_on("val", "test", "emoji", "pixel"),
+            "you choose on all splits together; only val was set aside for choosing.",
+        ),
+        (
+            lambda table: float(table.loc[table["accuracy"].idxmax(), "alpha"]),
+            "you take the largest accuracy of the whole table, whatever its split.",
+        ),
+        (
+            _best_on("val", of_several=max),
+            "of several that are equally good on val, take the smallest, the one nearest to zero-shot; yours is the largest.",
+        ),
+        (
+            _best_on("val", of_several=lambda alphas: min(alphas, key=lambda a: abs(a - 0.5))),
+            "of several that are equally good on val, take the smallest; yours is the one nearest to 0.5.",
+        ),
+        (
+            _first_of("val"),
+            "of several that are equally good on val, take the smallest; yours is the first in the table.",
+        ),
+        (
+            lambda table: table.loc[table["split"] == "val", "accuracy"].max(),
+            "that is the accuracy; return the alpha that has it.",
+        ),
+    ],
+    starter=_two_faults,
+    library=[best_alpha],
 )
 
 
@@ -48,7 +131,7 @@ def _alphas(table, shifts):
 
 
 two_means = Code(
-    "7.2",
+    "7.3",
     _two_means,
     [_scores],
     [
@@ -135,7 +218,7 @@ def _over_rows(right, generator):
 
 
 redraw = Code(
-    "7.3",
+    "7.4",
     _draw(),
     [_right],
     [
@@ -196,7 +279,7 @@ def _at(choose):
 
 
 leave_one_out = Code(
-    "7.4",
+    "7.5",
     _leave_one_out,
     [_scores],
     [
@@ -238,7 +321,7 @@ leave_one_out = Code(
 )
 
 beyond = Choice(
-    "7.5",
+    "7.6",
     "C",
     {
         "A": "the formula is defined for any number; only the reading of alpha as a *fraction* ends at 0 and 1.",
@@ -248,4 +331,4 @@ beyond = Choice(
     },
 )
 
-ALL = [images, two_means, redraw, leave_one_out, beyond]
+ALL = [images, choose, two_means, redraw, leave_one_out, beyond]
