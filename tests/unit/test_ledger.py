@@ -12,16 +12,21 @@ from wiseft_lite.book.ledger import code_version
 @pytest.fixture
 def package(tmp_path):
     for name, text in (
-        ("ledger.py", "a = 1\n"),
-        ("experiments/ch15.py", "b = 1\n"),
-        ("tasks/real/iwildcam.py", "c = 1\n"),
+        ("weights.py", "a = 1\n"),
+        ("book/experiments/ch15.py", "b = 1\n"),
+        ("book/runs.py", "c = 1\n"),
+        ("tasks/real/iwildcam.py", "d = 1\n"),
+        ("book/exercises/ch15.py", "e = 1\n"),
+        ("cli/train.py", "f = 1\n"),
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["ledger.py", "experiments/ch15.py", "tasks/real/iwildcam.py"])
+@pytest.mark.parametrize(
+    "name", ["weights.py", "book/experiments/ch15.py", "book/runs.py", "tasks/real/iwildcam.py"]
+)
 def test_a_changed_module_at_any_depth_is_another_version_of_the_code(package, name):
     before = code_version(package)
     assert before.startswith(f"{wiseft_lite.__version__}+") and before == code_version(package)
@@ -29,11 +34,19 @@ def test_a_changed_module_at_any_depth_is_another_version_of_the_code(package, n
     assert code_version(package) != before
 
 
+@pytest.mark.parametrize("name", ["book/exercises/ch15.py", "cli/train.py"])
+def test_a_changed_exercise_or_command_leaves_the_numbers_current(package, name):
+    before = code_version(package)
+    (package / name).write_text("changed = 1\n")
+    assert code_version(package) == before
+
+
 def test_a_moved_module_is_another_version_and_what_is_no_source_does_not_count(package):
     before = code_version(package)
-    (package / "experiments" / "table.csv").write_text("1\n")
+    (package / "book" / "experiments" / "table.csv").write_text("1\n")
     assert code_version(package) == before
-    shutil.move(package / "experiments" / "ch15.py", package / "experiments" / "ch16.py")
+    experiments = package / "book" / "experiments"
+    shutil.move(experiments / "ch15.py", experiments / "ch16.py")
     assert code_version(package) != before
 
 

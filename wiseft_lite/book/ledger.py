@@ -21,6 +21,9 @@ from wiseft_lite.errors import UserError
 PACKAGE = Path(__file__).resolve().parents[1]
 RECORD = PACKAGE / "book" / "record"  # in the package, so that a notebook needs no other file
 LEDGER = RECORD / "ledger.json"
+# A change of these measures no number anew: the commands, and of the book all but its experiments.
+NOT_MEASURED = ("cli/", "book/")
+MEASURED = ("book/experiments/", "book/runs.py")
 
 
 def read(path: str | Path = LEDGER) -> dict[str, dict]:
@@ -51,14 +54,18 @@ def table(name: str, folder: Path = RECORD) -> pd.DataFrame:
 
 
 def code_version(package: Path = PACKAGE) -> str:
-    """Return the library's version and a hash of its source, to recognise outdated numbers.
+    """Return the library's version and a hash of what measures, to recognise outdated numbers.
+
+    Modules of sub-packages count too, each with its name; the command line, exercises and claims
+    do not, because no number comes out of them.
 
     Args:
-        package: its folder; the modules of sub-packages count too, each with its name.
+        package: its folder.
     """
     digest = hashlib.sha256()
     for name in sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py")):
-        digest.update(f"{name}\n".encode() + (package / name).read_bytes())
+        if name.startswith(MEASURED) or not name.startswith(NOT_MEASURED):
+            digest.update(f"{name}\n".encode() + (package / name).read_bytes())
     return f"{__version__}+{digest.hexdigest()[:8]}"
 
 
