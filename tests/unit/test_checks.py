@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from wiseft_lite.book.checks import Choice, Code, Number
+from wiseft_lite.book.checks import Choice, Code, Number, draw
 from wiseft_lite.book.checks.values import agree, converted, describe, show
 
 
@@ -264,3 +264,10 @@ def test_tables_with_names_are_compared_and_not_converted_to_nothing():
 def test_comparison_is_relative_to_the_largest_number():
     assert agree([1000.0, 0.001], [1000.0, 0.0]) and not agree(0.001, 0.0)
     assert not agree(float("nan"), 1.0) and agree(float("nan"), float("nan"))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_two_rows_of_a_drawn_table_tie_in_a_mean(seed):
+    rows = draw.table(np.random.default_rng(seed), 8, ["val", "test", "emoji", "sketch"])
+    for columns in (["val"], ["emoji", "sketch"], ["test", "emoji", "sketch"], [*rows.columns]):
+        assert not rows[columns].sum(axis=1).round(6).duplicated().any()

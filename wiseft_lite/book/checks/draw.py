@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -42,12 +43,25 @@ def distinct(
 
 
 def table(generator: np.random.Generator, n: int, columns: Sequence[str]) -> pd.DataFrame:
-    """Return a table of percentages with ``n`` rows, without ties within a column; its index does
-    not begin at 0."""
+    """Return a table of percentages with ``n`` rows; its index does not begin at 0.
+
+    No two rows tie in a column, nor in the mean of several: which row has the best mean should not
+    depend on the rule for ties, or on the order in which columns are added up.
+    """
     start = int(generator.integers(5, 50))
-    return pd.DataFrame(
-        {column: distinct(generator, n) for column in columns}, index=range(start, start + n)
-    )
+    while True:
+        rows = pd.DataFrame(
+            {column: distinct(generator, n) for column in columns}, index=range(start, start + n)
+        )
+        if not _ties(rows):
+            return rows
+
+
+def _ties(rows: pd.DataFrame) -> bool:
+    """Return whether two rows have the same sum over any of the columns."""
+    tenths = (10 * rows.to_numpy()).round().astype(int)
+    subsets = np.array(list(product((0, 1), repeat=tenths.shape[1])))[1:]
+    return any(len(np.unique(sums)) < len(sums) for sums in subsets @ tenths.T)
 
 
 def names(generator: np.random.Generator, n: int) -> list[str]:
