@@ -76,7 +76,11 @@ def clip_head(s: Sheet) -> None:
         product = sum(a * b for a, b in zip(rows[name], image, strict=True))
         best = name == "rocket"
         s.text(112, 327 + 18 * k, name, "end", bold=best)
-        s.path([(120, 323 + 18 * k), (120 + 52 * product, 323 + 18 * k)], "ink" if best else "muted", 11)
+        s.path(
+            [(120, 323 + 18 * k), (120 + 52 * product, 323 + 18 * k)],
+            "ink" if best else "muted",
+            11,
+        )
     s.arrow((268, 341), (250, 341))
     s.text(274, 345, "prediction", "start", SMALL, "muted")
 
@@ -110,7 +114,12 @@ def fine_tuning(s: Sheet) -> None:
             if k == 2:
                 s.path([(x + 54, 172), (x + 54, top)], "blue", 1.6, "4 3")
                 s.arrow((x + 54, top), (x + 43, top), colour="blue", width=1.6)
-        s.text(x, 282, ("nothing moves", "the head moves", "all of it moves")[k], colour="blue" if k else "muted")
+        s.text(
+            x,
+            282,
+            ("nothing moves", "the head moves", "all of it moves")[k],
+            colour="blue" if k else "muted",
+        )
     s.box(18, 234, 84, 24, "text encoder")
     s.path([(18, 246), (8, 246), (8, 172)], "muted")
     s.arrow((8, 172), (17, 172))
@@ -282,7 +291,9 @@ def soup(s: Sheet) -> None:
         oval = []
         for k in range(60):
             u, v = a * math.cos(k * math.pi / 30), b * math.sin(k * math.pi / 30)
-            oval.append((u * math.cos(tilt) - v * math.sin(tilt), u * math.sin(tilt) + v * math.cos(tilt)))
+            oval.append(
+                (u * math.cos(tilt) - v * math.sin(tilt), u * math.sin(tilt) + v * math.cos(tilt))
+            )
         shade(s, [moved(centre, *p) for p in oval])
     start = (52, 176)
     runs = [(166, 52), (254, 38), (318, 104), (258, 170), (150, 142)]
@@ -329,10 +340,23 @@ def robustness(s: Sheet) -> None:
     for y in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8):
         s.path([at(0.25, y), at(0.93, y)], "faint", 0.7)
         s.text(*moved(at(0.25, y), -6, 4), f"{100 * y:g}", "end", SMALL, "muted")
-    s.text(left + width / 2, top + height + 32, "reference accuracy (%), logit scale", size=SMALL, colour="muted")
+    s.text(
+        left + width / 2,
+        top + height + 32,
+        "reference accuracy (%), logit scale",
+        size=SMALL,
+        colour="muted",
+    )
     s.text(4, 12, "accuracy under shift (%), logit scale", "start", SMALL, "muted")
     s.path([at(0.27, line(0.27)), at(0.92, line(0.92))], "muted", 2)
-    for x, off in ((0.32, 0.12), (0.4, -0.16), (0.47, 0.1), (0.56, -0.1), (0.62, 0.14), (0.71, -0.12)):
+    for x, off in (
+        (0.32, 0.12),
+        (0.4, -0.16),
+        (0.47, 0.1),
+        (0.56, -0.1),
+        (0.62, 0.14),
+        (0.71, -0.12),
+    ):
         y = 1 / (1 + math.exp(-(slope * logit(x) + rise + off)))
         s.dot(*at(x, y), 4.5, "muted")
     s.text(*moved(at(0.47, line(0.47)), 12, 18), "baseline $β$", "start", colour="muted", halo=True)
@@ -344,7 +368,14 @@ def robustness(s: Sheet) -> None:
     s.star(*at(0.8, 0.6), 11)
     s.dot(*at(0.89, line(0.89)), 5, "muted")
     s.text(*moved(at(0.8, 0.6), 0, -15), "zero-shot", halo=True)
-    s.text(*moved(at(0.8, 0.49), -8, 0), "$ρ$ = 60 − 40 = +20 points", "end", colour="blue", bold=True, halo=True)
+    s.text(
+        *moved(at(0.8, 0.49), -8, 0),
+        "$ρ$ = 60 − 40 = +20 points",
+        "end",
+        colour="blue",
+        bold=True,
+        halo=True,
+    )
     s.text(*moved(at(0.8, 0.4), 8, 14), "predicted", "start", SMALL, halo=True)
     s.text(*moved(at(0.89, line(0.89)), 0, -12), "$ρ$ = 0", colour="muted", halo=True)
 
@@ -404,7 +435,7 @@ def lobatto_nodes(s: Sheet) -> None:
         angle = math.pi * (k + 0.5) / 4
         if k < 4:
             s.text(*moved(arc(centre, 62, angle, 0)[0], 0, 4), "45°", size=SMALL, colour="muted")
-    s.text(*moved(at(0.3, bent(0.3)), 10, 18), "five passes", "start", SMALL, "blue", halo=True)
+    s.text(*moved(at(0.3, bent(0.3)), 4, 22), "five passes", "start", SMALL, "blue", halo=True)
     s.text(*moved(at(0.03, bent(0.36)), 0, 0), "three passes", "start", SMALL, "pink")
 
 

@@ -49,8 +49,12 @@ SERIF = "'STIX Two Text','Times New Roman',Times,'Liberation Serif',serif"
 LETTERS = re.compile(r"_(\w)|([A-Za-zα-ω]+)|([^A-Za-zα-ω_]+)")
 
 
-def _colours(palette: dict[str, str]) -> str:
-    return "".join(f"--{name}:{value};" for name, value in palette.items())
+def _colours(palette: dict[str, str], paper: str = "{}") -> str:
+    values = {**palette, "paper": paper.format(palette["paper"])}
+    return "".join(f"--{name}:{value};" for name, value in values.items())
+
+
+OF_PAGE = "var(--pst-color-background,{})"  # the theme's own, in a page of the site
 
 
 # A page of the site names its theme; a file that is opened by itself follows the system.
@@ -58,8 +62,8 @@ STYLE = (
     f".diagram{{{_colours(LIGHT)}background:var(--paper);max-width:100%;height:auto;"
     "font-family:Arial,Helvetica,'Liberation Sans',sans-serif}"
     f"@media (prefers-color-scheme:dark){{.diagram{{{_colours(DARK)}}}}}"
-    f"html[data-theme=light] .diagram{{{_colours(LIGHT)}}}"
-    f"html[data-theme=dark] .diagram{{{_colours(DARK)}}}"
+    f"html[data-theme=light] .diagram{{{_colours(LIGHT, OF_PAGE)}}}"
+    f"html[data-theme=dark] .diagram{{{_colours(DARK, OF_PAGE)}}}"
     f".diagram .v{{font-family:{SERIF};font-style:italic}}"
     ".diagram .halo{paint-order:stroke;stroke:var(--paper);stroke-width:3px;stroke-opacity:.8;stroke-linejoin:round}"
 )
