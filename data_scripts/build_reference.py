@@ -13,8 +13,8 @@ import re
 import textwrap
 from pathlib import Path
 
-from drawing import Sheet
 from drawing import WIDTH as PAGE
+from drawing import Sheet
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "wiseft_lite"
