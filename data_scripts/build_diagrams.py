@@ -153,9 +153,10 @@ class Plane:
         for points, offsets in zip(*contours.filled(level, 101), strict=True):
             yield from np.split(points, offsets[1:-1])
 
-    def lines(self, level: float, xs: np.ndarray, ys: np.ndarray) -> Iterable[np.ndarray]:
+    def lines(self, level: float, xs: np.ndarray, ys: np.ndarray) -> Iterator[np.ndarray]:
         """The lines at a level, on a grid."""
-        return contourpy.contour_generator(xs, ys, self(*np.meshgrid(xs, ys))).lines(level)
+        contours = contourpy.contour_generator(xs, ys, self(*np.meshgrid(xs, ys)))
+        yield from map(np.asarray, contours.lines(level))
 
     def place(self, level: float, xs: np.ndarray, y: float) -> Point:
         """Where at height ``y`` the accuracy is nearest to a level."""
