@@ -12,7 +12,9 @@ import ast
 import re
 import textwrap
 from pathlib import Path
-from xml.sax.saxutils import escape
+
+from drawing import WIDTH as PAGE
+from drawing import Sheet
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "wiseft_lite"
@@ -255,7 +257,8 @@ def arrows() -> list[tuple[str, str]]:
     ]
 
 
-WIDTH, GAP, PAD, TITLE, LINE, SMALL, SPACE = 360, 6, 7, 12, 11, 9.2, 20
+EDGE, GAP, PAD, TITLE, LINE, SMALL, SPACE = 1, 4, 7, 12, 11.5, 9.5, 20
+WIDTH = PAGE - 2 * EDGE
 
 
 def names_in(box: str, wide: bool) -> list[str]:
@@ -270,58 +273,40 @@ def names_in(box: str, wide: bool) -> list[str]:
 
 
 def boxes() -> dict[str, tuple[float, float, float, float, list[str]]]:
-    """Left, top, width, height and lines of each box; a box reaches down while nothing is below."""
-    columns = max(map(len, ROWS))
-    narrow = (WIDTH - GAP * (columns - 1)) / columns
+    """Left, top, width, height and lines of each box; boxes side by side are as wide as their
+    longest words need."""
     placed: dict[str, tuple[float, float, float, float, list[str]]] = {}
-    top = 0.0
+    top = float(EDGE)
     for row in ROWS:
-        wide = len(row) == 1
-        tops: list[float] = []
-        for k, name in enumerate(row):
-            if name is None:
-                continue
-            lines = names_in(name, wide)
-            height = 2 * PAD + TITLE + LINE * len(lines)
-            left = 0 if wide else k * (narrow + GAP)
-            placed[name] = (left, top, WIDTH if wide else narrow, height, lines)
-            tops.append(top + height)
-        top = max(tops) + SPACE
+        lines = {name: names_in(name, len(row) == 1) for name in row}
+        needs = {name: max([1.4 * len(name), *map(len, lines[name])]) + 2 for name in row}
+        left, room = float(EDGE), WIDTH - GAP * (len(row) - 1)
+        for name in row:
+            width = room * needs[name] / sum(needs.values())
+            height = 2 * PAD + TITLE + LINE * len(lines[name])
+            placed[name] = (round(left, 1), top, round(width, 1), height, lines[name])
+            left += width + GAP
+        top = max(placed[name][1] + placed[name][3] for name in row) + SPACE
     return placed
 
 
 def figure() -> str:
     """The packages and the arrows between them, as SVG."""
     placed = boxes()
-    height = max(top + tall for _, top, _, tall, _ in placed.values())
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-6 -6 {WIDTH + 12} {height + 12:g}" width="540" '
-        'font-family="Arial, Helvetica, sans-serif">',
-        '<defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path d="M0 0L8 4L0 8z" fill="#555"/></marker></defs>',
-        f'<rect x="-6" y="-6" width="{WIDTH + 12}" height="{height + 12:g}" fill="#fff"/>',
-    ]
+    sheet = Sheet(max(top + tall for _, top, _, tall, _ in placed.values()) + EDGE, alt_text())
     for a, b in arrows():
         upper, lower = placed[a], placed[b]
         narrow = min(upper, lower, key=lambda box: box[2])
         x = narrow[0] + narrow[2] / 2
-        parts.append(
-            f'<path d="M{x:g} {upper[1] + upper[3]:g}V{lower[1]:g}" stroke="#555" fill="none" marker-end="url(#head)"/>'
-        )
+        sheet.arrow((x, upper[1] + upper[3]), (x, lower[1] - 1))
     for name, (left, top, width, tall, lines) in placed.items():
-        parts.append(
-            f'<rect x="{left:g}" y="{top:g}" width="{width:g}" height="{tall:g}" rx="4" fill="#eef4fa" stroke="#2f6fa5"/>'
-        )
+        method = {"fill": "sky", "edge": "blue"} if name in GROUPS else {}
+        sheet.box(left, top, width, tall, **method)
         x, y = left + width / 2, top + PAD + TITLE - 2
-        title = escape(LABELS.get(name, name))
-        parts.append(
-            f'<text x="{x:g}" y="{y:g}" text-anchor="middle" font-size="{TITLE}" font-weight="bold">{title}</text>'
-        )
+        sheet.text(x, y, LABELS.get(name, name), bold=True)
         for k, line in enumerate(lines, 1):
-            parts.append(
-                f'<text x="{x:g}" y="{y + k * LINE + 1:g}" text-anchor="middle" font-size="{SMALL}">{escape(line)}</text>'
-            )
-    return "\n".join([*parts, "</svg>"]) + "\n"
+            sheet.text(x, y + k * LINE + 1, line, size=SMALL)
+    return sheet.svg()
 
 
 def alt_text() -> str:

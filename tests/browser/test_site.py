@@ -116,6 +116,34 @@ def test_formulas_are_drawn_and_figures_have_alt_text(tab, address, name):
         assert len(alt) > 10 and not alt.startswith("../"), alt
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "name", [name for name in PAGES if '<svg xmlns="http' in (SITE / name).read_text()]
+)
+def test_diagrams_follow_the_theme_and_fit(browser, address, name, scheme):
+    page = opened(browser, color_scheme="light" if scheme == "dark" else "dark")
+    page.goto(f"{address}/{name}", wait_until="load")
+    page.evaluate(f"document.documentElement.dataset.theme = '{scheme}'")  # as its button does
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 900})
+        diagrams = page.locator("svg.diagram")
+        assert diagrams.count()
+        for diagram in diagrams.all():
+            assert diagram.evaluate("d => getComputedStyle(d).backgroundColor") == ground
+            small, outside = diagram.evaluate(
+                """d => {
+                const sheet = d.viewBox.baseVal, scale = d.getBoundingClientRect().width / sheet.width;
+                const texts = [...d.querySelectorAll('text')], inside = b => b.x >= 0 && b.y >= 0
+                    && b.x + b.width <= sheet.width && b.y + b.height <= sheet.height + 1;
+                return [[...d.querySelectorAll('text, tspan')].filter(
+                    t => parseFloat(getComputedStyle(t).fontSize) * scale < 9),
+                    texts.filter(t => !inside(t.getBBox()))].map(all => all.map(t => t.textContent)); }"""
+            )
+            assert not small and not outside, (width, small, outside)
+    page.close()
+
+
 @pytest.mark.parametrize("name", [name for name in CHAPTERS if "00_setup" not in name])
 def test_solutions_unfold_and_fold_again(tab, address, name):
     tab.goto(f"{address}/{name}", wait_until="load")
