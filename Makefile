@@ -30,10 +30,10 @@ lint: .venv/test.stamp  ## style, types and the arrows between packages
 	$(BIN)/mypy
 
 test-fast: .venv/test.stamp  ## the unit tests that need no minutes, several at a time; no notebook; WORKERS as for test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) -m "not slow" tests/unit tests/tasks wiseft_lite
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow" tests/unit tests/tasks wiseft_lite
 
 test: .venv/book.stamp  ## unit tests, every notebook, the site with warnings as errors, and a browser if there is one; WORKERS: unit tests at a time (2)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n $(WORKERS) --ignore=tests/browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n $(WORKERS) --dist loadfile --ignore=tests/browser
 	$(BIN)/python data_scripts/build_book.py
 	$(BIN)/python -m pytest -q -rs tests/browser
 

@@ -8,6 +8,7 @@ and their tests, for instructors.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import re
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -72,8 +74,18 @@ def questions(master: Path) -> dict[str, dict]:
     return found
 
 
+@contextlib.contextmanager
+def assigned(master: Path) -> Iterator[Path]:
+    """Run otter's ``assign`` on a copy; yield the folder of the student's and the solved notebook.
+
+    Gradescope's zip is beside the solved one.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        _assign(master, Path(scratch))
+        yield Path(scratch) / "dist"
+
+
 def _assign(master: Path, folder: Path) -> None:
-    """Run otter's ``assign`` on a copy: student notebook, solved notebook, and Gradescope's zip."""
     shutil.copy2(master, folder)
     setup_cell.fill(folder, setup_cell.repository() or "")
     done = subprocess.run(
@@ -113,39 +125,28 @@ def _tests(upload: Path, folder: Path) -> None:
                 (folder / Path(entry).name).write_bytes(archive.read(entry))
 
 
-def build(master: Path, out: Path = OUT) -> None:
+def hand_out(master: Path, dist: Path, out: Path) -> None:
     """Write the student's zip, Gradescope's zip and the tests of one assignment."""
-    name = master.stem
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        _assign(master, folder)
-        student, graded = folder / "dist" / "student", folder / "dist" / "autograder"
-        files = {
-            f"{name}/{p.relative_to(student).as_posix()}": p
-            for p in student.rglob("*")
-            if p.is_file()
-        }
-        _zip(out / "student" / f"{name}.zip", files)
-        upload = next(graded.glob("*.zip"))
-        (out / "gradescope").mkdir(parents=True, exist_ok=True)
-        shutil.copy2(upload, out / "gradescope" / f"{name}.zip")
-        tests = out / "tests" / name
-        shutil.rmtree(tests, ignore_errors=True)
-        _tests(upload, tests)
+    name, student = master.stem, dist / "student"
+    files = {
+        f"{name}/{p.relative_to(student).as_posix()}": p for p in student.rglob("*") if p.is_file()
+    }
+    _zip(out / "student" / f"{name}.zip", files)
+    upload = next((dist / "autograder").glob("*.zip"))
+    (out / "gradescope").mkdir(parents=True, exist_ok=True)
+    shutil.copy2(upload, out / "gradescope" / f"{name}.zip")
+    tests = out / "tests" / name
+    shutil.rmtree(tests, ignore_errors=True)
+    _tests(upload, tests)
     (tests / "questions.json").write_text(json.dumps(questions(master), indent=1))
 
 
-def solutions(out: Path) -> list[Path]:
-    """Write the solved notebooks, with model answers, and the tests that their checks run."""
+def solve(master: Path, dist: Path, out: Path) -> Path:
+    """Write the solved notebook, with model answers, and the tests that its checks run."""
     out.mkdir(parents=True, exist_ok=True)
-    written = []
-    for master in masters():
-        with tempfile.TemporaryDirectory() as scratch:
-            _assign(master, Path(scratch))
-            graded = Path(scratch) / "dist" / "autograder"
-            written.append(Path(shutil.copy2(graded / master.name, out / master.name)))
-            _tests(next(graded.glob("*.zip")), out / "tests")
-    return written
+    graded = dist / "autograder"
+    _tests(next(graded.glob("*.zip")), out / "tests")
+    return Path(shutil.copy2(graded / master.name, out / master.name))
 
 
 def main() -> None:
@@ -157,12 +158,16 @@ def main() -> None:
         help="write only the solved notebooks and their tests, to this folder",
     )
     chosen = parser.parse_args().solutions
-    if chosen:
-        print(*solutions(chosen), sep="\n")
-        return
-    shutil.rmtree(OUT, ignore_errors=True)
+    if not chosen:
+        shutil.rmtree(OUT, ignore_errors=True)
     for master in masters():
-        build(master)
+        with assigned(master) as dist:
+            if chosen:
+                print(solve(master, dist, chosen))
+            else:
+                hand_out(master, dist, OUT)
+    if chosen:
+        return
     for path in sorted(OUT.glob("*/*.zip")):
         print(path.relative_to(ROOT))
 

@@ -72,13 +72,14 @@ def assignment_of(cells: list[dict], built: Path = OUT) -> str | None:
 
 
 def _remark(result) -> str:
-    """Return the feedback on a test: otter's message without the line of the test."""
+    """Return the feedback on a test: what it looks for, and what it found, without its source."""
     if result.passed:
         return result.test_case.success_message or "right"
-    if result.test_case.failure_message:
-        return result.test_case.failure_message
-    _, assertion, message = result.message.rpartition("\nAssertionError: ")
-    return message if assertion else result.message.strip().splitlines()[-1]
+    looked_for = result.test_case.failure_message
+    _, assertion, found = result.message.partition("\nAssertionError: ")
+    if not assertion:
+        return looked_for or result.message.strip().splitlines()[-1]
+    return "\n".join(text for text in (looked_for, found) if text)
 
 
 def judge(

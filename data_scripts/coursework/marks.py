@@ -85,7 +85,7 @@ def feedback(result: Result, assignment: Assignment) -> str:
     lines = [
         "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>",
         f"<title>{escape(result.file)}</title><style>body{{font:1rem/1.5 sans-serif;max-width:45rem;margin:2rem auto;"
-        "padding:0 1rem}li{margin:.3rem 0}</style>",
+        "padding:0 1rem}li{margin:.3rem 0;white-space:pre-wrap}</style>",
         f"<h1>{escape(assignment.name.upper())}: {escape(result.file)}</h1><p>Status: <b>{escape(result.status)}</b>. "
         f"{escape(result.note)}</p>",
     ]

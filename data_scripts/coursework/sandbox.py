@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import sys
@@ -30,6 +31,25 @@ def _channel():
     return os.fdopen(ask, "rb"), os.fdopen(answer, "wb")
 
 
+@contextlib.contextmanager
+def _watched():
+    """Collect where the code of the book lies that runs, as file and line."""
+    import wiseft_lite
+
+    book, ran = str(Path(wiseft_lite.__file__).parent), set()
+
+    def notice(frame, event, _):
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(book):
+            ran.add((code.co_filename, code.co_firstlineno))
+
+    sys.setprofile(notice)
+    try:
+        yield ran
+    finally:
+        sys.setprofile(None)
+
+
 def _reply(shell, names: dict, message: dict) -> dict:
     if "run" in message:
         done = shell.run_cell(message["run"], store_history=False)
@@ -47,7 +67,9 @@ def _reply(shell, names: dict, message: dict) -> dict:
         }
     try:
         args = message["args"]
-        return {"value": value(*args, **message["kwargs"]), "args": args, "error": None}
+        with _watched() as ran:
+            value = value(*args, **message["kwargs"])
+        return {"value": value, "args": args, "error": None, "ran": [list(p) for p in sorted(ran)]}
     except BaseException as error:  # sys.exit in a student's function must not end the process
         return {"value": None, "args": [], "error": f"{type(error).__name__}: {error}"[:500]}
 

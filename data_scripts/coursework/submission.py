@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from coursework.process import PATIENCE, Gone, Limits, Process
+from coursework.wire import encode
 
 
 class Failed(Exception):
@@ -108,7 +110,7 @@ class Submission:
             raise KeyError(name)
         if not answer.get("function"):
             return answer.get("value")
-        return lambda *args, **kwargs: self._call(name, args, kwargs)
+        return Function(self, name)
 
     def get(self, name: str, default: Any = None) -> Any:
         """Return the value or function of that name, or ``default``."""
@@ -117,7 +119,13 @@ class Submission:
         except KeyError:
             return default
 
-    def _call(self, name: str, args: tuple, kwargs: dict) -> Any:
+    def call(self, name: str, args: tuple, kwargs: dict) -> tuple[Any, set[tuple[str, int]]]:
+        """Return the value of a function, and where the code of the book lies that it ran.
+
+        Raises:
+            Failed: it raised an error; the exception has the name of that error.
+            Gone: it took too long, or ended the process.
+        """
         if name in self._lost:
             raise Failed(f"{name} was given up: {self._lost[name]}")
         self.run()
@@ -129,23 +137,48 @@ class Submission:
             self._lost[name] = str(gone)
             raise
         if answer.get("error"):
-            raise Failed(f"{name} raised {answer['error']}")
+            kind, _, text = str(answer["error"]).partition(": ")
+            raise type(kind, (Failed,), {})(f"{text} (in {name})")
         after = answer.get("args")
         for mine, theirs in zip(
             args, after if isinstance(after, (list, tuple)) else (), strict=False
         ):
             _write_back(mine, theirs)
-        return answer.get("value")
+        ran = answer.get("ran")
+        return answer.get("value"), {tuple(p) for p in ran} if isinstance(ran, list) else set()
+
+
+class Function:
+    """A function of a submission.
+
+    Args:
+        submission: whose process it runs in.
+        name: in the notebook.
+        ran: where the code of the book lies that the last call ran, as file and line.
+    """
+
+    def __init__(self, submission: Submission, name: str):
+        self.submission, self.name = submission, name
+        self.ran: set[tuple[str, int]] = set()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        value, self.ran = self.submission.call(self.name, args, kwargs)
+        return value
 
 
 def _write_back(mine: Any, theirs: Any) -> None:
-    """Copy a function's changes to its arguments from the other process to ours."""
-    if (
-        isinstance(mine, torch.Tensor)
-        and isinstance(theirs, torch.Tensor)
-        and mine.shape == theirs.shape
-    ):
-        mine.copy_(theirs)
+    """Make an argument of ours what a function in the other process made of its copy."""
+    if encode(mine) == encode(theirs):
+        return
+    if isinstance(mine, torch.Tensor) and isinstance(theirs, torch.Tensor):
+        mine.data = theirs.to(mine.dtype)  # of any shape
+    elif isinstance(mine, pd.DataFrame) and isinstance(theirs, pd.DataFrame):
+        pd.DataFrame.__init__(mine, theirs)  # it stays the same object, with other rows
     elif isinstance(mine, dict) and isinstance(theirs, dict):
         for key in mine.keys() & theirs.keys():
             _write_back(mine[key], theirs[key])
+        for key in mine.keys() - theirs.keys():
+            del mine[key]
+        mine |= {key: value for key, value in theirs.items() if key not in mine}
+    elif isinstance(mine, list) and isinstance(theirs, list):
+        mine[:] = theirs

@@ -1,6 +1,7 @@
 """The benchmarks measure the same work on both sides, and their sums are right."""
 
 import copy
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -169,17 +170,17 @@ def test_seconds_of_children_are_those_of_processes_that_ended():
 
 
 def test_the_whole_command_and_the_whole_procedure_of_the_authors_agree(monkeypatch, tmp_path):
+    arrows = load_task("arrows")
+    few = replace(arrows, test=arrows.test.select(range(0, len(arrows.test), 6)))
     monkeypatch.setattr(
-        command, "load_task", lambda name: load_task("arrows" if name == "iconshift" else name)
+        command, "load_task", lambda name: few if name == "iconshift" else load_task(name)
     )
     monkeypatch.setattr(
         command, "trained", lambda zero_shot, task: finetune(zero_shot, task, Recipe(epochs=1))
     )
     record = Record("test")
     command.run(record, [0])  # compares the accuracies
-    task = load_task("arrows")
-    splits = [task.test, *list(task.shifts.values())[: command.SHIFTS]]
-    assert record.numbers["command.images"]["value"] == sum(map(len, splits))
+    assert not few.shifts and record.numbers["command.images"]["value"] == len(few.test)
     assert (
         record.numbers["command.seconds.start"]["value"]
         < record.numbers["command.seconds.exact"]["value"]

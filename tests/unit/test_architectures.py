@@ -1,8 +1,13 @@
-"""Every architecture that open_clip lists works or is refused; the smallest of each family goes all
-the way."""
+"""Every architecture that open_clip lists works or is refused; one of each family goes all the way.
+
+A family's weights go through the same code whatever their number, so the one of a family has the
+published layers of its image encoder, but one block where they repeat, and a narrow text encoder.
+``WISEFT_FULL_SIZE=1`` adds the smallest published one of each family, which takes minutes.
+"""
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import sys
@@ -13,10 +18,11 @@ from types import ModuleType, SimpleNamespace
 
 import open_clip
 import pytest
+import timm
 import torch
 from build_architectures import TARGET, page, status
 from conftest import picture
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from wiseft_lite import (
     Recipe,
@@ -104,12 +110,53 @@ def test_a_row_is_what_the_architecture_is(name):
     assert f"{arch.image_parameters / 1e6:.1f}" == row[5] and status(arch) == row[-1]
 
 
+def fewer_blocks(name):
+    """Arguments of timm with which an image encoder has one block at each resolution."""
+    if name.startswith("swin"):
+        return {"depths": (2, 1, 1, 1)}  # every second one shifts its windows
+    if name.startswith("convnext"):
+        return {"depths": (1, 1, 1, 1)}
+    if name.startswith("fastvit"):
+        return {"layers": (1, 1, 1, 1)}
+    return {"depth": 1}
+
+
+def small(config):
+    """A configuration with few blocks; those of timm's encoders are taken by ``source``."""
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    if "layers" in vision:
+        vision["layers"] = [1, 1, 1, 1] if isinstance(vision["layers"], list) else 1
+    for part in (text, config.get("multimodal_cfg", {})):
+        part |= {"layers": 1, "width": 64, "heads": 2}
+    return config
+
+
+full_size = pytest.mark.skipif(
+    "WISEFT_FULL_SIZE" not in os.environ, reason="of full size; WISEFT_FULL_SIZE=1"
+)
+
+
+@pytest.fixture(params=["small", pytest.param("published", marks=full_size)])
+def source(request, name, folder, monkeypatch):
+    """A folder with the configuration of an architecture; it has no weights yet."""
+    config = open_clip_config(f"{name}/none")
+    if request.param == "small":
+        small(config["model_cfg"])
+        create = timm.create_model
+        monkeypatch.setattr(
+            timm, "create_model", lambda name, **more: create(name, **more, **fewer_blocks(name))
+        )
+    (folder / "clip").mkdir()
+    (folder / "clip" / "open_clip_config.json").write_text(json.dumps(config))
+    return f"local-dir:{folder / 'clip'}"
+
+
 @pytest.mark.parametrize("name", WORKING)
-def test_random_weights_owe_nothing_to_what_the_memory_held(name, monkeypatch):
+def test_random_weights_owe_nothing_to_what_the_memory_held(name, source, monkeypatch):
     monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
     torch.use_deterministic_algorithms(True)  # memory that nothing has written yet is NaN
     try:
-        model = blank(name)
+        model = blank(source)
     finally:
         torch.use_deterministic_algorithms(False)
     assert not [key for key, tensor in model.state_dict().items() if tensor.isnan().any()]
@@ -158,9 +205,9 @@ def run_everything(clip, pair, folder: Path):
 
 
 @pytest.mark.parametrize("name", WORKING)
-def test_the_smallest_of_each_family_goes_all_the_way(name, pair, folder):
-    _write(folder / "clip", open_clip_config(f"{name}/none"), blank(name).state_dict())
-    run_everything(load_clip(f"local-dir:{folder / 'clip'}"), pair, folder)
+def test_one_of_each_family_goes_all_the_way(name, source, pair, folder):
+    save_file(blank(source).state_dict(), folder / "clip" / "open_clip_model.safetensors")
+    run_everything(load_clip(source), pair, folder)
 
 
 class Words:

@@ -1,6 +1,7 @@
 """Training reads the same images in the same crops in the same order, however it is computed."""
 
 import copy
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -240,22 +241,33 @@ def test_the_schedule_has_its_peak_after_the_warm_up():
     assert all(a >= b for a, b in zip(rates[5:], rates[6:], strict=False))
 
 
-def test_in_bfloat16_a_cpu_predicts_on_iconshift_as_in_float32():
+full_size = pytest.mark.skipif(
+    "WISEFT_FULL_SIZE" not in os.environ, reason="on all 4,094 images; WISEFT_FULL_SIZE=1"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("every", "alike", "points"),  # about 3 in 1,000 predictions differ; a sample varies
+    [(4, 0.99, 0.5), pytest.param(1, 0.995, 0.2, marks=full_size)],
+)
+def test_in_bfloat16_a_cpu_predicts_on_iconshift_as_in_float32(every, alike, points):
     task = load_task("iconshift")
+    splits = {
+        name: split.select(range(0, len(split), every)) for name, split in task.evaluation.items()
+    }
     model = zero_shot_classifier(load_clip("iconclip"), task)
     predicted, right = [], []
     for precision in ("float32", "bfloat16"):
         compute = Compute(precision=precision)
         found = {
             name: split.predicted(predict(model, split, compute=compute))
-            for name, split in task.evaluation.items()
+            for name, split in splits.items()
         }
         predicted.append(torch.cat(list(found.values())))
-        right.append(
-            torch.cat([found[name] == split.labels for name, split in task.evaluation.items()])
-        )
-    assert (predicted[0] == predicted[1]).double().mean() >= 0.995
-    assert abs(right[0].double().mean() - right[1].double().mean()) <= 0.002
+        right.append(torch.cat([found[name] == split.labels for name, split in splits.items()]))
+    assert (predicted[0] == predicted[1]).double().mean() >= alike
+    assert abs(right[0].double().mean() - right[1].double().mean()) <= points / 100
 
 
 def test_a_cpu_computes_in_float32_unless_asked_for_less(theta_0, task):

@@ -70,6 +70,7 @@ class _Watched:
             raise
         finally:
             sys.setprofile(before)
+        self._notice_elsewhere()
         if value is None:
             self.error = Nothing()
             raise self.error
@@ -79,6 +80,18 @@ class _Watched:
     def _notice(self, frame: Any, event: str, _: Any) -> None:
         if event == "call" and frame.f_code in self.forbidden:
             self.borrowed = self.forbidden[frame.f_code]
+
+    def _notice_elsewhere(self) -> None:
+        """Read what the function itself reports to have run, if it runs in another process."""
+        ran = getattr(self.function, "ran", ())
+        for code, name in self.forbidden.items():
+            if place(code) in ran:
+                self.borrowed = name
+
+
+def place(code: CodeType) -> tuple[str, int]:
+    """Return where code is written: two processes have the same places, though other objects."""
+    return code.co_filename, code.co_firstlineno
 
 
 def codes(functions: Collection[Callable]) -> dict[CodeType, str]:
