@@ -25,13 +25,12 @@ def network(theta: Mapping[str, Tensor], images: Tensor) -> Tensor:
 
 def weights(generator: np.random.Generator, scale: float = 1.0) -> Theta:
     """Return drawn weights in float64; all logits are rather negative, so that 0 is large."""
-    theta = {
+    return {
         "encoder.weight": scale * normal(generator, UNITS, INPUTS, dtype=torch.float64),
         "encoder.bias": normal(generator, UNITS, dtype=torch.float64),
         "head.weight": normal(generator, CLASSES, UNITS, dtype=torch.float64),
         "head.bias": normal(generator, CLASSES, dtype=torch.float64) - 5,
     }
-    return theta
 
 
 def near(generator: np.random.Generator, theta: Mapping[str, Tensor], scale: float) -> Theta:
@@ -51,7 +50,7 @@ def split(
     """Return images, labels that a mixture of two models often predicts, and the split's classes."""
     images = normal(generator, n, INPUTS, dtype=torch.float64)
     own = None if classes is None else tuple(classes)
-    likely = predictions(network(interpolate(*thetas[:2], 0.4), images), own)
+    likely = predictions(network(interpolate(thetas[0], thetas[1], 0.4), images), own)
     drawn = torch.as_tensor(generator.choice(own or range(CLASSES), size=n))
     right = torch.as_tensor(generator.random(n)) < 0.6
     return images, torch.where(right, likely, drawn), own
