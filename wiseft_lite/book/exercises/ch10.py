@@ -297,7 +297,7 @@ def _spring_alone(generator):
 
 
 def _teacher_alone(generator):
-    return _held_fixture(generator, lambda g: 0.0, lambda g: float(g.uniform(0.6, 1.0)))
+    return _held_fixture(generator, lambda g: 0.0, lambda g: float(g.uniform(0.6, 0.9)))
 
 
 def _weights_after(run, model, batches, lr, strength, share):
