@@ -186,8 +186,8 @@ def short_curve_by_lagrange(network, theta_0, theta_1, splits, passes, alphas):
     for alpha in alphas:
         for name, values in seen.items():
             others = [np.delete(nodes, j) for j in range(passes)]
-            shares = [np.prod((alpha - o) / (x - o)) for x, o in zip(nodes, others, strict=True)]
-            curves[name].append(sum(s * v for s, v in zip(shares, values, strict=True)))
+            weights = [np.prod((alpha - o) / (x - o)) for x, o in zip(nodes, others, strict=True)]
+            curves[name].append(sum(s * v for s, v in zip(weights, values, strict=True)))
     return _rows({name: torch.stack(c) for name, c in curves.items()}, splits, alphas)
 
 

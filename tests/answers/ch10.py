@@ -113,14 +113,14 @@ def as_line_stacked(iterates, decay):
     }
 
 
-def held_by_kl(model, batches, lr, strength, share):
+def held_by_kl(model, batches, lr, strength, weight):
     """The teacher's part as a divergence, whose gradient is that of the cross-entropy."""
     teacher, optimizer = copy.deepcopy(model).eval(), torch.optim.AdamW(model.parameters(), lr=lr)
     for x, y in batches:
         logits = model(x)
         with torch.no_grad():
             wanted = teacher(x).log_softmax(-1)
-        loss = (1 - share) * F.cross_entropy(logits, y) + share * F.kl_div(
+        loss = (1 - weight) * F.cross_entropy(logits, y) + weight * F.kl_div(
             logits.log_softmax(-1), wanted, log_target=True, reduction="batchmean"
         )
         for own, other in zip(model.parameters(), teacher.parameters(), strict=True):
@@ -131,7 +131,7 @@ def held_by_kl(model, batches, lr, strength, share):
     return model
 
 
-def held_with_answers_before(model, batches, lr, strength, share):
+def held_with_answers_before(model, batches, lr, strength, weight):
     with torch.no_grad():
         wanted = [model(x).softmax(-1) for x, _ in batches]
     start = torch.nn.utils.parameters_to_vector(model.parameters()).detach().clone()
@@ -139,14 +139,14 @@ def held_with_answers_before(model, batches, lr, strength, share):
     for (x, y), soft in zip(batches, wanted, strict=True):
         optimizer.zero_grad()
         labels = F.one_hot(y, soft.shape[1])
-        loss = F.cross_entropy(model(x), (1 - share) * labels + share * soft)
+        loss = F.cross_entropy(model(x), (1 - weight) * labels + weight * soft)
         now = torch.nn.utils.parameters_to_vector(model.parameters())
         (loss + strength * (now - start).dot(now - start)).backward()
         optimizer.step()
     return model
 
 
-def held_by_gradients(model, batches, lr, strength, share):
+def held_by_gradients(model, batches, lr, strength, weight):
     """The spring is added to the gradient, not to the loss."""
     start = [p.detach().clone() for p in model.parameters()]
     teacher = copy.deepcopy(model).requires_grad_(False)
@@ -155,7 +155,7 @@ def held_by_gradients(model, batches, lr, strength, share):
         optimizer.zero_grad()
         logs = model(x).log_softmax(-1)
         taught = -(teacher(x).softmax(-1) * logs).sum(-1).mean()
-        (share * taught + (1 - share) * F.nll_loss(logs, y)).backward()
+        (weight * taught + (1 - weight) * F.nll_loss(logs, y)).backward()
         for p, origin in zip(model.parameters(), start, strict=True):
             p.grad += 2 * strength * (p.detach() - origin)
         optimizer.step()
@@ -224,11 +224,11 @@ WRONG = {
         lambda iterates, decay: as_line_by_recursion(iterates, decay)["point"],
     ],
     "10.4": [
-        lambda model, batches, lr, strength, share: held_by_kl(model, batches, lr, 0.5, share),
-        lambda model, batches, lr, strength, share: held_by_kl(
-            model, batches, lr, strength / 2, share
+        lambda model, batches, lr, strength, weight: held_by_kl(model, batches, lr, 0.5, weight),
+        lambda model, batches, lr, strength, weight: held_by_kl(
+            model, batches, lr, strength / 2, weight
         ),
-        lambda model, batches, lr, strength, share: model,
+        lambda model, batches, lr, strength, weight: model,
     ],
     "10.6": [
         lambda control, lines: {**judged_in_numpy(control, lines), "verdict": "on"},

@@ -429,7 +429,7 @@ def _ground_with_the_network(ground, thetas, images, labels, xs, ys):
     return ground(network, thetas, images, labels, xs, ys)
 
 
-def _shares(x, y, thetas):
+def _coefficients(x, y, thetas):
     return barycentric(x, y, corners(thetas))
 
 
@@ -444,13 +444,13 @@ def _steps(x, y, thetas):
 
 
 def _inside(x, y, thetas):
-    shares = [max(share, 0.0) for share in _shares(x, y, thetas)]
-    return [share / sum(shares) for share in shares]
+    coefficients = [max(coefficient, 0.0) for coefficient in _coefficients(x, y, thetas)]
+    return [coefficient / sum(coefficients) for coefficient in coefficients]
 
 
 def _other_order(x, y, thetas):
     first, second, third = thetas
-    a, c, b = _shares(x, y, [first, third, second])
+    a, c, b = _coefficients(x, y, [first, third, second])
     return a, b, c
 
 
@@ -466,17 +466,27 @@ def _sum_of_norms(x, y, thetas):
     return barycentric(x, y, ((0.0, 0.0), (base, 0.0), (x_3, math.sqrt(side**2 - x_3**2))))
 
 
-def _mixed_weights(network, thetas, images, shares):
-    return network(average(thetas, shares), images)
+def _mixed_weights(network, thetas, images, coefficients):
+    return network(average(thetas, coefficients), images)
 
 
-def _mixed_logits(network, thetas, images, shares):
-    return sum(a * network(theta, images) for a, theta in zip(shares, thetas, strict=True))
+def _mixed_logits(network, thetas, images, coefficients):
+    return sum(a * network(theta, images) for a, theta in zip(coefficients, thetas, strict=True))
 
 
-def _ground(network, thetas, images, labels, xs, ys, shares=_shares, mix=_mixed_weights, scale=100):
+def _ground(
+    network,
+    thetas,
+    images,
+    labels,
+    xs,
+    ys,
+    coefficients=_coefficients,
+    mix=_mixed_weights,
+    scale=100,
+):
     def percent(x, y):
-        logits = mix(network, thetas, images, shares(x, y, thetas))
+        logits = mix(network, thetas, images, coefficients(x, y, thetas))
         return scale * float((logits.argmax(-1) == labels).double().mean())
 
     return [[percent(x, y) for x in xs] for y in ys]
@@ -488,23 +498,23 @@ ground = Code(
     [_triangle],
     [
         (
-            partial(_ground, shares=_square),
+            partial(_ground, coefficients=_square),
             "you draw the triangle with a right angle; the third model lies where its two distances put it.",
         ),
         (
-            partial(_ground, shares=_steps),
-            "x and y are distances of weights, not shares of the models.",
+            partial(_ground, coefficients=_steps),
+            "x and y are distances of weights, not coefficients of the models.",
         ),
         (
-            partial(_ground, shares=_inside),
-            "outside the triangle a share is negative, and that is allowed.",
+            partial(_ground, coefficients=_inside),
+            "outside the triangle a coefficient is negative, and that is allowed.",
         ),
         (
-            partial(_ground, shares=_other_order),
+            partial(_ground, coefficients=_other_order),
             "the second model lies on the x axis and the third above it; yours are exchanged.",
         ),
         (
-            partial(_ground, shares=_sum_of_norms),
+            partial(_ground, coefficients=_sum_of_norms),
             "a distance is the root of the sum of *all* squares; yours adds the lengths of single tensors.",
         ),
         (
@@ -596,7 +606,7 @@ realigned = Code(
         ),
         (
             partial(_realigned, match=lambda likeness: likeness.argmax(1)),
-            "every unit of the reference takes the likest one, so that some are taken twice and some not at all. Match one to "
+            "every unit of the reference takes the most similar one, so that some are taken twice and some not at all. Match one to "
             "one.",
         ),
         (

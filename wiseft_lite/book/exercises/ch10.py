@@ -168,7 +168,7 @@ averages = Code(
         ),
         (
             _one_average_for_all,
-            "all decays share one running mean; each needs its own.",
+            "there is one running mean for all decays; each needs its own.",
         ),
         (
             partial(_averaged, keep=lambda name, tensor: True),
@@ -219,15 +219,15 @@ def _iterates(generator):
     return iterates, float(generator.uniform(0.5, 0.9))
 
 
-def _shares(decay, steps):
+def _powers(decay, steps):
     """Weights of the iterates 1 to T in a moving average, the newest last."""
     return [decay ** (steps - 1 - k) for k in range(steps)]
 
 
-def _as_line(iterates, decay, shares=_shares, alpha=lambda decay, steps: 1 - decay**steps, first=1):
+def _as_line(iterates, decay, powers=_powers, alpha=lambda decay, steps: 1 - decay**steps, first=1):
     theta_0, later = iterates[0], iterates[first:]
     steps = len(iterates) - 1
-    end, at = average(later, shares(decay, len(later))), alpha(decay, steps)
+    end, at = average(later, powers(decay, len(later))), alpha(decay, steps)
     return {"alpha": at, "end": end, "point": interpolate(theta_0, end, at)}
 
 
@@ -248,11 +248,11 @@ as_line = Code(
     [_iterates],
     [
         (
-            partial(_as_line, shares=lambda decay, steps: _shares(decay, steps)[::-1]),
+            partial(_as_line, powers=lambda decay, steps: _powers(decay, steps)[::-1]),
             "your oldest step has the largest weight; the newest has it, and each older one is multiplied by decay once more.",
         ),
         (
-            partial(_as_line, shares=lambda decay, steps: [1.0] * steps),
+            partial(_as_line, powers=lambda decay, steps: [1.0] * steps),
             "all steps count alike in your mean; the weight of step t is proportional to decay ** (T - t).",
         ),
         (
@@ -281,9 +281,9 @@ as_line = Code(
 )
 
 
-def _held_fixture(generator, strength, share):
+def _held_fixture(generator, strength, weight):
     model, lr = _layers(generator, norm=False), float(generator.uniform(0.05, 0.15))
-    return model, _batches(generator), lr, strength(generator), share(generator)
+    return model, _batches(generator), lr, strength(generator), weight(generator)
 
 
 def _both(generator):
@@ -300,8 +300,8 @@ def _teacher_alone(generator):
     return _held_fixture(generator, lambda g: 0.0, lambda g: float(g.uniform(0.6, 0.9)))
 
 
-def _weights_after(run, model, batches, lr, strength, share):
-    run(model, batches, lr, strength, share)
+def _weights_after(run, model, batches, lr, strength, weight):
+    run(model, batches, lr, strength, weight)
     return _snapshot(model)
 
 
@@ -327,7 +327,7 @@ def _held(
     batches,
     lr,
     strength,
-    share,
+    weight,
     penalty=_squares,
     answers=_soft,
     detach=lambda x: x,
@@ -337,11 +337,11 @@ def _held(
     start = {name: theta.detach().clone() for name, theta in model.named_parameters()}
     teacher = copy.deepcopy(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
-    share = 1 - share if swapped else share
+    weight = 1 - weight if swapped else weight
     for inputs, targets in batches:
         logits = model(inputs)
-        loss = (1 - share) * F.cross_entropy(logits, targets)
-        loss = loss + share * F.cross_entropy(logits, answers(teacher, model, inputs))
+        loss = (1 - weight) * F.cross_entropy(logits, targets)
+        loss = loss + weight * F.cross_entropy(logits, answers(teacher, model, inputs))
         far = penalty(dict(model.named_parameters()), start)
         loss = loss + strength * detach(far)
         if clear:
@@ -397,7 +397,7 @@ held = Code(
         ),
         (
             partial(_held, swapped=True),
-            "the two parts are swapped: share is the weight of the teacher, 1 - share that of the labels.",
+            "the two parts are swapped: the teacher has `weight`, the labels have 1 - weight.",
         ),
         (
             partial(_held, clear=False),
@@ -417,7 +417,7 @@ context = Number(
     [
         (
             4 * 128 * 122,
-            "that is one set of vectors for each class; here all 122 classes share theirs.",
+            "that is one set of vectors for each class; here all 122 classes weight theirs.",
         ),
         (
             122 * 128,

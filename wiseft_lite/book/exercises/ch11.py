@@ -252,7 +252,7 @@ nested = Code(
         ),
         (
             _first,
-            "you take the first images of each class, whatever the generator says.",
+            "you take the first images of each class, so the generator changes nothing.",
         ),
         (
             _filled_up,
