@@ -295,7 +295,7 @@ partial = Code(
 )
 
 second_witness = Choice(
-    "12.6",
+    "12.7",
     "B",
     {
         "A": "neither witness tests the paper's own models and recipe; a claim about them is not refuted by others.",

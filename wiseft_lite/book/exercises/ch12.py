@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import math
 import statistics
+from functools import partial
 
-from wiseft_lite.book.checks import Choice, Code, Number
-from wiseft_lite.book.claims.rules import FAILS, HOLDS, UNDECIDED, interval
+import numpy as np
+import torch
+from scipy.stats import t as student
+
+from wiseft_lite.book.checks import Code, Number
+from wiseft_lite.book.claims.rules import CANNOT, FAILS, HOLDS, UNDECIDED, interval
+from wiseft_lite.book.claims.rules import holm as library_holm
 
 
 def _around(generator, centre):
@@ -128,57 +134,109 @@ seeds = Code(
 )
 
 
-def _changes(generator):
-    n = int(generator.integers(300, 900))
-    won, lost = generator.choice([20, 35, 60, 90], size=2, replace=False).tolist()
-    return won, lost, n
+def _right_or_wrong(generator):
+    """Which images two models get right, run by run; and images and runs that are drawn again."""
+    seeds, n = int(generator.integers(4, 7)), int(generator.integers(30, 45))
+    difficulty = generator.normal(size=(1, n)) + 0.6 * generator.normal(size=(seeds, 1))
+    first, second = (
+        torch.as_tensor(difficulty + 0.7 * generator.normal(size=(seeds, n)) < level)
+        for level in (0.1, generator.uniform(0.4, 0.9))
+    )
+    rows = torch.as_tensor(generator.integers(n, size=(60, n)))
+    runs = torch.as_tensor(generator.integers(seeds, size=(60, seeds)))
+    return first, second, rows, runs
 
 
-def _paired(won, lost, n):
-    apart, gain = (won + lost) / n, (won - lost) / n
-    return 100 * 1.96 * math.sqrt((apart - gain**2) / n)
+def _ends(values, level=0.95):
+    return tuple(np.quantile(np.asarray(values), [0.5 - level / 2, 0.5 + level / 2]).tolist())
 
 
-images = Code(
+def _around_the_mean(values):
+    values = np.asarray(values)
+    return values.mean() - 1.96 * values.std(ddof=1), values.mean() + 1.96 * values.std(ddof=1)
+
+
+def _accuracies(right, rows, runs):
+    """Accuracy in each draw: of drawn images, of drawn runs, and of both."""
+    right = right.double()
+    both = torch.stack([right[s][:, r].mean() for s, r in zip(runs, rows, strict=True)])
+    return {
+        "images": right.mean(0)[rows].mean(1),
+        "seeds": right.mean(1)[runs].mean(1),
+        "both": both,
+    }
+
+
+def _redrawn(
+    first,
+    second,
+    rows,
+    runs,
+    scale=100,
+    ends=_ends,
+    other_rows=lambda rows: rows,
+    other_runs=lambda runs: runs,
+    change=lambda draws: draws,
+):
+    before = _accuracies(first, other_rows(rows), other_runs(runs))
+    after = _accuracies(second, rows, runs)
+    draws = change({name: scale * (after[name] - before[name]) for name in after})
+    return {name: ends(values) for name, values in draws.items()}
+
+
+def _of_one_run(first, second, rows, runs):
+    alone = _redrawn(first[:1], second[:1], rows, torch.zeros_like(runs[:, :1]))
+    return {**_redrawn(first, second, rows, runs), "images": alone["images"]}
+
+
+redrawn = Code(
     "12.3",
-    _paired,
-    [_changes],
+    _redrawn,
+    [_right_or_wrong],
     [
         (
-            lambda won, lost, n: 100 * 1.96 * ((won + lost) / n - ((won - lost) / n) ** 2) / n,
-            "that is the variance; the interval needs its root.",
+            partial(_redrawn, other_rows=lambda rows: rows.roll(1, 0)),
+            "the two models see different images. Draw images once, and evaluate both models on them.",
         ),
         (
-            lambda won, lost, n: 100 * 1.96 * math.sqrt(2 * 0.25 / n),
-            "that treats the two models as if they were tested on different images; an image that both get right "
-            "does not change their difference.",
+            partial(_redrawn, other_runs=lambda runs: runs.roll(1, 0)),
+            "the two models have different runs. A run of the one belongs to the run of the other with the same seed.",
         ),
         (
-            lambda won, lost, n: _paired(won, lost, n) / 100,
-            "the interval is for points: multiply the fraction by 100.",
+            lambda first, second, rows, runs: _redrawn(second, first, rows, runs),
+            "the sign is reversed: the gain is the second model's accuracy minus the first's.",
         ),
         (
-            lambda won, lost, n: _paired(won, lost, n) / 1.96,
-            "that is one standard error; the interval reaches 1.96 of them to either side.",
+            partial(_redrawn, ends=partial(_ends, level=0.9)),
+            "that is an interval of 90 %; cut off 2.5 % of the draws at either side.",
         ),
         (
-            lambda won, lost, n: 2 * _paired(won, lost, n),
-            "that is the whole width; the half width reaches to one side.",
+            partial(_redrawn, ends=partial(_ends, level=1)),
+            "those are the smallest and the largest draw; cut off 2.5 % at either side.",
         ),
         (
-            lambda won, lost, n: 196 * math.sqrt((won + lost) / n - ((won - lost) / n) ** 2),
-            "you do not divide by n: more images make a narrower interval.",
+            partial(_redrawn, ends=_around_the_mean),
+            "you take the standard deviation of the draws and 1.96; take the quantiles of the draws themselves.",
         ),
         (
-            lambda won, lost, n: 196 * math.sqrt(abs(won - lost) / n / n),
-            "d is the fraction on which exactly one is right, won plus lost; what both win and lose counts twice.",
+            partial(_redrawn, scale=1),
+            "the gain is stated in points: multiply the fraction by 100.",
         ),
         (
-            lambda won, lost, n: 100 * (won - lost) / n,
-            "that is the gain itself; the half width says how uncertain it is.",
+            _of_one_run,
+            "for 'images' you use one run; all runs stay in, only images are drawn again.",
+        ),
+        (
+            partial(
+                _redrawn,
+                change=lambda draws: {
+                    **draws,
+                    "both": torch.cat([draws["images"], draws["seeds"]]),
+                },
+            ),
+            "for 'both' you pool the two kinds of draws; draw images and runs in the same draw, so that both scatter at once.",
         ),
     ],
-    tolerance=1e-3,
 )
 
 chance = Number(
@@ -202,14 +260,227 @@ chance = Number(
     ],
 )
 
-no_effect = Choice(
+
+def _scattered(generator):
+    n = int(generator.integers(5, 9))
+    return ((generator.random(n) ** 3).round(4).tolist(),)
+
+
+def _close_together(generator):
+    """P-values of which the next, times fewer, is smaller than the one before; and a large one."""
+    n = int(generator.integers(4, 7))
+    low = generator.uniform(0.005, 0.03) * (1 + 0.02 * generator.permutation(n))
+    return (generator.permutation([*low, generator.uniform(0.6, 0.9), 0.95]).round(5).tolist(),)
+
+
+def _stepwise(p_values, factor, running=True, cap=True, upwards=False):
+    """Adjusted p-values: each times a factor of its place, in order of size."""
+    n = len(p_values)
+    order = sorted(range(n), key=p_values.__getitem__, reverse=upwards)
+    adjusted, extreme = [0.0] * n, math.inf if upwards else 0.0
+    for step, place in enumerate(order):
+        rank = n - step if upwards else step + 1
+        value = factor(n, rank) * p_values[place]
+        extreme = min(extreme, value) if upwards else max(extreme, value)
+        value = extreme if running else value
+        adjusted[place] = min(value, 1.0) if cap else value
+    return adjusted
+
+
+def _left(n, rank):
+    return n - rank + 1
+
+
+def _holm(p_values):
+    return _stepwise(p_values, _left)
+
+
+adjusted = Code(
     "12.5",
-    "D",
-    {
-        "A": "0 inside the interval does not make 0 the answer: the data fit +2.9 just as well as they fit 0.",
-        "B": "the interval leans to one side, but it is no proof as long as it contains 0.",
-        "C": "the 95 % belong to the method, over many repetitions; they are not a chance that the gain is above 0.",
-    },
+    _holm,
+    [_scattered, _close_together],
+    [
+        (
+            lambda p_values: _stepwise(p_values, lambda n, rank: n, running=False),
+            "that is Bonferroni: every p-value is multiplied by the number of all tests. Holm multiplies by the number of "
+            "those that are left.",
+        ),
+        (
+            lambda p_values: _stepwise(p_values, _left, running=False),
+            "a larger p-value got a smaller adjusted one. A test cannot pass where an earlier one has stopped: keep the "
+            "largest so far.",
+        ),
+        (
+            lambda p_values: _stepwise(p_values, _left, cap=False),
+            "no p-value is above 1.",
+        ),
+        (
+            lambda p_values: sorted(_holm(p_values)),
+            "they are in order of size; each belongs at the place of its own p-value.",
+        ),
+        (
+            lambda p_values: _stepwise(p_values, lambda n, rank: n - rank),
+            "you are one step ahead: the smallest p-value is multiplied by the number of all tests.",
+        ),
+        (
+            lambda p_values: _stepwise(p_values, lambda n, rank: rank),
+            "the factors run the other way: the smallest p-value has the largest.",
+        ),
+        (
+            lambda p_values: _stepwise(p_values, lambda n, rank: n / rank, upwards=True),
+            "that is the method of Benjamini and Hochberg, which keeps the fraction of false discoveries small, not the "
+            "chance of even one.",
+        ),
+        (
+            lambda p_values: _stepwise(p_values, _left, upwards=True),
+            "that is Hochberg's method, from the largest down with the smallest so far. Holm begins with the smallest.",
+        ),
+    ],
+    library=[library_holm],
+    draws=4,
 )
 
-ALL = [judge, seeds, images, chance, no_effect]
+
+def _with(generator, mean, margin):
+    """Five or so values with a given mean and the margin, both in units of their standard error."""
+    n = int(generator.integers(4, 8))
+    z = generator.normal(size=n)
+    spread = float(generator.uniform(0.5, 3))
+    error = spread / n**0.5
+    values = spread * (z - z.mean()) / z.std(ddof=1) + mean(n) * error * generator.choice([-1, 1])
+    return values.tolist(), float(margin(n) * error)
+
+
+def _t(level, n):
+    return float(student.ppf(level, n - 1))
+
+
+def _power(n):
+    return _t(0.95, n) + _t(0.8, n)
+
+
+def _well_inside(generator):
+    return _with(generator, lambda n: 0.3, lambda n: _power(n) + 0.8)
+
+
+def _barely_inside(generator):
+    between = lambda n: 0.5 * (_t(0.95, n) + _t(0.975, n))
+    return _with(generator, lambda n: 0.3, lambda n: 0.3 + between(n))
+
+
+def _well_outside(generator):
+    return _with(generator, lambda n: _power(n) + 2 + _t(0.975, n), lambda n: _power(n) + 0.5)
+
+
+def _at_the_bound(generator):
+    return _with(generator, lambda n: _power(n) + 0.5, lambda n: _power(n) + 0.3)
+
+
+def _barely_outside(generator):
+    between = lambda n: 0.5 * (_t(0.95, n) + _t(0.975, n))
+    return _with(generator, lambda n: _power(n) + 0.3 + between(n), lambda n: _power(n) + 0.3)
+
+
+def _too_coarse(generator):
+    return _with(generator, lambda n: 0.4, lambda n: 0.8 * _t(0.95, n))
+
+
+def _small_margin(generator):
+    """The margin is above the half width, and below what can be detected."""
+    return _with(generator, lambda n: 0.6, lambda n: _t(0.95, n) + 0.3)
+
+
+def _detectable(spread, n, quantile=_t, power=0.8):
+    return (quantile(0.95, n) + (quantile(power, n) if power else 0)) * spread / n**0.5
+
+
+def _shown(
+    values,
+    margin,
+    quantile=_t,
+    power=0.8,
+    outside=0.975,
+    inside=0.95,
+    absolute=abs,
+    coarse=CANNOT,
+    same_quantiles=False,
+    sd=statistics.stdev,
+):
+    n, mean, spread = len(values), absolute(statistics.fmean(values)), sd(values)
+    error = spread / n**0.5
+    detectable = _detectable(spread, n, quantile, power)
+    seeds = 2
+    fixed = (lambda level, _: quantile(level, n)) if same_quantiles else quantile
+    while _detectable(spread, seeds, fixed, power) >= margin:
+        seeds += 1
+    if mean + quantile(inside, n) * error < margin:
+        verdict = HOLDS
+    elif mean - quantile(outside, n) * error > margin:
+        verdict = FAILS
+    else:
+        verdict = UNDECIDED if detectable <= margin else coarse
+    return {"verdict": verdict, "detectable": detectable, "seeds": seeds}
+
+
+def _by_the_mean(values, margin):
+    small = abs(statistics.fmean(values)) < margin
+    return {**_shown(values, margin), "verdict": HOLDS if small else FAILS}
+
+
+shown = Code(
+    "12.6",
+    _shown,
+    [
+        _well_inside,
+        _barely_inside,
+        _well_outside,
+        _at_the_bound,
+        _barely_outside,
+        _too_coarse,
+        _small_margin,
+    ],
+    [
+        (
+            _by_the_mean,
+            "you compare the mean with the margin; the whole interval must lie inside, or outside.",
+        ),
+        (
+            partial(_shown, coarse=UNDECIDED),
+            "where the seeds could not have shown even a difference of zero to lie inside, the verdict is CANNOT.",
+        ),
+        (
+            partial(_shown, absolute=lambda mean: mean),
+            "a difference below minus the margin is too large as well: the margin has two sides.",
+        ),
+        (
+            partial(_shown, outside=0.95),
+            "the margin has two bounds, so there are two chances to fail by accident: use the 95 % interval for FAILS.",
+        ),
+        (
+            partial(_shown, inside=0.975),
+            "each bound is a one-sided test at 5 %, so HOLDS uses the 90 % interval.",
+        ),
+        (
+            partial(_shown, quantile=lambda level, n: statistics.NormalDist().inv_cdf(level)),
+            "those are quantiles for many runs; with few seeds take Student's t.",
+        ),
+        (
+            partial(_shown, power=None),
+            "the detectable effect has two parts, t at 0.95 and t at 0.8; with the first alone the test would miss it half of "
+            "the time.",
+        ),
+        (
+            partial(_shown, same_quantiles=True),
+            "more seeds have more degrees of freedom: Student's t changes with their number.",
+        ),
+        (
+            partial(_shown, sd=statistics.pstdev),
+            "the mean was fitted to the same values: divide the squares by one less than their number.",
+        ),
+    ],
+    library=[interval],
+    tolerance=1e-3,
+    draws=3,
+)
+
+ALL = [judge, seeds, redrawn, chance, adjusted, shown]
