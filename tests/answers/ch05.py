@@ -1,5 +1,6 @@
 import copy
 import math
+import re
 import statistics
 from collections import defaultdict
 
@@ -92,12 +93,18 @@ def until_with_an_object(model, train_epoch, evaluate, patience, epochs):
 
 
 def layers_by_place(model, lr, decay, weight_decay):
-    found, depth = [], len(model.blocks)
+    depth = 1 + max(
+        int(name.split(".")[3]) for name, _ in model.named_parameters() if "resblocks" in name
+    )
+    found = []
     for name, p in model.named_parameters():
         words = name.split(".")
-        below = {"stem": depth + 1, "norm": 0, "head": 0}.get(words[0])
-        if below is None:
-            below = depth - int(words[1])
+        if "resblocks" in words:
+            below = depth - int(words[3])
+        elif words[0] == "head" or words[1] in ("proj", "ln_post"):
+            below = 0
+        else:
+            below = depth + 1
         found.append(
             {"params": [p], "lr": lr * decay**below, "weight_decay": weight_decay * (p.ndim >= 2)}
         )
@@ -105,10 +112,13 @@ def layers_by_place(model, lr, decay, weight_decay):
 
 
 def layers_by_modules(model, lr, decay, weight_decay):
-    parts = [[model.head, model.norm], *[[block] for block in reversed(model.blocks)], [model.stem]]
+    encoder = model.encoder
+    parts = [[*model.head.parameters(), *encoder.ln_post.parameters(), encoder.proj]]
+    parts += [[*block.parameters()] for block in reversed(encoder.transformer.resblocks)]
+    known = {id(p) for part in parts for p in part}
+    parts.append([p for p in model.parameters() if id(p) not in known])
     found = []
-    for below, part in enumerate(parts):
-        parameters = [p for module in part for p in module.parameters()]
+    for below, parameters in enumerate(parts):
         rate = lr * decay**below
         matrices = [p for p in parameters if p.dim() > 1]
         vectors = [p for p in parameters if p.dim() <= 1]
@@ -118,14 +128,16 @@ def layers_by_modules(model, lr, decay, weight_decay):
 
 
 def layers_by_rate(model, lr, decay, weight_decay):
-    depth, grouped = len(model.blocks), defaultdict(list)
+    grouped, depth = defaultdict(list), len(model.encoder.transformer.resblocks)
     for name, p in model.named_parameters():
-        first, second, *_ = [*name.split("."), ""]
-        if first == "blocks":
-            rate = lr * math.pow(decay, depth - int(second))
+        block = re.search(r"resblocks\.(\d+)\.", name)
+        if block:
+            rate = lr * math.pow(decay, depth - int(block[1]))
         else:
-            rate = lr * (decay ** (depth + 1) if first == "stem" else 1)
-        grouped[rate, 0.0 if name.endswith("bias") or p.ndim == 1 else weight_decay].append(p)
+            rate = (
+                lr if re.match(r"head|encoder\.(proj|ln_post)", name) else lr * decay ** (depth + 1)
+            )
+        grouped[rate, weight_decay if len(p.shape) > 1 else 0.0].append(p)
     return [{"params": ps, "lr": a, "weight_decay": b} for (a, b), ps in grouped.items()]
 
 

@@ -288,14 +288,20 @@ train_until = Code(
 
 
 def _stack(generator, depth):
-    """A small model of some blocks, and the numbers of a recipe."""
+    """A small model with the names of a vision transformer, and the numbers of a recipe."""
     model = torch.nn.Module()
-    model.stem = torch.nn.Linear(2, 2)
-    model.blocks = torch.nn.ModuleList(
-        torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.LayerNorm(2)) for _ in range(depth)
-    )
-    model.norm = torch.nn.LayerNorm(2)
     model.head = torch.nn.Linear(2, 3)
+    encoder = model.encoder = torch.nn.Module()
+    encoder.proj = torch.nn.Parameter(torch.ones(2, 2))
+    encoder.ln_post = torch.nn.LayerNorm(2)
+    encoder.transformer = torch.nn.Module()
+    encoder.transformer.resblocks = torch.nn.ModuleList(
+        torch.nn.ModuleDict({"ln_1": torch.nn.LayerNorm(2), "mlp": torch.nn.Linear(2, 2)})
+        for _ in range(depth)
+    )
+    encoder.ln_pre = torch.nn.LayerNorm(2)
+    encoder.class_embedding = torch.nn.Parameter(torch.ones(2))
+    encoder.conv1 = torch.nn.Conv2d(3, 2, 2, bias=False)
     lr, decay, weight_decay = (float(generator.uniform(low, 2 * low)) for low in (5e-4, 0.45, 0.1))
     return model, lr, decay, weight_decay
 
@@ -308,11 +314,15 @@ def _deep(generator):
     return _stack(generator, int(generator.integers(11, 14)))
 
 
-def _depth_of(name, depth):
-    """How far a parameter is below the head: 0 is the head, then the last block."""
-    if name.startswith("blocks."):
-        return depth - int(name.split(".")[1])
-    return depth + 1 if name.startswith("stem") else 0
+_TOP = ("head.", "encoder.proj", "encoder.ln_post.")
+_BLOCK = "encoder.transformer.resblocks."
+
+
+def _depth_of(name, depth, number=lambda rest: int(rest.split(".")[0])):
+    """How many steps a parameter is below the head: 0 for the top, then from the last block down."""
+    if name.startswith(_BLOCK):
+        return depth - number(name.removeprefix(_BLOCK))
+    return 0 if name.startswith(_TOP) else depth + 1
 
 
 def _settings(groups, model, lr, decay, weight_decay):
@@ -330,7 +340,7 @@ def _settings(groups, model, lr, decay, weight_decay):
 def _groups(
     model, lr, decay, weight_decay, depth_of=_depth_of, decays=lambda p: p.ndim > 1, power=1
 ):
-    depth = len(model.blocks)
+    depth = len(model.encoder.transformer.resblocks)
     return [
         {
             "params": [p],
@@ -341,10 +351,21 @@ def _groups(
     ]
 
 
-def _first_digit(name, depth):
-    if name.startswith("blocks."):
-        return depth - int(name.removeprefix("blocks.")[0])
-    return _depth_of(name, depth)
+def _upside_down(name, depth):
+    below = _depth_of(name, depth)
+    return depth + 1 - below if name.startswith(_BLOCK) else below
+
+
+def _one_higher(name, depth):
+    return max(_depth_of(name, depth) - 1, 0)
+
+
+def _stem_on_top(name, depth):
+    return _depth_of(name, depth) if name.startswith(_BLOCK) else 0
+
+
+def _only_the_head_on_top(name, depth):
+    return _depth_of(name, depth) if name.startswith((_BLOCK, "head.")) else depth + 1
 
 
 layers = Code(
@@ -353,38 +374,24 @@ layers = Code(
     [_shallow, _deep],
     [
         (
-            partial(
-                _groups,
-                depth_of=lambda name, depth: (
-                    int(name.split(".")[1]) + 1
-                    if name.startswith("blocks.")
-                    else _depth_of(name, depth)
-                ),
-            ),
+            partial(_groups, depth_of=_upside_down),
             "the last block is the one beside the head, and learns fastest; yours has the smallest learning rate.",
         ),
         (
-            partial(
-                _groups,
-                depth_of=lambda name, depth: (
-                    _depth_of(name, depth) - 1
-                    if name.startswith(("blocks.", "stem"))
-                    else _depth_of(name, depth)
-                ),
-            ),
+            partial(_groups, depth_of=_one_higher),
             "the last block has the head's learning rate; it is one step below the head.",
         ),
         (
-            partial(
-                _groups,
-                depth_of=lambda name, depth: (
-                    0 if name.startswith("stem") else _depth_of(name, depth)
-                ),
-            ),
-            "the stem has the learning rate of the head; it comes before all blocks and learns most slowly.",
+            partial(_groups, depth_of=_stem_on_top),
+            "what comes before the blocks has the learning rate of the head; it is the farthest from it and learns most "
+            "slowly.",
         ),
         (
-            partial(_groups, depth_of=_first_digit),
+            partial(_groups, depth_of=_only_the_head_on_top),
+            "the last norm and the projection come after all blocks: they learn like the head.",
+        ),
+        (
+            partial(_groups, depth_of=partial(_depth_of, number=lambda rest: int(rest[0]))),
             "you read one digit of the block's number; block 10 is not block 1. Split the name at its dots.",
         ),
         (
