@@ -5,57 +5,63 @@ from scipy import stats
 from scipy.special import expit, logit
 
 
-def predicted_by_scipy(reference, shift, at):
-    line = stats.linregress(logit(reference), logit(shift))
-    return expit(line.slope * logit(at) + line.intercept)
+def placed_by_mask(reference, shift, families, draws, at, measured):
+    x, y, families = logit(reference), logit(shift), np.array(families)
+    drawn = []
+    for names in draws:
+        rows = np.concatenate([np.flatnonzero(families == name) for name in names])
+        line = stats.linregress(x[rows], y[rows])
+        drawn.append(line.slope * logit(at) + line.intercept)
+    line = stats.linregress(x, y)
+    middle = line.slope * logit(at) + line.intercept
+    half = stats.t(len(np.unique(families)) - 2).ppf(0.975) * np.std(drawn, ddof=1)
+    low, predicted, high = expit([middle - half, middle, middle + half])
+    s, least, most = measured
+    rho = s - predicted
+    below = np.sqrt((s - least) ** 2 + (high - predicted) ** 2)
+    above = np.sqrt((most - s) ** 2 + (predicted - low) ** 2)
+    return np.array([rho, rho - below, rho + above])
 
 
-def predicted_by_hand(reference, shift, at):
-    x = [np.log(p / (1 - p)) for p in reference]
-    y = [np.log(p / (1 - p)) for p in shift]
-    slope = statistics.covariance(x, y) / statistics.variance(x)
-    z = statistics.mean(y) + slope * (np.log(at / (1 - at)) - statistics.mean(x))
-    return 1 / (1 + np.exp(-z))
+def placed_by_lists(reference, shift, families, draws, at, measured):
+    points = [
+        (np.log(a / (1 - a)), np.log(b / (1 - b)), f)
+        for a, b, f in zip(reference, shift, families, strict=True)
+    ]
+    to = np.log(at / (1 - at))
+
+    def at_line(chosen):
+        a, b = [p[0] for p in chosen], [p[1] for p in chosen]
+        slope = statistics.covariance(a, b) / statistics.variance(a)
+        return statistics.mean(b) + slope * (to - statistics.mean(a))
+
+    heights = [at_line([p for name in names for p in points if p[2] == name]) for names in draws]
+    half = stats.t.ppf(0.975, len(set(families)) - 2) * statistics.stdev(heights)
+    ends = [1 / (1 + np.exp(-(at_line(points) + k * half))) for k in (-1, 0, 1)]
+    rho = measured[0] - ends[1]
+    return (
+        rho,
+        rho - np.hypot(measured[0] - measured[1], ends[2] - ends[1]),
+        rho + np.hypot(measured[2] - measured[0], ends[1] - ends[0]),
+    )
 
 
-def predicted_by_matrix(reference, shift, at):
-    x = logit(np.array(reference))
-    design = np.stack([x, np.ones_like(x)], axis=1)
-    slope, intercept = np.linalg.solve(design.T @ design, design.T @ logit(np.array(shift)))
-    return expit(slope * logit(at) + intercept)
-
-
-def slopes_by_mask(x, y, families, draws):
-    x, y, families = np.array(x), np.array(y), np.array(families)
-    slopes = []
-    for drawn in draws:
-        rows = np.concatenate([np.flatnonzero(families == name) for name in drawn])
-        slopes.append(stats.linregress(x[rows], y[rows]).slope)
-    return slopes
-
-
-def slopes_by_lists(x, y, families, draws):
-    slopes = []
-    for drawn in draws:
-        points = []
-        for name in drawn:
-            points += [
-                (a, b) for a, b, family in zip(x, y, families, strict=True) if family == name
-            ]
-        a, b = zip(*points, strict=True)
-        slopes.append(statistics.covariance(a, b) / statistics.variance(a))
-    return slopes
-
-
-def slopes_by_weights(x, y, families, draws):
+def placed_by_weights(reference, shift, families, draws, at, measured):
     """A family that was drawn twice has twice the weight."""
-    slopes = []
-    for drawn in draws:
-        weight = np.array([drawn.count(family) for family in families], dtype=float)
-        u = np.array(x) - np.average(x, weights=weight)
-        v = np.array(y) - np.average(y, weights=weight)
-        slopes.append((weight * u * v).sum() / (weight * u * u).sum())
-    return np.array(slopes)
+    x, y, to = logit(reference), logit(shift), logit(at)
+
+    def predict(weight):
+        u, v = np.average(x, weights=weight), np.average(y, weights=weight)
+        return v + (to - u) * (weight * (x - u) * (y - v)).sum() / (weight * (x - u) ** 2).sum()
+
+    drawn = [predict(np.array([names.count(f) for f in families], dtype=float)) for names in draws]
+    middle = predict(np.ones(len(x)))
+    half = stats.t.isf(0.025, df=len({*families}) - 2) * np.array(drawn).std(ddof=1)
+    b = expit(np.array([middle - half, middle, middle + half]))
+    accuracy, least, most = measured
+    low = accuracy - b[1] - ((accuracy - least) ** 2 + (b[2] - b[1]) ** 2) ** 0.5
+    high = accuracy - b[1] + ((most - accuracy) ** 2 + (b[1] - b[0]) ** 2) ** 0.5
+    return [accuracy - b[1], low, high]
 
 
 def suspect_by_deletion(reference, shift):
@@ -88,22 +94,33 @@ def suspect_by_loop(reference, shift):
     return best
 
 
-def partial_by_formula(x, y, given):
-    xy, xz, yz = (np.corrcoef(a, b)[0, 1] for a, b in ((x, y), (x, given), (y, given)))
-    return (xy - xz * yz) / np.sqrt((1 - xz**2) * (1 - yz**2))
+def fixed_by_inverse(x, y, given):
+    precision = np.linalg.inv(np.cov(np.column_stack([x, y, given]).T))
+    r = -precision[0, 1] / np.sqrt(precision[0, 0] * precision[1, 1])
+    half = 1.96 / np.sqrt(len(x) - 3 - given.shape[1])
+    return r, np.tanh(np.arctanh(r) - half), np.tanh(np.arctanh(r) + half)
 
 
-def partial_by_residuals(x, y, given):
-    left = []
-    for values in (x, y):
-        line = stats.linregress(given, values)
-        left.append(values - line.slope * np.array(given) - line.intercept)
-    return stats.pearsonr(*left)[0]
+def fixed_by_normal_equations(x, y, given):
+    n, k = np.shape(given)
+    design = np.hstack([np.ones((n, 1)), given])
+    hat = design @ np.linalg.inv(design.T @ design) @ design.T
+    u, v = x - hat @ x, y - hat @ y
+    r = (u @ v) / np.sqrt((u @ u) * (v @ v))
+    z, half = 0.5 * np.log((1 + r) / (1 - r)), stats.norm.ppf(0.975) / (n - 3 - k) ** 0.5
+    return [(np.exp(2 * w) - 1) / (np.exp(2 * w) + 1) for w in (z, z - half, z + half)]
 
 
-def partial_by_inverse(x, y, given):
-    precision = np.linalg.inv(np.cov([x, y, given]))
-    return -precision[0, 1] / np.sqrt(precision[0, 0] * precision[1, 1])
+def fixed_one_by_one(x, y, given):
+    """Each column is removed from all that come after it, then from x and y."""
+    rest = [*np.transpose(given), x, y]
+    while len(rest) > 2:
+        first, *rest = rest
+        first = first - first.mean()
+        rest = [v - v.mean() - first * (first @ v) / (first @ first) for v in rest]
+    r = stats.pearsonr(*rest)[0]
+    half = 1.96 / (len(x) - 3 - len(given[0])) ** 0.5
+    return np.array([r, *np.tanh(np.arctanh(r) + np.array([-half, half]))])
 
 
 def interval(first, second, share, n):
@@ -137,17 +154,21 @@ def ship_by_signs(first, second, shares, n):
 
 
 RIGHT = {
-    "2.6": [predicted_by_scipy, predicted_by_hand, predicted_by_matrix],
-    "2.7": [slopes_by_mask, slopes_by_lists, slopes_by_weights],
-    "2.8": [suspect_by_deletion, suspect_by_leverage, suspect_by_loop],
-    "5.6": [partial_by_formula, partial_by_residuals, partial_by_inverse],
+    "2.4": [placed_by_mask, placed_by_lists, placed_by_weights],
+    "2.5": [suspect_by_deletion, suspect_by_leverage, suspect_by_loop],
+    "5.5": [fixed_by_inverse, fixed_by_normal_equations, fixed_one_by_one],
     "13.6": [ship_by_intervals, ship_by_names, ship_by_signs],
 }
 
 WRONG = {
-    "2.6": [lambda reference, shift, at: at - np.mean(np.array(reference) - np.array(shift))],
-    "2.7": [lambda x, y, families, draws: [len(set(drawn)) for drawn in draws]],
-    "2.8": [lambda reference, shift: int(np.argmin(shift))],
-    "5.6": [lambda x, y, given: partial_by_formula(x, y, given) ** 2],
+    "2.4": [
+        lambda reference, shift, families, draws, at, measured: measured,
+        lambda *inputs: placed_by_mask(*inputs)[::-1],
+    ],
+    "2.5": [lambda reference, shift: int(np.argmin(shift))],
+    "5.5": [
+        lambda x, y, given: fixed_by_inverse(x, y, given)[0],
+        lambda x, y, given: np.square(fixed_by_inverse(x, y, given)),
+    ],
     "13.6": [lambda first, second, shares, n: "first" if first[0] > second[0] else "second"],
 }

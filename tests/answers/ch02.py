@@ -2,46 +2,85 @@ import math
 
 import numpy as np
 import torch
+from scipy import optimize, stats
 
 
-def own_by_infinity(logits, labels, classes):
+def exact_by_beta(right, n):
+    low = stats.beta.ppf(0.025, right, n - right + 1) if right else 0
+    high = stats.beta.ppf(0.975, right + 1, n - right) if right < n else 1
+    return low, high
+
+
+def score_by_infinity(logits, labels, classes):
     masked = torch.full_like(logits, -torch.inf)
     masked[:, classes] = logits[:, classes]
-    return (masked.argmax(1) == labels).double().mean()
+    right = int((masked.argmax(1) == labels).sum())
+    return [right / len(labels), *exact_by_beta(right, len(labels))]
 
 
-def own_by_loop(logits, labels, classes):
-    right = 0
+def score_by_loop(logits, labels, classes):
+    right, n = 0, len(labels)
     for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
         right += max(classes, key=lambda c, row=row: row[c]) == label
-    return right / len(labels)
+
+    def at_most(k, p):
+        return sum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(k + 1))
+
+    low = high = None
+    if right:
+        low = optimize.brentq(lambda p: 1 - at_most(right - 1, p) - 0.025, 0, 1)
+    if right < n:
+        high = optimize.brentq(lambda p: at_most(right, p) - 0.025, 0, 1)
+    return right / n, 0.0 if low is None else low, 1.0 if high is None else high
 
 
-def own_in_numpy(logits, labels, classes):
+def score_on_a_grid(logits, labels, classes):
     place = logits.numpy()[:, list(classes)].argmax(axis=1)
-    return np.mean(np.array(classes)[place] == labels.numpy())
+    right, n = int((np.array(classes)[place] == labels.numpy()).sum()), len(labels)
+    p = np.linspace(0, 1, 30_001)
+    fits = (stats.binom.sf(right - 1, n, p) >= 0.025) & (stats.binom.cdf(right, n, p) >= 0.025)
+    return np.array([right / n, p[fits].min(), p[fits].max()])
+
+
+def rho_by_scipy(references, shifts, reference, shift):
+    x, y = (np.log(p) - np.log1p(-p) for p in (np.array(references), np.array(shifts)))
+    line = stats.linregress(x, y)
+    at = line.slope * math.log(reference / (1 - reference)) + line.intercept
+    return shift - 1 / (1 + math.exp(-at))
+
+
+def rho_by_sums(references, shifts, reference, shift):
+    x = [math.log(p / (1 - p)) for p in references]
+    y = [math.log(p / (1 - p)) for p in shifts]
+    n, sx, sy = len(x), sum(x), sum(y)
+    slope = (n * sum(a * b for a, b in zip(x, y, strict=True)) - sx * sy) / (
+        n * sum(a * a for a in x) - sx * sx
+    )
+    odds = math.exp(slope * math.log(reference / (1 - reference)) + (sy - slope * sx) / n)
+    return shift - odds / (1 + odds)
+
+
+def rho_in_torch(references, shifts, reference, shift):
+    x, y = (torch.logit(torch.tensor(v, dtype=torch.float64)) for v in (references, shifts))
+    design = torch.stack([x, torch.ones_like(x)], 1)
+    slope, intercept = torch.linalg.lstsq(design, y[:, None]).solution.flatten()
+    at = torch.logit(torch.tensor(reference, dtype=torch.float64))
+    return shift - torch.sigmoid(slope * at + intercept)
 
 
 RIGHT = {
-    "2.1": [own_by_infinity, own_by_loop, own_in_numpy],
-    "2.4": [
-        lambda p: math.log(p) - math.log(1 - p),
-        lambda p: np.log(p / (1 - p)),
-        lambda p: torch.logit(torch.tensor(p, dtype=torch.float64)),
-    ],
-    "2.5": [
-        lambda reference, shift, line: -line(reference) + shift,
-        lambda r, s, line: torch.tensor(s) - torch.tensor(line(r)),
-        lambda reference, shift, line: np.float32(shift) - np.float32(line(reference)),
-    ],
+    "2.2": [score_by_infinity, score_by_loop, score_on_a_grid],
+    "2.3": [rho_by_scipy, rho_by_sums, rho_in_torch],
 }
 
 WRONG = {
-    "2.1": [
-        lambda logits, labels, classes: (logits[:, classes].argmax(-1) == labels).sum(),
-        lambda logits, labels, classes: own_by_loop(-logits, labels, classes),
+    "2.1": [80, 267, 8000],
+    "2.2": [
+        lambda logits, labels, classes: score_by_infinity(-logits, labels, classes),
+        lambda logits, labels, classes: score_by_infinity(logits, labels, classes)[0],
     ],
-    "2.2": [80, 267, 8000],
-    "2.4": [lambda p: -math.log(1 - p), lambda p: 4 * p - 2],
-    "2.5": [lambda r, s, line: s / line(r), lambda r, s, line: s],
+    "2.3": [
+        lambda references, shifts, reference, shift: shift / reference,
+        lambda references, shifts, reference, shift: shift - np.mean(shifts),
+    ],
 }

@@ -2,36 +2,43 @@ import math
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 
-def schedule_by_min(step, total, warmup, peak):
-    rise = min(1, (step + 1) / warmup)
-    way = max(0, step - warmup) / (total - warmup)
-    return peak * rise * (1 + math.cos(math.pi * way)) / 2
+def rates_by_min(n, batch_size, epochs, warmup, peak):
+    total = epochs * (-(-n // batch_size))
+    if type(warmup) is float:
+        warmup = int(warmup * total + 0.5)
+    found = []
+    for step in range(total):
+        rise = min(1, (step + 1) / warmup) if warmup else 1
+        way = max(0, step - warmup) / (total - warmup)
+        found.append(peak * rise * (1 + math.cos(math.pi * way)) / 2)
+    return found
 
 
-def schedule_in_torch(step, total, warmup, peak):
-    if step < warmup:
-        return torch.tensor(peak * (step + 1) / warmup)
-    way = torch.tensor((step - warmup) / (total - warmup))
-    return peak * torch.cos(0.5 * torch.pi * way) ** 2
+def rates_in_torch(n, batch_size, epochs, warmup, peak):
+    total = len(torch.arange(n).split(batch_size)) * epochs
+    warmup = warmup if isinstance(warmup, int) else round(total * warmup)
+    rise = torch.arange(1, warmup + 1) / max(warmup, 1)
+    way = torch.arange(total - warmup) / (total - warmup)
+    return peak * torch.cat([rise, torch.cos(0.5 * torch.pi * way) ** 2])
 
 
-def schedule_with_else(step, total, warmup, peak):
-    if step >= warmup:
-        fraction = (step - warmup) / (total - warmup)
-        rate = 0.5 * peak * (1 + np.cos(np.pi * fraction))
-    else:
-        rate = (step + 1) * (peak / warmup)
-    return rate
+def rates_in_numpy(n, batch_size, epochs, warmup, peak):
+    steps = np.arange(epochs * int(np.ceil(n / batch_size)))
+    w = warmup
+    if w != int(w) or isinstance(w, float):
+        w = int(np.rint(w * len(steps)))
+    fall = 0.5 * (1 + np.cos(np.pi * (steps - w) / (len(steps) - w)))
+    return np.where(steps < w, peak * (steps + 1) / max(w, 1), peak * fall)
 
 
-def train_with_a_scheduler(model, batches, lr, weight_decay, warmup, clip_norm, dtype):
-    total = len(batches)
+def train_with_a_scheduler(model, batches, rates, weight_decay, clip_norm, dtype):
     model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1.0, weight_decay=weight_decay)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: schedule_by_min(step, total, warmup, 1.0)
+        optimizer, lambda step: rates[min(step, len(rates) - 1)]
     )
     for inputs, labels in batches:
         optimizer.zero_grad()
@@ -45,12 +52,12 @@ def train_with_a_scheduler(model, batches, lr, weight_decay, warmup, clip_norm, 
     return model
 
 
-def train_with_two_branches(model, batches, lr, weight_decay, warmup, clip_norm, dtype=None):
+def train_with_two_branches(model, batches, rates, weight_decay, clip_norm, dtype=None):
     model = model.train()
     opt = torch.optim.AdamW(model.parameters(), weight_decay=weight_decay)
     for k in range(len(batches)):
         x, y = batches[k]
-        opt.param_groups[0]["lr"] = schedule_with_else(k, len(batches), warmup, lr)
+        opt.param_groups[0]["lr"] = rates[k]
         if dtype is None:
             loss = torch.nn.functional.cross_entropy(model(x), y)
         else:
@@ -64,13 +71,13 @@ def train_with_two_branches(model, batches, lr, weight_decay, warmup, clip_norm,
     return model.eval()
 
 
-def train_with_clipping_by_hand(model, batches, lr, weight_decay, warmup, clip_norm, dtype):
+def train_with_clipping_by_hand(model, batches, rates, weight_decay, clip_norm, dtype):
     model.train(True)
     parameters = list(model.parameters())
-    optimizer = torch.optim.AdamW(parameters, lr, weight_decay=weight_decay)
+    optimizer = torch.optim.AdamW(parameters, rates[0], weight_decay=weight_decay)
     for step, (inputs, labels) in enumerate(batches):
         for group in optimizer.param_groups:
-            group.update(lr=schedule_by_min(step, len(batches), warmup, lr))
+            group.update(lr=rates[step])
         with torch.autocast(device_type="cpu", dtype=dtype, enabled=bool(dtype)):
             logits = model(inputs)
             loss = torch.nn.functional.cross_entropy(logits, labels)
@@ -82,37 +89,160 @@ def train_with_clipping_by_hand(model, batches, lr, weight_decay, warmup, clip_n
     return model.eval()
 
 
-def forgotten_by_loop(table):
-    losses = []
-    for _, row in table.iterrows():
-        losses.append(row["before"] - row["after"])
-    return sum(losses) / len(losses)
+def update_with_sums(model, optimizer, inputs, labels, size, clip_norm):
+    optimizer.zero_grad()
+    n, total = len(labels), 0.0
+    for x, y in zip(inputs.split(size), labels.split(size), strict=True):
+        loss = F.cross_entropy(model(x), y, reduction="sum") / n
+        loss.backward()
+        total += loss.detach()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    optimizer.step()
+    return total
+
+
+def update_scaled_at_the_end(model, optimizer, inputs, labels, size, clip_norm):
+    model.zero_grad()
+    total = 0
+    for start in range(0, len(inputs), size):
+        x, y = inputs[start : start + size], labels[start : start + size]
+        loss = torch.nn.CrossEntropyLoss(reduction="sum")(model(x), y)
+        loss.backward()
+        total += loss.item()
+    for p in model.parameters():
+        p.grad /= len(inputs)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    optimizer.step()
+    return total / len(inputs)
+
+
+def update_by_autograd(model, optimizer, inputs, labels, size, clip_norm):
+    parameters = list(model.parameters())
+    total, gradients = 0.0, [torch.zeros_like(p) for p in parameters]
+    for k in range(math.ceil(len(inputs) / size)):
+        part = slice(k * size, (k + 1) * size)
+        loss = F.cross_entropy(model(inputs[part]), labels[part])
+        fraction = len(labels[part]) / len(labels)
+        for mine, g in zip(gradients, torch.autograd.grad(loss, parameters), strict=True):
+            mine += fraction * g
+        total += fraction * loss.item()
+    norm = torch.cat([g.flatten() for g in gradients]).norm()
+    for p, g in zip(parameters, gradients, strict=True):
+        p.grad = g * (clip_norm / norm).clamp(max=1)
+    optimizer.step()
+    return total
+
+
+def moved_by_vectors(before, after, part_of):
+    found = {}
+    for part in {part_of(name) for name in before}:
+        own = [name for name in before if part_of(name) == part]
+        a, b = (torch.cat([w[n].double().flatten() for n in own]) for w in (before, after))
+        found[part] = torch.dist(a, b) / a.norm()
+    return found
+
+
+def moved_in_numpy(before, after, part_of):
+    parts = {}
+    for name, tensor in before.items():
+        a, b = tensor.numpy().astype(np.float64), after[name].numpy().astype(np.float64)
+        parts.setdefault(part_of(name), []).append((((b - a) ** 2).sum(), (a**2).sum()))
+    return {part: np.sqrt(np.divide(*np.sum(rows, axis=0))) for part, rows in parts.items()}
+
+
+def moved_by_loop(before, after, part_of):
+    top, bottom = {}, {}
+    for name in sorted(before):
+        part = part_of(name)
+        for a, b in zip(
+            before[name].flatten().tolist(), after[name].flatten().tolist(), strict=True
+        ):
+            top[part] = top.get(part, 0) + (a - b) ** 2
+            bottom[part] = bottom.get(part, 0) + a * a
+    return {part: math.sqrt(top[part] / bottom[part]) for part in top}
+
+
+def forgotten_by_counts(before, after, tasks):
+    found = {}
+    for name, (images, labels, head) in tasks.items():
+        old = (before(images) @ head.T).argmax(1) == labels
+        new = (after(images) @ head.T).argmax(1) == labels
+        n, lost, won = len(labels), int((old & ~new).sum()), int((new & ~old).sum())
+        variance = (lost + won - (lost - won) ** 2 / n) / (n - 1)
+        found[name] = (100 * (lost - won) / n, 196 * math.sqrt(variance / n))
+    return found
+
+
+def forgotten_in_numpy(before, after, tasks):
+    found = {}
+    for name in tasks:
+        images, labels, head = tasks[name]
+        hits = [
+            (encode(images).numpy() @ head.numpy().T).argmax(axis=1) == labels.numpy()
+            for encode in (before, after)
+        ]
+        change = 100.0 * (hits[0].astype(float) - hits[1])
+        found[name] = [change.mean(), 1.96 * change.std(ddof=1) / np.sqrt(change.size)]
+    return found
+
+
+def forgotten_by_loop(before, after, tasks):
+    found = {}
+    for name, (images, labels, head) in tasks.items():
+        changes = []
+        for old, new, label in zip(
+            (before(images) @ head.T).tolist(),
+            (after(images) @ head.T).tolist(),
+            labels.tolist(),
+            strict=True,
+        ):
+            changes.append((old.index(max(old)) == label) - (new.index(max(new)) == label))
+        n = len(changes)
+        mean = sum(changes) / n
+        error = (sum((c - mean) ** 2 for c in changes) / (n - 1) / n) ** 0.5
+        found[name] = torch.tensor([100 * mean, 196 * error], dtype=torch.float64)
+    return found
 
 
 RIGHT = {
-    "4.4": [schedule_by_min, schedule_in_torch, schedule_with_else],
-    "4.5": [train_with_a_scheduler, train_with_two_branches, train_with_clipping_by_hand],
-    "4.6": [
-        forgotten_by_loop,
-        lambda table: table["before"].mean() - table["after"].mean(),
-        lambda table: np.mean(table.before.to_numpy() - table.after.to_numpy()),
-    ],
+    "4.2": [rates_by_min, rates_in_torch, rates_in_numpy],
+    "4.3": [train_with_a_scheduler, train_with_two_branches, train_with_clipping_by_hand],
+    "4.4": [update_with_sums, update_scaled_at_the_end, update_by_autograd],
+    "4.5": [moved_by_vectors, moved_in_numpy, moved_by_loop],
+    "4.6": [forgotten_by_counts, forgotten_in_numpy, forgotten_by_loop],
 }
 
 WRONG = {
-    "4.4": [
-        lambda step, total, warmup, peak: peak,
-        lambda step, total, warmup, peak: schedule_by_min(step, total, warmup, peak) ** 2,
-        lambda step, total, warmup, peak: schedule_by_min(total - step, total, warmup, peak),
+    "4.1": [50, 22, 2.3],
+    "4.2": [
+        lambda n, batch_size, epochs, warmup, peak: [peak] * n,
+        lambda *inputs: rates_by_min(*inputs)[::-1],
+        lambda *inputs: [rate**2 for rate in rates_by_min(*inputs)],
     ],
-    "4.5": [
+    "4.3": [
         lambda model, *rest: model,
         lambda model, *rest: train_with_two_branches(model, *rest).state_dict(),
         lambda model, batches, *rest: train_with_two_branches(model, batches[:1], *rest),
         lambda model, batches, *rest: train_with_two_branches(model, batches[::-1], *rest),
     ],
+    "4.4": [
+        lambda model, optimizer, inputs, labels, size, clip_norm: F.cross_entropy(
+            model(inputs[:size]), labels[:size]
+        ).item(),
+        lambda model, optimizer, inputs, labels, size, clip_norm: update_with_sums(
+            model, optimizer, inputs[: 2 * size], labels[: 2 * size], size, clip_norm
+        ),
+    ],
+    "4.5": [
+        lambda before, after, part_of: moved_by_vectors(before, after, lambda name: name),
+        lambda before, after, part_of: moved_by_vectors(
+            {n: w.half() * 1e4 for n, w in before.items()}, after, part_of
+        ),
+    ],
     "4.6": [
-        lambda table: table["before"] - table["after"],
-        lambda table: table["after"].mean(),
+        lambda before, after, tasks: forgotten_by_counts(before, before, tasks),
+        lambda before, after, tasks: {
+            name: lost for name, (lost, _) in forgotten_by_counts(before, after, tasks).items()
+        },
     ],
 }

@@ -6,9 +6,14 @@ The accuracies are drawn at random, as they are in the atlas: near a line in log
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
+from scipy.stats import t
 
+from wiseft_lite.analysis import atlas
+from wiseft_lite.analysis.correlation import partial_correlation
+from wiseft_lite.analysis.robustness import difference_interval, fit_baseline
 from wiseft_lite.book.checks import Choice, Code
 
 
@@ -20,138 +25,166 @@ def _sigmoid(x):
     return 1 / (1 + np.exp(-np.asarray(x)))
 
 
-def _models(generator, n=12, noise=0.1):
-    """Reference and shift accuracies of models near a line in logit space."""
-    x = generator.uniform(0.0, 2.0, n)
-    y = generator.uniform(0.7, 1.2) * x - generator.uniform(0.3, 0.8)
-    return _sigmoid(x).tolist(), _sigmoid(y + generator.normal(0, noise, n)).tolist()
-
-
-def _fitted(reference, shift, at):
-    slope, intercept = np.polyfit(_logit(reference), _logit(shift), 1)
-    return float(_sigmoid(slope * _logit(at) + intercept))
-
-
-def _straight(reference, shift, at):
-    slope, intercept = np.polyfit(reference, shift, 1)
-    return float(slope * at + intercept)
-
-
-def _turned(reference, shift, at):
-    slope, intercept = np.polyfit(_logit(shift), _logit(reference), 1)
-    return float(_sigmoid((_logit(at) - intercept) / slope))
-
-
-def _still_a_logit(reference, shift, at):
-    return float(_logit(_fitted(reference, shift, at)))
-
-
-def _one_axis(reference, shift, at):
-    slope, intercept = np.polyfit(_logit(reference), shift, 1)
-    return float(slope * _logit(at) + intercept)
-
-
-line = Code(
-    "2.6",
-    _fitted,
-    [lambda generator: (*_models(generator), float(generator.uniform(0.85, 0.97)))],
-    [
-        (
-            _straight,
-            "that is a line through the accuracies themselves: beyond the models it can leave 0 to 100 %, and they do "
-            "not lie on it. Fit it to the logits.",
-        ),
-        (
-            _one_axis,
-            "only the reference is a logit in your fit; put the accuracies under shift through the logit too.",
-        ),
-        (
-            _still_a_logit,
-            "your prediction is a logit; turn it back into an accuracy with 1 / (1 + exp(-y)).",
-        ),
-        (
-            _turned,
-            "you fitted the reference from the shift. Least squares is not the same in both directions: predict the "
-            "shift.",
-        ),
-    ],
-)
-
-
-def _slope(rows, x, y):
-    return float(np.polyfit(np.asarray(x)[rows], np.asarray(y)[rows], 1)[0])
+def _slope_and_intercept(x, y):
+    return np.polyfit(x, y, 1)
 
 
 def _rows_of(families, drawn):
     return [k for name in drawn for k, family in enumerate(families) if family == name]
 
 
-def _resampled(x, y, families, draws):
-    return [_slope(_rows_of(families, drawn), x, y) for drawn in draws]
+def _once(families, drawn):
+    return _rows_of(families, sorted(set(drawn)))
 
 
-def _once(x, y, families, draws):
-    return [_slope(_rows_of(families, sorted(set(drawn))), x, y) for drawn in draws]
+def _newcombe(measured, predicted, low, high):
+    accuracy, least, most = measured
+    rho = accuracy - predicted
+    return (
+        rho,
+        rho - math.hypot(accuracy - least, high - predicted),
+        rho + math.hypot(most - accuracy, predicted - low),
+    )
 
 
-def _family_means(x, y, families, draws):
-    means = {
-        name: (np.mean(np.asarray(x)[rows]), np.mean(np.asarray(y)[rows]))
-        for name in set(families)
-        for rows in [_rows_of(families, [name])]
-    }
-    return [
-        float(np.polyfit(*zip(*(means[name] for name in drawn), strict=True), 1)[0])
-        for drawn in draws
+def _same_sides(measured, predicted, low, high):
+    return _newcombe(measured, predicted, 2 * predicted - high, 2 * predicted - low)
+
+
+def _added(measured, predicted, low, high):
+    accuracy, least, most = measured
+    return accuracy - predicted, least - high, most - low
+
+
+def _of_shift_alone(measured, predicted, low, high):
+    return _newcombe(measured, predicted, predicted, predicted)
+
+
+def _of_line_alone(measured, predicted, low, high):
+    return _newcombe((measured[0],) * 3, predicted, low, high)
+
+
+def _placed(
+    reference,
+    shift,
+    families,
+    draws,
+    at,
+    measured,
+    rows_of=_rows_of,
+    combine=_newcombe,
+    factor=lambda families, draws: t.ppf(0.975, len(set(families)) - 2),
+    scale=_sigmoid,
+    centre=lambda middle, drawn: middle,
+):
+    x, y, at = _logit(reference), _logit(shift), _logit(at)
+    drawn = []
+    for names in draws:
+        rows = rows_of(families, names)
+        drawn.append(float(np.polyval(_slope_and_intercept(x[rows], y[rows]), at)))
+    middle = centre(float(np.polyval(_slope_and_intercept(x, y), at)), drawn)
+    half = factor(families, draws) * np.std(drawn, ddof=1)
+    ends = middle, middle - half, middle + half
+    return combine(measured, *map(float, map(scale, ends)))
+
+
+def _symmetric(reference, shift, families, draws, at, measured):
+    """The line's error in accuracies instead of logits."""
+    x, y, at = _logit(reference), _logit(shift), _logit(at)
+    drawn = [
+        float(_sigmoid(np.polyval(_slope_and_intercept(x[rows], y[rows]), at)))
+        for rows in (_rows_of(families, names) for names in draws)
     ]
-
-
-def _never_resampled(x, y, families, draws):
-    return [_slope(list(range(len(x))), x, y)] * len(draws)
-
-
-def _mean_slope(x, y, families, draws):
-    return [
-        float(np.mean([_slope(_rows_of(families, [name]), x, y) for name in drawn]))
-        for drawn in draws
-    ]
+    predicted = float(_sigmoid(np.polyval(_slope_and_intercept(x, y), at)))
+    half = t.ppf(0.975, len(set(families)) - 2) * np.std(drawn, ddof=1)
+    return _newcombe(measured, predicted, predicted - half, predicted + half)
 
 
 def _clusters(generator):
-    names, size = list("abcdef"), 3
-    families = [name for name in names for _ in range(size)]
-    x = np.repeat(generator.normal(0, 1, len(names)), size) + generator.normal(
-        0, 0.4, len(families)
-    )
-    y = 0.9 * x + np.repeat(generator.normal(0, 0.3, len(names)), size)
+    """Models of six families of unequal size near a line, and one beyond all of them."""
+    names, sizes = list("abcdef"), generator.permutation([2, 3, 3, 4, 5, 6])
+    families = [name for name, size in zip(names, sizes, strict=True) for _ in range(size)]
+    x = np.repeat(generator.normal(0, 1, len(names)), sizes)
+    x += generator.normal(0, 0.4, len(families))
+    y = 0.9 * x - 0.5 + np.repeat(generator.normal(0, 0.3, len(names)), sizes)
     y += generator.normal(0, 0.1, len(families))
-    draws = [generator.choice(names, len(names)).tolist() for _ in range(3)]
+    draws = [generator.choice(names, len(names)).tolist() for _ in range(8)]
     for drawn in draws:
         drawn[1] = drawn[0]  # one family twice, always
         drawn[2] = "f" if drawn[0] != "f" else "a"
-    return x.tolist(), y.tolist(), families, draws
+    order = generator.permutation(len(families))
+    accuracy = float(generator.uniform(0.35, 0.9))
+    measured = (
+        accuracy,
+        accuracy - float(generator.uniform(0.03, 0.06)),
+        accuracy + float(generator.uniform(0.01, 0.025)),
+    )
+    return (
+        _sigmoid(x[order]).tolist(),
+        _sigmoid(y[order]).tolist(),
+        [families[k] for k in order],
+        draws,
+        float(generator.uniform(0.85, 0.95)),
+        measured,
+    )
 
 
-families = Code(
-    "2.7",
-    _resampled,
+placed = Code(
+    "2.4",
+    _placed,
     [_clusters],
     [
         (
-            _once,
+            partial(_placed, rows_of=_once),
             "a family that was drawn twice must count twice; yours counts once, and so the draws vary too little.",
         ),
         (
-            _family_means,
-            "you fit the line to one mean for each family. Families are drawn whole, with all their models.",
+            partial(_placed, factor=lambda families, draws: 1.96),
+            "1.96 is for many families; take the quantile of Student's t with two degrees of freedom less than there "
+            "are families.",
         ),
         (
-            _mean_slope,
-            "that is the mean of the families' own slopes; put the models of all drawn families together and fit one "
-            "line.",
+            partial(_placed, factor=lambda families, draws: t.ppf(0.975, len(families) - 2)),
+            "you count models for the degrees of freedom; families were drawn, so count families.",
         ),
-        (_never_resampled, "your slopes are all the same: fit each to the models of its own draw."),
+        (
+            partial(
+                _placed,
+                factor=lambda families, draws: (
+                    t.ppf(0.975, len(set(families)) - 2) / math.sqrt(len(draws))
+                ),
+            ),
+            "the standard deviation over the draws is the line's standard error already; more draws measure it more "
+            "exactly and do not make it smaller.",
+        ),
+        (
+            partial(_placed, centre=lambda middle, drawn: float(np.mean(drawn))),
+            "the prediction is that of the line through all models; the draws say only how far it may be off.",
+        ),
+        (
+            _symmetric,
+            "you measure the line's error in accuracies; do it in logits, and turn both ends back, so that they stay "
+            "between 0 and 1.",
+        ),
+        (
+            partial(_placed, combine=_same_sides),
+            "the difference is smallest where the line is at its high end: combine the lower half of the one with the "
+            "upper half of the other.",
+        ),
+        (
+            partial(_placed, combine=_added),
+            "you add the two errors; they are independent, so add their squares and take the root.",
+        ),
+        (
+            partial(_placed, combine=_of_shift_alone),
+            "the line's own error is missing: your interval is that of the accuracy under shift.",
+        ),
+        (
+            partial(_placed, combine=_of_line_alone),
+            "the error of the accuracy under shift is missing: your interval is that of the line.",
+        ),
     ],
+    library=[atlas.fit_line, atlas.effective_robustness, difference_interval, fit_baseline],
 )
 
 
@@ -176,7 +209,12 @@ def _masked(reference, shift):
 
 def _in_points(reference, shift):
     predicted = [
-        _fitted(np.delete(reference, k), np.delete(shift, k), reference[k])
+        _sigmoid(
+            np.polyval(
+                np.polyfit(_logit(np.delete(reference, k)), _logit(np.delete(shift, k)), 1),
+                _logit(reference[k]),
+            )
+        )
         for k in range(len(reference))
     ]
     return int(np.argmax(np.abs(np.asarray(shift) - predicted)))
@@ -206,7 +244,7 @@ def _with_an_error(generator):
 
 
 suspect = Code(
-    "2.8",
+    "2.5",
     _left_out,
     [_with_an_error],
     [
@@ -233,7 +271,7 @@ suspect = Code(
 )
 
 subset = Choice(
-    "2.9",
+    "2.6",
     "C",
     {
         "A": "1,000 classes on one axis and 200 on the other: part of the difference is then that 200 are easier to tell "
@@ -254,44 +292,76 @@ def _correlation(x, y):
     return float(np.corrcoef(x, y)[0, 1])
 
 
-def _partial(x, y, given):
+def _both(x, y, given):
     return _correlation(_left(x, given), _left(y, given))
 
 
-def _three_columns(generator):
-    given = generator.normal(0, 1, 20)
-    x = 0.8 * given + generator.normal(0, 1, 20)
-    y = -0.5 * x + 1.2 * given + generator.normal(0, 0.7, 20) + 3
+def _x_alone(x, y, given):
+    return _correlation(_left(x, given), y)
+
+
+def _first_column(x, y, given):
+    return _both(x, y, given[:, :1])
+
+
+def _through_zero(x, y, given):
+    left = [v - given @ np.linalg.lstsq(given, v, rcond=None)[0] for v in (x, y)]
+    return _correlation(*left)
+
+
+def _with_interval(x, y, given, correlate=_both, used=3, fixed=True, z=1.96, fisher=True):
+    r = correlate(x, y, given)
+    half = z / math.sqrt(len(x) - used - fixed * given.shape[1])
+    if not fisher:
+        return r, r - half, r + half
+    return r, math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half)
+
+
+def _columns(generator):
+    """Two quantities that both depend on others, which vary by unequal amounts around 5."""
+    n, k = int(generator.integers(18, 30)), int(generator.integers(2, 4))
+    given = generator.normal(0, 1, (n, k)) * [1, 2, 0.5][:k]
+    x = given @ [0.8, 0.5, -0.6][:k] + generator.normal(0, 1, n)
+    y = -0.5 * x + given @ [1.2, -0.6, 0.9][:k] + generator.normal(0, 0.7, n) + 3
     return x + 2, y, given + 5
 
 
-partial = Code(
-    "5.6",
-    _partial,
-    [_three_columns],
+held_fixed = Code(
+    "5.5",
+    _with_interval,
+    [_columns],
     [
         (
-            lambda x, y, given: _correlation(x, y),
+            partial(_with_interval, correlate=lambda x, y, given: _correlation(x, y)),
             "that is the plain correlation: nothing is held fixed.",
         ),
         (
-            lambda x, y, given: _correlation(_left(x, given), y),
+            partial(_with_interval, correlate=_x_alone),
             "you removed 'given' from x alone. What it explains of y is still in y: remove it from both.",
         ),
         (
-            lambda x, y, given: _correlation(
-                np.asarray(x) - np.asarray(given), np.asarray(y) - np.asarray(given)
-            ),
-            "you subtract 'given' itself. How much of it to subtract must be fitted, for x and for y.",
+            partial(_with_interval, correlate=_first_column),
+            "you hold the first column fixed; hold all of them, with one fit in all columns at once.",
         ),
         (
-            lambda x, y, given: (
-                _correlation(x, y) - _correlation(x, given) * _correlation(y, given)
-            ),
-            "the numerator is right; a correlation is divided by the spread of what is left, "
-            "sqrt((1 - r_xz^2) (1 - r_yz^2)).",
+            partial(_with_interval, correlate=_through_zero),
+            "your fit goes through zero: it needs a column of ones for the intercept.",
+        ),
+        (
+            partial(_with_interval, fisher=False),
+            "that is an interval around r itself, which can leave -1 to 1; it is symmetric in artanh(r).",
+        ),
+        (
+            partial(_with_interval, fixed=False),
+            "each quantity that is held fixed costs a degree of freedom: n - 3 - k.",
+        ),
+        (
+            partial(_with_interval, used=0),
+            "the root is of n - 3 - k, where k is the number of columns that are held fixed.",
         ),
     ],
+    library=[partial_correlation],
+    tolerance=1e-3,
 )
 
 second_witness = Choice(
@@ -404,4 +474,4 @@ ship = Code(
     ],
 )
 
-ALL = [line, families, suspect, subset, partial, second_witness, ship]
+ALL = [placed, suspect, subset, held_fixed, second_witness, ship]

@@ -3,80 +3,18 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
 
-from wiseft_lite.analysis.robustness import Baseline, effective_robustness, logit
-from wiseft_lite.book.checks import Choice, Code, Number
+from wiseft_lite.analysis.robustness import effective_robustness, fit_baseline, logit
+from wiseft_lite.book.checks import Code, Number
 from wiseft_lite.book.checks.draw import normal
-from wiseft_lite.metrics import predictions
-
-
-def _subset(generator, move=0.0):
-    """Logits over nine classes, of which the shift has four; the label's is often the largest."""
-    classes = tuple(generator.permutation(9)[:4].tolist())
-    labels = torch.as_tensor(generator.choice(classes, size=12))
-    logits = normal(generator, 12, 9)
-    logits[torch.arange(12), labels] += 1
-    return logits + move, labels, classes
-
-
-def _negative_logits(generator):
-    return _subset(generator, move=-6.0)
-
-
-def _positive_logits(generator):
-    return _subset(generator, move=6.0)
-
-
-def _fraction(predicted, labels):
-    return float((predicted == labels).float().mean())
-
-
-def _own(logits, labels, classes):
-    return _fraction(predictions(logits, classes), labels)
-
-
-def _zeroed(logits, labels, classes):
-    mask = torch.zeros(logits.shape[1])
-    mask[list(classes)] = 1
-    return _fraction((logits * mask).argmax(-1), labels)
-
-
-own = Code(
-    "2.1",
-    _own,
-    [_subset, _negative_logits, _positive_logits],
-    [
-        (
-            lambda logits, labels, classes: _fraction(logits.argmax(-1), labels),
-            "the model may still predict a class that the shift does not have; leave those columns out.",
-        ),
-        (
-            lambda logits, labels, classes: _fraction(logits[:, list(classes)].argmax(-1), labels),
-            "argmax over some columns gives an index into them; turn it back into the class with classes[index].",
-        ),
-        (
-            _zeroed,
-            "a logit of 0 is not small: it beats every negative one. Leave the other columns out, or set them to minus "
-            "infinity.",
-        ),
-        (lambda *inputs: 100 * _own(*inputs), "that is in percent; return a fraction."),
-        (
-            lambda logits, labels, classes: len(labels) * _own(logits, labels, classes),
-            "that is the number of right images; divide it by how many there are.",
-        ),
-        (
-            lambda *inputs: 1 - _own(*inputs),
-            "that is the error; return the fraction that is right.",
-        ),
-    ],
-    library=[predictions],
-)
+from wiseft_lite.metrics import accuracy, clopper_pearson, predictions, proportion
 
 images = Number(
-    "2.2",
+    "2.1",
     800,
     [
         (
@@ -95,104 +33,187 @@ images = Number(
 )
 
 
-def _a_probability(generator):
-    return (float(generator.uniform(0.02, 0.98)),)
+def _subset(generator, move=0.0, of_labels=1.0):
+    """Logits over nine classes, of which the shift has four; the label's is often the largest."""
+    classes = tuple(generator.permutation(9)[:4].tolist())
+    labels = torch.as_tensor(generator.choice(classes, size=int(generator.integers(10, 25))))
+    logits = normal(generator, len(labels), 9)
+    logits[torch.arange(len(labels)), labels] += of_labels
+    return logits + move, labels, classes
 
 
-def _near_the_ends(generator):
-    p = float(generator.uniform(0.001, 0.02))
-    return (p if generator.integers(2) else 1 - p,)
+def _negative_logits(generator):
+    return _subset(generator, move=-6.0)
 
 
-to_logit = Code(
-    "2.4",
-    logit,
-    [_a_probability, _near_the_ends],
+def _positive_logits(generator):
+    return _subset(generator, move=6.0)
+
+
+def _all_right(generator):
+    return _subset(generator, of_labels=20.0)
+
+
+def _none_right(generator):
+    return _subset(generator, of_labels=-20.0)
+
+
+def _without_the_count(right, n):
+    """The ends that "more than" and "fewer than" the observed count give."""
+    return (
+        clopper_pearson(right + 1, n)[0] if right < n else 1.0,
+        clopper_pearson(right - 1, n)[1] if right else 0.0,
+    )
+
+
+def _wald(right, n):
+    p = right / n
+    half = 1.96 * math.sqrt(p * (1 - p) / n)
+    return p - half, p + half
+
+
+def _zeroed(logits, classes):
+    mask = torch.zeros(logits.shape[1])
+    mask[list(classes)] = 1
+    return (logits * mask).argmax(-1)
+
+
+def _score(logits, labels, classes, predict=predictions, interval=clopper_pearson, scale=1):
+    right, n = int((predict(logits, classes) == labels).sum()), len(labels)
+    return tuple(scale * x for x in (right / n, *interval(right, n)))
+
+
+score = Code(
+    "2.2",
+    _score,
+    [_subset, _negative_logits, _positive_logits, _all_right, _none_right],
     [
         (
-            lambda p: math.log(p),
-            "that is log(p): an accuracy of 50 % must give 0, so compare p with 1 - p.",
+            partial(_score, predict=lambda logits, classes: logits.argmax(-1)),
+            "the model may still predict a class that the shift does not have; leave those columns out.",
         ),
         (
-            lambda p: math.log10(p / (1 - p)),
-            "use the natural logarithm; base 10 leaves slopes unchanged but makes every value smaller.",
+            partial(_score, predict=lambda logits, classes: logits[:, list(classes)].argmax(-1)),
+            "argmax over some columns gives an index into them; turn it back into the class with classes[index].",
         ),
         (
-            lambda p: math.log2(p / (1 - p)),
-            "use the natural logarithm; base 2 leaves slopes unchanged but makes every value larger.",
+            partial(_score, predict=_zeroed),
+            "a logit of 0 is not small: it beats every negative one. Leave the other columns out, or set them to minus "
+            "infinity.",
         ),
         (
-            lambda p: math.log((1 - p) / p),
-            "a higher accuracy must have a higher logit; yours has the opposite sign.",
+            partial(_score, interval=_wald),
+            "that is the approximation 1.96 sqrt(p (1 - p) / n); it can leave 0 to 1, and it has no width when all "
+            "images are right. Search for the two probabilities.",
         ),
-        (lambda p: p / (1 - p), "those are the odds; the logit is their logarithm."),
         (
-            lambda p: 1 / (1 + math.exp(-p)),
-            "that is the inverse, which turns logits into accuracies.",
+            partial(_score, interval=partial(clopper_pearson, level=0.9)),
+            "you leave 5 % on each side, which is an interval of 90 %; leave 2.5 % on each.",
         ),
-        (lambda p: p - 0.5, "that is a straight line; the logit stretches both ends."),
+        (
+            partial(_score, interval=_without_the_count),
+            "the observed count belongs to both tails: 'this many or more' is binom.sf(right - 1, n, p), "
+            "'this many or fewer' binom.cdf(right, n, p).",
+        ),
+        (partial(_score, scale=100), "those are percentages; all three are fractions."),
     ],
+    library=[predictions, accuracy, proportion, clopper_pearson],
 )
 
 
-def _model(generator):
-    line = Baseline(float(generator.uniform(0.6, 1.2)), float(generator.uniform(-1.5, 0.5)))
-    reference, shift = generator.uniform(0.3, 0.95, size=2).tolist()
-    return reference, shift, line
+def _models(generator):
+    """Models near a line in logit space, and one far from it, beyond the best of them."""
+    n = int(generator.integers(5, 10))
+    x = generator.uniform(-1.0, 0.8, n)
+    slope, intercept = float(generator.uniform(0.7, 1.2)), -float(generator.uniform(0.6, 1.2))
+    y = slope * x + intercept + generator.normal(0, 0.3, n)
+    references, shifts = (1 / (1 + np.exp(-z)) for z in (x, y))
+    reference = float(generator.uniform(0.85, 0.96))
+    return references.tolist(), shifts.tolist(), reference, float(generator.uniform(0.2, 0.95))
+
+
+def _below(generator):
+    references, shifts, reference, _ = _models(generator)
+    return references, shifts, reference, float(generator.uniform(0.05, 0.3))
+
+
+def _promised(references, shifts, reference):
+    return fit_baseline(references, shifts)(reference)
+
+
+def _rho(references, shifts, reference, shift):
+    return shift - _promised(references, shifts, reference)
+
+
+def _straight(references, shifts, reference, shift):
+    return float(shift - np.polyval(np.polyfit(references, shifts, 1), reference))
+
+
+def _one_axis(references, shifts, reference, shift):
+    x = [logit(p) for p in references]
+    return float(shift - np.polyval(np.polyfit(x, shifts, 1), logit(reference)))
+
+
+def _turned(references, shifts, reference, shift):
+    x, y = ([logit(p) for p in values] for values in (references, shifts))
+    slope, intercept = np.polyfit(y, x, 1)
+    return float(shift - 1 / (1 + math.exp(-(logit(reference) - intercept) / slope)))
 
 
 rho = Code(
-    "2.5",
-    effective_robustness,
-    [_model],
+    "2.3",
+    _rho,
+    [_models, _below],
     [
         (
-            lambda reference, shift, line: shift - reference,
-            "that is the plain gap between reference and shift; compare with what the baseline predicts instead.",
+            lambda references, shifts, reference, shift: shift - reference,
+            "that is the plain gap between reference and shift; compare with what the line predicts instead.",
         ),
         (
-            lambda reference, shift, line: reference - shift,
-            "that is the plain gap, the drop; compare with what the baseline predicts instead.",
+            lambda references, shifts, reference, shift: reference - shift,
+            "that is the plain gap, the drop; compare with what the line predicts instead.",
         ),
         (
-            lambda reference, shift, line: line(reference) - shift,
+            lambda *inputs: -_rho(*inputs),
             "the sign is reversed: a model above the line has positive effective robustness.",
         ),
         (
-            lambda reference, shift, line: shift - line(shift),
-            "the baseline takes the accuracy on the reference, not the one under shift.",
-        ),
-        (
-            lambda reference, shift, line: line(reference),
-            "that is what the baseline predicts; subtract it from the accuracy under shift.",
-        ),
-        (
-            lambda reference, shift, line: reference - line(reference),
-            "you subtract from the accuracy on the reference; subtract from the one under shift.",
-        ),
-        (
-            lambda reference, shift, line: logit(shift) - logit(line(reference)),
-            "that is the distance in logits; subtract the accuracies themselves.",
-        ),
-        (
-            lambda reference, shift, line: 100 * (shift - line(reference)),
-            "that is in points; here return a fraction.",
-        ),
-        (
-            lambda reference, shift, line: np.abs(shift - line(reference)),
+            lambda *inputs: abs(_rho(*inputs)),
             "below the line it is negative: take no absolute value.",
         ),
+        (
+            lambda references, shifts, reference, shift: _promised(references, shifts, reference),
+            "that is what the line predicts; subtract it from the accuracy under shift.",
+        ),
+        (
+            lambda references, shifts, reference, shift: (
+                shift - _promised(references, shifts, shift)
+            ),
+            "the line takes the accuracy on the reference, not the one under shift.",
+        ),
+        (
+            _straight,
+            "that is a line through the accuracies themselves: beyond the models it can leave 0 to 100 %. Fit it to the "
+            "logits.",
+        ),
+        (
+            _one_axis,
+            "only the reference is a logit in your fit; put the accuracies under shift through the logit too.",
+        ),
+        (
+            _turned,
+            "you fitted the reference from the shift. Least squares is not the same in both directions: predict the "
+            "shift.",
+        ),
+        (
+            lambda references, shifts, reference, shift: (
+                logit(shift) - logit(_promised(references, shifts, reference))
+            ),
+            "that is the distance in logits; turn the prediction back into an accuracy before you subtract.",
+        ),
+        (lambda *inputs: 100 * _rho(*inputs), "that is in points; here return a fraction."),
     ],
+    library=[fit_baseline, effective_robustness],
 )
 
-overlap = Choice(
-    "2.3",
-    "C",
-    {
-        "A": "two intervals that overlap can still belong to different accuracies; overlap is not a test.",
-        "B": "a higher number on other images may be chance: look at the intervals before you rank.",
-        "D": "the size of the interval comes from n and p; more epochs do not narrow it.",
-    },
-)
-
-ALL = [own, images, overlap, to_logit, rho]
+ALL = [images, score, rho]

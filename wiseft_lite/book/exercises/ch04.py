@@ -3,27 +3,70 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 
-from wiseft_lite.book.checks import Choice, Code, Number
-from wiseft_lite.book.checks.draw import labels, names, normal, table
+from wiseft_lite.book.checks import Code, Number
+from wiseft_lite.book.checks.draw import labels, names, normal, unit
+from wiseft_lite.schedules import learning_rate
 from wiseft_lite.training import fit
+from wiseft_lite.weights import distance, relative_distance
+
+copied = Number(
+    "4.1",
+    46,
+    [
+        (
+            44,
+            "the last batch of an epoch is smaller, but it is a step too: 23 steps an epoch, not 22.",
+        ),
+        (4.6, "that is one epoch; there are ten."),
+        (
+            100,
+            "the peak is reached after 500 steps. How many steps has this run?",
+        ),
+        (
+            0,
+            "the fall to 0 begins when the warm-up is over, and in this run it never is.",
+        ),
+        (217, "that is the peak over the learning rate reached; turn the fraction over."),
+        (230, "that is the number of steps; how far is the rise after so many of 500?"),
+    ],
+    tolerance=0.6,
+)
 
 
-def _run(generator):
-    warmup = int(generator.integers(2, 5))
-    return int(generator.integers(2, 6)) + 2 * warmup, warmup, float(generator.uniform(0.5, 3))
+def _counts(generator):
+    """Images, batch size and epochs; the last batch of an epoch is smaller."""
+    batch_size = int(generator.integers(3, 9))
+    n = batch_size * int(generator.integers(2, 5)) + int(generator.integers(1, batch_size))
+    return n, batch_size, int(generator.integers(2, 5))
+
+
+def _steps(n, batch_size, epochs):
+    return epochs * math.ceil(n / batch_size)
+
+
+def _warmup_in_steps(generator):
+    counts = _counts(generator)
+    return *counts, int(generator.integers(2, 5)), float(generator.uniform(0.5, 3))
+
+
+def _warmup_as_a_fraction(generator):
+    counts = _counts(generator)
+    steps = int(generator.integers(2, 5)) + generator.uniform(-0.3, 0.3)
+    return *counts, float(steps / _steps(*counts)), float(generator.uniform(0.5, 3))
 
 
 def _small_rate(generator):
-    total, warmup, peak = _run(generator)
-    return total, warmup, peak * 1e-2
+    *counts, peak = _warmup_as_a_fraction(generator)
+    return *counts, peak * 1e-2
 
 
-def _every_step(f, total, warmup, peak):
-    return [f(step, total, warmup, peak) for step in range(total + 1)]
+def _no_warmup(generator):
+    return *_counts(generator), 0, float(generator.uniform(0.5, 3))
 
 
 def _risen(step, warmup, peak):
@@ -34,111 +77,88 @@ def _cosine(fraction):
     return 0.5 * (1 + math.cos(math.pi * fraction))
 
 
-def _schedule(step, total, warmup, peak):
-    if step < warmup:
-        return _risen(step, warmup, peak)
-    return peak * _cosine((step - warmup) / (total - warmup))
+def _fallen(step, total, warmup):
+    return _cosine((step - warmup) / (total - warmup))
 
 
-def _falling(fall):
-    """The rise, and then another way to fall."""
-
-    def schedule(step, total, warmup, peak):
-        rising = step < warmup
-        return _risen(step, warmup, peak) if rising else peak * fall(step, total, warmup)
-
-    return schedule
+def _rates(n, batch_size, epochs, warmup, peak, count=_steps, rise=_risen, fall=_fallen):
+    total = count(n, batch_size, epochs)
+    w = round(warmup * total) if isinstance(warmup, float) else warmup
+    return [
+        rise(step, w, peak) if step < w else peak * fall(step, total, w) for step in range(total)
+    ]
 
 
-schedule = Code(
-    "4.4",
-    _schedule,
-    [_run, _small_rate],
+def _no_rise(n, batch_size, epochs, warmup, peak):
+    return _rates(n, batch_size, epochs, 0, peak)
+
+
+def _fraction_as_steps(n, batch_size, epochs, warmup, peak):
+    total = _steps(n, batch_size, epochs)
+    return [
+        _risen(step, warmup, peak) if step < warmup else peak * _fallen(step, total, warmup)
+        for step in range(total)
+    ]
+
+
+rates = Code(
+    "4.2",
+    _rates,
+    [_warmup_as_a_fraction, _warmup_in_steps, _small_rate, _no_warmup],
     [
         (
-            lambda step, total, warmup, peak: peak * _cosine(step / total),
+            partial(_rates, count=lambda n, batch_size, epochs: epochs * (n // batch_size)),
+            "the last batch of an epoch is smaller, but it is a step too: round up, not down.",
+        ),
+        (
+            partial(_rates, count=lambda n, batch_size, epochs: math.ceil(n * epochs / batch_size)),
+            "each epoch ends with a batch of its own; round up the steps of one epoch, then multiply.",
+        ),
+        (
+            partial(_rates, count=lambda n, batch_size, epochs: math.ceil(n / batch_size)),
+            "those are the steps of one epoch; there are several.",
+        ),
+        (
+            _fraction_as_steps,
+            "a warm-up that is a float is a fraction of all steps: multiply it by their number, and round.",
+        ),
+        (
+            _no_rise,
             "there is no warm-up: the first step already uses the full learning rate.",
         ),
         (
-            _falling(lambda step, total, warmup: _cosine(step / total)),
+            partial(_rates, fall=lambda step, total, w: _cosine(step / total)),
             "the learning rate drops abruptly when the warm-up ends; start the cosine there, not at step 0.",
         ),
         (
-            _falling(lambda step, total, warmup: (total - step) / (total - warmup)),
+            partial(_rates, fall=lambda step, total, w: (total - step) / (total - w)),
             "after the warm-up the learning rate falls linearly; a cosine stays high longer, then falls faster.",
         ),
         (
-            _falling(lambda step, total, warmup: 1),
-            "after the warm-up the learning rate stays at its peak; it must fall to 0.",
+            partial(_rates, fall=lambda step, total, w: 1),
+            "after the warm-up the learning rate stays at its peak; it must fall.",
         ),
         (
-            _falling(lambda step, total, warmup: 2 * _cosine((step - warmup) / (total - warmup))),
+            partial(_rates, fall=lambda *steps: 2 * _fallen(*steps)),
             "the factor one half is missing: at the end of the warm-up the cosine is 1, so 1 + 1 is twice the peak.",
         ),
         (
-            _falling(lambda step, total, warmup: _cosine((step - warmup) / total)),
+            partial(_rates, fall=lambda step, total, w: _cosine((step - w) / total)),
             "the cosine does not reach 0 at the end: it has total - warmup steps for its fall.",
         ),
         (
-            lambda step, total, warmup, peak: (
-                peak * step / warmup if step < warmup else _schedule(step, total, warmup, peak)
-            ),
+            partial(_rates, rise=lambda step, w, peak: peak * step / w),
             "the first step has a learning rate of 0 and is lost: the rise is (step + 1) / warmup.",
         ),
-        (
-            lambda step, total, warmup, peak: _schedule(step, total, warmup, 1.0),
-            "the peak is missing: it multiplies both parts.",
-        ),
-        (
-            lambda step, total, warmup, peak: (
-                _risen(step, warmup, peak)
-                * (1 if step < warmup else _cosine((step - warmup) / (total - warmup)))
-            ),
-            "the rise goes on beyond the peak while the cosine falls; after the warm-up it is the peak itself.",
-        ),
     ],
-    call=_every_step,
-)
-
-steps = Number(
-    "4.2",
-    230,
-    [
-        (220, "the last batch of an epoch is smaller, but it is a step too: round up, not down."),
-        (23, "that is one epoch; there are ten."),
-        (22, "that is one epoch, without its last, smaller batch; and there are ten epochs."),
-        (1471, "that counts images; one step takes 64 of them at once."),
-        (14_710, "that counts images, ten times each; one step takes 64 of them at once."),
-        (
-            229.84,
-            "there is no part of a step: the last batch of an epoch is smaller, but it is a step too.",
-        ),
-    ],
-    tolerance=0.1,
-)
-
-warmup = Number(
-    "4.3",
-    23,
-    [
-        (500, "500 steps of warm-up in a run of 230: the learning rate never reaches its peak."),
-        (
-            0,
-            "no warm-up at all: the first steps are the largest, taken with AdamW's averages still empty.",
-        ),
-        (115, "half of the run would be warm-up; the paper's 500 of about 25,000 steps are 2 %."),
-        (230, "all of the run would be warm-up: it ends when the peak is reached."),
-        (0.02, "that is a fraction of the run; give a number of steps."),
-    ],
-    tolerance=21,
+    library=[learning_rate],
 )
 
 
-def _network(generator):
-    """A small network with a batch norm, which behaves differently in training mode."""
-    first = torch.nn.Linear(4, 6, bias=False)  # a bias before a batch norm has no gradient
+def _network(generator, *between):
+    """A small network whose weights are drawn."""
     layers = torch.nn.Sequential(
-        first, torch.nn.BatchNorm1d(6), torch.nn.ReLU(), torch.nn.Linear(6, 3)
+        torch.nn.Linear(4, 6, bias=False), *between, torch.nn.ReLU(), torch.nn.Linear(6, 3)
     )
     for parameter in layers.parameters():
         parameter.data = normal(generator, *parameter.shape)
@@ -146,19 +166,21 @@ def _network(generator):
 
 
 def _training(generator, dtype=None):
+    """With a batch norm, which behaves differently in training mode."""
     steps = int(generator.integers(5, 8))
     batches = [(normal(generator, 8, 4), labels(generator, 8, 3)) for _ in range(steps)]
     lr, weight_decay = float(generator.uniform(0.02, 0.1)), float(generator.uniform(0.1, 0.5))
-    clip_norm = float(generator.uniform(1, 4))
-    return _network(generator), batches, lr, weight_decay, 2, clip_norm, dtype
+    network = _network(generator, torch.nn.BatchNorm1d(6))
+    rates = _rates(8 * steps, 8, 1, 2, lr)
+    return network, batches, rates, weight_decay, float(generator.uniform(1, 4)), dtype
 
 
 def _in_16_bits(generator):
     return _training(generator, torch.bfloat16)
 
 
-def _state(train, model, batches, lr, weight_decay, warmup, clip_norm, dtype):
-    trained = train(model, batches, lr, weight_decay, warmup, clip_norm, dtype)
+def _state(train, model, batches, rates, weight_decay, clip_norm, dtype):
+    trained = train(model, batches, rates, weight_decay, clip_norm, dtype)
     return {
         "weights": {name: tensor.clone() for name, tensor in trained.state_dict().items()},
         "in training mode": trained.training,
@@ -168,22 +190,20 @@ def _state(train, model, batches, lr, weight_decay, warmup, clip_norm, dtype):
 def _train(
     model,
     batches,
-    lr,
+    rates,
     weight_decay,
-    warmup,
     clip_norm,
     dtype=None,
     optimizer=torch.optim.AdamW,
-    rate=_schedule,
     mode=True,
     zero_grad=True,
     reduction="mean",
 ):
     model.train(mode)
-    optimizer = optimizer(model.parameters(), lr=lr, weight_decay=weight_decay)
-    for step, (inputs, targets) in enumerate(batches):
+    optimizer = optimizer(model.parameters(), weight_decay=weight_decay)
+    for (inputs, targets), rate in zip(batches, rates, strict=True):
         for group in optimizer.param_groups:
-            group["lr"] = rate(step, len(batches), warmup, lr)
+            group["lr"] = rate
         with torch.autocast("cpu", dtype, enabled=dtype is not None):
             loss = F.cross_entropy(model(inputs), targets, reduction=reduction)
         loss.backward()
@@ -196,13 +216,12 @@ def _train(
 
 def _with(**setting):
     """The loop with one of the arguments that it is given replaced."""
-    return lambda model, batches, lr, weight_decay, warmup, clip_norm, dtype: _train(
+    return lambda model, batches, rates, weight_decay, clip_norm, dtype: _train(
         model,
         batches,
         **{
-            "lr": lr,
+            "rates": rates,
             "weight_decay": weight_decay,
-            "warmup": warmup,
             "clip_norm": clip_norm,
             "dtype": dtype,
             **setting,
@@ -210,8 +229,12 @@ def _with(**setting):
     )
 
 
+def _with_rates(change):
+    return lambda model, batches, rates, *rest: _train(model, batches, change(rates), *rest)
+
+
 loop = Code(
-    "4.5",
+    "4.3",
     _train,
     [_training, _in_16_bits],
     [
@@ -224,16 +247,20 @@ loop = Code(
             "the gradients are not clipped, or only after the step has been taken.",
         ),
         (
-            _with(rate=lambda step, total, warmup, lr: lr),
-            "the learning rate is the same in all steps; set that of the schedule before each.",
+            _with_rates(lambda rates: [max(rates)] * len(rates)),
+            "the learning rate is the largest of the list in all steps; set that of the step before each.",
         ),
         (
-            _with(rate=lambda step, *rest: _schedule(step + 1, *rest)),
-            "the schedule is one step ahead: the first step has the rate of step 0.",
+            _with_rates(lambda rates: [1e-3] * len(rates)),
+            "the optimizer uses its own learning rate of 0.001 in all steps; set the one of the list before each.",
         ),
         (
-            _with(rate=lambda step, *rest: _schedule(max(step - 1, 0), *rest)),
-            "the schedule is one step behind: set the rate before the step, not after it.",
+            _with_rates(lambda rates: [*rates[1:], rates[-1]]),
+            "the learning rates are one step ahead: the first step has the first of the list.",
+        ),
+        (
+            _with_rates(lambda rates: [rates[0], *rates[:-1]]),
+            "the learning rates are one step behind: set the rate before the step, not after it.",
         ),
         (
             _with(optimizer=torch.optim.Adam),
@@ -269,69 +296,343 @@ loop = Code(
 )
 
 
-def _tasks(generator):
-    n = int(generator.integers(3, 6))
-    losses = table(generator, n, ["before", "after"])
-    losses.insert(0, "task", names(generator, n))
-    return (losses,)
+def _batches_that_do_not_fit(generator):
+    """Two batches, the size of the parts, and a norm that clips; the last part is smaller."""
+    size = int(generator.integers(3, 6))
+    n = 2 * size + int(generator.integers(1, size))
+    batches = [(2 * normal(generator, n, 4), labels(generator, n, 3)) for _ in range(2)]
+    return _network(generator), batches, size, float(generator.uniform(0.2, 0.5))
 
 
-def _lost(table):
-    return table["before"] - table["after"]
+def _large_norm(generator):
+    network, batches, size, _ = _batches_that_do_not_fit(generator)
+    return network, batches, size, 1e3
+
+
+def _two_steps(update, model, batches, size, clip_norm):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    seen = []
+    hook = model.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    losses = [
+        float(update(model, optimizer, inputs, targets, size, clip_norm))
+        for inputs, targets in batches
+    ]
+    hook.remove()
+    return {
+        "losses": losses,
+        "weights": {name: tensor.clone() for name, tensor in model.state_dict().items()},
+        "images of the largest part": max(seen),
+    }
+
+
+def _of_all(part, n, parts, size):
+    return part / n
+
+
+def _update(
+    model,
+    optimizer,
+    inputs,
+    targets,
+    size,
+    clip_norm,
+    weight=_of_all,
+    report=sum,
+    zero_each=False,
+    zero_first=True,
+    clip_each=False,
+    clip_last=True,
+    step_each=False,
+):
+    starts = range(0, len(inputs), size)
+    losses = []
+    if zero_first:
+        optimizer.zero_grad()
+    for start in starts:
+        if zero_each:
+            optimizer.zero_grad()
+        x, y = inputs[start : start + size], targets[start : start + size]
+        loss = weight(len(x), len(inputs), len(starts), size) * F.cross_entropy(model(x), y)
+        loss.backward()
+        losses.append(loss.item())
+        if clip_each:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        if step_each:
+            optimizer.step()
+    if clip_last:
+        torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    if not step_each:
+        optimizer.step()
+    return report(losses)
+
+
+def _faulty(model, optimizer, inputs, labels, size, clip_norm):
+    starts = range(0, len(inputs), size)
+    for start in starts:
+        optimizer.zero_grad()
+        x, y = inputs[start : start + size], labels[start : start + size]
+        loss = F.cross_entropy(model(x), y) / len(starts)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+    optimizer.step()
+    return loss.item()
+
+
+update = Code(
+    "4.4",
+    _update,
+    [_batches_that_do_not_fit, _large_norm],
+    [
+        (
+            partial(_update, zero_each=True),
+            "the gradient of each part removes that of the parts before: remove old gradients once, before the "
+            "first part.",
+        ),
+        (
+            partial(_update, zero_first=False),
+            "the gradients of the step before are still there: remove them before the first part.",
+        ),
+        (
+            partial(_update, weight=lambda part, n, parts, size: 1 / parts),
+            "all parts count the same, but the last one has fewer images: weigh each mean by its images over those of "
+            "the batch.",
+        ),
+        (
+            partial(_update, weight=lambda part, n, parts, size: size / n),
+            "the last part counts as if it were a full one: weigh it by the images that it has.",
+        ),
+        (
+            partial(_update, weight=lambda part, n, parts, size: 1),
+            "you add the mean losses of the parts, so the gradient is as many times too long as there are parts.",
+        ),
+        (
+            partial(_update, clip_each=True),
+            "you clip after each part. The norm to be clipped is that of the whole gradient: clip once, before the step.",
+        ),
+        (
+            partial(_update, clip_last=False),
+            "the gradient is not clipped.",
+        ),
+        (
+            partial(_update, step_each=True, clip_last=False),
+            "you take a step after each part; the parts belong to one step.",
+        ),
+        (
+            partial(_update, report=lambda losses: losses[-1]),
+            "you return what the last part adds to the loss; return the loss of the whole batch, the sum over the parts.",
+        ),
+        (
+            lambda model, optimizer, inputs, targets, size, clip_norm: _update(
+                model, optimizer, inputs, targets, len(inputs), clip_norm
+            ),
+            "the whole batch goes through the model at once, and needs the memory that it was to save.",
+        ),
+    ],
+    starter=_faulty,
+    call=_two_steps,
+    may_change=["model"],
+    draws=3,
+)
+
+
+def _part(name):
+    return name.split(".")[0]
+
+
+def _weights(generator, dtype=torch.float32, scale=1.0):
+    """Two state dicts with parts of unequal size, whose tensors are mixed up."""
+    shapes = {"body.0.weight": (3, 2), "head.weight": (2, 3), "body.0.bias": (3,), "stem": (4,)}
+    shapes |= {"head.bias": (2,), "body.1.weight": (5,)}
+    before = {name: scale * normal(generator, *shape) for name, shape in shapes.items()}
+    moved = {
+        name: tensor
+        + scale * float(generator.uniform(0.05, 0.4)) * normal(generator, *shapes[name])
+        for name, tensor in before.items()
+    }
+    return tuple({n: w.to(dtype) for n, w in theta.items()} for theta in (before, moved))
+
+
+def _half_precision(generator):
+    return _weights(generator, torch.float16, 300.0)
+
+
+def _by_part(moved, before, after):
+    return moved(before, after, _part)
+
+
+def _moved(before, after, part_of, old=lambda before, after: before, one=None, root=0.5):
+    squares, sizes = {}, {}
+    for name in before:
+        part = part_of(name)
+        a, b = before[name].double(), after[name].double()
+        squares[part] = squares.get(part, 0.0) + float((b - a).square().sum())
+        sizes[part] = sizes.get(part, 0.0) + float(old(a, b).square().sum())
+    return {part: (squares[part] / (sizes[part] if one is None else one)) ** root for part in sizes}
+
+
+def _mean_of_tensors(before, after, part_of):
+    found = {}
+    for name in before:
+        a, b = before[name].double(), after[name].double()
+        found.setdefault(part_of(name), []).append(float((b - a).norm() / a.norm()))
+    return {part: sum(values) / len(values) for part, values in found.items()}
+
+
+def _last_tensor(before, after, part_of):
+    return {
+        part_of(name): float((after[name].double() - a.double()).norm() / a.double().norm())
+        for name, a in before.items()
+    }
+
+
+def _sum_of_norms(before, after, part_of):
+    far, size = {}, {}
+    for name in before:
+        part, a, b = part_of(name), before[name].double(), after[name].double()
+        far[part] = far.get(part, 0.0) + float((b - a).norm())
+        size[part] = size.get(part, 0.0) + float(a.norm())
+    return {part: far[part] / size[part] for part in far}
+
+
+moved = Code(
+    "4.5",
+    _moved,
+    [_weights, _half_precision],
+    [
+        (
+            partial(_moved, one=1.0),
+            "that is the distance itself; divide by the length of the part before training.",
+        ),
+        (
+            partial(_moved, root=1),
+            "those are squares: take the root of their ratio.",
+        ),
+        (
+            partial(_moved, old=lambda a, b: b),
+            "you divide by the length after training; the start is the yardstick.",
+        ),
+        (
+            _mean_of_tensors,
+            "you average over the tensors of a part. Put all their weights together: add squares, then take one root.",
+        ),
+        (
+            _sum_of_norms,
+            "lengths do not add up, their squares do: add squares, then take one root.",
+        ),
+        (
+            _last_tensor,
+            "each tensor overwrites those of its part that came before: add up their squares.",
+        ),
+    ],
+    library=[distance, relative_distance],
+    call=_by_part,
+    tolerance=1e-3,
+)
+
+
+def _other_tasks(generator):
+    """Two encoders that mostly agree, and tasks of unequal size; on some the second is better."""
+    weight = normal(generator, 5, 8)
+    noise = 0.5 * normal(generator, 5, 8)
+
+    def before(images):
+        return F.normalize(images @ weight, dim=-1)
+
+    def after(images):
+        return F.normalize(images @ (weight + noise), dim=-1)
+
+    tasks = {}
+    for name, n, better in zip(
+        names(generator, 3), (40, 25, 30), generator.permutation([0, 0, 1]), strict=True
+    ):
+        images, head = normal(generator, n, 5), 20 * unit(generator, 4, 8)
+        likely = ((after if better else before)(images) @ head.T).argmax(-1)
+        right = torch.as_tensor(generator.random(n)) < 0.8
+        tasks[name] = (images, torch.where(right, likely, labels(generator, n, 4)), head)
+    return before, after, tasks
+
+
+def _changes(before, after, images, labels, head):
+    old, new = (((encode(images) @ head.T).argmax(-1) == labels) for encode in (before, after))
+    return old.double(), new.double()
+
+
+def _paired(old, new):
+    change = old - new
+    return float(change.mean()), 1.96 * float(change.std()) / len(change) ** 0.5
+
+
+def _forgotten(before, after, tasks, interval=_paired, scale=100):
+    found = {}
+    for name, task in tasks.items():
+        lost, half = interval(*_changes(before, after, *task))
+        found[name] = (scale * lost, scale * half)
+    return found
+
+
+def _as_two_samples(old, new):
+    n = len(old)
+    spread = (old.var() + new.var()) / n
+    return _paired(old, new)[0], 1.96 * float(spread) ** 0.5
+
+
+def _with_loss(change):
+    """The loss changed, the interval as it is."""
+
+    def interval(old, new):
+        lost, half = _paired(old, new)
+        return change(old, new, lost), half
+
+    return interval
 
 
 forgotten = Code(
     "4.6",
-    lambda table: _lost(table).mean(),
-    [_tasks],
+    _forgotten,
+    [_other_tasks],
     [
         (
-            lambda table: -_lost(table).mean(),
+            partial(_forgotten, interval=_with_loss(lambda old, new, lost: -lost)),
             "the sign is reversed: forgetting is what was lost, before minus after.",
         ),
         (
-            lambda table: 100 * (_lost(table) / table["before"]).mean(),
+            partial(_forgotten, scale=1),
+            "those are fractions; the book states losses in points.",
+        ),
+        (
+            partial(_forgotten, interval=_with_loss(lambda old, new, lost: abs(lost))),
+            "a task that gains has a negative loss: take no absolute value.",
+        ),
+        (
+            partial(
+                _forgotten,
+                interval=_with_loss(lambda old, new, lost: lost / float(old.mean())),
+            ),
             "you divide by the accuracy before; the book states losses in points.",
         ),
         (
-            lambda table: (_lost(table) / table["before"]).mean(),
-            "you divide by the accuracy before, which makes a fraction; the book states losses in points.",
+            partial(_forgotten, interval=_as_two_samples),
+            "you treat the two accuracies as if they came from different images. Both models see the same ones: take the "
+            "difference image by image, then its standard error.",
         ),
         (
-            lambda table: _lost(table).max(),
-            "you return the worst task; the question asks for the mean over the tasks.",
+            partial(
+                _forgotten,
+                interval=lambda old, new: (
+                    _paired(old, new)[0],
+                    _paired(old, new)[1] * len(old) ** 0.5,
+                ),
+            ),
+            "that is the spread of single images; the error of their mean is smaller by the root of their number.",
         ),
         (
-            lambda table: _lost(table).sum(),
-            "that is the sum over the tasks; the question asks for the mean.",
-        ),
-        (
-            lambda table: _lost(table).abs().mean(),
-            "a task that gains counts against the loss: take no absolute value.",
-        ),
-        (
-            lambda table: _lost(table).clip(lower=0).mean(),
-            "a task that gains counts too, with a negative loss.",
-        ),
-        (
-            lambda table: _lost(table)[_lost(table) > 0].mean(),
-            "you average over the tasks that lost only; the others belong to the mean.",
-        ),
-        (
-            lambda table: _lost(table).median(),
-            "that is the median; the question asks for the mean.",
+            partial(
+                _forgotten,
+                interval=lambda old, new: (_paired(old, new)[0], _paired(old, new)[1] / 1.96),
+            ),
+            "that is one standard error; the interval of 95 % reaches 1.96 of them to either side.",
         ),
     ],
 )
 
-notation = Choice(
-    "4.1",
-    "B",
-    {
-        "A": "10e-5 is 10 times 0.00001; the 10 in front is part of the number.",
-        "C": "the exponent is the same in both; only the number in front differs.",
-        "D": "try it: print(10e-5 / 1e-5).",
-    },
-)
-
-ALL = [notation, steps, warmup, schedule, loop, forgotten]
+ALL = [copied, rates, loop, update, moved, forgotten]
