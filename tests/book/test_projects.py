@@ -5,6 +5,7 @@ import io
 import re
 from pathlib import Path
 
+import pytest
 import torch
 
 from wiseft_lite import accuracy, predict
@@ -53,6 +54,7 @@ def test_code_fits_a_phone():
         assert all(len(line) <= 80 for line in code.splitlines())
 
 
+@pytest.mark.slow
 def test_a_shift_of_your_own_changes_nothing_at_strength_0():
     printed, space = first_step("A shift of your own")
     test = space["test"]
@@ -63,6 +65,7 @@ def test_a_shift_of_your_own_changes_nothing_at_strength_0():
     assert space["tilted"](45)[0][0].tobytes() != test[0][0].tobytes()
 
 
+@pytest.mark.slow
 def test_a_claim_that_did_not_hold_lists_those_of_chapter_12():
     printed, _ = first_step("A claim that did not hold")
     listed = {int(n): text for n, text in re.findall(r"^(\d+)\. (.+) \(\w+\)$", printed, re.M)}
@@ -73,6 +76,7 @@ def test_a_claim_that_did_not_hold_lists_those_of_chapter_12():
     assert all(float(low) <= float(high) for low, high in intervals)
 
 
+@pytest.mark.slow
 def test_the_median_rule_passes_the_three_tests_that_the_page_asks_for():
     printed, space = first_step("A merging rule in thirty lines")
     assert len(percentages(printed)) == 3
@@ -84,6 +88,7 @@ def test_the_median_rule_passes_the_three_tests_that_the_page_asks_for():
     assert all(torch.allclose(unharmed[n], runs[0][n], atol=1e-6) for n in zero)
 
 
+@pytest.mark.slow
 def test_an_alpha_for_each_image_is_an_upper_bound():
     printed, space = first_step("An alpha for each image")
     zero, single, each = percentages(printed)
