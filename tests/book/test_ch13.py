@@ -1,11 +1,16 @@
 """What chapter 13 measures, on a tiny task."""
 
+import ast
+import json
+import weakref
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from wiseft_lite import Recipe, accuracy, finetune, interpolate, predict
+from wiseft_lite.book.exercises import ch13 as on_soups
 from wiseft_lite.book.experiments import ch13
 from wiseft_lite.book.experiments.ch07 import curves
 from wiseft_lite.book.experiments.common import percent
@@ -146,3 +151,29 @@ def test_pairs_of_one_start_and_of_two(measured, theta_0, task):
         assert heads.loc[row, "test_alone"] == pytest.approx(
             sum(evaluator.evaluate(theta)["test"] for theta in two) / 2
         )
+
+
+class Checkpoint(dict):
+    """A state dict that a weak reference can point to."""
+
+
+def test_the_pages_own_soup_needs_as_many_megabytes_as_the_answer_says():
+    """A sum, the checkpoint that was just read, and those before it that are still in memory."""
+    notebook = json.loads((Path(__file__).parents[2] / "book" / "13_soups.ipynb").read_text())
+    sources = ["".join(cell["source"]) for cell in notebook["cells"]]
+    (source,) = [s for s in sources if "def uniform_solution" in s]
+    functions = [n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef)]
+    space = {}
+    exec(compile(ast.Module(functions, []), "chapter 13", "exec"), space)
+    earlier, alive = [], []
+
+    def files():
+        for k in range(5):
+            read = Checkpoint(w=torch.full((3,), float(k)))
+            alive.append(1 + 1 + sum(theta() is not None for theta in earlier))
+            earlier.append(weakref.ref(read))
+            yield read
+            del read
+
+    assert space["uniform_solution"](files())["w"].tolist() == [2.0] * 3
+    assert 11 * max(alive) == on_soups.memory.solution

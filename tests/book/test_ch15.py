@@ -217,11 +217,11 @@ def test_the_chapters_ties_is_the_librarys_where_entries_tie_at_the_threshold():
     others none does."""
     notebook = json.loads((Path(__file__).parents[2] / "book" / "15_family.ipynb").read_text())
     source = next(
-        s for s in ("".join(c["source"]) for c in notebook["cells"]) if "def naive_ties" in s
+        s for s in ("".join(c["source"]) for c in notebook["cells"]) if "def ties_solution" in s
     )
-    naive = next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
+    ours = next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
     space = {"torch": torch}
-    exec(compile(ast.Module([naive], []), "chapter 15", "exec"), space)
+    exec(compile(ast.Module([ours], []), "chapter 15", "exec"), space)
     generator = torch.Generator().manual_seed(0)
     for density in (0.1, 0.2, 0.5):
         zero, one, two = (
@@ -232,7 +232,7 @@ def test_the_chapters_ties_is_the_librarys_where_entries_tie_at_the_threshold():
             for _ in range(3)
         )
         ours, theirs = (
-            space["naive_ties"](zero, [one, two], density),
+            space["ties_solution"](zero, [one, two], density),
             ties(zero, [one, two], density),
         )
         assert all(torch.equal(ours[name], theirs[name]) for name in zero)

@@ -3,44 +3,98 @@
 from __future__ import annotations
 
 import operator
+import weakref
 
 import torch
+import torch.nn.functional as F
+from torch.func import functional_call
 
-from wiseft_lite.book.checks import Choice, Code, Number
-from wiseft_lite.book.checks.draw import normal
+from wiseft_lite.book.checks import Code, Number
+from wiseft_lite.book.checks.draw import labels, normal
+from wiseft_lite.merging.learned_soups import Mixture, learned_soup
 from wiseft_lite.merging.soups import greedy_soup, uniform_soup
 
 
-def _state_dicts(generator):
-    """One to six models with three tensors each."""
+class _Theta(dict):
+    """A state dict that a weak reference can point to."""
+
+
+def _models(generator, dtype, scale, centre, n):
+    """Models of two float tensors in an encoder, one in a head, and a counter."""
     shapes = {"encoder.w": (2, 2), "encoder.b": (2,), "head.weight": (1, 2)}
+    steps = torch.tensor(int(generator.integers(100, 900)))
     return (
         [
-            {name: normal(generator, *shape) for name, shape in shapes.items()}
-            for _ in range(generator.integers(1, 7))
+            {
+                "encoder.steps": steps.clone(),
+                **{
+                    name: (centre + scale * normal(generator, *shape)).to(dtype)
+                    for name, shape in shapes.items()
+                },
+            }
+            for _ in range(n)
         ],
     )
 
 
-def _mean(thetas):
-    total, count = {}, 0
+def _state_dicts(generator):
+    return _models(generator, torch.float32, 1, 0, int(generator.integers(1, 7)))
+
+
+def _large_halves(generator):
+    """Half floats of which two can be added; the sum of three is infinite."""
+    return _models(generator, torch.float16, 1000, 25_000, int(generator.integers(4, 7)))
+
+
+def _streamed(uniform, thetas):
+    """The mean of models that come one by one, and whether earlier ones were kept meanwhile."""
+    earlier, most = [], 0
+
+    def one_by_one():
+        nonlocal most
+        for theta in thetas:
+            most = max(most, sum(model() is not None for model in earlier))
+            loaded = _Theta({name: tensor.clone() for name, tensor in theta.items()})
+            earlier.append(weakref.ref(loaded))
+            yield loaded
+            del loaded
+
+    soup = uniform(one_by_one())
+    return {
+        "soup": soup,
+        "types": {name: str(tensor.dtype).split(".")[-1] for name, tensor in soup.items()},
+        "keeps the models it has added": most > 2,  # the first and the last one may be
+    }
+
+
+def _mean(thetas, add=torch.Tensor.float, divide=True, convert=True):
+    total, types, count = {}, {}, 0
     for theta in thetas:
         count += 1
         for name, tensor in theta.items():
-            total[name] = total[name] + tensor if name in total else tensor.clone()
-    return {name: tensor / count for name, tensor in total.items()}
+            types[name] = tensor.dtype
+            if not tensor.is_floating_point():
+                total[name] = tensor
+            elif name in total:
+                total[name] = total[name] + add(tensor)
+            else:
+                total[name] = add(tensor).clone()
+    floating = [name for name in total if types[name].is_floating_point]
+    if divide:
+        total.update({name: total[name] / count for name in floating})
+    if convert:
+        total.update({name: total[name].to(types[name]) for name in floating})
+    return total
 
 
 def _halving(thetas):
     soup = {}
     for theta in thetas:
-        soup = {name: (soup.get(name, theta[name]) + theta[name]) / 2 for name in theta}
+        soup = {
+            name: (soup.get(name, tensor) + tensor) / 2 if tensor.is_floating_point() else tensor
+            for name, tensor in theta.items()
+        }
     return soup
-
-
-def _sum(thetas):
-    thetas = list(thetas)
-    return {name: len(thetas) * tensor for name, tensor in _mean(thetas).items()}
 
 
 def _needs_a_length(thetas):
@@ -52,23 +106,37 @@ def _needs_an_index(thetas):
     return {name: torch.stack([theta[name] for theta in thetas]).mean(0) for name in thetas[0]}
 
 
+def _last(thetas):
+    for theta in thetas:
+        soup = dict(theta)
+    return soup
+
+
 def _encoders_only(thetas):
-    thetas = list(thetas)
-    head = {name: tensor for name, tensor in thetas[-1].items() if name.startswith("head")}
-    return {**_mean(thetas), **head}
+    head = {}
+
+    def watched():
+        for theta in thetas:
+            head.update({name: tensor for name, tensor in theta.items() if name[:4] == "head"})
+            yield theta
+
+    return {**_mean(watched()), **head}
 
 
 uniform = Code(
     "13.1",
     _mean,
-    [_state_dicts],
+    [_state_dicts, _large_halves],
     [
         (
             _halving,
             "you halve at each step, so the last model counts as much as all before it together; add them up, count "
             "them, and divide once.",
         ),
-        (_sum, "that is the sum of the models; divide by how many there are."),
+        (
+            lambda thetas: _mean(thetas, divide=False),
+            "that is the sum of the models; divide by how many there are.",
+        ),
         (
             _needs_a_length,
             "models come one at a time, and an iterator has no length: count them as they come.",
@@ -77,17 +145,26 @@ uniform = Code(
             _needs_an_index,
             "models come one at a time, and an iterator has no index: go through them once with for.",
         ),
-        (
-            lambda thetas: list(thetas)[-1],
-            "that is the last model alone: the sum begins anew with each model.",
-        ),
+        (_last, "that is the last model alone: the sum begins anew with each model."),
         (
             _encoders_only,
             "every tensor is averaged, the head too; yours is that of the last model.",
         ),
+        (
+            lambda thetas: _mean(list(thetas)),
+            "you keep every model until the end, so 72 checkpoints need the memory of 72; add each as it comes.",
+        ),
+        (
+            lambda thetas: _mean(thetas, add=lambda tensor: tensor),
+            "a sum of large 16-bit numbers is infinite: the largest is 65,504. Add up in float32.",
+        ),
+        (
+            lambda thetas: _mean(thetas, convert=False),
+            "the soup has other types than its models: convert each tensor back at the end.",
+        ),
     ],
     library=[uniform_soup],
-    call=lambda f, thetas: f(iter(thetas)),
+    call=_streamed,
 )
 
 
@@ -294,14 +371,127 @@ greedy = Code(
     draws=8,
 )
 
-heads = Choice(
+
+def _pool(generator):
+    """A small network, fine-tuned models of it, and batches of held-out images."""
+    network = torch.nn.Sequential(
+        torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 4)
+    ).eval()
+    start = {
+        name: normal(generator, *tensor.shape) for name, tensor in network.state_dict().items()
+    }
+    network.load_state_dict(start)
+    thetas = [
+        {name: tensor + normal(generator, *tensor.shape) for name, tensor in start.items()}
+        for _ in range(int(generator.integers(2, 5)))
+    ]
+    steps = int(generator.integers(5, 8))
+    batches = [(normal(generator, 8, 3), labels(generator, 8, 4)) for _ in range(steps)]
+    return network, thetas, batches, generator.uniform(0.1, 0.4, size=steps).tolist()
+
+
+def _learned(learn, network, thetas, batches, rates):
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    weights, soup = learn(network, thetas, batches, rates)
+    now = network.state_dict()
+    return {
+        "weights": weights,
+        "soup": soup,
+        "network is as before": all(torch.equal(before[name], now[name]) for name in before),
+    }
+
+
+def _mixed(weights, thetas):
+    return {
+        name: sum(w * theta[name] for w, theta in zip(weights, thetas, strict=True))
+        for name in thetas[0]
+    }
+
+
+def _learn(
+    network,
+    thetas,
+    batches,
+    rates,
+    optimizer=torch.optim.Adam,
+    start=torch.zeros,
+    weights_of=lambda preference: preference.softmax(0),
+    tempered=True,
+    zero_grad=True,
+    late=True,
+):
+    preference = start(len(thetas)).requires_grad_()
+    log_beta = torch.zeros(()).requires_grad_(tempered)
+    optimizer = optimizer([preference, log_beta], lr=rates[0])
+    for (inputs, targets), rate in zip(batches, rates, strict=True):
+        optimizer.param_groups[0]["lr"] = rate
+        weights = weights_of(preference)
+        logits = log_beta.exp() * functional_call(network, _mixed(weights, thetas), (inputs,))
+        loss = F.cross_entropy(logits, targets)
+        if zero_grad:
+            optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    weights = weights_of(preference) if late else weights
+    return weights.detach(), {n: t.detach() for n, t in _mixed(weights, thetas).items()}
+
+
+def _learn_with(**setting):
+    return lambda *inputs: _learn(*inputs, **setting)
+
+
+def _equal(k):
+    return torch.full((k,), 1 / k)
+
+
+learn = Code(
     "13.5",
-    "B",
-    {
-        "A": "each run learns its head well, and alone each is a good model. The trouble begins when two are averaged.",
-        "C": "the encoders began at the same weights in both rows, so this cannot tell the rows apart.",
-        "D": "the rows are in the same order, that of the class names. It is the directions that differ.",
-    },
+    _learn,
+    [_pool],
+    [
+        (
+            _learn_with(zero_grad=False),
+            "gradients add up from step to step: remove the old ones before the next backward pass.",
+        ),
+        (
+            _learn_with(start=_equal, weights_of=lambda preference: preference),
+            "the weights no longer sum to 1, and some may be negative: learn preferences, and take their softmax.",
+        ),
+        (
+            _learn_with(tempered=False),
+            "the temperature is missing, or it is not learned: a mean of models is less sure than each of them, and the "
+            "weights should not have to make up for it.",
+        ),
+        (
+            _learn_with(optimizer=torch.optim.SGD),
+            "that is plain gradient descent; the optimizer is Adam.",
+        ),
+        (
+            _learn_with(optimizer=torch.optim.AdamW),
+            "AdamW has a weight decay of 0.01 by default, which pulls the weights back to equal ones; take Adam.",
+        ),
+        (
+            lambda network, thetas, batches, rates: _learn(
+                network, thetas, batches, [rates[0]] * len(rates)
+            ),
+            "all steps have the learning rate of the first; set that of each step.",
+        ),
+        (
+            _learn_with(late=False),
+            "weights and soup are those of before the last step; mix once more at the end.",
+        ),
+        (
+            lambda network, thetas, batches, rates: (
+                _equal(len(thetas)),
+                _mixed(_equal(len(thetas)), thetas),
+            ),
+            "nothing was learned, your soup is the uniform one: a mean whose tensors are detached, or loaded into the "
+            "network, has no gradient.",
+        ),
+    ],
+    library=[learned_soup, Mixture.forward, Mixture.mixed],
+    call=_learned,
+    draws=3,
 )
 
-ALL = [uniform, memory, aliasing, greedy, heads]
+ALL = [uniform, memory, aliasing, greedy, learn]
