@@ -291,7 +291,7 @@ def _cifar_100(generator):
 def _from_files(read_batches, files, label_bytes):
     """Write the records into files and read them; then cut the last file short and try again."""
     with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / f"data_batch_{k}.bin" for k in range(len(files))]
+        paths = tuple(Path(folder) / f"data_batch_{k}.bin" for k in range(len(files)))
         for path, records in zip(paths, files, strict=True):
             path.write_bytes(records.tobytes())
         images, found = read_batches(paths, label_bytes)

@@ -439,16 +439,16 @@ class _Shelf:
 
 def _with_interruptions(resumable_soup, models, breaks):
     """Begin again in a new process after each interruption, and once more at the end."""
-    shelf = _Shelf(models, breaks)
+    shelf, names = _Shelf(models, breaks), tuple(range(len(models)))
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(len(breaks) + 1):
             try:
-                mean = resumable_soup(list(range(len(models))), shelf, Path(folder) / "soup.pt")
+                mean = resumable_soup(names, shelf, Path(folder) / "soup.pt")
                 break
             except _Lost:
                 continue
         reads = shelf.read
-        resumable_soup(list(range(len(models))), shelf, Path(folder) / "soup.pt")
+        resumable_soup(names, shelf, Path(folder) / "soup.pt")
     return {
         "mean": {name: tensor.double() for name, tensor in mean.items()},
         "types": sorted({str(tensor.dtype) for tensor in mean.values()}),
