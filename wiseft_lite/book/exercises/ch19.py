@@ -282,7 +282,7 @@ held_out = Code(
     draws=2,
 )
 
-_RATES = (3e-6, 1e-5, 3e-5, 1e-4)
+_RATES = (6e-5, 2e-4, 6e-4, 2e-3)
 
 
 def _close(g, d, n, z=1.96):
