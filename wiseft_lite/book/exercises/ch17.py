@@ -380,6 +380,7 @@ accumulate = Code(
             "the whole batch goes through the model at once, which is what the memory does not allow.",
         ),
     ],
+    call=_gradient_of,
     draws=4,
 )
 
