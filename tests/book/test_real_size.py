@@ -21,6 +21,7 @@ from wiseft_lite.book import cost, paper
 from wiseft_lite.book.exercises import ch18
 from wiseft_lite.cli.main import main, parser
 from wiseft_lite.cli.options import recipe_of
+from wiseft_lite.metrics import pm_k
 from wiseft_lite.recipes import recipes_for
 from wiseft_lite.tasks.published import imagenet, standins
 from wiseft_lite.training import PAPER
@@ -294,9 +295,8 @@ def test_the_clips_of_exercise_18_5_are_those_that_the_next_cell_counts():
             if number:
                 frames.append((clip, int(number) * (1 if side == "after" else -1), said == "right"))
     assert frames == list(zip(space["clips"], space["offsets"], space["right"], strict=True))
-    shares = [
-        100 * ch18.pm.solution(space["right"], space["clips"], space["offsets"], k) for k in (0, 10)
-    ]
+    right, offsets = torch.tensor(space["right"]), torch.tensor(space["offsets"])
+    shares = [100 * pm_k(right, space["clips"], offsets, k).accuracy for k in (0, 10)]
     assert tuple(shares) == ch18.by_hand.solution
 
 

@@ -2,155 +2,269 @@
 
 from __future__ import annotations
 
-import pandas as pd
+import tempfile
+from functools import partial
+from pathlib import Path
+
 import torch
+import torch.nn.functional as F
 
 from wiseft_lite.book.checks import Choice, Code, Number
-from wiseft_lite.book.checks.draw import distinct, normal
-from wiseft_lite.metrics import predictions
+from wiseft_lite.book.checks.draw import labels as class_numbers
+from wiseft_lite.book.checks.draw import normal
+from wiseft_lite.tasks.own import class_folders
+from wiseft_lite.tasks.published import imagenet
 
-learning_rate = Number(
+_IDS = [f"n{k:08d}" for k in (14, 27, 103, 240, 311, 402, 555, 623, 700, 811, 905, 990)]
+
+
+def _folders(generator, names):
+    """One to three files in each folder, and a file beside the folders."""
+    tree = {}
+    for name in names:
+        letters = generator.permutation(list("abcdef"))[: int(generator.integers(1, 4))]
+        tree[name] = sorted(f"{letter}.JPEG" for letter in letters.tolist())
+    return tree, _IDS
+
+
+def _all_ids(generator):
+    return _folders(generator, _IDS)
+
+
+def _some_ids(generator):
+    chosen = sorted(generator.permutation(len(_IDS))[: int(generator.integers(3, 8))].tolist())
+    return _folders(generator, [_IDS[k] for k in chosen])
+
+
+def _numbers(generator):
+    """As ImageNetV2: folders 0 to 11, of which 10 comes before 2 in the order of words."""
+    return _folders(generator, [str(k) for k in range(len(_IDS))])
+
+
+def _on_disk(read_folders, tree, wnids):
+    """Make the folders, read them, and note the class of each file."""
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / "README.txt").write_text("about this data set")
+        for name, files in tree.items():
+            (Path(place) / name).mkdir()
+            for file in files:
+                (Path(place) / name / file).touch()
+        paths, labels, classes = read_folders(Path(place), wnids)
+        pairs = zip(paths, labels, strict=True)
+        found = {"/".join(Path(path).parts[-2:]): int(label) for path, label in pairs}
+    return {
+        "class of each file": found,
+        "images": len(paths),
+        "classes": "all" if classes is None else sorted(int(k) for k in classes),
+    }
+
+
+def _by_name(places, wnids):
+    number = {wnid: k for k, wnid in enumerate(wnids)}
+    return [int(p.name) if p.name.isdigit() else number[p.name] for p in places]
+
+
+def _in_order(places, wnids):
+    return list(range(len(places)))
+
+
+def _in_numerical_order(places, wnids):
+    if not places[0].name.isdigit():
+        return _in_order(places, wnids)
+    return _by_name(places, wnids)
+
+
+def _subset(classes, wnids):
+    return None if len(classes) == len(wnids) else classes
+
+
+def _read_folders(folder, wnids, number=_by_name, subset=_subset):
+    places = sorted(place for place in folder.iterdir() if place.is_dir())
+    paths, labels = [], []
+    for place, k in zip(places, number(places, wnids), strict=True):
+        files = sorted(place.iterdir())
+        paths += files
+        labels += [k] * len(files)
+    return paths, labels, subset(sorted(set(labels)), wnids)
+
+
+read_folders = Code(
     "17.1",
-    10,
+    _read_folders,
+    [_all_ids, _some_ids, _numbers],
     [
         (
-            1,
-            "e-5 means: five places to the right of the point. 10e-5 is 0.0001 and 1e-5 is 0.00001.",
+            partial(_read_folders, number=_in_order),
+            "the place of a folder is no class: in a set of 200 the first folder is not class 0, and '10' is sorted before '2'.",
         ),
-        (0.1, "the other way round: 10e-5 is the larger one."),
-        (100, "the 10 is a factor, not two more places of the exponent."),
-        (1e5, "the exponents are equal; only the number in front differs."),
         (
-            9,
-            "that is by how much it is larger, in units of 1e-5; the question asks how many times.",
+            partial(_read_folders, number=_in_numerical_order),
+            "ImageNetV2 is right, but in a set of 200 classes the place of a folder is not its class: look the id up.",
+        ),
+        (
+            partial(_read_folders, subset=lambda classes, wnids: classes),
+            "a set that has all classes is restricted to none: the third value is None there.",
+        ),
+        (
+            partial(_read_folders, subset=lambda classes, wnids: None),
+            "the third value must say which classes a smaller set has, or the model may predict the others.",
+        ),
+        (
+            partial(
+                _read_folders,
+                subset=lambda classes, wnids: (
+                    None if len(classes) == len(wnids) else list(range(len(classes)))
+                ),
+            ),
+            "the third value counts the set's classes; give their numbers among all classes.",
         ),
     ],
+    call=_on_disk,
+    library=[imagenet.from_folders, class_folders],
+    draws=4,
 )
 
-
-def _among(logits, classes):
-    classes = torch.as_tensor(classes)
-    return classes[logits[:, classes].argmax(-1)]
-
-
-def _zeroed(logits, classes):
-    mask = torch.zeros(logits.shape[1])
-    mask[list(classes)] = 1
-    return (logits * mask).argmax(-1)
-
-
-def _subset(generator, move=0.0):
-    classes = tuple(generator.permutation(9)[:4].tolist())
-    return normal(generator, 6, 9) + move, classes
-
-
-def _negative_logits(generator):
-    return _subset(generator, move=-6.0)
-
-
-def _positive_logits(generator):
-    return _subset(generator, move=6.0)
-
-
-subset = Code(
+confidence = Number(
     "17.2",
-    _among,
-    [_subset, _negative_logits, _positive_logits],
+    75,
     [
         (
-            lambda logits, classes: logits.argmax(-1),
-            "a class that the shift lacks can still win: take the columns of its own classes before the argmax.",
+            30,
+            "that is its probability among all 1000; what remains of 100 % belongs to classes that are cut off.",
         ),
-        (
-            lambda logits, classes: logits[:, list(classes)].argmax(-1),
-            "these are indices into the shift's own classes; the labels are classes of ImageNet. Look the index up in the list.",
-        ),
-        (
-            _zeroed,
-            "a logit of 0 is not small: it beats every negative one. Leave the other columns out, or set them to minus infinity.",
-        ),
-        (
-            lambda logits, classes: torch.as_tensor(sorted(classes))[
-                logits[:, list(classes)].argmax(-1)
-            ],
-            "you look the index up in the sorted classes; the columns are in the order of 'classes'.",
-        ),
-        (
-            lambda logits, classes: logits[:, list(classes)].max(-1).values,
-            "those are the largest logits; return the classes that have them.",
-        ),
-        (
-            lambda logits, classes: logits[:, list(classes)],
-            "those are the logits of the shift's classes; take the largest of each row.",
-        ),
+        (60, "30 of 50: you divide by the lemon's 50; divide by the sum of the classes that stay."),
+        (37.5, "you divide by the lemon and orange together; the lemon is cut off."),
+        (25, "that is the banana."),
+        (40, "that is the sum of both fruits before the cut; it becomes 100 %."),
     ],
-    starter=_zeroed,
-    library=[predictions],
+    tolerance=0.5,
 )
 
+_NAMES = [
+    "analog clock",
+    "digital clock",
+    "wall clock",
+    "tench, Tinca tinca",
+    "desk",
+    "dining table, board",
+    "mouse, computer mouse",
+    "screwdriver",
+    "hammer",
+]
+_LABELS = {
+    "alarm_clock": "Alarm clock",
+    "desk": "Desk or table",
+    "mouse_computer": "Mouse (computer)",
+    "hammer": "Hammer",
+    "yoga_mat": "Yoga mat",
+}
 
-def _grouped(generator):
-    """Seven classes of ImageNet in groups of one to three; two more that belong to no group."""
-    order = generator.permutation(9).tolist()
-    groups = (tuple(order[:3]), tuple(order[3:5]), (order[5],), (order[6],))
-    labels = generator.integers(len(groups), size=12).tolist()
-    logits = normal(generator, 12, 9)
-    for row, label in enumerate(labels):
-        logits[row, generator.choice(groups[label])] += 2
-    return logits, groups, labels
+
+def _photographs(generator, move=0.0):
+    """Logits that often favour a member of the right group; some images of a class that is not shared."""
+    order = generator.permutation(len(_NAMES))
+    class_names = [_NAMES[k] for k in order]
+    groups = {
+        "Alarm clock": generator.permutation(_NAMES[:3])[:2].tolist(),
+        "Desk or table": _NAMES[4:6],
+        "Mouse (computer)": [_NAMES[6]],
+        "Hammer": [_NAMES[8]],
+    }
+    to_imagenet = {label: "; ".join(group) for label, group in groups.items()}
+    folders = [str(name) for name in generator.choice(list(_LABELS), size=20)]
+    folders[:5] = list(_LABELS)
+    logits = normal(generator, len(folders), len(_NAMES)) + move
+    for row, folder in enumerate(folders):
+        if _LABELS[folder] in groups:
+            name = generator.choice(groups[_LABELS[folder]])
+            logits[row, class_names.index(str(name))] += 2
+    return logits, folders, dict(_LABELS), to_imagenet, class_names
 
 
-def _negative_groups(generator):
-    logits, groups, labels = _grouped(generator)
-    return logits - 8, groups, labels
+def _negative_photographs(generator):
+    return _photographs(generator, -8.0)
 
 
-def _fraction(right):
-    right = list(right)
+def _groups_of(folder_to_label, to_imagenet, class_names):
+    number = {name: k for k, name in enumerate(class_names)}
+    return {
+        folder: [number[name] for name in to_imagenet[label].split("; ")]
+        for folder, label in folder_to_label.items()
+        if label in to_imagenet
+    }
+
+
+def _among_groups(logits, groups):
+    allowed = sorted({k for group in groups.values() for k in group})
+    return [allowed[i] for i in logits[:, allowed].argmax(1).tolist()]
+
+
+def _zeroed(logits, groups):
+    mask = torch.zeros(logits.shape[1])
+    mask[sorted({k for group in groups.values() for k in group})] = 1
+    return (logits * mask).argmax(1).tolist()
+
+
+def _shared_only(right):
+    right = [good for good in right if good is not None]
     return sum(right) / len(right)
 
 
-def _predicted(logits, groups):
-    return _among(logits, [k for group in groups for k in group]).tolist()
-
-
-def _by_groups(logits, groups, labels):
-    pairs = zip(_predicted(logits, groups), labels, strict=True)
-    return _fraction(k in groups[label] for k, label in pairs)
+def _objectnet(
+    logits,
+    folders,
+    folder_to_label,
+    to_imagenet,
+    class_names,
+    predict=_among_groups,
+    first_only=False,
+    mean=_shared_only,
+):
+    groups = _groups_of(folder_to_label, to_imagenet, class_names)
+    if first_only:
+        groups = {folder: group[:1] for folder, group in groups.items()}
+    predicted = predict(logits, groups)
+    return mean(
+        [
+            k in groups[folder] if folder in groups else None
+            for k, folder in zip(predicted, folders, strict=True)
+        ]
+    )
 
 
 def _pooled(pool):
     """Give each group one logit, and take the largest."""
 
-    def accuracy(logits, groups, labels):
-        scores = torch.stack([pool(logits[:, list(group)]) for group in groups], -1)
-        return float((scores.argmax(-1) == torch.as_tensor(labels)).double().mean())
+    def accuracy(logits, folders, folder_to_label, to_imagenet, class_names):
+        groups = _groups_of(folder_to_label, to_imagenet, class_names)
+        scores = torch.stack([pool(logits[:, group]) for group in groups.values()], 1)
+        names = [list(groups)[k] for k in scores.argmax(1).tolist()]
+        right = [a == b for a, b in zip(names, folders, strict=True) if b in groups]
+        return sum(right) / len(right)
 
     return accuracy
 
 
-clocks = Code(
+objectnet_accuracy = Code(
     "17.3",
-    _by_groups,
-    [_grouped, _negative_groups],
+    _objectnet,
+    [_photographs, _negative_photographs],
     [
         (
-            lambda logits, groups, labels: _fraction(
-                k in groups[label]
-                for k, label in zip(logits.argmax(-1).tolist(), labels, strict=True)
-            ),
+            partial(_objectnet, predict=lambda logits, groups: logits.argmax(1).tolist()),
             "a class of ImageNet that ObjectNet lacks was allowed to win: choose among the classes of all groups.",
         ),
         (
-            lambda logits, groups, labels: _fraction(
-                k == groups[label][0]
-                for k, label in zip(_predicted(logits, groups), labels, strict=True)
-            ),
-            "a wall clock is a clock too: every class of the right group counts, not the first alone.",
+            partial(_objectnet, predict=_zeroed),
+            "a logit of 0 is not small: it beats every negative one. Leave the other columns out, or set them to minus infinity.",
         ),
         (
-            _pooled(lambda logits: logits[:, 0]),
-            "only the first class of each group takes part; every class of a group may win.",
+            partial(_objectnet, mean=lambda right: sum(map(bool, right)) / len(right)),
+            "images of a class that ImageNet does not have count as wrong. They are no part of the test: leave them out.",
+        ),
+        (
+            partial(_objectnet, first_only=True),
+            "a digital clock is an alarm clock too: every class of a group takes part and counts, not the first alone.",
         ),
         (
             _pooled(lambda logits: logits.mean(-1)),
@@ -161,12 +275,8 @@ clocks = Code(
             "the sum of a group depends on how many members it has. One member that wins is enough.",
         ),
         (
-            lambda *inputs: 100 * _by_groups(*inputs),
+            lambda *inputs: 100 * _objectnet(*inputs),
             "that is in percent; return a fraction.",
-        ),
-        (
-            lambda *inputs: len(inputs[2]) * _by_groups(*inputs),
-            "that is the number of right images; return the fraction.",
         ),
     ],
 )
@@ -182,53 +292,96 @@ names = Choice(
 )
 
 
-def _curve(generator):
-    """Accuracies on four shifts by alpha, not in order; 0.5 is among the alphas and rarely best."""
-    alphas = generator.permutation([0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0])
-    alphas = [0.5, *[float(a) for a in alphas if a != 0.5][: int(generator.integers(3, 6))]]
-    columns = {name: distinct(generator, len(alphas)) for name in ("V2", "R", "Sketch", "A")}
-    frame = pd.DataFrame(columns, index=pd.Index(alphas, name="alpha"))
-    return (frame.iloc[generator.permutation(len(frame))],)
+def _batch(generator, n, size):
+    theta = {"weight": normal(generator, 3, 4), "bias": normal(generator, 3)}
+    old = {"weight": normal(generator, 3, 4), "bias": normal(generator, 3)}
+    return theta, old, normal(generator, n, 4), class_numbers(generator, n, 3), size
 
 
-def _two(curve):
-    return curve.mean(axis=1).max(), curve.max().mean()
+def _uneven(generator):
+    """The last micro-batch is smaller."""
+    return _batch(generator, int(generator.choice([7, 10, 13])), 3)
 
 
-conventions = Code(
+def _even(generator):
+    return _batch(generator, 12, int(generator.choice([3, 4])))
+
+
+def _gradient_of(accumulate, theta, old_gradient, images, labels, size):
+    """The loss and the gradients of a small model, and the largest batch that it saw."""
+    model, seen = torch.nn.Linear(4, 3), []
+    model.load_state_dict(theta)
+    for name, parameter in model.named_parameters():  # of a step before this one
+        parameter.grad = old_gradient[name].clone()
+    model.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    loss = accumulate(model, images, labels, size)
+    return {
+        "loss": loss.detach() if isinstance(loss, torch.Tensor) else loss,
+        "gradient": {name: parameter.grad for name, parameter in model.named_parameters()},
+        "largest batch in the model": max(seen),
+    }
+
+
+def _accumulate(
+    model,
+    images,
+    labels,
+    size,
+    part=lambda losses, n, parts: losses.sum() / n,
+    clear="once",
+    whole_only=False,
+):
+    if clear == "once":
+        model.zero_grad()
+    n, total = len(labels), 0.0
+    starts = range(0, n - size + 1 if whole_only else n, size)
+    for start in starts:
+        if clear == "each":
+            model.zero_grad()
+        piece = slice(start, start + size)
+        losses = F.cross_entropy(model(images[piece]), labels[piece], reduction="none")
+        loss = part(losses, n, -(-n // size))
+        loss.backward()
+        total += loss.item()
+    return total
+
+
+accumulate = Code(
     "17.5",
-    _two,
-    [_curve],
+    _accumulate,
+    [_uneven, _even],
     [
         (
-            lambda curve: (curve.mean(axis=1).idxmax(), curve.idxmax().mean()),
-            "return two accuracies in percent, not the alphas they were found at.",
+            partial(_accumulate, part=lambda losses, n, parts: losses.mean() / parts),
+            "the last micro-batch is smaller, but its images count as much as all others: divide each sum of losses by the size of the whole batch.",
         ),
         (
-            lambda curve: _two(curve)[::-1],
-            "the other order: first the best single alpha, then the best of each column. The second cannot be smaller.",
+            partial(_accumulate, part=lambda losses, n, parts: losses.mean()),
+            "the mean losses of the micro-batches add up to several times the loss; divide by the size of the whole batch.",
         ),
         (
-            lambda curve: (curve.max().mean(),) * 2,
-            "both numbers give each column its own alpha; the first must take all columns at one.",
+            partial(_accumulate, part=lambda losses, n, parts: losses.sum()),
+            "that is the sum over the images; the loss is their mean.",
         ),
         (
-            lambda curve: (curve.mean(axis=1).max(),) * 2,
-            "both numbers take all columns at one alpha; the second gives each its own.",
+            partial(_accumulate, clear="never"),
+            "the gradient of the step before is still in it: remove it first.",
         ),
         (
-            lambda curve: (curve.loc[0.5].mean(), curve.max().mean()),
-            "alpha 0.5 is a choice without looking; here the best alpha is asked for.",
+            partial(_accumulate, clear="each"),
+            "you remove the gradient before each micro-batch, so only the last one is left. Remove it once.",
         ),
         (
-            lambda curve: (curve.mean(axis=1).max(), curve.max().max()),
-            "the second is the largest accuracy of all; take the mean of each column's best.",
+            partial(_accumulate, whole_only=True),
+            "the images of the last, smaller micro-batch are left out.",
         ),
         (
-            lambda curve: (curve.mean().max(), curve.max().mean()),
-            "the first averages over the alphas; average over the columns, and take the best alpha.",
+            lambda model, images, labels, size: _accumulate(model, images, labels, len(labels)),
+            "the whole batch goes through the model at once, which is what the memory does not allow.",
         ),
     ],
+    call=_gradient_of,
+    draws=4,
 )
 
-ALL = [learning_rate, subset, clocks, names, conventions]
+ALL = [read_folders, confidence, objectnet_accuracy, names, accumulate]
