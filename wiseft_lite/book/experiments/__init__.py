@@ -27,6 +27,7 @@ SEEDS = {
     "ch14": 5,
     "ch15": 10,
     "atlas": 1,
+    "playground": 1,
     "bench": 3,  # repeats
     "command": 3,
 }
