@@ -231,7 +231,8 @@ def test_on_iconshift_the_error_is_at_most_one_image():
     zero_shot = zero_shot_classifier(load_clip("iconclip"), task)
     fine_tuned = finetune(zero_shot, task.few_shot(2), Recipe(epochs=2, augment="none"))
     exact, adaptive = (
-        sweep(zero_shot, fine_tuned, {"val": task.val}, ALPHAS, passes=passes) for passes in (None, "adaptive")
+        sweep(zero_shot, fine_tuned, {"val": task.val}, ALPHAS, passes=passes)
+        for passes in (None, "adaptive")
     )
     assert ((adaptive.accuracy - exact.accuracy).abs() * exact.n <= 1 + 1e-9).all()
     assert adaptive["passes"].lt(4.5).all()
