@@ -29,7 +29,10 @@ def _pair(generator):
 
 
 def _half_precision(generator):
-    return _models(generator, torch.float16)
+    """Positive weights, whose mixture is no small difference: that would be rounding alone."""
+    zero, one, alpha = _models(generator, torch.float16)
+    zero, one = ({name: 0.5 + w.abs() for name, w in theta.items()} for theta in (zero, one))
+    return zero, one, alpha
 
 
 def _double_precision(generator):
