@@ -160,8 +160,8 @@
     return rgb;
   };
 
-  // --- the model, in a worker if the browser allows one; loaded on the first interaction or when the page is idle
-  let ask = null; // (pixels, alpha) => promise of features and logits
+  // --- the model, in workers if the browser allows them; loaded on the first interaction or when the page is idle
+  let crew = []; // each: (pixels, alpha) => promise of features and logits; two workers where there are two cores
   const script = (name) => new Promise((done, fail) => {
     document.head.append(make("script", {src: here + name, onload: done, onerror: () => fail(new Error(name))}));
   });
@@ -198,7 +198,8 @@
     try {
       for (const name of names) { await script(name); bar.value += 1; }
       const bytes = await self.wiseftUnpack(self.WISEFT_WEIGHTS, data.bytes);
-      ask = await inWorker(bytes).catch(() => onPage(bytes));
+      const workers = Math.min(2, navigator.hardwareConcurrency || 1);
+      crew = await Promise.all(Array.from({length: workers}, () => inWorker(bytes))).catch(() => [onPage(bytes)]);
       delete self.WISEFT_WEIGHTS;
       readWords();
       pick("loading").hidden = true;
@@ -208,7 +209,7 @@
     }
   };
 
-  // --- what is known of the present drawing; `work` asks for what is missing, one alpha at a time
+  // --- what is known of the present drawing; `work` asks for what is missing, one alpha of each worker at a time
   const GRID = Array.from({length: 11}, (_, k) => k / 10), ENDS = [0, 1], FINE = 0.01;
   const slider = pick("alpha"), alpha = () => Number(slider.value);
   const known = new Map(); // by alpha: probabilities, features and logits
@@ -229,20 +230,20 @@
     return list.slice(1).map((high, k) => [list[k], high])
       .filter(([low, high]) => best(known.get(low).p) !== best(known.get(high).p));
   };
-  const missing = () => [...ENDS, alpha(), ...GRID,
-    ...gaps().filter(([low, high]) => high - low > FINE).map(([low, high]) => (low + high) / 2)].find((a) => !known.has(a));
+  const missing = () => [alpha(), ...ENDS, ...GRID,
+    ...gaps().filter(([low, high]) => high - low > FINE).map(([low, high]) => (low + high) / 2)].filter((a) => !known.has(a));
   const settled = () => !pixels || [...ENDS, alpha()].every((a) => known.has(a)); // so that bars move while one draws
   const work = async () => {
-    if (working || !ask) return;
+    if (working || !crew.length) return;
     working = true;
     root.dataset.state = "busy";
     for (;;) {
       if (dirty && settled()) { dirty = false; pixels = see(); known.clear(); }
-      const next = pixels ? missing() : undefined;
+      const next = pixels ? [...new Set(missing())].slice(0, crew.length) : [];
       show();
-      if (next === undefined) break;
-      const found = await ask(pixels, next);
-      known.set(next, judge(found));
+      if (!next.length) break;
+      const found = await Promise.all(next.map((a, k) => crew[k](pixels, a)));
+      found.forEach((one, k) => known.set(next[k], judge(one)));
     }
     working = false;
     root.dataset.state = "still";
@@ -363,7 +364,7 @@
     slider.setAttribute("aria-valuetext", `alpha ${alpha().toFixed(2)}`);
     pick("at").textContent = alpha().toFixed(2);
     pick("results").hidden = !pixels;
-    if (!pixels && ask) pick("text").textContent = "The canvas is empty. Draw something, or choose an example.";
+    if (!pixels && crew.length) pick("text").textContent = "The canvas is empty. Draw something, or choose an example.";
     if (!pixels || !settled()) return; // what was shown stays for a moment
     [["zero", 0], ["mixed", alpha()], ["tuned", 1]].forEach(([name, a]) => bars(pick(name), known.get(a).p));
     tell();
