@@ -353,12 +353,13 @@ def _clips(generator):
 
 
 def _at_its_reach(generator):
-    """One frame is exactly k away; its number has fewer digits than the anchor's."""
+    """Clips with one wrong frame, exactly k away or one further, before or after the anchor."""
     predicted, labels, sets, k = _clips(generator)
-    anchor, near, far = (f"val/9999/{n:06d}.JPEG" for n in (1000, 1000 - k, 1000 + k + 1))
-    sets[anchor] = [far, near]
-    for path, good in ((anchor, True), (near, bool(generator.integers(2))), (far, False)):
-        labels[path], predicted[path] = [3, 7], 7 if good else 4
+    for clip, offset in enumerate((k, k + 1, -k - 1)):
+        anchor, other = (f"val/{9000 + clip}/{n:06d}.JPEG" for n in (1000, 1000 + offset))
+        sets[anchor] = [other]
+        labels[anchor] = labels[other] = [3, 7]
+        predicted[anchor], predicted[other] = 7, 4
     return predicted, labels, sets, k
 
 
