@@ -16,7 +16,7 @@ TYPES = {"float16", "float32", "float64", "int8", "int16", "int32", "int64", "ui
 
 
 class Odd:
-    """A placeholder for a value that cannot be sent, such as an open file; no test accepts it."""
+    """What arrives for a value that cannot be sent, such as an open file; no test accepts it."""
 
     def __init__(self, kind: str):
         self.kind = kind

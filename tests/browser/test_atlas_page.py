@@ -4,7 +4,7 @@ dark, from a file and without a network."""
 import re
 
 import pytest
-from test_site import PAGES, SITE, WIDTHS, Axe, address, browser, opened, tab  # noqa: F401  (fixtures)
+from test_site import PAGES, SITE, WIDTHS, address, browser, opened, serious_findings, tab  # noqa: F401  (fixtures)
 
 from wiseft_lite.analysis import atlas
 
@@ -196,11 +196,4 @@ def test_accessibility_has_no_serious_finding(browser, address, scheme, width): 
     page.wait_for_selector(f"html[data-theme={scheme}]")
     page.locator("#atlas-table summary").click()
     page.wait_for_function("!document.getAnimations().some(a => a instanceof CSSTransition)")
-    results = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
-    serious = [
-        f"{v['id']}: {v['nodes'][0]['target']}"
-        for v in results.response["violations"]
-        if v["impact"] in ("serious", "critical")
-    ]
-    page.close()
-    assert not serious, serious
+    assert not serious_findings(page)

@@ -2,7 +2,7 @@
 and dark."""
 
 import pytest
-from test_site import PAGES, Axe, address, browser, opened, tab  # noqa: F401  (fixtures)
+from test_site import PAGES, address, browser, opened, serious_findings, tab  # noqa: F401  (fixtures)
 
 NAME = "book/12_claims.html"
 pytestmark = pytest.mark.skipif(
@@ -104,11 +104,4 @@ def test_the_axes_change_from_points_to_percent(page):
 def test_accessibility_has_no_serious_finding(browser, address, scheme, width):  # noqa: F811
     page = opened(browser, color_scheme=scheme, viewport={"width": width, "height": 900})
     page.goto(f"{address}/{NAME}", wait_until="load")
-    results = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
-    serious = [
-        f"{v['id']}: {v['nodes'][0]['target']}"
-        for v in results.response["violations"]
-        if v["impact"] in ("serious", "critical")
-    ]
-    page.close()
-    assert not serious, serious
+    assert not serious_findings(page)

@@ -64,6 +64,17 @@ def opened(browser, **settings):
     return page
 
 
+def serious_findings(page):
+    """Check a page with axe and close it; return what hinders a reader, with its place."""
+    results = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
+    page.close()
+    return [
+        f"{v['id']}: {v['nodes'][0]['target']}"
+        for v in results.response["violations"]
+        if v["impact"] in ("serious", "critical")
+    ]
+
+
 @pytest.fixture
 def tab(browser, address):
     """A page that remembers what went wrong while it was open."""
@@ -226,11 +237,4 @@ def test_accessibility_has_no_serious_finding(browser, address, name, scheme):
     page.wait_for_function(
         "!document.getAnimations().some(a => a instanceof CSSTransition)"
     )  # colours fade into a theme
-    results = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]})
-    serious = [
-        f"{v['id']}: {v['nodes'][0]['target']}"
-        for v in results.response["violations"]
-        if v["impact"] in ("serious", "critical")
-    ]
-    page.close()
-    assert not serious, serious
+    assert not serious_findings(page)

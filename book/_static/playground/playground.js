@@ -85,20 +85,20 @@
   canvas.addEventListener("blur", () => { keys.down = false; showPen(); });
 
   const note = (text) => { pick("note").textContent = text; };
-  const fitted = (picture, width, height) => { // whole, in the middle, on white
+  const fitted = (image, width, height) => { // whole, in the middle, on white
     const zoom = Math.min(SIDE / width, SIDE / height);
     remember();
     blank();
     pen.imageSmoothingEnabled = zoom < 1;
     pen.imageSmoothingQuality = "high";
-    pen.drawImage(picture, (SIDE - zoom * width) / 2, (SIDE - zoom * height) / 2, zoom * width, zoom * height);
+    pen.drawImage(image, (SIDE - zoom * width) / 2, (SIDE - zoom * height) / 2, zoom * width, zoom * height);
   };
   const showImage = async (source) => {
-    const picture = new Image();
-    picture.src = source;
-    await picture.decode();
-    fitted(picture, picture.naturalWidth, picture.naturalHeight);
-    return picture;
+    const image = new Image();
+    image.src = source;
+    await image.decode();
+    fitted(image, image.naturalWidth, image.naturalHeight);
+    return image;
   };
   const showFile = async (file) => {
     const source = URL.createObjectURL(file);
@@ -112,9 +112,9 @@
     URL.revokeObjectURL(source);
   };
   const showExample = async (example) => {
-    const picture = await showImage(example.src);
+    const image = await showImage(example.src);
     const small = make("canvas", {width: SEEN, height: SEEN}).getContext("2d");
-    small.drawImage(picture, 0, 0);
+    small.drawImage(image, 0, 0);
     const {data: rgba} = small.getImageData(0, 0, SEEN, SEEN);
     exact = Uint8Array.from({length: 3 * SEEN * SEEN}, (_, k) => rgba[4 * Math.floor(k / 3) + k % 3]);
     label = example.label;
@@ -143,7 +143,7 @@
     if (!letter) return;
     const looks = (one) => glyph(one, 64).getImageData(0, 0, 64, 64).data.join();
     if ([" ", "\u{10FFFF}"].some((missing) => looks(missing) === looks(letter))) {
-      note(`Your system has no picture of ${letter}. Try another emoji, or a letter.`);
+      note(`Your system cannot draw ${letter}. Try another emoji, or a letter.`);
       return;
     }
     fitted(glyph(letter, SIDE).canvas, SIDE, SIDE);
