@@ -18,6 +18,7 @@ def package(tmp_path):
         ("tasks/real/iwildcam.py", "d = 1\n"),
         ("book/exercises/ch15.py", "e = 1\n"),
         ("cli/train.py", "f = 1\n"),
+        ("figures.py", "g = 1\n"),
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -34,11 +35,31 @@ def test_a_changed_module_at_any_depth_is_another_version_of_the_code(package, n
     assert code_version(package) != before
 
 
-@pytest.mark.parametrize("name", ["book/exercises/ch15.py", "cli/train.py"])
-def test_a_changed_exercise_or_command_leaves_the_numbers_current(package, name):
+@pytest.mark.parametrize("name", ["book/exercises/ch15.py", "cli/train.py", "figures.py"])
+def test_a_changed_exercise_figure_or_command_leaves_the_numbers_current(package, name):
     before = code_version(package)
     (package / name).write_text("changed = 1\n")
     assert code_version(package) == before
+
+
+PLAIN = "def half(x):\n    y = x / 2\n    return '# y'\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"""Of the module."""\n' + PLAIN,
+        PLAIN.replace("    y =", '    """Return half.\n\n    Of x.\n    """\n\n    y ='),
+        PLAIN.replace("    y =", "    # Why.\n    y =").replace("/ 2", "/ 2  # a half"),
+    ],
+)
+def test_a_docstring_or_a_comment_leaves_the_numbers_current(package, text):
+    (package / "weights.py").write_text(PLAIN)
+    before = code_version(package)
+    (package / "weights.py").write_text(text)
+    assert code_version(package) == before
+    (package / "weights.py").write_text(text.replace("'# y'", "'# z'"))
+    assert code_version(package) != before
 
 
 def test_a_moved_module_is_another_version_and_what_is_no_source_does_not_count(package):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import platform
 import statistics
+import tokenize
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +24,9 @@ from wiseft_lite.errors import UserError
 PACKAGE = Path(__file__).resolve().parents[1]
 RECORD = PACKAGE / "book" / "record"  # in the package, so that a notebook needs no other file
 LEDGER = RECORD / "ledger.json"
-# A change of these measures no number anew: the commands, and of the book all but its experiments.
-NOT_MEASURED = ("cli/", "book/")
+# A change of these measures no number anew: the commands, how a figure looks, other people's files,
+# and of the book all but its experiments.
+NOT_MEASURED = ("cli/", "book/", "figures.py", "interop/")
 MEASURED = ("book/experiments/", "book/runs.py")
 
 
@@ -56,8 +60,8 @@ def table(name: str, folder: Path = RECORD) -> pd.DataFrame:
 def code_version(package: Path = PACKAGE) -> str:
     """Return the library's version and a hash of what measures, to recognise outdated numbers.
 
-    Modules of sub-packages count too, each with its name; the command line, exercises and claims
-    do not, because no number comes out of them.
+    Modules of sub-packages count too, each with its name; the command line, figures, exercises and
+    claims do not, because no number comes out of them. Nor do docstrings, comments and blank lines.
 
     Args:
         package: its folder.
@@ -65,8 +69,24 @@ def code_version(package: Path = PACKAGE) -> str:
     digest = hashlib.sha256()
     for name in sorted(path.relative_to(package).as_posix() for path in package.rglob("*.py")):
         if name.startswith(MEASURED) or not name.startswith(NOT_MEASURED):
-            digest.update(f"{name}\n".encode() + (package / name).read_bytes())
+            digest.update(f"{name}\n{_statements((package / name).read_text())}".encode())
     return f"{__version__}+{digest.hexdigest()[:8]}"
+
+
+def _statements(source: str) -> str:
+    """Return the lines of a module without docstrings, comments and blank lines."""
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
+            docstring = node.body[0]
+            for row in range(docstring.lineno - 1, docstring.end_lineno or docstring.lineno):
+                lines[row] = ""
+    return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
 @dataclass
