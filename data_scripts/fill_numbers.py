@@ -1,9 +1,10 @@
 """Set every tagged number in the book's prose to the ledger's: python data_scripts/fill_numbers.py
 
 A tag is an HTML comment after a number: ``4.3 %<!-- ledger: ch06.emoji.change -->``. The key may be
-followed by ``sd`` for the spread over seeds, ``n`` for the number of images, or ``seeds`` for the
-number of seeds. The number keeps its decimals and its plus sign; a number without a sign in the
-text stays without one.
+followed by ``sd`` for the spread over seeds, ``n`` for the number of images, ``seeds`` for the
+number of seeds, or ``detectable`` for the smallest true value that so many seeds with such a spread
+could have told from zero. The number keeps its decimals and its plus sign; a number without a sign
+in the text stays without one.
 
 ``0.6 GB<!-- size: ViT-B-32 -->`` is the size of a download, and ``1<!-- size: ViT-B-32 minutes -->``
 how long it takes; see ``wiseft_lite.book.sizes``.
@@ -12,14 +13,17 @@ how long it takes; see ``wiseft_lite.book.sizes``.
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
+
+from scipy import stats
 
 from wiseft_lite.book.sizes import SIZES
 
 ROOT = Path(__file__).resolve().parent.parent
 TAG = re.compile(
-    r"([+\-\u2212]?)([\d,]+(?:\.\d+)?)((?:\s?%| points?)?<!-- ledger: ([\w.\-]+)(?: (sd|n|seeds))? -->)"
+    r"([+\-\u2212]?)([\d,]+(?:\.\d+)?)((?:\s?%| points?)?<!-- ledger: ([\w.\-]+)(?: (sd|n|seeds|detectable))? -->)"
 )
 
 SIZE = re.compile(
@@ -45,10 +49,24 @@ def value_of(entries: dict, key: str, what: str) -> float:
         "sd": entry["spread"],
         "n": entry["n"],
         "seeds": len(entry["seeds"]),
+        "detectable": detectable(entry),
     }[what]
     if value is None:
         raise KeyError(f"{key} has no {what}")
     return value
+
+
+def detectable(entry: dict) -> float | None:
+    """Return what a two-sided t-test at 5 % over the seeds of an entry finds 80 times in 100.
+
+    Close to Cohen 1988, section 2.4, without tables of the noncentral t distribution: the quantiles
+    at 0.975 and 0.8, added, times the standard error of the mean.
+    """
+    if entry["spread"] is None:
+        return None
+    runs = len(entry["seeds"])
+    quantiles = stats.t.ppf([0.975, 0.8], runs - 1).sum()
+    return float(quantiles * entry["spread"] / math.sqrt(runs))
 
 
 def filled(text: str, entries: dict) -> str:
