@@ -18,7 +18,7 @@ function wiseftUnpack(texts, length) { // the promise of the bytes that the scri
 }
 function wiseftModel(data, bytes) {
   const WIDTH = 192, HEADS = 6, HEAD = 32, LAYERS = 6, TOKENS = 17, PATCH = 12, SIZE = 48;
-  const ROWS = 20; // tokens, rounded up to the blocks of `linear`; what the last rows hold is never read
+  const ROWS = 18; // tokens, rounded up to the blocks of `linear`; what the last rows hold is never read
 
   // --- weights: 16 bits each, 10 for theta_0 and 5 for the difference; see wiseft_lite/book/playground.py
   let at = 0;
@@ -30,42 +30,46 @@ function wiseftModel(data, bytes) {
   const tensors = new Map(data.tensors.map(([name, shape]) => {
     const n = shape[0], m = shape.slice(1).reduce((a, b) => a * b, 1);
     const first = take(Float32Array, n), second = take(Float32Array, n);
-    const [low, high] = shape.length > 1 ? [take(Uint8Array, n * m), take(Uint8Array, n * m)] : [];
-    return [name, {n, m, first, second, low, high}];
-  }));
-  const vector = (name, alpha) => {
-    const {first, second} = tensors.get(name);
-    return Float64Array.from(first, (start, k) => start + alpha * second[k]);
-  };
-  const scratch = new Float64Array(4 * WIDTH * WIDTH); // one matrix at a time, so that it stays in the cache
-  const matrix = (name, alpha) => {
-    const {n, m, first, second, low, high} = tensors.get(name);
-    for (let row = 0, k = 0; row < n; row++) {
-      const step = first[row], change = alpha * second[row];
-      for (const end = k + m; k < end; k++) {
-        const word = high[k] << 8 | low[k];
-        scratch[k] = step * ((word >> 5) - 512) + change * ((word & 31) - 16);
-      }
+    if (shape.length === 1) return [name, {n, m, theta0: first, theta1: first.map((start, k) => start + second[k])}];
+    const low = take(Uint8Array, n * m), high = take(Uint8Array, n * m);
+    const theta0 = new Float32Array(n * m), theta1 = new Float32Array(n * m);
+    for (let row = 0, k = 0; row < n; row++) for (const end = k + m; k < end; k++) {
+      const word = high[k] << 8 | low[k];
+      theta0[k] = first[row] * ((word >> 5) - 512);
+      theta1[k] = theta0[k] + second[row] * ((word & 31) - 16);
     }
-    return scratch;
+    return [name, {n, m, theta0, theta1}];
+  }));
+  const mix = (name, alpha, mixed) => { // the method: (1 - alpha) theta_0 + alpha theta_1
+    const {theta0, theta1} = tensors.get(name);
+    for (let k = 0; k < theta0.length; k++) mixed[k] = (1 - alpha) * theta0[k] + alpha * theta1[k];
+    return mixed;
+  };
+  const vector = (name, alpha) => mix(name, alpha, new Float64Array(tensors.get(name).n));
+  const scratch = new Float32Array(4 * WIDTH * WIDTH); // one matrix at a time, so that it stays in the cache
+  const matrix = (name, alpha) => {
+    if (alpha === 0) return tensors.get(name).theta0;
+    return alpha === 1 ? tensors.get(name).theta1 : mix(name, alpha, scratch);
   };
 
   // --- layers, on rows of numbers
-  const linear = (x, rows, name, alpha, bias) => { // x @ W.T + b: two outputs of four rows at a time
+  const linear = (x, rows, name, alpha, bias) => { // x @ W.T + b: four outputs of three rows at a time
     const {n, m} = tensors.get(name), w = matrix(name, alpha), b = bias ? vector(bias, alpha) : new Float64Array(n);
     const y = new Float64Array(ROWS * n);
-    for (let out = 0; out < n; out += 2) {
-      const p = out * m, q = p + m;
-      for (let row = 0; row < rows; row += 4) {
-        const r = row * m, s = r + m, t = s + m, u = t + m;
-        let a0 = 0, a1 = 0, b0 = 0, b1 = 0, c0 = 0, c1 = 0, d0 = 0, d1 = 0;
+    for (let out = 0; out < n; out += 4) {
+      const p = out * m, q = p + m, r = q + m, s = r + m;
+      for (let row = 0; row < rows; row += 3) {
+        const t = row * m, u = t + m, v = u + m;
+        let a0 = 0, b0 = 0, c0 = 0, d0 = 0, a1 = 0, b1 = 0, c1 = 0, d1 = 0, a2 = 0, b2 = 0, c2 = 0, d2 = 0;
         for (let k = 0; k < m; k++) {
-          const w0 = w[p + k], w1 = w[q + k], xa = x[r + k], xb = x[s + k], xc = x[t + k], xd = x[u + k];
-          a0 += w0 * xa; a1 += w1 * xa; b0 += w0 * xb; b1 += w1 * xb;
-          c0 += w0 * xc; c1 += w1 * xc; d0 += w0 * xd; d1 += w1 * xd;
+          const wa = w[p + k], wb = w[q + k], wc = w[r + k], wd = w[s + k], x0 = x[t + k], x1 = x[u + k], x2 = x[v + k];
+          a0 += wa * x0; b0 += wb * x0; c0 += wc * x0; d0 += wd * x0;
+          a1 += wa * x1; b1 += wb * x1; c1 += wc * x1; d1 += wd * x1;
+          a2 += wa * x2; b2 += wb * x2; c2 += wc * x2; d2 += wd * x2;
         }
-        [a0, b0, c0, d0].forEach((v, k) => { y[(row + k) * n + out] = v + b[out]; });
-        [a1, b1, c1, d1].forEach((v, k) => { y[(row + k) * n + out + 1] = v + b[out + 1]; });
+        for (const [k, found] of [[a0, b0, c0, d0], [a1, b1, c1, d1], [a2, b2, c2, d2]].entries()) {
+          for (let j = 0; j < 4; j++) y[(row + k) * n + out + j] = found[j] + b[out + j];
+        }
       }
     }
     return y;

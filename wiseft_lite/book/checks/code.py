@@ -90,6 +90,10 @@ class Code(Exercise):
         self.name, self.solution, self.inputs, self.wrong = name, solution, inputs, wrong
         self.starter, self.library, self.call = starter, library, call
         self.may_change, self.tolerance, self.draws = may_change, tolerance, draws
+        self._last: tuple[int, int] | None = (
+            None  # seed and draws of the last check, whose pairs are kept
+        )
+        self._pairs: list[tuple[dict[str, Any], Outcome]] = []
 
     def untouched(self, answer: Any) -> str | None:
         """Return "still blank" or "unchanged" for a starter; see :class:`Exercise`."""
@@ -142,9 +146,18 @@ class Code(Exercise):
         """Call the solution and an answer on the inputs of one check."""
         watched = codes([self.solution, *self.library])
         return [
-            Trial(inputs, self._run(self.solution, inputs), self._run(answer, inputs, watched, k))
-            for k, inputs in enumerate(self.drawn(seed))
+            Trial(inputs, ours, self._run(answer, inputs, watched, k))
+            for k, (inputs, ours) in enumerate(self._expected(seed))
         ]
+
+    def _expected(self, seed: int) -> list[tuple[dict[str, Any], Outcome]]:
+        """Return the inputs of one check with the solution's outcomes, computed once for each seed."""
+        if self._last != (seed, self.draws):
+            self._pairs = [
+                (inputs, self._run(self.solution, inputs)) for inputs in self.drawn(seed)
+            ]
+            self._last = (seed, self.draws)
+        return self._pairs
 
     def passed(self, trials: Sequence[Trial]) -> bool:
         """Return whether an answer gave the solution's values on all inputs."""
