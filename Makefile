@@ -1,15 +1,20 @@
-PYTHON ?= python3
-BIN := .venv/bin
+# The first Python that the packages are tested with; another one: make PYTHON=/path/to/python
+SUITABLE := import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))
+PYTHON ?= $(shell for python in python3 python python3.13 python3.12 python3.11 python3.10; do \
+  $$python -c '$(SUITABLE)' 2>/dev/null && echo $$python && break; done)
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 COLAB_PYTHON ?= python3.13
 NOTEBOOKS ?= book/*.ipynb
 WORKERS ?= 2
 
-.PHONY: help demo ledger lint test test-fast test-site test-machines test-colab book coursework grade solutions clean
+.PHONY: help demo ledger lint test test-fast test-site test-machines test-colab book links package release coursework grade solutions clean
 help:            ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # One stamp for each set of packages; it is made anew when pyproject.toml changes.
 .venv/core.stamp: pyproject.toml
+	@$(or $(PYTHON),false) -c '$(SUITABLE)' || { \
+	  echo "$(if $(PYTHON),$(PYTHON) is not,There is no) Python 3.10 to 3.13 here: install one, or name it: make PYTHON=/path/to/python3.12"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
@@ -18,6 +23,9 @@ help:            ## list the targets
 	touch $@
 .venv/book.stamp: .venv/test.stamp
 	$(BIN)/python -m pip install --quiet --editable ".[book]"
+	touch $@
+.venv/release.stamp: .venv/book.stamp
+	$(BIN)/python -m pip install --quiet --editable ".[release]"
 	touch $@
 
 demo: .venv/core.stamp  ## zero-shot, fine-tune and the line between them, in a few minutes
@@ -60,6 +68,17 @@ test-colab: .venv-colab/stamp  ## the notebooks under Colab's packages (5 GB of 
 
 book: .venv/book.stamp  ## run every notebook and build the site into _build/html
 	$(BIN)/python data_scripts/build_book.py
+
+links: .venv/book.stamp  ## ask every web address in the book whether it is still there; needs a network
+	test -d build/book || $(MAKE) book
+	$(BIN)/jupyter-book build --builder linkcheck build/book
+
+package: .venv/release.stamp  ## build the source distribution and the wheel into build/dist, and check them
+	$(BIN)/python data_scripts/release.py
+
+release: .venv/release.stamp  ## make release VERSION=0.2.0: check everything, build and try the wheel, make the tag; DRY=1: no tag
+	@test -n "$(VERSION)" || { echo "say which version: make release VERSION=0.2.0 DRY=1"; exit 2; }
+	$(BIN)/python data_scripts/release.py --version $(VERSION) $(if $(DRY),--dry-run) $(foreach python,$(TRY),--try-with $(python))
 
 # Otter's own files carry the time in their names, so one stamp stands for all of them.
 build/coursework/stamp: $(wildcard book/coursework/*.ipynb) $(wildcard data_scripts/coursework/*.py) .venv/test.stamp

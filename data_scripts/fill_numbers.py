@@ -19,6 +19,7 @@ from pathlib import Path
 
 from scipy import stats
 
+from wiseft_lite.book import ledger
 from wiseft_lite.book.sizes import SIZES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,7 +107,7 @@ def read(path: Path) -> str:
 
 
 def main() -> None:
-    entries = json.loads((ROOT / "book" / "ledger.json").read_text())
+    entries = ledger.read()
     for path in sources():
         text = read(path)
         if text.count("<!-- ledger:") != len(TAG.findall(text)):

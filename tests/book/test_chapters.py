@@ -8,6 +8,8 @@ import pytest
 import setup_cell
 from fill_numbers import TAG, filled, read, sources, value_of
 
+from wiseft_lite.book import ledger
+
 BOOK = Path(__file__).resolve().parent.parent.parent / "book"
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
 PAPER = re.compile(r"paper|et al\.|ImageNet|published|Table \d", re.I)
@@ -150,7 +152,7 @@ def test_works_that_a_chapter_names_stand_in_the_bibliography(path):
 
 
 def test_numbers_in_prose_are_the_ledgers():
-    entries = json.loads((BOOK / "ledger.json").read_text())
+    entries = ledger.read()
     found = 0
     for path in sources():
         text = read(path)

@@ -9,6 +9,8 @@ from pathlib import Path
 import build_reference
 import pytest
 
+from wiseft_lite.book import ledger
+
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"
 SCREEN = 360 - 2 * 16  # pixels of a narrow phone, without the margins of the page
@@ -149,7 +151,7 @@ def test_names_in_prose_exist(path):
 @each
 def test_a_module_in_prose_has_what_the_text_takes_from_it(path):
     """In code such as ``cost.flops``, where ``cost`` is one of our modules."""
-    keys = json.loads((BOOK / "ledger.json").read_text())
+    keys = ledger.read()
     wrong = []
     for module, name in re.findall(r"(?<!`)`(\w+)\.([a-zA-Z]\w*)(?:\(.*?\))?`(?!`)", prose(path)):
         of_the_ledger = any(key.startswith(f"{module}.{name}") for key in keys)
