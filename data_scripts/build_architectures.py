@@ -22,7 +22,7 @@ HEAD = """# Architectures
 
 Which CLIP models can you use here? Every architecture that open_clip {open_clip} lists is in the table at the end:
 {count} names, of which {works} work as they are and {needs} need the package `transformers` too{refused}.
-Without it these are refused before anything is downloaded, with the reason.
+Without it the library refuses these before anything is downloaded, and states the reason.
 
 **Works** means the whole method: zero-shot head, fine-tuning, interpolation, saving, loading and export. The test
 `tests/unit/test_architectures.py` does all of this with the smallest architecture of each family, on random weights,

@@ -55,9 +55,9 @@ the source's own types, never an accuracy. It is code: `data_scripts/atlas_kinds
 5. **model-soups**: the model that all others start from is a linear probe, with the zero-shot encoder; 71 are
    fine-tuned CLIP; two are soups.
 
-What the rules cannot see: a model that was trained on ImageNet alone may have been taught by a teacher that was not.
-Where the tag tells, it counts as more data (`goog_distilled`; BEiT v2, whose codes were made with CLIP). Two models tell
-it elsewhere in their names (`hrnet_w18_ssld`, `hrnet_w48_ssld`) and count as ImageNet alone.
+What the rules cannot see: a model that was trained on ImageNet alone may have been distilled from a teacher that was not.
+If its tag shows this, it counts as more data (`goog_distilled`; BEiT v2, whose codes were made with CLIP). In two models
+another part of the name shows it (`hrnet_w18_ssld`, `hrnet_w48_ssld`); these count as ImageNet alone.
 
 | kind | {columns} | all |
 |---|{rules}---|
