@@ -77,7 +77,7 @@ WRONG = {
                 "    p, q, n = a.double().mean(), b.double().mean(), len(a)\n"
                 "    return 100 * (p - q).item(), 100 * ((p * (1 - p) + q * (1 - q)) / n).sqrt().item()"
             ),
-            "def cheap_enough(table, n):\n    return table.loc[table['val'].idxmax(), 'name']",
+            "def affordable(table, n):\n    return table.loc[table['val'].idxmax(), 'name']",
             (3, 1, 0),
         ),
         (
@@ -91,7 +91,7 @@ WRONG = {
                 "    d = a.double() - b.double()\n    return d.mean().item(), d.std().item() / len(d) ** 0.5"
             ),
             (
-                "def cheap_enough(table, n):\n"  # looks at test
+                "def affordable(table, n):\n"  # looks at test
                 "    best = table['test'].max() / 100\n"
                 "    good = table[table['test'] >= 100 * (best - (best * (1 - best) / n) ** 0.5)]\n"
                 "    return good.loc[good['cost'].idxmin(), 'name']"
@@ -109,7 +109,7 @@ WRONG = {
                 "    d = 100 * (a.double() - b.double())\n    return d.mean().item(), d.std().item()"
             ),
             (
-                "def cheap_enough(table, n):\n"  # no root in the standard error: n times too small
+                "def affordable(table, n):\n"  # no root in the standard error: n times too small
                 "    best = table['val'].max() / 100\n"
                 "    good = table[table['val'] >= 100 * (best - best * (1 - best) / n)]\n"
                 "    return good.loc[good['cost'].idxmin(), 'name']"
@@ -124,7 +124,7 @@ WRONG = {
                 "    return [{k: a * zero[k] + (1 - a) * one[k] for k in zero} for a in alphas]"
             ),
             (
-                "def walk(zero, one, x, y, alphas):\n"  # mixes answers
+                "def line_curve(zero, one, x, y, alphas):\n"  # mixes answers
                 "    p, q = network(zero, x), network(one, x)\n"
                 "    return [100 * (((1 - a) * p + a * q).argmax(-1) == y).float().mean().item() for a in alphas]"
             ),
@@ -139,7 +139,7 @@ WRONG = {
                 "            for a in alphas]"
             ),
             (
-                "def walk(zero, one, x, y, alphas):\n"  # shares
+                "def line_curve(zero, one, x, y, alphas):\n"  # shares
                 "    return [(network({k: (1 - a) * zero[k] + a * one[k] for k in zero}, x).argmax(-1) == y)\n"
                 "            .float().mean().item() for a in alphas]"
             ),
@@ -154,7 +154,7 @@ WRONG = {
                 "                zero[k].mul_(1 - a).add_(one[k].to(zero[k].dtype), alpha=a)\n"
                 "        thetas.append({k: v.clone() for k, v in zero.items()})\n    return thetas"
             ),
-            "def walk(zero, one, x, y, alphas):\n    return [100.0 for _ in alphas]",
+            "def line_curve(zero, one, x, y, alphas):\n    return [100.0 for _ in alphas]",
             "def choose_alpha(table, n):\n    return table['val'].max()",
             (0, 0, 0),
         ),
@@ -225,11 +225,11 @@ CONSTANTS = {
     "a2": (
         "def leash_step(w, start, x, y, lr, pull):\n    return torch.zeros_like(w)",
         "def paired(a, b):\n    return 25.0, 1.0",
-        "def cheap_enough(table, n):\n    return 'b'",
+        "def affordable(table, n):\n    return 'b'",
     ),
     "a3": (
         "def mix(zero, one, alphas):\n    return [{k: torch.ones(3) for k in zero} for _ in alphas]",
-        "def walk(zero, one, x, y, alphas):\n    return [50.0 for _ in alphas]",
+        "def line_curve(zero, one, x, y, alphas):\n    return [50.0 for _ in alphas]",
         "def choose_alpha(table, n):\n    return 0.75",
     ),
     "a4": (
@@ -339,17 +339,17 @@ STYLES = {
         ],
         [
             (
-                "def cheap_enough(table, n):\n    p = max(table.val) / 100\n"
+                "def affordable(table, n):\n    p = max(table.val) / 100\n"
                 "    return min((r.cost, r['name']) for _, r in table.iterrows()\n"
                 "               if r.val / 100 >= p - np.sqrt(p * (1 - p) / n))[1]"
             ),
             (
-                "def cheap_enough(table, n):\n    v = table['val'].to_numpy() / 100\n"
+                "def affordable(table, n):\n    v = table['val'].to_numpy() / 100\n"
                 "    far = v < v.max() - (v.max() * (1 - v.max()) / n) ** 0.5\n"
                 "    return table['name'].iloc[np.where(far, np.inf, table['cost']).argmin()]"
             ),
             (
-                "def cheap_enough(table, n):\n    rest = table.sort_values('cost')\n    p = table['val'].max()\n"
+                "def affordable(table, n):\n    rest = table.sort_values('cost')\n    p = table['val'].max()\n"
                 "    return rest[p - rest['val'] <= (p * (100 - p) / n) ** 0.5].iloc[0]['name']"
             ),
         ],
@@ -379,13 +379,13 @@ STYLES = {
         ],
         [
             (
-                "def walk(zero, one, x, y, alphas):\n    found = []\n    for a in alphas:\n"
+                "def line_curve(zero, one, x, y, alphas):\n    found = []\n    for a in alphas:\n"
                 "        theta = {k: torch.lerp(zero[k], one[k], a) for k in zero}\n"
                 "        found.append(100 * sum(int(g) == int(t) for g, t in zip(network(theta, x).argmax(1), y)) / len(y))\n"
                 "    return found"
             ),
             (
-                "def walk(zero, one, x, y, alphas):\n    mixed = lambda k, a: (1 - a) * zero[k].numpy() + a * one[k].numpy()\n"
+                "def line_curve(zero, one, x, y, alphas):\n    mixed = lambda k, a: (1 - a) * zero[k].numpy() + a * one[k].numpy()\n"
                 "    def right(a):\n"
                 "        h = np.maximum(x.numpy() @ mixed('encoder.weight', a).T + mixed('encoder.bias', a), 0)\n"
                 "        z = h @ mixed('head.weight', a).T + mixed('head.bias', a)\n"
@@ -393,7 +393,7 @@ STYLES = {
                 "    return np.array([right(a) for a in alphas])"
             ),
             (
-                "def walk(zero, one, x, y, alphas):\n    d = lambda t: {k: v.double() for k, v in t.items()}\n"
+                "def line_curve(zero, one, x, y, alphas):\n    d = lambda t: {k: v.double() for k, v in t.items()}\n"
                 "    zero, one = d(zero), d(one)\n    thetas = [{k: zero[k] + a * (one[k] - zero[k]) for k in zero} for a in alphas]\n"
                 "    return torch.stack([(network(t, x.double()).argmax(-1) == y).double().mean() for t in thetas]) * 100"
             ),

@@ -22,7 +22,7 @@ def test_from_nothing_to_a_figure_with_the_command_on_the_page(tmp_path, monkeyp
     making = next(source for source in CELLS if "mkdtemp" in source)
     monkeypatch.chdir(tmp_path)
     exec(making.replace("tempfile.mkdtemp()", repr(str(tmp_path))), {})
-    assert sorted(path.name for path in (tmp_path / "my_pictures").iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / "my_images").iterdir()) == [
         "color",
         "emoji",
         "test",

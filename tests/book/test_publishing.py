@@ -65,7 +65,9 @@ def test_forms_for_issues_ask_for_something(path):
 def test_no_page_has_a_place_to_fill_in():
     pages = [*sources(), *ROOT.glob("*.md"), ROOT / "CITATION.cff", ROOT / ".zenodo.json"]
     for path in pages:
-        found = re.findall(r"TODO|FIXME|XXX|github\.com/OWNER|example\.(?:com|org)/|lorem", path.read_text())
+        found = re.findall(
+            r"TODO|FIXME|XXX|github\.com/OWNER|example\.(?:com|org)/|lorem", path.read_text()
+        )
         assert not found, f"{path.name}: {found}"
 
 

@@ -35,9 +35,10 @@ WORDS = {
     r"kitchens?|cook(?:s|ed|ing|book)?|tast(?:e|es|ed|ing)": "pool, evaluate, average",
     r"walk(?:s|ed|ing)?": "run, interpolate, sweep",
 }
-# Where the pattern stands for something else: titles, and one opening joke on soups.
+# Where the pattern is another thing: one opening joke on soups, and a prompt that a student counts.
 ALLOWED = {
     "book/13_soups.ipynb": r"too many cooks",
+    "book/coursework/a1.ipynb": r"a small picture of a \{\}",
 }
 
 
@@ -50,7 +51,7 @@ def prose(page: str) -> str:
         source = re.sub(unseen, " ", source, flags=re.DOTALL)
     # What is cited keeps its authors' words.
     source = re.split(r"^#+ References$", source, flags=re.MULTILINE)[0]
-    return re.sub(ALLOWED[page], " ", source, flags=re.I) if page in ALLOWED else source
+    return source
 
 
 def cells(page: str, kind: str) -> list[str]:
@@ -58,8 +59,10 @@ def cells(page: str, kind: str) -> list[str]:
     return ["".join(cell["source"]) for cell in notebook if cell["cell_type"] == kind]
 
 
-def old_words(source: str, words: dict[str, str]) -> list[str]:
+def old_words(page: str, source: str, words: dict[str, str]) -> list[str]:
     source = " ".join(source.split())
+    if page in ALLOWED:
+        source = re.sub(ALLOWED[page], " ", source, flags=re.I)
     return [
         f"{match.group()!r} in ...{source[max(0, match.start() - 40) : match.end() + 30]}...: {instead}"
         for pattern, instead in words.items()
@@ -69,14 +72,15 @@ def old_words(source: str, words: dict[str, str]) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_pages_use_the_fields_words(page):
-    found = old_words(prose(page), WORDS)
+    found = old_words(page, prose(page), WORDS)
     assert not found, f"{len(found)} in {page}:\n" + "\n".join(found)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.endswith(".ipynb")])
 def test_names_and_comments_in_their_code_do_too(page):
-    """A loop over learning rates may call one of them ``rate``."""
-    words = {pattern: word for pattern, word in WORDS.items() if word != "learning rate"}
+    """A loop over learning rates may call one of them ``rate``, and a model may be a stand-in."""
+    other = ("learning rate", "is, is listed in")
+    words = {pattern: word for pattern, word in WORDS.items() if word not in other}
     code = re.sub(r"(?<=[a-z])_(?=[a-z])", " ", "\n".join(cells(page, "code")))
-    found = old_words(code, words)
+    found = old_words(page, code, words)
     assert not found, f"{len(found)} in the code of {page}:\n" + "\n".join(found)

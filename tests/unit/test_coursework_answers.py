@@ -62,7 +62,7 @@ def environment(name, *answers):
 
 def graded(name, k, answer):
     """The points for an answer to a question, and why each hidden test failed."""
-    before = [solution(name, 1)] if (name, k) == ("a3", 2) else []  # walk may use mix
+    before = [solution(name, 1)] if (name, k) == ("a3", 2) else []  # line_curve may use mix
     names, points, reasons = environment(name, *before, answer), 0, []
     for worth, test in hidden_tests(name, k):
         try:
