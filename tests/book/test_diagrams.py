@@ -5,6 +5,7 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import build_animation
 import build_diagrams
 import build_reference
 import pytest
@@ -14,7 +15,8 @@ BOOK = Path(__file__).resolve().parent.parent.parent / "book"
 STATIC = BOOK / "_static"
 PHONE = 358  # pixels for a figure on a phone that is 390 wide
 NUMBER = re.compile(r"-?\d+\.?\d*")
-DRAWN = {path.stem: path for path in (*build_diagrams.diagrams(), STATIC / "packages.svg")}
+OTHERS = STATIC / "packages.svg", STATIC / "alpha.svg"
+DRAWN = {path.stem: path for path in (*build_diagrams.diagrams(), *OTHERS)}
 each = pytest.mark.parametrize("name", DRAWN)
 each_palette = pytest.mark.parametrize("palette", (LIGHT, DARK), ids=("light", "dark"))
 
@@ -44,6 +46,17 @@ def test_the_files_are_those_that_the_script_draws(path):
     )
     numbers = [[float(n) for n in NUMBER.findall(text)] for text in (there, drawn)]
     assert numbers[0] == pytest.approx(numbers[1], abs=0.2)
+
+
+def test_the_animation_shows_the_recorded_curve_and_can_rest():
+    text = build_animation.TARGET.read_text()
+    assert text == build_animation.draw(build_animation.curve()), (
+        "run python data_scripts/build_animation.py"
+    )
+    assert "<script" not in text and "prefers-reduced-motion" in text
+    resting = text.partition("<style>")[2].partition("</style>")[0]
+    resting = re.sub(r"@(?:media|keyframes)[^{]*\{(?:[^{}]*\{[^{}]*\})*\}", "", resting)
+    assert re.findall(r"\.step(\d+)\{opacity:1\}", resting) == ["5"]
 
 
 def test_no_other_file_is_among_them():
@@ -79,7 +92,7 @@ def test_letters_are_large_enough_on_a_phone(name):
 @each
 def test_every_colour_follows_the_theme(name):
     style, *others = (e for e in elements(name) if e.tag.endswith("style") or e.get("fill"))
-    assert style.text == STYLE
+    assert style.text.startswith(STYLE) and "#" not in style.text.removeprefix(STYLE)
     for element in others:
         for colour in filter(None, (element.get("fill"), element.get("stroke"))):
             found = re.fullmatch(r"var\(--(\w+)\)|none", colour)
