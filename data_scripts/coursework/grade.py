@@ -82,25 +82,37 @@ def _remark(result) -> str:
     return "\n".join(text for text in (looked_for, found) if text)
 
 
+def submissions(folder: Path) -> dict[str, Path]:
+    """Return every file that was handed in, by its path below a folder.
+
+    So it does not matter whether a learning platform gives a flat folder, as Canvas does, or one
+    folder per student, as Moodle does. Hidden files and those that an archiver added are left out.
+    """
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    named = {path.relative_to(folder).as_posix(): path for path in paths}
+    added = re.compile(r"(^|/)(\.|__MACOSX/)")
+    return {name: path for name, path in named.items() if not added.search(name)}
+
+
 def judge(
-    assignment: Assignment, path: Path, built: Path, limits: Limits, private: list[Path]
+    assignment: Assignment, name: str, path: Path, built: Path, limits: Limits, private: list[Path]
 ) -> Result:
     """Grade one file; its errors do not propagate."""
     begun = time.monotonic()
     cells = read(path)
     if cells is None:
         return Result(
-            path.name, "not a notebook", "hand in the .ipynb file itself, unpacked and below 30 MB"
+            name, "not a notebook", "hand in the .ipynb file itself, unpacked and below 30 MB"
         )
     found = assignment_of(cells, built)
     if found != assignment.name:
         return Result(
-            path.name,
+            name,
             "another assignment",
             f"this looks like {found}" if found else "it holds none of the questions",
         )
     submission = Submission([c["source"] for c in cells if c["type"] == "code"], limits, private)
-    result = Result(path.name, "graded")
+    result = Result(name, "graded")
     try:
         submission.run()
         student = submission.get("STUDENT", "")
@@ -109,12 +121,14 @@ def judge(
         )
     except Gone as gone:
         result.note = str(gone)
-    for name, source in assignment.tests.items():
-        test = ExceptionTestFile.from_string(source, path=f"{name}.py")
+    for question, source in assignment.tests.items():
+        test = ExceptionTestFile.from_string(source, path=f"{question}.py")
         with ALONE:
             test.run(submission)
-        result.points[name] = sum(r.test_case.points for r in test.test_case_results if r.passed)
-        result.remarks[name] = [(r.passed, _remark(r)) for r in test.test_case_results]
+        result.points[question] = sum(
+            r.test_case.points for r in test.test_case_results if r.passed
+        )
+        result.remarks[question] = [(r.passed, _remark(r)) for r in test.test_case_results]
     submission.close()
     result.status, result.errors = submission.status, submission.errors
     result.seconds = time.monotonic() - begun
@@ -134,18 +148,18 @@ def grade(
     """Grade every file of a folder and write the table and the feedback.
 
     Args:
-        folder: one file per student; hidden files and subfolders are ignored.
+        folder: of submissions, one file per student; see ``submissions``.
         out: the table to write.
         name: of the assignment (default: the one that most files answer).
         built: folder where ``make coursework`` wrote the tests.
         limits: of one submission.
         at_once: submissions that run in parallel.
     """
-    paths = sorted(p for p in folder.glob("*") if p.is_file() and not p.name.startswith("."))
-    if not paths:
+    files = submissions(folder)
+    if not files:
         raise SystemExit(f"{folder} has no files; give a folder with one notebook per student")
     if name is None:
-        named = Counter(assignment_of(cells, built) for cells in map(read, paths) if cells)
+        named = Counter(assignment_of(cells, built) for cells in map(read, files.values()) if cells)
         named.pop(None, None)
         if not named:
             raise SystemExit(
@@ -157,18 +171,20 @@ def grade(
     pages.mkdir(parents=True, exist_ok=True)
     private = [folder, out.parent, built, MASTERS]
 
-    def one(path: Path) -> None:
+    def one(file: str) -> None:
         try:
-            result = judge(assignment, path, built, limits, private)
+            result = judge(assignment, file, files[file], built, limits, private)
         except Exception as error:  # our own error becomes a row too
             result = Result(
-                path.name,
+                file,
                 "crashed",
                 f"the grader failed ({type(error).__name__}: {error}); mark by hand",
             )
         with lock:
             results.append(result)
-            (pages / f"{path.name}.html").write_text(feedback(result, assignment), encoding="utf-8")
+            page = pages / f"{file}.html"
+            page.parent.mkdir(parents=True, exist_ok=True)
+            page.write_text(feedback(result, assignment), encoding="utf-8")
             write(results, assignment, out)
             print(
                 f"{result.file}: {result.status}, {sum(result.points.values()):g} points, {result.seconds:.0f} s",
@@ -176,7 +192,7 @@ def grade(
             )
 
     with ThreadPoolExecutor(at_once) as pool:
-        list(pool.map(one, paths))
+        list(pool.map(one, files))
     return results
 
 

@@ -186,6 +186,26 @@ def test_every_submission_gets_what_it_deserves(built, name, tmp_path):
         assert feedback.get(file, reason * times).count(reason) >= times, file
 
 
+def test_folders_of_learning_platforms_are_read_as_they_come(built, tmp_path):
+    """Moodle has a folder for each student, Gradescope too, and Canvas has none."""
+    handed_in = [
+        "Çelik Ada_1234_assignsubmission_file/a1.ipynb",
+        "Brown Bo_1235_assignsubmission_file/my work (2).ipynb",
+        "submission_77/a1.ipynb",
+        "brownbo_99_1001_a1-1.ipynb",
+    ]
+    added = ["__MACOSX/a1.ipynb", ".DS_Store", "submission_77/.ipynb_checkpoints/a1.ipynb"]
+    for name in (*handed_in, *added):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text("torn")
+    results = grade.grade(tmp_path / "in", tmp_path / "out" / "grades.csv", "a1", built)
+    assert sorted(r.file for r in results) == sorted(handed_in)
+    for name in handed_in:  # the same folders, to be zipped and uploaded
+        assert "not a notebook" in (tmp_path / "out" / "feedback" / f"{name}.html").read_text(
+            "utf-8"
+        )
+
+
 # The pieces
 
 
