@@ -22,6 +22,9 @@ import setup_cell
 
 ROOT = Path(__file__).resolve().parent.parent
 COPY, SITE = ROOT / "build" / "book", ROOT / "_build" / "html"
+BLANK = re.compile(
+    r"^Exercise [\d.]+: [\w ]+, so ours is used\.\n", re.M
+)  # of an untouched exercise
 CELL_LIMIT = 4 * 3600  # seconds; the longest cell takes two minutes, so this one hangs
 TESTS_FAILED = 1  # pytest's exit code if it finished and some tests failed
 
@@ -172,6 +175,36 @@ def show_failure(page: Path, reported: str) -> None:
     nbformat.write(notebook, page)
 
 
+def fold(cell: nbformat.NotebookNode, tag: str, label: str) -> None:
+    """Fold a cell on the page, under a label that is the same when it is open."""
+    tags = cell.metadata.setdefault("tags", [])
+    if tag not in tags:
+        tags.append(tag)
+    cell.metadata["mystnb"] = {"code_prompt_show": label, "code_prompt_hide": label}
+
+
+def for_readers(notebook: nbformat.NotebookNode) -> None:
+    """Fold what a page does not teach with, and leave out what checks say of blank exercises.
+
+    In a notebook the set-up, the code of a figure and the report of a check are what one needs; on a
+    page they stand in the way.
+    """
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        solution = re.match(r"#@title (Solution [\d.]+)", cell.source)
+        if solution:
+            fold(cell, "hide-cell", solution[1])
+        elif "REPOSITORY" in cell.source:
+            fold(cell, "hide-input", "Set-up")
+        elif re.search(r"\b(plt|axe?s?(\[\w+\])?)\.\w+\(", cell.source):
+            fold(cell, "hide-input", "Code of this figure")
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream":
+                output.text = BLANK.sub("", output.text)
+        cell.outputs = [o for o in cell.get("outputs", []) if o.get("text") != ""]
+
+
 def build_site(copy: Path, site: Path) -> int:
     """Build the pages of a copy and put them into ``site``.
 
@@ -205,6 +238,10 @@ def build(root: Path, copy: Path, site: Path) -> list[str]:
     environment = {**os.environ, "WISEFT_CACHE": str(cache), "OMP_NUM_THREADS": threads}
     failed = run_notebooks(notebooks, report, 2, environment)
     shutil.rmtree(cache, ignore_errors=True)
+    for path in notebooks:
+        notebook = nbformat.read(path, as_version=4)
+        for_readers(notebook)
+        nbformat.write(notebook, path)
     for name, reported in failed.items():
         show_failure(copy / "book" / name, reported)
     (copy / "book" / "appendix" / "runtimes.md").write_text(runtimes(report))

@@ -1,21 +1,12 @@
-"""Make the built pages work without a network: formulas from a local MathJax, no Thebe."""
+"""Leave out what the pages do not need: Thebe, which asks the network, and Font Awesome's 1.5 MB of icons.
 
-from importlib.util import find_spec
+The few icons in use are in ``_static/icons.css``.
+"""
+
+import re
 from pathlib import Path
 
-from sphinx.util.fileutil import copy_asset_file
-
-MATHJAX = (
-    Path(find_spec("sphinx-mathjax-offline").origin).parent / "static" / "mathjax" / "tex-svg.js"
-)
-
-
-def copy_mathjax(app, error):
-    """One self-contained file of 2 MB; the package's own extension would copy 24 MB."""
-    if error is None and app.builder.format == "html":
-        target = Path(app.outdir) / "_static" / "mathjax"
-        target.mkdir(parents=True, exist_ok=True)
-        copy_asset_file(str(MATHJAX), str(target))
+FONT_AWESOME = re.compile(r"<(script|link)\b[^>]*fontawesome[^>]*>(?:</script>)?\s*")
 
 
 def without_thebe(app, page, template, context, doctree):
@@ -29,7 +20,18 @@ def without_thebe(app, page, template, context, doctree):
         ]
 
 
+def without_font_awesome(app, error):
+    """Its script stands in a template of the theme, in the head of every page."""
+    if error is not None or app.builder.format != "html":
+        return
+    for page in Path(app.outdir).rglob("*.html"):
+        page.write_text(FONT_AWESOME.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in (Path(app.outdir) / "_static").rglob("*"):
+        if path.suffix == ".map" or path.name.startswith("fontawesome"):
+            path.unlink()
+
+
 def setup(app):
-    app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", without_font_awesome)
     app.connect("html-page-context", without_thebe, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -117,3 +117,26 @@ def test_the_command_ends_with_the_names_and_not_with_success(tmp_path):
         env={**os.environ, "PYTHONPATH": str(build_book.ROOT / "data_scripts")},
     )
     assert done.returncode == 1 and "15_family.ipynb failed" in done.stderr
+
+
+def test_pages_fold_set_up_solutions_and_figures_and_leave_out_blank_checks():
+    cells = [
+        "VERSION, REPOSITORY = 1, ''",
+        "def half(x): ...",
+        "#@title Solution 3.1\nhalf = 2",
+        "ax.plot(x)\naxes[0].set(title='a')",
+        "y = interpolate(a, b, 0.5)",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    said = "Exercise 3.1: still blank, so ours is used.\n"
+    notebook.cells[1].outputs = [nbformat.v4.new_output("stream", name="stdout", text=said)]
+    notebook.cells[4].outputs = [nbformat.v4.new_output("stream", name="stdout", text=said + "7\n")]
+    build_book.for_readers(notebook)
+    labels = [cell.metadata.get("mystnb", {}).get("code_prompt_hide") for cell in notebook.cells]
+    assert labels == ["Set-up", None, "Solution 3.1", "Code of this figure", None]
+    assert [c.metadata.get("tags") for c in notebook.cells][:3] == [
+        ["hide-input"],
+        None,
+        ["hide-cell"],
+    ]
+    assert notebook.cells[1].outputs == [] and notebook.cells[4].outputs[0].text == "7\n"
