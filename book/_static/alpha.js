@@ -63,7 +63,7 @@
     });
     line.textContent = `α = ${alpha.toFixed(1)}: ${xs[k].toFixed(1)}\u00a0% on line drawings, ` +
       `${ys[k].toFixed(1)}\u00a0% on the other styles, ${data.curves.emoji[k].toFixed(1)}\u00a0% on emoji; ` +
-      `${good} of these ${cards.length} pictures right.`;
+      `${good} of these ${cards.length} images right.`;
     slider.setAttribute("aria-valuetext", `alpha ${alpha.toFixed(1)}`);
   };
   slider.max = last;

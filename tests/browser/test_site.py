@@ -3,6 +3,7 @@
 import functools
 import http.server
 import json
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -117,15 +118,53 @@ def test_every_page_opens_clean_and_fits(tab, address, name):
     assert not tab.wrong and not tab.outside, (tab.wrong, tab.outside)
 
 
-@pytest.mark.parametrize("name", CHAPTERS)
+@pytest.mark.parametrize("name", PAGES)
 def test_formulas_are_drawn_and_figures_have_alt_text(tab, address, name):
     tab.goto(f"{address}/{name}", wait_until="load")
-    if tab.locator(".math").count():
-        tab.wait_for_selector("mjx-container svg", state="attached")  # it may stand in a fold
-        tab.wait_for_function("MathJax.startup.promise.then(() => true)")
-        assert tab.locator(".math:not(:has(mjx-container))").count() == 0
+    drawn = tab.locator(".formula > svg")
+    assert drawn.count() == tab.locator(".formula > math").count()
+    lost = "all => all.filter(u => !document.querySelector(u.getAttribute('href'))).length"
+    assert tab.eval_on_selector_all("use", lost) == 0
+    flat = (
+        "all => all.filter(s => s.checkVisibility() && s.getBoundingClientRect().height < 4).length"
+    )
+    assert tab.eval_on_selector_all(".formula > svg", flat) == 0
     for alt in tab.eval_on_selector_all("article img", "images => images.map(i => i.alt)"):
         assert len(alt) > 10 and not alt.startswith("../"), alt
+
+
+def test_every_icon_of_the_theme_has_a_drawing(tab, address):
+    used = {
+        name
+        for page in SITE.rglob("*.html")
+        for classes in re.findall(r'class="([^"]*\bfa-[^"]*)"', page.read_text())
+        for name in re.findall(r"\bfa-[a-z-]+", classes)
+    } - {"fa-solid", "fa-brands", "fa-lg", "fa-fw"}
+    drawn = (SITE / "_static" / "icons.css").read_text()
+    assert used and not [name for name in used if f".{name}" not in drawn]
+    tab.goto(f"{address}/book/index.html", wait_until="load")
+    masks = "all => all.map(i => getComputedStyle(i, '::before').maskImage)"
+    found = tab.eval_on_selector_all("i.fa-solid", masks)
+    assert found and all("svg" in mask for mask in found)
+
+
+LINE = 1.6e6 / 8  # bytes a second, of a slow connection; nothing is compressed
+FIRST, WHOLE = 3 * LINE, 8 * LINE
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_chapter_loads_on_a_slow_connection(browser, address, name):
+    """Before anything shows, the browser needs the page, its styles, and scripts that it must not run later."""
+    page = opened(browser)
+    page.goto(f"{address}/{name}", wait_until="load")
+    entries = page.evaluate(
+        """() => [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+        .map(e => [e.name, e.encodedBodySize, e.renderBlockingStatus === 'blocking' || e.entryType === 'navigation'])"""
+    )
+    page.close()
+    sizes = {name: (size, first) for name, size, first in entries}
+    assert sum(size for size, first in sizes.values() if first) <= FIRST, sizes
+    assert sum(size for size, _ in sizes.values()) <= WHOLE, sizes
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -165,7 +204,7 @@ def solutions(name):
 @pytest.mark.parametrize("name", [name for name in CHAPTERS if "00_setup" not in name])
 def test_solutions_unfold_and_fold_again(tab, address, name):
     tab.goto(f"{address}/{name}", wait_until="load")
-    folds = tab.locator("details.hide.above-input")
+    folds = tab.locator("details.hide.above-input", has_text="Solution ")
     assert folds.count() == solutions(name) > 0
     first = folds.first
     assert first.get_attribute("open") is None
