@@ -14,7 +14,7 @@ import tinycss2
 FONT_AWESOME = re.compile(r"<(script|link)\b[^>]*fontawesome[^>]*>(?:</script>)?\s*")
 NAME = re.compile(r"[A-Za-z_][\w-]*")
 IMAGE = re.compile(r"<img (?![^>]*\bloading=)")
-ARGUMENTS = re.compile(r":[\w-]+\([^()]*\)")  # of :not(), :is() and others
+ARGUMENTS = re.compile(r":[\w-]+\([^()]*\)|\[[^\]]*\]")  # of :not(), :is() and others; attributes
 
 
 def without_thebe(app, page, template, context, doctree):
@@ -43,7 +43,8 @@ def lighter_pages(app, error):
 
 
 def used(selector: str, names: set[str]) -> bool:
-    """Whether all classes and ids of a selector are among ``names``; those in parentheses do not count.
+    """Whether all classes and ids of a selector are among ``names``; those in parentheses
+    and in attributes do not count.
 
     >>> used("details.hide > .summary:not(.open)", {"hide", "summary"}), used(".carousel", {"hide"})
     (True, False)
