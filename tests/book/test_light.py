@@ -26,7 +26,7 @@ def pruned(text, names):
         (".a .b{x:1}", ""),
         ("a:not(.b){x:1}", "a:not(.b){x:1}"),
         (".a:not(:is(.b,.c)){x:1}", ".a:not(:is(.b,.c)){x:1}"),
-        ("[data-x='.b']{x:1}", "[data-x='.b']{x:1}"),
+        ('[data-x=".b"]{x:1}', '[data-x=".b"]{x:1}'),
         (r".a\:b{x:1}", ""),
         ("#b{x:1} #a{x:1}", "#a{x:1}"),
         ("@media print{.b{x:1}}", ""),
