@@ -35,8 +35,10 @@ WORDS = {
     r"kitchens?|cook(?:s|ed|ing|book)?|tast(?:e|es|ed|ing)": "pool, evaluate, average",
     r"walk(?:s|ed|ing)?": "run, interpolate, sweep",
 }
-# Where the pattern is another thing: one opening joke on soups, and a prompt that a student counts.
+# Where the pattern is another thing: one opening joke on soups, a prompt that a student counts, and the
+# names of a column and a key in exercise 11.6.
 ALLOWED = {
+    "book/11_low_data.ipynb": r'`rate`|`"one rate"`|groupby\("rate"\)',
     "book/13_soups.ipynb": r"too many cooks",
     "book/coursework/a1.ipynb": r"a small picture of a \{\}",
 }
