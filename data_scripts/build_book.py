@@ -180,7 +180,8 @@ def fold(cell: nbformat.NotebookNode, tag: str, label: str) -> None:
     tags = cell.metadata.setdefault("tags", [])
     if tag not in tags:
         tags.append(tag)
-    cell.metadata["mystnb"] = {"code_prompt_show": label, "code_prompt_hide": label}
+    shown = cell.metadata.setdefault("mystnb", {})  # it may hold the text for a figure
+    shown.update(code_prompt_show=label, code_prompt_hide=label)
 
 
 def for_readers(notebook: nbformat.NotebookNode) -> None:

@@ -128,10 +128,12 @@ def test_pages_fold_set_up_solutions_and_figures_and_leave_out_blank_checks():
         "y = interpolate(a, b, 0.5)",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    notebook.cells[3].metadata["mystnb"] = {"image": {"alt": "a curve"}}
     said = "Exercise 3.1: still blank, so ours is used.\n"
     notebook.cells[1].outputs = [nbformat.v4.new_output("stream", name="stdout", text=said)]
     notebook.cells[4].outputs = [nbformat.v4.new_output("stream", name="stdout", text=said + "7\n")]
     build_book.for_readers(notebook)
+    assert notebook.cells[3].metadata["mystnb"]["image"] == {"alt": "a curve"}
     labels = [cell.metadata.get("mystnb", {}).get("code_prompt_hide") for cell in notebook.cells]
     assert labels == ["Set-up", None, "Solution 3.1", "Code of this figure", None]
     assert [c.metadata.get("tags") for c in notebook.cells][:3] == [

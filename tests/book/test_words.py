@@ -48,12 +48,19 @@ def prose(page: str) -> str:
     """Return what a page says: without code, ledger keys, and addresses of links."""
     source = (ROOT / page).read_text()
     if page.endswith(".ipynb"):
-        source = "\n\n".join(cells(page, "markdown"))
+        source = "\n\n".join([*alternatives(page), *cells(page, "markdown")])
     for unseen in (r"<!--.*?-->", r"\]\([^)]*\)", r"https?://\S+", r"\{#\S+\}"):
         source = re.sub(unseen, " ", source, flags=re.DOTALL)
     # What is cited keeps its authors' words.
     source = re.split(r"^#+ References$", source, flags=re.MULTILINE)[0]
     return source
+
+
+def alternatives(page: str) -> list[str]:
+    """Return the texts for those who do not see the figures."""
+    notebook = json.loads((ROOT / page).read_text())["cells"]
+    images = [cell["metadata"].get("mystnb", {}).get("image", {}) for cell in notebook]
+    return [image["alt"] for image in images if "alt" in image]
 
 
 def cells(page: str, kind: str) -> list[str]:
