@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import warnings
@@ -102,6 +103,7 @@ def _run(args: argparse.Namespace, rank: int) -> None:
         distributed.start(args.device)
         distributed.main_only(lambda: _check_out(args))
         args.run(args)
+        gc.collect()  # a wrapped model in a cycle would outlive its group, and abort the process at its end
         distributed.stop()
     elif rank == 0:
         _check_out(args)
