@@ -130,6 +130,7 @@ def test_pages_fold_set_up_solutions_and_figures_and_leave_out_blank_checks():
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
     notebook.cells[3].metadata["mystnb"] = {"image": {"alt": "a curve"}}
     said = "Exercise 3.1: still blank, so ours is used.\n"
+    said += "No guess for gain yet.\nReplace None with a number and run again.\n"
     notebook.cells[1].outputs = [nbformat.v4.new_output("stream", name="stdout", text=said)]
     notebook.cells[4].outputs = [nbformat.v4.new_output("stream", name="stdout", text=said + "7\n")]
     build_book.for_readers(notebook)
