@@ -14,7 +14,8 @@ from latex2mathml.converter import convert
 
 SIZE = 16  # of a formula's letters in its own units; one such size is SCALE times that of the text
 SCALE = 1.08  # STIX Two is a little smaller than the theme's letters
-SYMBOL = re.compile(r'<symbol id="([^"]+)".*?</symbol>', re.DOTALL)
+# A space has an outline without content.
+SYMBOL = re.compile(r'<symbol id="([^"]+)"[^>]*?(?:/>|>.*?</symbol>)', re.DOTALL)
 HEAD = re.compile(r'<svg xmlns="[^"]*" width="[^"]*" height="[^"]*" viewBox="([^"]*)">')
 ziamath.config.svg2 = True  # letters as symbols
 

@@ -1,5 +1,6 @@
 """The extensions that make pages light: formulas as drawings, and style sheets that are pruned."""
 
+import re
 import sys
 import types
 from pathlib import Path
@@ -68,6 +69,13 @@ def test_a_formula_is_drawn_on_the_base_line_and_can_be_read_out():
         for tex in (r"\frac{1}{2}", "x^2")
     )
     assert deep < high <= 0.05
+
+
+def test_every_letter_has_its_outline_beside_spaces_too():
+    once = formulas.once(formulas.formula(r"r_{\text{a, or b}}\ \text{if } x", True))
+    used, outlines = set(re.findall(r'<use href="#(.*?)"', once)), formulas.SYMBOL.findall(once)
+    assert len(used) > 5 and used <= set(outlines)
+    assert "<use" not in once.partition("</svg>")[0]
 
 
 def test_a_page_holds_each_letter_once():
