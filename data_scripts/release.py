@@ -167,7 +167,7 @@ def contents(path: Path) -> list[str]:
 
 
 def out_of_place(name: str) -> bool:
-    """Whether a file of the repository does not belong into a package.
+    """Whether a file of the repository does not belong in a package.
 
     Example:
         >>> out_of_place("wiseft_lite/weights.py"), out_of_place("tests/unit/test_weights.py")
