@@ -212,15 +212,15 @@ optima = Code(
         ),
         (
             partial(_optima, read=_same_half),
-            "the third number reads on the images that chose, so it has their luck; read on the other half.",
+            "the third number is measured on the images that chose, so it is too high by chance; measure on the other half.",
         ),
         (
             partial(_optima, read=_all_images),
-            "the third number reads on all images, half of which chose; read on the other half alone.",
+            "the third number is measured on all images, half of which chose; measure on the other half alone.",
         ),
         (
             partial(_optima, both_ways=False),
-            "each half chooses once and reads once: let the other half choose too, and take the mean.",
+            "only one half chooses in yours: let the other half choose too, and take the mean.",
         ),
         (
             _pooled,
@@ -492,7 +492,7 @@ lend = Code(
         ),
         (
             partial(_lend, middle=lambda values: float(values.mean())),
-            "the gain is that of the images as they are; the draws say only how far it may be off.",
+            "the gain is that of the images as they are; the draws show only how far it may be off.",
         ),
         (
             partial(_lend, ends=partial(_percentiles, level=90)),

@@ -1,4 +1,4 @@
-"""Exercises of chapter 8, Straight line, low wall."""
+"""Exercises of chapter 8, Why weights can be averaged."""
 
 from __future__ import annotations
 
@@ -153,11 +153,11 @@ differ = Code(
         ),
         (
             partial(_differences, centre=lambda logits: logits),
-            "the logits are not centred: take off the mean of each column first.",
+            "the logits are not centred: subtract the mean of each column first.",
         ),
         (
             partial(_differences, centre=lambda logits: logits - logits.mean(1, keepdim=True)),
-            "you take off the mean of each image; it is that of each class, over the images.",
+            "you subtract the mean of each image; subtract that of each class, over the images.",
         ),
         (
             partial(
@@ -173,7 +173,7 @@ differ = Code(
                 _differences,
                 alignment=lambda f, g: (g.T @ f).square().sum() / (f.norm() * g.norm()) ** 2,
             ),
-            "below the line are the norms of f.T @ f and of g.T @ g, not those of f and g.",
+            "the denominator has the norms of f.T @ f and of g.T @ g, not those of f and g.",
         ),
         (
             partial(_differences, complement=False),
@@ -615,7 +615,7 @@ realigned = Code(
         ),
         (
             partial(_realigned, owned=_rows_only),
-            "you compare the rows of the first matrix alone; a unit owns a row, a bias and a column.",
+            "you compare the rows of the first matrix alone; a unit has a row, a bias and a column.",
         ),
         (
             lambda theta, reference, mlps: _realigned(reference, theta, mlps),

@@ -224,7 +224,7 @@ mixtures = Code(
         ),
         (
             partial(_mixtures, asked=lambda numbers, alpha: numbers > alpha),
-            "the random mixture asks the wrong model: the fine-tuned one answers where the number is below alpha.",
+            "the random mixture uses the wrong model: the fine-tuned one predicts where the number is below alpha.",
         ),
         (
             partial(
@@ -335,7 +335,7 @@ departures = Code(
         ),
         (
             partial(_departures, slope=lambda f, a, b, x: _slope(f, a, b, x)),
-            "your direction is theta_1 itself; the way from theta_0 is theta_1 - theta_0.",
+            "your direction is theta_1 itself; the direction from theta_0 to theta_1 is theta_1 - theta_0.",
         ),
         (
             partial(_departures, line=lambda start, slope, alpha: alpha * slope),
