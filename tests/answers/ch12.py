@@ -20,19 +20,22 @@ def judge_by_cases(low, high):
 
 def seeds_in_numpy(values):
     x = np.array(values)
-    return x.mean() + np.array([-1, 1]) * 2.132 * x.std(ddof=1) / np.sqrt(len(x))
+    t = stats.t.ppf([0.05, 0.95], len(x) - 1)
+    return x.mean() + t * x.std(ddof=1) / np.sqrt(len(x))
 
 
 def seeds_by_hand(values):
-    mean = sum(values) / 5
-    error = math.sqrt(sum((v - mean) ** 2 for v in values) / 4 / 5)
-    return [mean - 2.132 * error, mean + 2.132 * error]
+    n = len(values)
+    mean = sum(values) / n
+    error = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1) / n)
+    t = stats.t.isf(0.05, n - 1)
+    return [mean - t * error, mean + t * error]
 
 
-def seeds_in_torch(values):
+def seeds_in_scipy(values):
     x = torch.tensor(values)
-    half = 2.132 * x.std() / 5**0.5
-    return x.mean() - half, x.mean() + half
+    error = float(x.std()) / len(x) ** 0.5
+    return stats.t.interval(0.9, len(x) - 1, loc=float(x.mean()), scale=error)
 
 
 def redrawn_by_loops(first, second, rows, runs):
@@ -163,7 +166,7 @@ RIGHT = {
             (low > 0, high > 0), UNDECIDED
         ),
     ],
-    "12.2": [seeds_in_numpy, seeds_by_hand, seeds_in_torch],
+    "12.2": [seeds_in_numpy, seeds_by_hand, seeds_in_scipy],
     "12.3": [redrawn_by_loops, redrawn_in_numpy, redrawn_by_counts],
     "12.5": [adjusted_in_numpy, adjusted_by_definition, adjusted_by_pairs],
     "12.6": [shown_by_intervals, shown_by_p_values, shown_in_torch],

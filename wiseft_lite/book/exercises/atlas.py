@@ -368,7 +368,7 @@ second_witness = Choice(
     "12.7",
     "B",
     {
-        "A": "neither witness tests the paper's own models and recipe; a claim about them is not refuted by others.",
+        "A": "neither of the two tests the paper's own models and recipe; a claim about them is not refuted by others.",
         "C": "a verdict that depends on the recipe is a finding about the recipe, not a mistake of measurement.",
         "D": "ten pairs give a 90 % interval from +0.3 to +3.1 points: that says something, if not enough for a list of "
         "many claims.",

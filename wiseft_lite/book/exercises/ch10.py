@@ -417,7 +417,7 @@ context = Number(
     [
         (
             4 * 128 * 122,
-            "that is one set of vectors for each class; here all 122 classes weight theirs.",
+            "that is one set of vectors for each class; here all 122 classes have the same four.",
         ),
         (
             122 * 128,

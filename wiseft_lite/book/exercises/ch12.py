@@ -71,61 +71,74 @@ judge = Code(
 )
 
 
-def _five(generator):
+def _runs(n, generator):
     return (
-        (generator.normal(size=5) * generator.uniform(0.5, 3) + generator.uniform(-4, 4)).tolist(),
+        (generator.normal(size=n) * generator.uniform(0.5, 3) + generator.uniform(-4, 4)).tolist(),
     )
+
+
+def _one_sided(n):
+    return student.ppf(0.95, n - 1)
 
 
 def _interval(factor, sd, root=True):
     def seeds(values):
-        half = factor * sd(values) / (math.sqrt(len(values)) if root else 1)
+        half = factor(len(values)) * sd(values) / (math.sqrt(len(values)) if root else 1)
         return statistics.fmean(values) - half, statistics.fmean(values) + half
 
     return seeds
 
 
 def _starter(values):
-    half = 2.132 * statistics.pstdev(values)
+    t = student.ppf(0.95, len(values) - 1)
+    half = t * statistics.pstdev(values)
     return statistics.mean(values) - half, statistics.mean(values) + half
 
 
 seeds = Code(
     "12.2",
     interval,
-    [_five],
+    [partial(_runs, 5), partial(_runs, 10)],
     [
         (
             _starter,
-            "both faults are still there: the spread is that of five whole values, and single runs scatter more than "
+            "both faults are still there: the spread is that of these values alone, and single runs scatter more than "
             "their mean.",
         ),
         (
-            _interval(2.132, statistics.stdev, root=False),
+            _interval(_one_sided, statistics.stdev, root=False),
             "that is where single runs fall; the interval for their mean is narrower by the root of their number.",
         ),
         (
-            _interval(1.645, statistics.stdev),
-            "1.645 is for many runs; with five the spread itself is only estimated: use t with 4 degrees of freedom.",
+            _interval(lambda n: 1.645, statistics.stdev),
+            "1.645 is for many runs; with few the spread itself is only estimated: use t with n - 1 degrees of freedom.",
         ),
         (
-            _interval(2.132, statistics.pstdev),
-            "the mean was fitted to the same five values: divide the squares by 4, as statistics.stdev does.",
+            _interval(lambda n: 2.132, statistics.stdev),
+            "2.132 is for five runs; t depends on their number.",
         ),
         (
-            _interval(2.776, statistics.stdev),
-            "2.776 is for an interval of 95 %; for 90 % it is 2.132.",
+            _interval(_one_sided, statistics.pstdev),
+            "the mean was fitted to the same values: divide the squares by n - 1, as statistics.stdev does.",
         ),
         (
-            _interval(2.132, lambda values: statistics.stdev(values) / math.sqrt(5)),
-            "you divide by the root of 5 twice, or by 5; the mean of five scatters less by the root of 5.",
+            _interval(lambda n: student.ppf(0.975, n - 1), statistics.stdev),
+            "that quantile is for an interval of 95 %; for 90 % it is that at 0.95.",
+        ),
+        (
+            _interval(lambda n: student.ppf(0.95, n), statistics.stdev),
+            "n runs leave n - 1 degrees of freedom.",
+        ),
+        (
+            _interval(_one_sided, lambda values: statistics.stdev(values) / math.sqrt(len(values))),
+            "you divide by the root of n twice, or by n; the mean of n runs scatters less by the root of n.",
         ),
         (
             lambda values: (min(values), max(values)),
             "those are the smallest and the largest run; the interval is for their mean.",
         ),
         (
-            lambda values: 2.132 * statistics.stdev(values) / math.sqrt(5),
+            lambda values: _one_sided(len(values)) * statistics.stdev(values) / len(values) ** 0.5,
             "that is the half width; return both ends, mean minus and mean plus it.",
         ),
     ],
