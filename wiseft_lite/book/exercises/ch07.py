@@ -523,8 +523,8 @@ beyond = Choice(
     "7.6",
     "C",
     {
-        "A": "the formula is defined for any number; only the reading of alpha as a *fraction* ends at 0 and 1.",
-        "B": "the zero-shot weights are still there: at alpha = -0.5 their coefficient is 1.5, that of the fine-tuned ones -0.5.",
+        "A": "the distance from zero-shot is |alpha| times that between the two models, so at -0.5 it is half of it.",
+        "B": "the coefficients are 1.5 and -0.5, and at alpha = 0.5 they are 0.5 and 0.5: not the same with the opposite sign.",
         "D": "moving away from the fine-tuned weights is not the inverse of training: beyond zero-shot no model has ever "
         "been trained, and only a measurement shows how good it is.",
     },
