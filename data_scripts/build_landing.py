@@ -1,38 +1,43 @@
-"""Make the figure and the slider's data of the landing page: python data_scripts/build_landing.py
+"""Make the figure of the landing page and of chapter 6, and what its slider needs: python data_scripts/build_landing.py
 
-The figure shows the recorded curve of chapter 6, seed 0. The slider interpolates along the same
-curve: one fine-tuned model, eleven alphas, and 24 test images with the class that each
-interpolated model predicts. The images are chosen by rule from six splits: in each, the first that
-is right at every alpha, the first two that fine-tuning loses, and the first that it gains, without
-repeating a class.
+The curve is the recorded one of chapter 6, over all its seeds. With ``--images``, make the images under the
+slider anew as well; they need one fine-tuned model, of seed 0, which is trained if the cache does not have it.
+There are 24 test images with the class that each interpolated model predicts. They are chosen by rule from six
+splits: in each, the first that is right at every alpha, the first two that fine-tuning loses, and the first that
+it gains, without repeating a class.
 """
 
 from __future__ import annotations
 
+import argparse
 import base64
 import io
 import json
 from pathlib import Path
 
+import pandas as pd
 import torch
+from alpha_curve import Plot, decimals, runs
+from drawing import Sheet
 
-from wiseft_lite import (
-    Recipe,
-    frontier,
-    interpolate,
-    load_clip,
-    load_task,
-    predict,
-    zero_shot_classifier,
-)
+from wiseft_lite import Recipe, interpolate, load_clip, load_task, predict, zero_shot_classifier
 from wiseft_lite.book import ledger
 from wiseft_lite.book.runs import trained
-from wiseft_lite.metrics import accuracy, predictions
+from wiseft_lite.metrics import predictions
 from wiseft_lite.sweeps import ALPHAS
 
 STATIC = Path(__file__).resolve().parent.parent / "book" / "_static"
-TARGET = STATIC / "alpha-data.js"
-SHOWN = ("test", "line_new_artists", "solid", "color", "emoji", "pixel")
+FIGURE, CURVE, IMAGES = (STATIC / n for n in ("frontier.svg", "alpha-data.js", "alpha-images.js"))
+SHOWN = {  # splits whose images are shown, and what such an image is
+    "test": "a line drawing",
+    "line_new_artists": "a line drawing by another artist",
+    "solid": "a solid drawing",
+    "color": "a drawing in colours",
+    "emoji": "an emoji",
+    "pixel": "pixel art",
+}
+SEED = 0  # of the model that classifies the images
+TOP, HEIGHT = 24, 208  # of the plot
 
 
 def choose(right: torch.Tensor, labels: list[int], shown: set[int]) -> list[int]:
@@ -53,66 +58,92 @@ def choose(right: torch.Tensor, labels: list[int], shown: set[int]) -> list[int]
     return rows
 
 
-def still_figure() -> None:
-    """Write ``frontier.svg`` for README and landing page."""
-    curve = ledger.table("ch06_curves").query(
-        "seed == 0 and split != 'val' and kind == 'end-to-end'"
+def script(name: str, value: object) -> str:
+    """Return a script that gives a page a value."""
+    made = json.dumps(value, separators=(",", ":"))
+    return f"// Made by data_scripts/build_landing.py\nwindow.{name} = {made};\n"
+
+
+def figure(rows: pd.DataFrame) -> str:
+    """Return the still figure as SVG. The slider puts its ring into the group ``alpha-now``.
+
+    Args:
+        rows: accuracies of all seeds, from ``runs``.
+    """
+    plot = Plot(rows, TOP, HEIGHT)
+    (start, *_, end), best = plot.means["shifts"], plot.means["shifts"].max()
+    alt = (
+        f"Mean accuracy over seven other styles against accuracy on line drawings, means over {seeds(rows)} seeds. From the "
+        f"zero-shot star at the lower left, the path of alpha climbs to the right, from {start:.1f} to {best:.1f} % on the other "
+        f"styles, and bends down to the fine-tuned diamond at {end:.1f} %. A narrow band around it is the standard error."
     )
-    figure = frontier({"fine-tuned": curve}, title="IconShift, IconCLIP")
-    figure.savefig(STATIC / "frontier.svg", metadata={"Date": None})
+    sheet = Sheet(266, alt)
+    plot.draw(sheet, named=True)
+    sheet.parts.append('<g id="alpha-now"></g>')
+    return sheet.svg()
 
 
-def main() -> None:
-    still_figure()
+def seeds(rows: pd.DataFrame) -> int:
+    """Return the number of seeds in ``runs``."""
+    return rows.index.get_level_values("seed").nunique()
+
+
+def curve(rows: pd.DataFrame) -> str:
+    """Return the slider's script of the curve: means in percent, and their places in ``figure``."""
+    plot = Plot(rows, TOP, HEIGHT)
+    digits = decimals(plot.means.index)
+    data = {
+        "seeds": seeds(rows),
+        "alphas": [f"{alpha:.{digits}f}" for alpha in plot.means.index],
+        "means": {name: [round(v, 1) for v in plot.means[name]] for name in plot.means},
+        "places": [[round(x, 1), round(y, 1)] for x, y in plot.places],
+    }
+    return script("WISEFT_ALPHA", data)
+
+
+def images() -> str:
+    """Return the slider's script of images and predictions."""
     task = load_task("iconshift")
     zero_shot = zero_shot_classifier(load_clip("iconclip"), task)
-    fine_tuned = trained(zero_shot, task, Recipe(seed=0))
+    fine_tuned = trained(zero_shot, task, Recipe(seed=SEED))
     theta_0, theta_1 = zero_shot.state_dict(), fine_tuned.state_dict()
-    logits = {name: [] for name in task.evaluation}
-    for alpha in ALPHAS:
-        model = zero_shot.with_weights(interpolate(theta_0, theta_1, alpha))
-        for name, split in task.evaluation.items():
-            logits[name].append(predict(model, split))
-    curves, images, shown = {}, [], set()
-    for name, split in task.evaluation.items():
-        curves[name] = [
-            round(100 * accuracy(rows, split.labels, split.classes).accuracy, 1)
-            for rows in logits[name]
-        ]
-        if name not in SHOWN:
-            continue
-        guesses = torch.stack([predictions(rows, split.classes) for rows in logits[name]])
-        sure = torch.stack(
-            [
-                rows[:, list(split.classes or range(rows.shape[1]))].softmax(-1).amax(-1)
-                for rows in logits[name]
-            ]
-        )
+    models = [zero_shot.with_weights(interpolate(theta_0, theta_1, alpha)) for alpha in ALPHAS]
+    found, shown = [], set()
+    for name, kind in SHOWN.items():
+        split = task.evaluation[name]
+        logits = [predict(model, split) for model in models]
+        guesses = torch.stack([predictions(rows, split.classes) for rows in logits])
+        own = list(split.classes or range(logits[0].shape[1]))
+        sure = torch.stack([rows[:, own].softmax(-1).amax(-1) for rows in logits])
         labels = split.labels.tolist()
         rows = choose(guesses == split.labels, labels, shown)
         shown |= {labels[row] for row in rows}
         for row in rows:
-            file = io.BytesIO()
+            label, file = task.class_names[labels[row]], io.BytesIO()
             split[row][0].save(file, "webp", lossless=True)
-            images.append(
+            found.append(
                 {
-                    "split": name,
-                    "label": task.class_names[int(split.labels[row])],
+                    "label": label,
+                    "alt": f"{label}, {kind}",
                     "src": "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode(),
                     "guess": [task.class_names[int(g)] for g in guesses[:, row]],
                     "sure": [round(100 * float(s)) for s in sure[:, row]],
                 }
             )
-    curves["shifts"] = [
-        round(sum(curves[s][k] for s in task.shifts) / len(task.shifts), 1)
-        for k in range(len(ALPHAS))
-    ]
-    data = {"alphas": ALPHAS, "curves": curves, "pictures": images}
-    TARGET.write_text(
-        "// Made by data_scripts/build_landing.py\n"
-        f"window.WISEFT_ALPHA = {json.dumps(data, separators=(',', ':'))};\n"
-    )
-    print(f"{len(images)} images, {TARGET.stat().st_size / 1000:.0f} kB")
+    return script("WISEFT_IMAGES", {"seed": SEED, "alphas": ALPHAS, "images": found})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="the figure and the slider of the landing page")
+    parser.add_argument("--images", action="store_true", help="the images as well: trains a model")
+    options = parser.parse_args()
+    rows = runs(ledger.table("ch06_curves"))
+    made = {FIGURE: figure(rows), CURVE: curve(rows)}
+    if options.images:
+        made[IMAGES] = images()
+    for path, text in made.items():
+        path.write_text(text)
+        print(f"{path.name}, {path.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

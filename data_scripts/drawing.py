@@ -134,6 +134,19 @@ class Sheet:
         inside = f"var(--{fill})" if fill else "none"
         self.parts.append(f'<path d="{d}" fill="{inside}" stroke-linejoin="round"{line}/>')
 
+    def area(self, polygons: Iterable[Iterable[Point]], colour: str, opacity: float) -> None:
+        """Draw polygons as one area; where they overlap, it is no darker.
+
+        Args:
+            polygons: their corners, all in the same direction.
+            colour: of the inside; there is no edge.
+            opacity: of the whole.
+        """
+        d = "".join(
+            "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in corners) + "Z" for corners in polygons
+        )
+        self.parts.append(f'<path d="{d}" fill="var(--{colour})" opacity="{opacity:g}"/>')
+
     def arrow(self, *points: Point, colour: str = "muted", width: float = 1.3, dash: str = ""):
         """Draw a line through the points with a head at the last one."""
         (x0, y0), (x, y) = points[-2:]

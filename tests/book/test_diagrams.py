@@ -9,13 +9,16 @@ import build_animation
 import build_diagrams
 import build_reference
 import pytest
+from alpha_curve import runs
 from drawing import DARK, LIGHT, STYLE, WIDTH, Sheet, spans
+
+from wiseft_lite.book import ledger
 
 BOOK = Path(__file__).resolve().parent.parent.parent / "book"
 STATIC = BOOK / "_static"
 PHONE = 358  # pixels for a figure on a phone that is 390 wide
 NUMBER = re.compile(r"-?\d+\.?\d*")
-OTHERS = STATIC / "packages.svg", STATIC / "alpha.svg"
+OTHERS = [STATIC / name for name in ("packages.svg", "alpha.svg", "frontier.svg")]
 DRAWN = {path.stem: path for path in (*build_diagrams.diagrams(), *OTHERS)}
 each = pytest.mark.parametrize("name", DRAWN)
 each_palette = pytest.mark.parametrize("palette", (LIGHT, DARK), ids=("light", "dark"))
@@ -50,7 +53,7 @@ def test_the_files_are_those_that_the_script_draws(path):
 
 def test_the_animation_shows_the_recorded_curve_and_can_rest():
     text = build_animation.TARGET.read_text()
-    assert text == build_animation.draw(build_animation.curve()), (
+    assert text == build_animation.draw(runs(ledger.table("ch06_curves"))), (
         "run python data_scripts/build_animation.py"
     )
     assert "<script" not in text and "prefers-reduced-motion" in text

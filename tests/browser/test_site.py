@@ -215,28 +215,6 @@ def test_solutions_unfold_and_fold_again(tab, address, name):
     assert first.get_attribute("open") is None
 
 
-def test_the_slider_moves_by_keyboard(tab, address):
-    tab.goto(f"{address}/book/index.html", wait_until="load")
-    slider, text = tab.locator("#alpha-slider"), tab.locator("#alpha-demo output")
-    cards = tab.locator("#alpha-demo figure")
-    assert cards.count() == 24
-    slider.focus()
-    tab.keyboard.press("Home")
-    at_zero, guesses = text.inner_text(), cards.all_inner_texts()
-    assert "α = 0.0" in at_zero
-    for _ in range(10):
-        tab.keyboard.press("ArrowRight")
-    assert "α = 1.0" in text.inner_text() and text.inner_text() != at_zero
-    assert sum(a != b for a, b in zip(guesses, cards.all_inner_texts(), strict=True)) >= 12
-
-
-def test_the_slider_works_from_a_file(browser):
-    page = opened(browser)
-    page.goto((SITE / "book" / "index.html").as_uri())
-    assert page.locator("#alpha-demo output").inner_text().startswith("α = 0.5")
-    page.close()
-
-
 @pytest.mark.parametrize(
     "word, chapter",
     [
