@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
+import questions
 import setup_cell
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -186,11 +187,13 @@ def fold(cell: nbformat.NotebookNode, tag: str, label: str) -> None:
 
 
 def for_readers(notebook: nbformat.NotebookNode) -> None:
-    """Fold what a page does not teach with, and leave out what checks say of blank exercises.
+    """Fold what a page does not teach with, leave out what checks say of blank exercises, and put in
+    the questions that a page can judge.
 
     In a notebook the set-up, the code of a figure and the report of a check are what one needs; on a
     page they stand in the way.
     """
+    questions.add_questions(notebook)
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue

@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 WIDTH = 72  # characters that fit beside a figure, and on a phone held sideways
+CORRECT = "Exercise {name}: correct."
+NOT_YET = "Exercise {name}: not yet. {message}"
 
 
 class Exercise(ABC):
@@ -45,9 +47,9 @@ class Exercise(ABC):
             return self.solution
         message = self.verdict(answer, seed)
         if message is None:
-            print(f"Exercise {self.name}: correct.")
+            print(CORRECT.format(name=self.name))
             return self.usable(answer)
-        print(wrapped(f"Exercise {self.name}: not yet. {message}"))
+        print(wrapped(NOT_YET.format(name=self.name, message=message)))
         return self.solution
 
 

@@ -11,6 +11,15 @@ import numpy as np
 from wiseft_lite.book.checks.exercise import Exercise
 from wiseft_lite.book.checks.values import converted, describe, numbers, show
 
+# What a check reports about a number. The built pages judge numbers too, and fill in the same texts.
+KNOWN = "Yours is {shown}: {reason}"
+UNKNOWN = "{shown} is not right."
+MALFORMED = "The answer is {what}; yours is {given}."
+COMMA = "Write a decimal point, as in 0.75. A comma separates thousands, as in 1,067."
+
+THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]*)?")
+WITH_COMMA = re.compile(r"[+-]?[0-9.]*,[0-9.,]*")
+
 
 class Number(Exercise):
     """An exercise that is answered by a number, or by several in brackets.
@@ -25,6 +34,8 @@ class Number(Exercise):
         >>> speed = Number("0.1", 20.0, [(72, "that is in km/h.")])
         >>> speed.verdict("20.1") is None, speed.verdict(72.0)
         (True, 'Yours is 72: that is in km/h.')
+        >>> speed.verdict("20,1")
+        'Write a decimal point, as in 0.75. A comma separates thousands, as in 1,067.'
     """
 
     def __init__(
@@ -50,31 +61,48 @@ class Number(Exercise):
         """Return None for a right number, else a message; see :class:`Exercise`."""
         given, wanted = _parsed(answer), np.asarray(self.solution, dtype=np.float64)
         if given is None or (given.size != wanted.size):
+            if isinstance(answer, str) and WITH_COMMA.fullmatch(_typed(answer)):
+                return COMMA
             what = f"{wanted.size} numbers in brackets" if wanted.size > 1 else "a number"
-            return f"The answer is {what}; yours is {describe(answer)}."
+            return MALFORMED.format(what=what, given=describe(answer))
         given = given.reshape(wanted.shape)
-        if self._near(given, wanted, self.tolerance):
+        if _near(given, wanted, self.tolerance):
             return None
         shown = show(given.tolist() if given.ndim else float(given))
         known = [(np.asarray(value, dtype=np.float64), text) for value, text in self.wrong]
         reasons = [
             (float(np.abs(given - value).max()), text)
             for value, text in known
-            if self._near(given, value)
+            if _near(given, value)
         ]
-        return f"Yours is {shown}: {min(reasons)[1]}" if reasons else f"{shown} is not right."
+        if reasons:
+            return KNOWN.format(shown=shown, reason=min(reasons)[1])
+        return UNKNOWN.format(shown=shown)
 
-    @staticmethod
-    def _near(given: np.ndarray, value: np.ndarray, tolerance: float | None = None) -> bool:
-        allowed = 0.01 * np.abs(value) + 1e-9 if tolerance is None else tolerance
-        return bool((np.abs(given - value) <= allowed).all())
+
+def allowed_error(value: float, tolerance: float | None = None) -> float:
+    """Return how far an answer may be from a number (default: a hundredth of it)."""
+    return 0.01 * abs(value) + 1e-9 if tolerance is None else tolerance
+
+
+def _near(given: np.ndarray, value: np.ndarray, tolerance: float | None = None) -> bool:
+    allowed = [allowed_error(part, tolerance) for part in value.flat]
+    return bool((np.abs(given - value).ravel() <= allowed).all())
+
+
+def _typed(answer: str) -> str:
+    """A number in quotes without its percent sign, and with the minus sign of a keyboard."""
+    return answer.replace("\N{MINUS SIGN}", "-").rstrip("% ").strip()
 
 
 def _parsed(answer: Any) -> np.ndarray | None:
     """A number, also in a tensor or in quotes, with or without a percent sign."""
     if isinstance(answer, str):
+        text = _typed(answer)
+        if THOUSANDS.fullmatch(text):
+            text = text.replace(",", "")
         try:
-            return np.asarray(float(answer.replace(",", "").rstrip("% ")))
+            return np.asarray(float(text))
         except ValueError:
             return None
     return None if isinstance(answer, bool) else numbers(answer)
