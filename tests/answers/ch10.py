@@ -168,7 +168,9 @@ def judged_in_numpy(control, lines):
     alpha = reached.shifts.idxmax()
     gaps = control.shifts.to_numpy() - [lines[s].shifts[alpha] for s in control.seed]
     half = stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps))
-    verdict = "on" if abs(gaps.mean()) <= half else "above" if gaps.mean() > 0 else "below"
+    verdict = "above" if gaps.mean() > 0 else "below"
+    if abs(gaps.mean()) <= half:
+        verdict = "undecided"
     return {"gap": gaps.mean(), "half": half, "verdict": verdict}
 
 
@@ -180,7 +182,7 @@ def judged_by_interval(control, lines):
     gaps = [row["shifts"] - lines[row["seed"]].loc[alpha, "shifts"]
             for row in control.to_dict("records")]  # fmt: skip
     low, high = stats.t.interval(0.95, len(gaps) - 1, loc=np.mean(gaps), scale=stats.sem(gaps))
-    word = "on"
+    word = "undecided"
     if low > 0:
         word = "above"
     elif high < 0:
@@ -201,7 +203,11 @@ def judged_by_sorting(control, lines):
     gaps = control["shifts"] - own
     half = gaps.sem() * stats.t(len(gaps) - 1).ppf(0.975)
     signs = np.sign([gaps.mean() - half, gaps.mean() + half]).sum()
-    return {"gap": gaps.mean(), "half": half, "verdict": {2: "above", -2: "below"}.get(signs, "on")}
+    return {
+        "gap": gaps.mean(),
+        "half": half,
+        "verdict": {2: "above", -2: "below"}.get(signs, "undecided"),
+    }
 
 
 RIGHT = {
@@ -231,7 +237,7 @@ WRONG = {
         lambda model, batches, lr, strength, weight: model,
     ],
     "10.6": [
-        lambda control, lines: {**judged_in_numpy(control, lines), "verdict": "on"},
+        lambda control, lines: {**judged_in_numpy(control, lines), "verdict": "undecided"},
         lambda control, lines: judged_in_numpy(control.iloc[:2], lines),
     ],
 }

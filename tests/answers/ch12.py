@@ -38,32 +38,32 @@ def seeds_in_scipy(values):
     return stats.t.interval(0.9, len(x) - 1, loc=float(x.mean()), scale=error)
 
 
-def redrawn_by_loops(first, second, rows, runs):
+def redrawn_by_loops(first, second, images, runs):
     gains = second.int() - first.int()
     found = {"both": [], "seeds": [], "images": []}
-    for row, run in zip(rows.tolist(), runs.tolist(), strict=True):
-        found["images"].append(100 * gains[:, row].double().mean().item())
+    for image, run in zip(images.tolist(), runs.tolist(), strict=True):
+        found["images"].append(100 * gains[:, image].double().mean().item())
         found["seeds"].append(100 * gains[run].double().mean().item())
-        found["both"].append(100 * gains[run][:, row].double().mean().item())
+        found["both"].append(100 * gains[run][:, image].double().mean().item())
     return {name: np.percentile(values, (2.5, 97.5)) for name, values in found.items()}
 
 
-def redrawn_in_numpy(first, second, rows, runs):
+def redrawn_in_numpy(first, second, images, runs):
     gains = 100.0 * (second.numpy().astype(float) - first.numpy())
-    both = gains[runs.numpy()[:, :, None], rows.numpy()[:, None, :]].mean((1, 2))
+    both = gains[runs.numpy()[:, :, None], images.numpy()[:, None, :]].mean((1, 2))
     draws = {
-        "images": gains[:, rows.numpy()].mean((0, 2)),
+        "images": gains[:, images.numpy()].mean((0, 2)),
         "seeds": gains[runs.numpy()].mean((1, 2)),
         "both": both,
     }
     return {k: (np.quantile(v, 0.025), np.quantile(v, 0.975)) for k, v in draws.items()}
 
 
-def redrawn_by_counts(first, second, rows, runs):
+def redrawn_by_counts(first, second, images, runs):
     """How often each image and each run was drawn are the weights of a mean."""
     seeds, n = first.shape
     gains = 100 * (second.double() - first.double())
-    w = torch.stack([row.bincount(minlength=n) for row in rows]).double() / n
+    w = torch.stack([image.bincount(minlength=n) for image in images]).double() / n
     v = torch.stack([run.bincount(minlength=seeds) for run in runs]).double() / seeds
     draws = {
         "images": w @ gains.mean(0),
@@ -182,9 +182,9 @@ WRONG = {
         lambda values: [0.0, 2 * seeds_by_hand(values)[1]],
     ],
     "12.3": [
-        lambda first, second, rows, runs: redrawn_by_loops(first, second, rows[:30], runs[:30]),
-        lambda first, second, rows, runs: {
-            **redrawn_by_counts(first, second, rows, runs),
+        lambda first, second, images, runs: redrawn_by_loops(first, second, images[:30], runs[:30]),
+        lambda first, second, images, runs: {
+            **redrawn_by_counts(first, second, images, runs),
             "both": (-10.0, 10.0),
         },
     ],

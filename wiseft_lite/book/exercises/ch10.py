@@ -477,7 +477,7 @@ def _below(generator):
     return _control(generator, lambda g, t: t[1] + 0.4 * (t[2] - t[1]), lambda g: -g.uniform(2, 5))
 
 
-def _on(generator):
+def _near(generator):
     return _control(generator, lambda g, t: t[0] + 0.6 * (t[1] - t[0]), lambda g: 0)
 
 
@@ -498,7 +498,7 @@ def _quantile(seeds):
 
 
 def _words(low, high):
-    return "above" if low > 0 else "below" if high < 0 else "on"
+    return "above" if low > 0 else "below" if high < 0 else "undecided"
 
 
 def _judged(
@@ -526,7 +526,7 @@ def _judged(
 judged = Code(
     "10.6",
     _judged,
-    [_below, _on, _above, _out_of_reach],
+    [_below, _near, _above, _out_of_reach],
     [
         (
             partial(_judged, offered=lambda mean, test: mean["shifts"].idxmax()),
@@ -576,14 +576,13 @@ judged = Code(
         ),
         (
             partial(_judged, words=lambda low, high: "above" if low + high > 0 else "below"),
-            "an interval that contains 0 tells neither above nor below: then the verdict is 'on'.",
+            "an interval that contains 0 tells neither above nor below: then the verdict is 'undecided'.",
         ),
     ],
     library=[
         experiment.gaps,
         experiment.offered,
         experiment.half_width,
-        experiment.verdict,
     ],
     draws=4,
 )

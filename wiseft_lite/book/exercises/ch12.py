@@ -155,9 +155,9 @@ def _right_or_wrong(generator):
         torch.as_tensor(difficulty + 0.7 * generator.normal(size=(seeds, n)) < level)
         for level in (0.1, generator.uniform(0.4, 0.9))
     )
-    rows = torch.as_tensor(generator.integers(n, size=(60, n)))
+    images = torch.as_tensor(generator.integers(n, size=(60, n)))
     runs = torch.as_tensor(generator.integers(seeds, size=(60, seeds)))
-    return first, second, rows, runs
+    return first, second, images, runs
 
 
 def _ends(values, level=0.95):
@@ -169,12 +169,12 @@ def _around_the_mean(values):
     return values.mean() - 1.96 * values.std(ddof=1), values.mean() + 1.96 * values.std(ddof=1)
 
 
-def _accuracies(right, rows, runs):
+def _accuracies(right, images, runs):
     """Accuracy in each draw: of drawn images, of drawn runs, and of both."""
     right = right.double()
-    both = torch.stack([right[s][:, r].mean() for s, r in zip(runs, rows, strict=True)])
+    both = torch.stack([right[r][:, i].mean() for r, i in zip(runs, images, strict=True)])
     return {
-        "images": right.mean(0)[rows].mean(1),
+        "images": right.mean(0)[images].mean(1),
         "seeds": right.mean(1)[runs].mean(1),
         "both": both,
     }
@@ -183,23 +183,23 @@ def _accuracies(right, rows, runs):
 def _redrawn(
     first,
     second,
-    rows,
+    images,
     runs,
     scale=100,
     ends=_ends,
-    other_rows=lambda rows: rows,
+    other_images=lambda images: images,
     other_runs=lambda runs: runs,
     change=lambda draws: draws,
 ):
-    before = _accuracies(first, other_rows(rows), other_runs(runs))
-    after = _accuracies(second, rows, runs)
+    before = _accuracies(first, other_images(images), other_runs(runs))
+    after = _accuracies(second, images, runs)
     draws = change({name: scale * (after[name] - before[name]) for name in after})
     return {name: ends(values) for name, values in draws.items()}
 
 
-def _of_one_run(first, second, rows, runs):
-    alone = _redrawn(first[:1], second[:1], rows, torch.zeros_like(runs[:, :1]))
-    return {**_redrawn(first, second, rows, runs), "images": alone["images"]}
+def _of_one_run(first, second, images, runs):
+    alone = _redrawn(first[:1], second[:1], images, torch.zeros_like(runs[:, :1]))
+    return {**_redrawn(first, second, images, runs), "images": alone["images"]}
 
 
 redrawn = Code(
@@ -208,7 +208,7 @@ redrawn = Code(
     [_right_or_wrong],
     [
         (
-            partial(_redrawn, other_rows=lambda rows: rows.roll(1, 0)),
+            partial(_redrawn, other_images=lambda images: images.roll(1, 0)),
             "the two models see different images. Draw images once, and evaluate both models on them.",
         ),
         (
@@ -216,7 +216,7 @@ redrawn = Code(
             "the two models have different runs. A run of the one belongs to the run of the other with the same seed.",
         ),
         (
-            lambda first, second, rows, runs: _redrawn(second, first, rows, runs),
+            lambda first, second, images, runs: _redrawn(second, first, images, runs),
             "the sign is reversed: the gain is the second model's accuracy minus the first's.",
         ),
         (
