@@ -200,7 +200,7 @@ def _row(judgement: Judgement, public: Mapping[int, Judgement] | None) -> str:
             f"{_public(known)}</td>"
         )
     return (
-        f'<tr data-verdict="{judgement.verdict}"><th scope="row">{claim.number}. {escape(claim.statement)}'
+        f'<tr data-verdict="{judgement.verdict}" id="claim-{claim.number}"><th scope="row">{claim.number}. {escape(claim.statement)}'
         f'<span class="small">{place}</span></th><td data-label="Paper">{escape(claim.paper)}</td>'
         f'<td data-label="Rule">{escape(rule(judgement))}'
         f'<span class="small">of {rule_date(claim.number)}</span></td>'
