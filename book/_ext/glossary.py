@@ -26,6 +26,7 @@ from sphinx.util.nodes import make_refnode
 from sphinx.util.osutil import relative_uri
 
 GLOSSARY = "book/appendix/glossary"
+WITHOUT = (GLOSSARY, "book/appendix/reference/")  # docstrings have links of their own
 NO_LINKS = "<!-- no links -->"
 NAMES = re.compile(r"(.+?)(?: \((.+)\))?\.")
 SEE = re.compile(r"See (.+)\.")
@@ -105,19 +106,22 @@ def spelled(name: str) -> str:
 
 @functools.cache
 def finder(entries: tuple[Entry, ...]) -> tuple[re.Pattern[str], list[Entry]]:
-    """What finds names of entries as whole words, and the entry of each of its groups. Of two names
-    that begin at one place, it finds the longer."""
-    named = [(name, entry) for entry in entries if entry.linked for name in entry.names]
+    """What finds names of entries as whole words, not in paths, and the entry of each of its groups. Of
+    two names that begin at one place, it finds the longer."""
+    named = [(name, entry) for entry in entries for name in entry.names]
     named.sort(key=lambda pair: -len(pair[0]))
     any_name = "|".join(f"({spelled(name)})" for name, _ in named)
-    return re.compile(rf"(?<![\w-])(?:{any_name})(?![\w-])"), [entry for _, entry in named]
+    whole = rf"(?<![\w/-])(?:{any_name})(?![\w/-]|\.\w)"
+    return re.compile(whole), [entry for _, entry in named]
 
 
 def uses(text: str, entries: tuple[Entry, ...]) -> Iterator[tuple[int, int, Entry]]:
-    """Where a text has names of entries: from, to, entry."""
+    """Where a text has names of entries that may be links: from, to, entry."""
     pattern, groups = finder(entries)
     for found in pattern.finditer(text):
-        yield found.start(), found.end(), groups[(found.lastindex or 0) - 1]
+        entry = groups[(found.lastindex or 0) - 1]
+        if entry.linked:
+            yield found.start(), found.end(), entry
 
 
 def unfolded(doctree: nodes.document) -> list[nodes.Text]:
@@ -135,7 +139,7 @@ def unfolded(doctree: nodes.document) -> list[nodes.Text]:
 
 def link_terms(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Link the first use of each term on a page."""
-    if page == GLOSSARY:
+    if page.startswith(WITHOUT):
         return
     known, seen = entries(app.env), set()
     for text in unfolded(doctree):

@@ -6,7 +6,7 @@
   if (!store) return;
   const CONTROLS = "button, input, select, textarea, summary, label, canvas, iframe, [role=button], [role=slider]";
   const GAP = 6, EDGE = 8, WAIT = 250; // pixels, pixels, milliseconds
-  let card = null, owner = null, timer = 0, pointer = "mouse";
+  let card = null, owner = null, dismissed = null, timer = 0, pointer = "mouse";
 
   const close = () => {
     clearTimeout(timer);
@@ -63,12 +63,22 @@
     return true;
   };
 
+  // As the page moves, for which the focus may be the reason, the card moves or closes, or opens at last.
+  const follow = () => {
+    if (card && !place()) close();
+    const link = document.activeElement;
+    if (!card && link !== dismissed && link.matches("a.term:focus-visible")) open(link);
+  };
+
   const inside = (node) => card !== null && (owner.contains(node) || card.contains(node));
   const later = (work) => { clearTimeout(timer); timer = setTimeout(work, WAIT); };
 
   document.querySelectorAll("a.term").forEach((link) => {
     link.removeAttribute("title"); // the card takes its place
-    link.addEventListener("focus", () => { if (link.matches(":focus-visible")) open(link); });
+    link.addEventListener("focus", () => {
+      dismissed = null;
+      if (link.matches(":focus-visible")) open(link);
+    });
     link.addEventListener("click", (event) => {
       if (pointer === "mouse" || event.detail === 0) return; // a click, or Enter: to the glossary
       if (owner === link) close();
@@ -93,7 +103,8 @@
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !card) return;
     if (card.contains(document.activeElement)) owner.focus();
+    dismissed = owner;
     close();
   });
-  ["scroll", "resize"].forEach((kind) => window.addEventListener(kind, () => { if (card && !place()) close(); }, {passive: true}));
+  ["scroll", "resize"].forEach((kind) => window.addEventListener(kind, follow, {passive: true}));
 })();

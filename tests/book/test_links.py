@@ -253,9 +253,10 @@ def test_the_search_knows_the_chapter_that_explains_a_term(site):
 
 def test_a_name_in_small_letters_may_begin_a_sentence_and_others_stay_as_they_are():
     entries = tuple(
-        glossary.Entry((name,), name, (), True) for name in ("Warm start", "LoRA", "Start")
+        glossary.Entry((name,), name, (), name != "Start up")
+        for name in ("Warm start", "LoRA", "Start", "Start up")
     )
-    text = "Warm starts, a warm\nstart, a lora, LoRAs, starts, restart, Start-up"
+    text = "Warm starts, a warm\nstart, a lora, LoRAs, starts, restart, Start-up, a/start, start.md"
     found = [(text[a:b], entry.anchor) for a, b, entry in glossary.uses(text, entries)]
     assert found == [
         ("Warm starts", "Warm start"),

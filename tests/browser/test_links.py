@@ -38,7 +38,7 @@ def test_the_pointer_opens_a_card_that_stays_while_one_reads_it(page):
     assert card.count() == 0
     term.hover()
     card.wait_for()
-    page.locator("h1").hover()
+    page.locator("article h1").hover()
     card.wait_for(state="detached")
 
 
@@ -69,7 +69,7 @@ def test_a_tap_opens_a_card_and_its_link_leads_to_the_glossary(browser, address)
     term.tap()
     card.wait_for()
     assert page.url.endswith(PAGE)
-    page.locator("h1").tap()
+    page.locator("article h1").tap()
     assert card.count() == 0
     term.tap()
     card.wait_for()
@@ -91,7 +91,7 @@ def test_without_scripts_a_term_is_a_link_with_a_title(browser, address):  # noq
 
 # For each term: whether a card opens, and the controls that it covers.
 COVERED = """() => [...document.querySelectorAll('a.term')].map(link => {
-  link.scrollIntoView({block: 'center'});
+  link.scrollIntoView({block: 'center', behavior: 'instant'});
   link.focus();
   const card = document.querySelector('.glossary-card');
   if (!card) return [link.innerText, null];
