@@ -139,9 +139,9 @@ def unfolded(doctree: nodes.document) -> list[nodes.Text]:
 
 def link_terms(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Link the first use of each term on a page."""
-    if page.startswith(WITHOUT):
-        return
     known, seen = entries(app.env), set()
+    if not known or page.startswith(WITHOUT):
+        return
     for text in unfolded(doctree):
         found: list[links.Link] = []
         for start, stop, entry in uses(text.astext(), known):
