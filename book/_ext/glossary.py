@@ -89,19 +89,16 @@ def entries_of(doctree: nodes.document) -> tuple[Entry, ...]:
 
 
 def spelled(name: str) -> str:
-    r"""A regular expression for a name, with a plural s or without.
-
-    A name with a capital after its first letter, such as LoRA, is matched as it is; others may begin
-    small or large. Spaces and hyphens may take each other's place.
+    r"""A regular expression for a name, with a plural s or without, that may begin small or large. Its
+    spaces and hyphens may take each other's place.
 
     Example:
-        >>> spelled("Warm start"), spelled("LoRA")
-        ('[wW]arm[\\s-]+starts?', 'LoRAs?')
+        >>> spelled("Warm start")
+        '[wW]arm[\\s-]+starts?'
     """
-    parts = [re.escape(part) for part in re.split(SEPARATOR, name)]
-    if name[1:] == name[1:].lower():
-        parts[0] = f"[{name[0].lower()}{name[0].upper()}]{parts[0][1:]}"
-    return SEPARATOR.join(parts) + "s?"
+    first, *others = (re.escape(part) for part in re.split(SEPARATOR, name))
+    first = f"[{name[0].lower()}{name[0].upper()}]{first[1:]}"
+    return SEPARATOR.join([first, *others]) + "s?"
 
 
 @functools.cache

@@ -122,7 +122,7 @@ def link_mentions(app: Sphinx, doctree: nodes.document, page: str) -> None:
         links: list[Link] = []
         for start, stop, kind, number in mentions(text.astext()):
             there, anchor, title = known.get((kind, number), ("", "", ""))
-            if kind == "claim" and not there and page != CLAIMS:
+            if kind == "claim" and not there:
                 there = CLAIMS if CLAIMS in app.env.titles else ""
             if there and (there != page or anchor) and not within(text, anchor):
                 link = make_refnode(app.builder, page, there, anchor, [], title or None)
