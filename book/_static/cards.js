@@ -4,7 +4,8 @@
 (function () {
   const store = document.getElementById("glossary-cards");
   if (!store) return;
-  const CONTROLS = "button, input, select, textarea, summary, label, canvas, iframe, [role=button], [role=slider]";
+  const CONTROLS = "button, input, select, textarea, summary, label, canvas, iframe, [role=button], [role=slider], "
+    + ".bd-sidebar-primary, .bd-sidebar-secondary, .prev-next-area";
   const GAP = 6, EDGE = 8, WAIT = 250; // pixels, pixels, milliseconds
   let card = null, owner = null, dismissed = null, timer = 0, pointer = "mouse";
 

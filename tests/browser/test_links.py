@@ -96,7 +96,7 @@ COVERED = """() => [...document.querySelectorAll('a.term')].map(link => {
   const card = document.querySelector('.glossary-card');
   if (!card) return [link.innerText, null];
   const a = card.getBoundingClientRect();
-  const over = [...document.querySelectorAll('button, input, select, summary, .bd-header-article')].filter(e => {
+  const over = [...document.querySelectorAll('button, input, select, summary, nav, .bd-header-article')].filter(e => {
     const b = e.getBoundingClientRect();
     return e.checkVisibility() && a.left < b.right && a.right > b.left && a.top < b.bottom && a.bottom > b.top;
   });
