@@ -23,6 +23,7 @@ import setup_cell
 
 ROOT = Path(__file__).resolve().parent.parent
 COPY, SITE = ROOT / "build" / "book", ROOT / "_build" / "html"
+DOWNLOADS = "downloads"  # in the copy: notebooks as they are before they run, without outputs
 # What a check says of an untouched exercise, and a prediction of nobody.
 BLANK = re.compile(
     r"^(Exercise [\d.]+: [\w ]+, so ours is used\.|No guess for \w+ yet\.\nReplace None .*)\n", re.M
@@ -41,6 +42,10 @@ def runtimes(report: Path) -> str:
     import torch
 
     lines = [
+        "---",
+        "made_by_the_build: true",  # so it has no source to show, see _ext/buttons.py
+        "---",
+        "",
         "# Run times",
         "",
         "Measured when this site was built, each notebook once, two at a time, from an empty cache of",
@@ -58,8 +63,19 @@ def runtimes(report: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
+def with_repository(config: str, url: str) -> str:
+    """Return ``_config.yml`` with the address of the repository and the buttons that lead there."""
+    config = re.sub(r'^( *url:) *".*?"', rf'\1 "{url}"', config, flags=re.M)
+    config = config.replace("use_repository_button: false", "use_repository_button: true")
+    config = config.replace("theme_options: {", "theme_options: {use_source_button: true, ")
+    if url.startswith("https://github.com/"):  # Colab opens no others
+        config += "launch_buttons: {colab_url: https://colab.research.google.com}\n"
+    return config
+
+
 def copy_sources(root: Path, copy: Path) -> None:
-    """Copy the book's sources into a new folder, with the address of the clone filled in."""
+    """Copy the book's sources into a new folder, with the address of the clone filled in, and the
+    notebooks once more, for readers to download."""
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir(parents=True)
     shutil.copytree(
@@ -72,15 +88,16 @@ def copy_sources(root: Path, copy: Path) -> None:
     url = setup_cell.repository()
     if url:
         config = (copy / "_config.yml").read_text()
-        config = re.sub(r'^( *url:) *".*?"', rf'\1 "{url}"', config, flags=re.M)
-        config += "launch_buttons: {colab_url: https://colab.research.google.com}\n"
-        (copy / "_config.yml").write_text(config)
+        (copy / "_config.yml").write_text(with_repository(config, url))
         setup_cell.fill(copy / "book", url)
     else:
         print(
-            "The address of the repository is not known, so pages get no Colab button; write it into "
-            "_config.yml, or set BOOK_REPOSITORY."
+            "The address of the repository is not known, so pages get no buttons for Colab and the "
+            "source; write it into _config.yml, or set BOOK_REPOSITORY."
         )
+    (copy / DOWNLOADS).mkdir()
+    for path in (copy / "book").glob("*.ipynb"):
+        shutil.copy2(path, copy / DOWNLOADS)
 
 
 def plain(text: str) -> str:
@@ -211,7 +228,8 @@ def for_readers(notebook: nbformat.NotebookNode) -> None:
 
 
 def build_site(copy: Path, site: Path) -> int:
-    """Build the pages of a copy and put them into ``site``.
+    """Build the pages of a copy and put them into ``site``. A page's button downloads its notebook
+    without outputs, as it is in the repository: a reader wants to run it.
 
     Returns:
         Jupyter Book's exit code: not 0 if a page has a warning.
@@ -225,6 +243,7 @@ def build_site(copy: Path, site: Path) -> int:
     missing = [page for page in pages(copy / "_toc.yml") if not (built / f"{page}.html").exists()]
     if missing:
         raise SystemExit(f"pages of the table of contents were not built: {', '.join(missing)}")
+    shutil.copytree(copy / DOWNLOADS, built / "_sources" / "book", dirs_exist_ok=True)
     shutil.rmtree(site, ignore_errors=True)
     shutil.copytree(built, site)
     return done.returncode

@@ -3,8 +3,12 @@ a sentence to what it names."""
 
 from __future__ import annotations
 
+import ast
+import functools
 import re
 from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -57,12 +61,76 @@ def unique_endings(names: Iterable[str]) -> dict[str, str]:
     }
 
 
+@functools.cache
+def exported() -> dict[str, str]:
+    """The full name of each name that ``wiseft_lite`` itself exports, from its stub."""
+    package = find_spec("wiseft_lite")
+    assert package is not None and package.origin is not None
+    stub = ast.parse(Path(package.origin).with_suffix(".pyi").read_text())
+    return imported_by(stub, "wiseft_lite.")
+
+
+def imported_by(code: ast.AST, prefix: str = "") -> dict[str, str]:
+    """The full name of each name that a piece of code imports with ``from``."""
+    return {
+        alias.asname or alias.name: f"{prefix}{node.module}.{alias.name}"
+        for node in ast.walk(code)
+        if isinstance(node, ast.ImportFrom) and node.module
+        for alias in node.names
+    }
+
+
+def other_meanings(code: ast.AST) -> set[str]:
+    """What a piece of code itself gives a meaning: names that it defines or assigns, parameters, and
+    strings, such as the columns of a table."""
+    found: set[str] = set()
+    for node in ast.walk(code):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        elif isinstance(node, (ast.arg, ast.keyword)):
+            found.add(node.arg or "")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)
+    return found
+
+
+def code_of(doctree: nodes.document) -> ast.Module:
+    """The code of a page that Python can read, as one module."""
+    body: list[ast.stmt] = []
+    for block in doctree.findall(nodes.literal_block):
+        try:
+            body += ast.parse(block.astext()).body
+        except (SyntaxError, ValueError):
+            continue
+    return ast.Module(body, [])
+
+
+def names_on(doctree: nodes.document, objects: Iterable[str]) -> dict[str, str]:
+    """The full name by each name that can mean only that in the sentences of a page: what
+    ``wiseft_lite`` exports or the page's code imports, unless that code has another meaning for it, and
+    dotted names that no other name ends in.
+
+    Args:
+        doctree: the page.
+        objects: the full names in the reference.
+    """
+    code, known = code_of(doctree), set(objects)
+    dotted = {ending: name for ending, name in unique_endings(known).items() if "." in ending}
+    taken, short = other_meanings(code), {}
+    for name, full in {**exported(), **imported_by(code)}.items():
+        full = exported().get(full.removeprefix("wiseft_lite."), full)
+        if full in known and name not in taken:
+            short[name] = full
+    return dotted | short
+
+
 def link_names(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Link code in a sentence of the reference to the object it names, if there is only one."""
-    if not page.startswith(PAGES):
-        return
+    """Link code in a sentence to the object of the library that it names, if there is only one."""
     objects = app.env.get_domain("py").objects
-    known = unique_endings(objects)
+    in_reference = page.startswith(PAGES)
+    known = unique_endings(objects) if in_reference else names_on(doctree, objects)
     for literal in list(doctree.findall(nodes.literal)):
         found = NAME.match(literal.astext())
         name = known.get(found[0]) if found else None

@@ -1,6 +1,8 @@
 """A notebook that fails costs the reader one page's results, not the book."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 
@@ -93,6 +95,35 @@ def test_a_book_that_is_well_reports_nothing(book, monkeypatch):
     assert built(book) == []
     page = nbformat.read(book / "build" / "book" / "book" / "02_bad.ipynb", as_version=4)
     assert len(page.cells) == 2 and page.cells[1].outputs[0].data["text/plain"] == "2"
+
+
+def buttons(page):
+    """The addresses that the buttons at the top of a page lead to, but those for the page itself."""
+    header = page.read_text().partition('<div class="bd-header-article')[2].partition("<article")[0]
+    return [a for a in re.findall(r'href="(.*?)"', header) if re.search("github|colab|_sources", a)]
+
+
+@pytest.mark.parametrize("url", ["", "https://github.com/someone/book"])
+def test_buttons_lead_to_the_notebook_and_to_the_repository_if_it_is_known(book, monkeypatch, url):
+    pytest.importorskip("sphinx_book_theme")
+    for name in ("_config.yml", "book/references.bib"):
+        shutil.copy2(build_book.ROOT / name, book / name)
+    for name in ("_ext", "_static"):
+        shutil.copytree(build_book.ROOT / "book" / name, book / "book" / name)
+    notebook(book / "book" / "02_bad.ipynb", "Fine", "#@title Solution 2.1\n1 + 1")
+    monkeypatch.setattr(build_book.setup_cell, "repository", lambda: url or None)
+    assert built(book) == []
+    pages = book / "_build" / "html" / "book"
+    on_repository = [f"{url}/blob/main/book/02_bad.ipynb"] if url else []
+    colab = [a.replace("github.com", "colab.research.google.com/github") for a in on_repository]
+    assert sorted(buttons(pages / "02_bad.html")) == sorted(
+        ["../_sources/book/02_bad.ipynb", *on_repository, *colab, *[url][: bool(url)]]
+    )
+    made = buttons(pages / "appendix" / "runtimes.html")
+    assert sorted(made) == ["../../_sources/book/appendix/runtimes.md", *[url][: bool(url)]]
+    given = book / "_build" / "html" / "_sources" / "book" / "02_bad.ipynb"
+    assert given.read_bytes() == (book / "book" / "02_bad.ipynb").read_bytes()
+    assert "cell_output" in (pages / "02_bad.html").read_text()
 
 
 def test_a_warning_of_the_site_is_reported_and_the_site_is_there(book):

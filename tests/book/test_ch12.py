@@ -539,6 +539,8 @@ def test_the_table_has_a_column_for_the_second_witness(judged, public):
     with_one = {rule.number: rule for rule in PUBLIC}
     assert len(rows) == len(CLAIMS) and 'scope="col">Public measurements' in html
     for row, claim in zip(rows, CLAIMS, strict=True):
+        assert f' id="claim-{claim.number}">' in row, "the site links to it"
+        assert "12_claims.html" not in row, "no link to the page itself"
         cell = re.search(r'data-label="Public measurements" data-public="(.*?)">(.*)</td>', row)
         if claim.number not in with_one:
             assert cell[1] == "" and cell[2] == "–"

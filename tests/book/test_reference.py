@@ -212,3 +212,43 @@ def test_a_name_that_two_modules_have_is_no_link(extension):
     known = extension.unique_endings(["p.weights", "p.a.f", "p.b.f", "p.a.g", "p.a.weights"])
     assert known["a.f"] == "p.a.f" and known["g"] == "p.a.g" and "f" not in known
     assert known["weights"] == "p.weights"
+
+
+CODE = """
+from wiseft_lite import finetune, distance
+from wiseft_lite.training import linear_probe as probe, batches
+from elsewhere import sweep
+
+def interpolate(theta_0, batches):
+    return theta_0
+
+table = frame["distance"]
+"""
+
+
+def test_code_in_a_sentence_means_what_the_page_imports_or_the_package_exports(extension):
+    """`sweep` is exported; the page has another one, and parameters, columns and functions of its own."""
+    from docutils import nodes
+    from docutils.utils import new_document
+
+    document = new_document("a page")
+    document += [nodes.literal_block("", CODE), nodes.literal_block("", "%env A=1\n!ls")]
+    known = [
+        *("wiseft_lite.training.finetune", "wiseft_lite.training.linear_probe"),
+        *("wiseft_lite.training.batches", "wiseft_lite.weights.distance"),
+        *(
+            "wiseft_lite.weights.interpolate",
+            "wiseft_lite.sweeps.sweep",
+            "wiseft_lite.results.train",
+        ),
+        *("wiseft_lite.tasks.load_task", "wiseft_lite.a.same", "wiseft_lite.b.same"),
+    ]
+    found = extension.names_on(document, known)
+    assert {name: full for name, full in found.items() if "." not in name} == {
+        "finetune": "wiseft_lite.training.finetune",
+        "probe": "wiseft_lite.training.linear_probe",
+        "linear_probe": "wiseft_lite.training.linear_probe",
+        "load_task": "wiseft_lite.tasks.load_task",
+    }
+    assert found["sweeps.sweep"] == found["wiseft_lite.sweeps.sweep"] == "wiseft_lite.sweeps.sweep"
+    assert found["results.train"] == "wiseft_lite.results.train"

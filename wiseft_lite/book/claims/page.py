@@ -27,6 +27,7 @@ from wiseft_lite.book.claims.rules import (
     Side,
 )
 
+HERE = "12_claims"  # the chapter that shows the table
 MARKS = {HOLDS: "✓", FAILS: "✗", UNDECIDED: "?", CANNOT: "○", SCALE: "–"}
 WORDS = {
     HOLDS: "holds for",
@@ -190,8 +191,9 @@ def _row(judgement: Judgement, public: Mapping[int, Judgement] | None) -> str:
     claim = judgement.claim
     place = escape(claim.place)
     if claim.chapter:
-        number = int(claim.chapter[:2])
-        place += f' · <a href="{claim.chapter}.html">chapter {number}</a>'
+        name = f"chapter {int(claim.chapter[:2])}"
+        here = claim.chapter == HERE
+        place += f" · {name}" if here else f' · <a href="{claim.chapter}.html">{name}</a>'
     second = ""
     if public is not None:
         known = public.get(claim.number)
@@ -200,7 +202,7 @@ def _row(judgement: Judgement, public: Mapping[int, Judgement] | None) -> str:
             f"{_public(known)}</td>"
         )
     return (
-        f'<tr data-verdict="{judgement.verdict}"><th scope="row">{claim.number}. {escape(claim.statement)}'
+        f'<tr data-verdict="{judgement.verdict}" id="claim-{claim.number}"><th scope="row">{claim.number}. {escape(claim.statement)}'
         f'<span class="small">{place}</span></th><td data-label="Paper">{escape(claim.paper)}</td>'
         f'<td data-label="Rule">{escape(rule(judgement))}'
         f'<span class="small">of {rule_date(claim.number)}</span></td>'

@@ -1,0 +1,26 @@
+"""The buttons at the top of a page: its source on the repository is there for pages that the repository
+has, a notebook's as the hosting site draws it."""
+
+from __future__ import annotations
+
+from sphinx.application import Sphinx
+
+SOURCE = "source-file-button"  # as sphinx_book_theme names it
+
+
+def fix_source(app: Sphinx, page: str, template: str, context: dict, doctree) -> None:
+    """Leave the source of a page out of its buttons if the build has made the page, and show a notebook
+    as a notebook."""
+    made = "made_by_the_build" in app.env.metadata.get(page, {})
+    for group in context.get("header_buttons", []):
+        buttons = group.get("buttons", [group])
+        for button in [b for b in buttons if b.get("label") == SOURCE]:
+            if made:
+                buttons.remove(button)
+            elif button["url"].endswith(".ipynb?plain=1"):
+                button["url"] = button["url"].removesuffix("?plain=1")
+
+
+def setup(app: Sphinx):
+    app.connect("html-page-context", fix_source, priority=600)  # after the theme, at 501
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
