@@ -24,7 +24,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -48,7 +48,7 @@ from wiseft_lite.encoders import load_clip
 from wiseft_lite.interop import published, reported
 from wiseft_lite.results import write_results
 from wiseft_lite.tasks import task_names
-from wiseft_lite.tasks.draws import few_shot_rows, sample_rows
+from wiseft_lite.tasks.draws import few_shot_rows
 from wiseft_lite.tasks.published import catalogue, hub, imagenet, standins
 
 MAKEFILE = (ROOT / "Makefile").read_text()
@@ -95,7 +95,7 @@ ANY = {"D", "M"}  # placeholders that may be any word: a folder to write, a mode
 def units():
     """The commands of each block, and those in the sentences of each page, by a name for it.
 
-    What an earlier page's sentence has is left out.
+    What a block or an earlier page has too is left out of sentences.
     """
     found, seen = {}, []
     for page in PAGES:
@@ -103,10 +103,13 @@ def units():
         shell = [typed.commands(block) for block in fenced if block.language in SHELL]
         for k, words in enumerate(filter(None, shell), 1):
             found[f"{name_of(page)} block {k}"] = words
-        prose = [words for words in map(typed.command, typed.spans(page)) if words]
-        new = [w for k, w in enumerate(prose) if w not in seen and w not in prose[:k]]
-        seen += new
-        found[f"{name_of(page)} prose"] = new
+            seen += words
+    for page in PAGES:
+        new = found[f"{name_of(page)} prose"] = []
+        for words in filter(None, map(typed.command, typed.spans(page))):
+            if words not in seen:
+                new.append(words)
+                seen.append(words)
     return {name: words for name, words in found.items() if words}
 
 
@@ -124,7 +127,8 @@ def page_of(unit):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Small data sets in the layouts in which readers have them, and the Hub's beside them."""
-    folder = tmp_path_factory.mktemp("sets")
+    folder = tmp_path_factory.mktemp("home") / "data"
+    folder.mkdir()
     standins.build(folder, standins.BUILDERS)
     return folder
 
@@ -157,15 +161,12 @@ def site(data, tmp_path_factory):
 @pytest.fixture
 def reader(data, site, clip, monkeypatch, tmp_path):
     """The folder of a reader, with all stand-ins in place; it is the working directory."""
-    (tmp_path / "home" / "data").mkdir(parents=True)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
     for name in ("HOME", "USERPROFILE"):
-        monkeypatch.setenv(name, str(tmp_path / "home"))
+        monkeypatch.setenv(name, str(data.parent))
     monkeypatch.setenv("WISEFT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("MPLBACKEND", "agg")
-    for source in data.iterdir():
-        (tmp_path / "home" / "data" / source.name).symlink_to(source)
     Path("data_scripts").symlink_to(ROOT / "data_scripts")
     ids, names, templates = imagenet.imagenet_classes()
     monkeypatch.setattr(imagenet, "imagenet_classes", lambda: (ids, names, templates[:1]))
@@ -187,16 +188,24 @@ def reader(data, site, clip, monkeypatch, tmp_path):
         yield Path.cwd()
 
 
+@lru_cache
+def known_task(name, root):
+    """A task that a page names; the layouts of ImageNet take seconds to read."""
+    return load_task(name, root)
+
+
 def few(name, data=None):
-    """A task with two images of each class in a split, or 60 images if there are many classes; 40 in
-    a shift, and one prompt."""
-    task, parts = load_task(name, data), {}
+    """A task with two images of each class in a split, fewer if there are many classes; 40 in a
+    shift, and one prompt."""
+    named = name in (*task_names(), *catalogue.FAMILIES)
+    task = known_task(name, catalogue.data_folder(data)) if named else load_task(name, data)
+    parts, classes = {}, len(task.class_names)
     for part in ("train", "val", "test"):
         split = getattr(task, part)
-        if split is not None:
-            many = len(task.class_names) > 150
-            rows = sample_rows(len(split), 60) if many else few_shot_rows(split.labels, 2)
-            parts[part] = split.select(rows)
+        if split is not None and classes > 150:
+            parts[part] = split.sample(60)
+        elif split is not None:
+            parts[part] = split.select(few_shot_rows(split.labels, 1 if classes > 50 else 2))
     shifts = {name: split.sample(40) for name, split in task.shifts.items()}
     return replace(task, **parts, shifts=shifts, templates=task.templates[:1])
 
@@ -459,7 +468,7 @@ def check_make(words):
 
 
 @pytest.mark.parametrize("unit", UNITS)
-def test_commands_run_in_order_in_one_folder(unit, reader):
+def test_commands_run_in_order_in_one_folder(unit, reader, data, tmp_path, monkeypatch):
     if page_of(unit) in RUN_ELSEWHERE and "block" in unit:
         test = (ROOT / RUN_ELSEWHERE[page_of(unit)]).read_text()
         assert Path(page_of(unit)).stem in test
@@ -469,8 +478,10 @@ def test_commands_run_in_order_in_one_folder(unit, reader):
     if any(words[:2] == ["git", "clone"] for words in lines):
         Path("book").symlink_to(ROOT)
     if any("get_imagenet" in word for words in lines for word in words):
-        for name in hub.SHIFTS:  # to be downloaded
-            (Path.home() / "data" / imagenet.PLACES[name]).unlink()
+        for name in ("HOME", "USERPROFILE"):  # with the training images alone
+            monkeypatch.setenv(name, str(tmp_path / "home"))
+        (tmp_path / "home" / "data").mkdir(parents=True)
+        (tmp_path / "home" / "data" / "imagenet").symlink_to(data / "imagenet")
     for words in lines:
         run(words, prose=unit.endswith("prose"))
 
