@@ -18,10 +18,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import nbformat
+import page_figures
 import questions
 import setup_cell
 
-ROOT = Path(__file__).resolve().parent.parent
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+FIGURES = Path("book/_static/figures")  # the pages are in book, and _static beside it on the site
 COPY, SITE = ROOT / "build" / "book", ROOT / "_build" / "html"
 DOWNLOADS = "downloads"  # in the copy: notebooks as they are before they run, without outputs
 # What a check says of an untouched exercise, and a prediction of nobody.
@@ -259,12 +262,23 @@ def build(root: Path, copy: Path, site: Path) -> list[str]:
     notebooks = sorted((copy / "book").glob("*.ipynb"))
     report, cache = copy / "report.xml", copy / "cache"
     threads = str(max(1, (os.cpu_count() or 2) // 2))  # half of the cores for each of two notebooks
-    environment = {**os.environ, "WISEFT_CACHE": str(cache), "OMP_NUM_THREADS": threads}
+    environment = {
+        **os.environ,
+        "WISEFT_CACHE": str(cache),
+        "OMP_NUM_THREADS": threads,
+        "PYTHONSTARTUP": str(HERE / "kernel_start.py"),  # figures for every screen
+    }
     failed = run_notebooks(notebooks, report, 2, environment)
     shutil.rmtree(cache, ignore_errors=True)
+    plain_figures = []
     for path in notebooks:
         notebook = nbformat.read(path, as_version=4)
         for_readers(notebook)
+        files, address = FIGURES / path.stem, f"../{FIGURES.relative_to('book') / path.stem}"
+        cells = page_figures.place(notebook, copy / files, address)
+        plain_figures += [
+            f"{path.name}: the figure of cell {cell} has one version" for cell in cells
+        ]
         nbformat.write(notebook, path)
     for name, reported in failed.items():
         show_failure(copy / "book" / name, reported)
@@ -272,6 +286,7 @@ def build(root: Path, copy: Path, site: Path) -> list[str]:
     code = build_site(copy, site)
     return [
         *(f"{name} failed: its page shows the traceback" for name in failed),
+        *plain_figures,
         *([f"jupyter-book exited with code {code}; see its warnings"] if code else []),
     ]
 

@@ -126,6 +126,24 @@ def test_buttons_lead_to_the_notebook_and_to_the_repository_if_it_is_known(book,
     assert "cell_output" in (pages / "02_bad.html").read_text()
 
 
+def test_a_figure_of_a_kernel_gets_a_version_for_each_screen(book, monkeypatch):
+    cells = (
+        "before = set(globals())",
+        "import matplotlib.pyplot as plt\n_ = plt.plot([1, 2])",
+        "print([name for name in before if 'screen' in name or 'register' in name])",
+    )
+    notebook(book / "book" / "02_bad.ipynb", "Fine", *cells)
+    monkeypatch.setattr(build_book, "build_site", lambda copy, site: 0)
+    assert built(book) == []
+    copy = book / "build" / "book" / "book"
+    page = nbformat.read(copy / "02_bad.ipynb", as_version=4)
+    shown = page.cells[2].outputs[-1].data["text/html"]
+    assert page.cells[3].outputs[0].text == "[]\n", "the build leaves no name in a notebook"
+    files = sorted((copy / "_static" / "figures" / "02_bad").iterdir())
+    assert sorted(file.suffix for file in files) == [".csv", *[".svg"] * 4]
+    assert all(f"../_static/figures/02_bad/{file.name}" in shown for file in files)
+
+
 def test_a_warning_of_the_site_is_reported_and_the_site_is_there(book):
     pytest.importorskip("jupyter_book")
     notebook(book / "book" / "02_bad.ipynb", "Fine", "1 + 1")

@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import io
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import patience
 import pytest
+from PIL import Image, ImageStat
 
 pytest.importorskip("playwright", reason="browser tests need 'make test-site'")
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402
@@ -194,6 +196,84 @@ def test_diagrams_follow_the_theme_and_fit(browser, address, name, scheme):
             )
             assert not small and not outside, (width, small, outside)
     page.close()
+
+
+def themed(page, address, name, theme):
+    """Open a page in a theme, as its button sets it."""
+    page.goto(f"{address}/{name}", wait_until="load")
+    page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+
+
+SHOWN = """all => Promise.all(all.filter(i => i.checkVisibility()).map(async image => {
+    image.loading = "eager";
+    await image.decode();
+    const source = image.parentElement.querySelector("source"), chosen = matchMedia(source.media).matches ? source : image;
+    return {file: image.currentSrc.split("/").pop(), narrow: chosen === source,
+        text: chosen.dataset.text * image.getBoundingClientRect().width / chosen.getAttribute("width")}; }))"""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_letters_in_figures_can_be_read(browser, address, name, width):
+    """The build writes the height of a figure's smallest letters beside it; the browser scales them."""
+    page = opened(browser, viewport={"width": width, "height": 844})
+    for theme in ("light", "dark"):
+        themed(page, address, name, theme)
+        inside = page.locator(".figure-link img.only-light, .figure-link img.only-dark").count()
+        assert inside == page.locator(".cell_output img").count()
+        found = page.eval_on_selector_all(".figure-link img", SHOWN)
+        assert 2 * len(found) == inside
+        assert all(figure["narrow"] == (width == 390) for figure in found), found
+        assert all(f"-{theme}." in figure["file"] for figure in found), found
+        smallest = 9 if width == 390 else 8  # notes in wide figures of several panels
+        assert all(figure["text"] >= smallest for figure in found), found
+    page.close()
+
+
+def luminance(image):
+    """The mean of an image, from 0 to 255."""
+    return ImageStat.Stat(image.convert("L")).mean[0]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_no_figure_is_a_white_slab_on_a_dark_page(browser, address, name):
+    page = opened(browser, viewport={"width": 390, "height": 844})
+    themed(page, address, name, "dark")
+    page.eval_on_selector_all(".figure-link img", SHOWN)
+    for image in page.locator(".figure-link img.only-dark").all():
+        screen = Image.open(io.BytesIO(image.screenshot()))
+        corner = screen.crop((1, 1, 7, 7))
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        red, green, blue = map(int, re.findall(r"\d+", ground)[:3])
+        assert abs(luminance(corner) - luminance(Image.new("RGB", (1, 1), (red, green, blue)))) < 2
+        assert screen.convert("L").getextrema()[1] > 150, "ink that can be read"
+    page.close()
+
+
+FIGURED = [name for name in CHAPTERS if 'class="figure-link"' in (SITE / name).read_text()]
+
+
+@pytest.mark.parametrize("name", FIGURED[:2])
+@pytest.mark.parametrize("how", ["click", "Enter"])
+def test_a_figure_opens_larger_and_closes_again(tab, address, name, how):
+    tab.goto(f"{address}/{name}", wait_until="load")
+    link, dialog = tab.locator(".figure-link").last, tab.locator("dialog.figure-dialog")
+    link.focus()
+    small = link.locator("img.only-light").bounding_box()["width"]
+    link.click() if how == "click" else tab.keyboard.press("Enter")
+    assert dialog.evaluate("d => d.open") and tab.url.endswith(name)
+    assert dialog.locator("img:visible").bounding_box()["width"] >= small
+    files = dialog.locator("a[download]")
+    assert files.count() == 1 + bool(link.get_attribute("data-csv"))
+    for file in files.all():
+        assert tab.request.get(file.evaluate("a => a.href")).ok
+    tab.keyboard.press("Escape")
+    assert not dialog.evaluate("d => d.open")
+    assert link.evaluate("l => l === document.activeElement")
+    link.click()
+    dialog.get_by_role("button", name="Close").click()
+    assert not dialog.evaluate("d => d.open")
+    assert not tab.wrong and not tab.outside, (tab.wrong, tab.outside)
 
 
 def solutions(name):
