@@ -114,15 +114,6 @@ def test_the_glossary_is_in_order():
     assert len(plain) > 40 and plain == sorted(plain)
 
 
-def test_every_command_that_a_page_types_is_one():
-    from wiseft_lite.cli.main import parser
-
-    known = set(re.findall(r"^    ([a-z]+)\b", parser().format_help(), re.M))
-    for path in sources():
-        typed = re.findall(r"(?:`|^|[!$] ?)wiseft-lite ([a-z]+)", read(path), re.M)
-        assert set(typed) <= known, f"{path.name}: {set(typed) - known}"
-
-
 def paragraphs(path):
     """Blocks of prose, without code and links."""
     texts = (

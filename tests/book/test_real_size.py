@@ -2,7 +2,6 @@
 column is your results."""
 
 import contextlib
-import importlib
 import io
 import json
 import re
@@ -195,23 +194,6 @@ def test_at_real_size_chapter_18_reads_what_its_commands_wrote(real, clip_folder
     worst = pd.read_json("fmow/results.jsonl", lines=True)
     worst = worst[(worst["split"] == "ood") & (worst["alpha"] == 1)]["accuracy"].item()
     assert float(rows[10].split()[-1]) == pytest.approx(100 * worst, abs=0.06)
-
-
-@each
-def test_every_command_on_the_page_is_one(name):
-    lines = commands(name)
-    assert lines
-    for line in lines:
-        words = shlex.split(line, comments=True)
-        if words[:2] == ["accelerate", "launch"]:
-            words = ["wiseft-lite", *words[words.index("wiseft_lite") + 1 :]]
-        if words[0] == "wiseft-lite":
-            parser().parse_args(words[1:])
-        else:
-            assert words[0] == "python" and (ROOT / words[1]).is_file(), line
-            if "--only" in words:
-                script = importlib.import_module(Path(words[1]).stem)
-                assert words[words.index("--only") + 1] in script.SETS
 
 
 def test_the_command_of_chapter_17_is_the_papers_recipe():

@@ -177,15 +177,6 @@ def test_paths_in_prose_exist(path):
     assert not missing
 
 
-@each
-def test_targets_of_make_in_prose_exist(path):
-    known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
-    text = prose(path)
-    code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.S))
-    typed = re.findall(r"(?:`|^)make ([a-z][a-z-]*)", code, re.M)
-    assert set(typed) <= known, set(typed) - known
-
-
 @pytest.fixture
 def extension(monkeypatch):
     pytest.importorskip("sphinx", reason="the site's packages are not installed")
