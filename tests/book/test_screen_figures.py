@@ -30,7 +30,9 @@ def figure(*, size, grid=(1, 1), **settings):
 
 def one_panel():
     made, (ax,) = figure(size=(6.4, 3.6))
-    ax.errorbar([1, 2, 3], [4, 6, 5], [0.5, 1, 0.5], fmt="o-", color="#0072B2", label="ours")
+    ax.errorbar(
+        [1, 2, 3], [4, 6, 5], [0.5, 1, 0.5], fmt="o-", capsize=3, color="#0072B2", label="ours"
+    )
     ax.axhline(5, color="black")
     ax.set(xlabel="learning rate", ylabel="accuracy (%)", title="A title that is longer " * 3)
     ax.legend()
