@@ -7,7 +7,7 @@ COLAB_PYTHON ?= python3.13
 NOTEBOOKS ?= book/*.ipynb
 WORKERS ?= 2
 
-.PHONY: help demo ledger lint test test-fast test-site test-machines test-colab book links package release coursework grade solutions clean
+.PHONY: help demo ledger lint test test-fast test-site test-machines test-colab book pdf links package release coursework grade solutions clean
 help:            ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*##/ {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -68,6 +68,11 @@ test-colab: .venv-colab/stamp  ## the notebooks under Colab's packages (5 GB of 
 
 book: .venv/book.stamp  ## run every notebook and build the site into _build/html
 	$(BIN)/python data_scripts/build_book.py
+
+pdf: .venv/book.stamp  ## make the site into one PDF, _build/wiseft-book.pdf, and link to it from the start page; builds the site if it is not there
+	test -f _build/html/index.html || $(MAKE) book
+	command -v chromium chromium-browser google-chrome >/dev/null || $(BIN)/python -m playwright install chromium
+	$(BIN)/python data_scripts/build_pdf.py
 
 links: .venv/book.stamp  ## ask every web address in the book whether it is still there; needs a network
 	test -d build/book || $(MAKE) book

@@ -16,6 +16,7 @@ from xml.sax.saxutils import escape, quoteattr
 Point = tuple[float, float]
 
 WIDTH = 360
+SCALE = 560 / WIDTH  # of a unit in the column of a page, in pixels
 SIZE, SMALL, INDEX = 12, 10.5, 9.5  # of letters; the smallest is the index in a formula
 LIGHT = {
     "paper": "#ffffff",
@@ -95,24 +96,40 @@ def spans(text: str) -> str:
     return "".join(formula(part) if k % 2 else escape(part) for k, part in enumerate(parts))
 
 
+def star_corners(x: float, y: float, radius: float) -> list[Point]:
+    """Return the corners of the star that marks a zero-shot model."""
+    corners = []
+    for k in range(10):
+        r, angle = radius * (1 if k % 2 == 0 else 0.4), math.pi * (k / 5 - 0.5)
+        corners.append((x + r * math.cos(angle), y + r * math.sin(angle)))
+    return corners
+
+
+def diamond_corners(x: float, y: float, radius: float) -> list[Point]:
+    """Return the corners of the diamond that marks a fine-tuned model."""
+    return [(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)]
+
+
 class Sheet:
     """A drawing. Coordinates are in units from the upper left corner; colours are names of
     ``LIGHT``.
 
     Args:
-        height: in units; the width is ``WIDTH``.
+        height: in units.
         alt: the drawing in words, for those who do not see it.
+        width: in units.
     """
 
-    def __init__(self, height: float, alt: str) -> None:
-        self.height, self.alt = height, alt
+    def __init__(self, height: float, alt: str, width: float = WIDTH) -> None:
+        self.height, self.alt, self.width = height, alt, width
         self.parts: list[str] = []
 
     def svg(self) -> str:
         """Return the whole file."""
         head = (
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="diagram" role="img" width="560" '
-            f'viewBox="0 0 {WIDTH} {self.height:g}" aria-label={quoteattr(self.alt)}>'
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="diagram" role="img" '
+            f'width="{self.width * SCALE:.0f}" viewBox="0 0 {self.width:g} {self.height:g}" '
+            f"aria-label={quoteattr(self.alt)}>"
         )
         return "\n".join([head, f"<style>{STYLE}</style>", *self.parts, "</svg>"]) + "\n"
 
@@ -203,15 +220,11 @@ class Sheet:
 
     def star(self, x: float, y: float, radius: float = 9, colour: str = "ink") -> None:
         """Draw the zero-shot model."""
-        corners = []
-        for k in range(10):
-            r, angle = radius * (1 if k % 2 == 0 else 0.4), math.pi * (k / 5 - 0.5)
-            corners.append((x + r * math.cos(angle), y + r * math.sin(angle)))
-        self._mark(corners, colour)
+        self._mark(star_corners(x, y, radius), colour)
 
     def diamond(self, x: float, y: float, radius: float = 7, colour: str = "blue") -> None:
         """Draw a fine-tuned model."""
-        self._mark([(x, y - radius), (x + radius, y), (x, y + radius), (x - radius, y)], colour)
+        self._mark(diamond_corners(x, y, radius), colour)
 
     def square(self, x: float, y: float, radius: float = 6, colour: str = "blue") -> None:
         """Draw a soup."""
