@@ -20,26 +20,28 @@
   const contents = document.getElementById("progress"); // on the start page alone
   const links = (root) => [...root.querySelectorAll("a")].flatMap((link) => {
     const found = CHAPTER.exec(link.pathname);
-    return found ? [{link, file: found[1], number: String(Number(found[2]))}] : [];
+    // In the sidebar a link fills its line; in the contents marks are beside it, not underlined.
+    const place = root.matches("nav") ? link : link.parentElement;
+    return found ? [{place, file: found[1], number: String(Number(found[2]))}] : [];
   });
   const sidebar = links(document.querySelector("nav.bd-links") ?? document.createElement("nav"));
   const listed = contents ? links(contents.parentElement) : [];
 
-  const mark = (link, attributes, text) => {
+  const mark = (place, attributes, text) => {
     const node = document.createElement("span");
     node.className = "progress-mark";
     Object.entries(attributes).forEach(([key, value]) => node.setAttribute(key, value));
     node.textContent = text;
-    link.append(" ", node);
+    place.append("\u00a0", node); // with the last word, on one line
   };
   const show = () => {
     document.querySelectorAll(".progress-mark").forEach((node) => { node.previousSibling.remove(); node.remove(); });
     const read = stored(READ), solved = stored(EXERCISE).filter(right);
-    [...sidebar, ...listed].filter(({file}) => read.includes(file)).forEach(({link}) =>
-      mark(link, {role: "img", "aria-label": "read"}, "✓"));
-    listed.forEach(({link, number}) => {
+    [...sidebar, ...listed].filter(({file}) => read.includes(file)).forEach(({place}) =>
+      mark(place, {role: "img", "aria-label": "read"}, "✓"));
+    listed.forEach(({place, number}) => {
       const n = solved.filter((name) => name.split(".")[0] === number).length;
-      if (n) mark(link, {}, `${n} solved`);
+      if (n) mark(place, {}, `${n} solved`);
     });
     if (!contents) return;
     contents.replaceChildren();

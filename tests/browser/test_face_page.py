@@ -80,9 +80,9 @@ def test_every_part_has_its_image_beside_its_chapters(tab, address, width):  # n
 
 def marks(page):
     """The marks of the links to the chapter, in the sidebar and in the contents."""
-    places = ("nav.bd-links", "#parts-and-chapters")
-    links = [page.locator(f"{place} a", has_text="One line between two models") for place in places]
-    return [link.locator(".progress-mark").all_inner_texts() for link in links if link.count()]
+    places = ("nav.bd-links li", "#parts-and-chapters li li")
+    lines = [page.locator(place, has_text="One line between two models") for place in places]
+    return [line.locator(".progress-mark").all_inner_texts() for line in lines if line.count()]
 
 
 def test_nothing_is_shown_while_nothing_is_stored(tab, address):  # noqa: F811
