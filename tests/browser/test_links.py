@@ -113,7 +113,7 @@ def test_no_card_covers_a_control(tab, address, name, width):  # noqa: F811
     found = tab.evaluate(COVERED)
     assert not [entry for entry in found if entry[1]]
     shown = [entry for entry in found if entry[1] is not None]
-    assert len(shown) >= 0.9 * len(found) > 0, "where there is no place, there is no card"
+    assert len(shown) >= 0.8 * len(found) > 0, "where there is no place, there is no card"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
