@@ -108,7 +108,7 @@ def test_the_faults_that_are_left_in_a_starter_are_named_together(left):
     named_now = update.misconceptions(update.trials(answer, 1))
     words = LEFT[left]
     if len(words) > 1:
-        assert named_now.pop(0) == f"There are at least {len(words)} faults in it. Among them:"
+        assert named_now.pop(0) == f"At least {len(words)} faults are left:"
     assert len(named_now) == len(words)
     assert all(word in text for word, text in zip(words, named_now, strict=True)), named_now
 

@@ -232,12 +232,12 @@ def test_several_faults_are_named_if_they_give_all_values_together():
     assert one.startswith("The sum does not start at zero.\nOn this")
     both = faulty.verdict(lambda values, factor: shared(values, factor, start=1, power=0))
     assert both.startswith(
-        "There are at least 2 faults in it. Among them:\n1. The sum does not start at zero.\n"
+        "At least 2 faults are left:\n1. The sum does not start at zero.\n"
         "2. There is no factor.\nOn this"
     )
     three = faulty.verdict(lambda values, factor: shared(values, factor, 1, 2, 3))
     assert (
-        three.startswith("There are at least 3 faults") and three.count("\n2. The factor is") == 1
+        three.startswith("At least 3 faults are left:") and three.count("\n2. The factor is") == 1
     )
     assert faulty.verdict(lambda values, factor: shared(values, factor, 5)).startswith("On this")
 
@@ -249,7 +249,7 @@ def test_of_faults_that_others_could_replace_only_the_certain_ones_are_named():
         "0.9", solution, [pair], faults=alike, call=lambda f, values, factor: f(values, factor)
     )
     message = faulty.verdict(lambda values, factor: shared(values, factor, power=2, end=3))
-    assert "2 faults in it. Among them:\n1. The factor is squared.\nOn this" in message
+    assert "2 faults are left, among them:\n1. The factor is squared.\nOn this" in message
 
 
 def test_a_misconception_is_named_only_if_its_formula_gives_all_values():

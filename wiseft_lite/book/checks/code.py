@@ -209,9 +209,8 @@ class Code(Exercise):
             if found:
                 texts = [text for _, text in self.faults if text in set.intersection(*found)]
                 named = [f"{k}. {_sentence(text)}" for k, text in enumerate(texts, 1)]
-                return [
-                    f"There are at least {size} faults in it." + " Among them:" * bool(texts)
-                ] + named
+                among = "" if len(texts) == size else ", among them"
+                return [f"At least {size} faults are left{among}:", *named]
         return []
 
     def _explain(self, faults: Collection[tuple[Mapping, str]], trials: Sequence[Trial]) -> bool:
@@ -271,7 +270,7 @@ def _difference(value: Any, expected: Any, tolerance: float) -> list[str]:
     theirs, ours, names, n = cut(value, expected, tolerance)
     lines = [f"  expected  {show(ours)}", f"  yours     {show(theirs)}"]
     if names:
-        lines.insert(0, f"  differ    {listed(names)} ({len(names)} of {n} values)")
+        lines.insert(0, f"  differ    {listed(names, f'{len(names)} of {n} values')}")
     return lines
 
 

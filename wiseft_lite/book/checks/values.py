@@ -262,15 +262,16 @@ class Shortened:
     text: str
 
 
-def listed(texts: Sequence[str]) -> str:
-    """Return texts in one line, and how many there are if some are left out.
+def listed(texts: Sequence[str], n: str | None = None) -> str:
+    """Return texts in one line, and how many there are if some are left out, or ``n`` in any case.
 
     Example:
-        >>> listed(["a", "b"]), listed("abcdefgh")
-        ('a, b', 'a, b, c, d, e, f, … (8 in all)')
+        >>> listed(["a", "b"]), listed("abcdefgh"), listed("ab", "2 of 3")
+        ('a, b', 'a, b, c, d, e, f, … (8 in all)', 'a, b (2 of 3)')
     """
-    shown = ", ".join(texts[:NAMES])
-    return shown if len(texts) <= NAMES else f"{shown}, … ({len(texts)} in all)"
+    left_out = len(texts) > NAMES
+    n = n or (f"{len(texts)} in all" if left_out else None)
+    return ", ".join(texts[:NAMES]) + ", …" * left_out + (f" ({n})" if n else "")
 
 
 def cut(value: Any, expected: Any, tolerance: float) -> tuple[Any, Any, list[str], int]:
@@ -287,9 +288,10 @@ def cut(value: Any, expected: Any, tolerance: float) -> tuple[Any, Any, list[str
     """
     theirs, ours = dict(_leaves(value)), dict(_leaves(expected))
     if theirs.keys() != ours.keys() or () in ours:
-        return *_cut_numbers(value, expected), [], 1
+        return *_cut_numbers(value, expected, FEW), [], 1
     differ = [path for path in ours if not agree(theirs[path], ours[path], tolerance)]
-    shown = {path: _cut_numbers(theirs[path], ours[path]) for path in differ[:LEAVES]}
+    few = FEW if len(differ) == 1 else FEW // LEAVES
+    shown = {path: _cut_numbers(theirs[path], ours[path], few) for path in differ[:LEAVES]}
     names = [" ".join(map(_key, path)) for path in differ]
     return (
         _nested({path: pair[0] for path, pair in shown.items()}),
@@ -319,11 +321,11 @@ def _nested(leaves: Mapping[tuple, Any]) -> dict:
     return found
 
 
-def _cut_numbers(value: Any, expected: Any) -> tuple[Any, Any]:
-    """Two values as they are; of many numbers only the place that differs most."""
+def _cut_numbers(value: Any, expected: Any, few: int) -> tuple[Any, Any]:
+    """Two values as they are; of more than a few numbers only the place that differs most."""
     theirs, ours = numbers(value), numbers(expected)
     tables = isinstance(value, pd.DataFrame) or isinstance(expected, pd.DataFrame)
-    if tables or theirs is None or ours is None or theirs.shape != ours.shape or ours.size <= FEW:
+    if tables or theirs is None or ours is None or theirs.shape != ours.shape or ours.size <= few:
         return value, expected
     gaps = np.nan_to_num(np.abs(theirs - ours), nan=np.inf)
     place = np.unravel_index(int(gaps.argmax()), ours.shape)
