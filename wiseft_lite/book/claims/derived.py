@@ -340,8 +340,7 @@ def twins_apart(within: float) -> Values:
 def learning_rate_correlation(column: str) -> Values:
     """Correlation of an accuracy with log10 of the learning rate, up to the recipe's.
 
-    The recipe's is the largest within one standard error of the best on ``val`` (chapter 5); above
-    it the reference accuracy falls too.
+    Above the recipe's the reference accuracy falls too (chapter 5).
     """
     table = _learning_rates()
     gentle = table[table["lr"] <= Recipe().lr * (1 + 1e-9)]
