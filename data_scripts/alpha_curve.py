@@ -29,7 +29,7 @@ def runs(table: pd.DataFrame) -> pd.DataFrame:
         table: the recorded table ``ch06_curves``.
 
     Returns:
-        The columns ``test``, ``emoji`` and ``shifts``, the mean of the seven styles.
+        The columns ``test``, ``emoji`` and ``shifts``, the mean of the seven shifts.
     """
     table = table.query("kind == 'end-to-end' and split != 'val'")
     wide = 100 * table.pivot(index=["alpha", "seed"], columns="split", values="accuracy")
@@ -173,5 +173,5 @@ class Plot:
         sheet.path([(LEFT, self.top), (LEFT, self.bottom), (right, self.bottom)], "muted", 1)
         name = "accuracy on line drawings (%) →"
         sheet.text(right, self.bottom + 29, name, "end", SMALL, "muted")
-        name = "↑ accuracy on seven other styles (%)"
+        name = "↑ accuracy on seven shifts (%)"
         sheet.text(LEFT - 24, self.top - 8, name, "start", SMALL, "muted")

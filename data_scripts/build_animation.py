@@ -19,7 +19,7 @@ TARGET = Path(__file__).resolve().parent.parent / "book" / "_static" / "alpha.sv
 SECONDS = 12
 RESTS = 2  # more steps at each end and half way
 TOP, HEIGHT = 24, 172  # of the plot
-BAR, BARS = 150, {"line drawings": 244, "seven other styles": 270}  # length of 100 %; places
+BAR, BARS = 150, {"line drawings": 244, "seven shifts": 270}  # length of 100 %; places
 
 
 def steps(last: int) -> list[int]:
@@ -60,7 +60,7 @@ def draw(rows: pd.DataFrame) -> str:
     )
     first, second = values.values()
     alt = (
-        "An animation. Accuracy on seven other styles against accuracy on line drawings: from the zero-shot model, a star, the "
+        "An animation. Accuracy on seven shifts against accuracy on line drawings: from the zero-shot model, a star, the "
         "mixture moves along an arc to the fine-tuned model, a diamond, and back; a band around the arc shows the standard error. "
         f"Line drawings go from {first[0]:.1f} to {first[-1]:.1f} %. The other styles rise from {second[0]:.1f} to "
         f"{max(second):.1f} % between the ends and fall to {second[-1]:.1f} %."

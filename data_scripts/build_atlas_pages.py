@@ -255,7 +255,7 @@ def _paper_curves() -> list[dict]:
 
 
 def _icon_curves() -> list[list[list[float]]]:
-    """Return our curves as [x, y] by alpha: line drawings, and the mean of the seven styles."""
+    """Return our curves as [x, y] by alpha: line drawings, and the mean of the seven shifts."""
     from wiseft_lite.results import summary
 
     table = ledger.table("ch06_curves").query("split != 'val' and kind == 'end-to-end'")

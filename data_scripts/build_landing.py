@@ -73,7 +73,7 @@ def figure(rows: pd.DataFrame) -> str:
     plot = Plot(rows, TOP, HEIGHT)
     (start, *_, end), best = plot.means["shifts"], plot.means["shifts"].max()
     alt = (
-        f"Mean accuracy over seven other styles against accuracy on line drawings, means over {seeds(rows)} seeds. From the "
+        f"Mean accuracy over seven shifts against accuracy on line drawings, means over {seeds(rows)} seeds. From the "
         f"zero-shot star at the lower left, the path of alpha climbs to the right, from {start:.1f} to {best:.1f} % on the other "
         f"styles, and bends down to the fine-tuned diamond at {end:.1f} %. A narrow band around it is the standard error."
     )

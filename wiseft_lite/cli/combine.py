@@ -73,7 +73,7 @@ def add_commands(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--keep",
         action="store_true",
-        help="keep published models in the cache, some 0.4 GB for each ViT-B/32",
+        help="keep published models in the cache, some 0.5 GB for each ViT-B/32",
     )
     parser.add_argument(
         "--greedy",
