@@ -179,12 +179,19 @@ def over_chord(split: str) -> Values:
 
 @derived("ch03", "ch07")
 def over_probe(column: str, alpha: float) -> Values:
-    """End to end at ``alpha`` minus the plain linear probe of the same seed, in points."""
+    """End to end at ``alpha`` minus the plain linear probe of the same seed, in points.
+
+    Seeds are those that both experiments have.
+    """
     table = ledger.table("ch03_shots")
     whole = table[
         (table["start"] == "zero-shot") & (table["shots"] == table["shots"].max())
     ].set_index("seed")
-    gains = [run.loc[alpha, column] - whole.loc[seed, column] for seed, run in curves().items()]
+    gains = [
+        run.loc[alpha, column] - whole.loc[seed, column]
+        for seed, run in curves().items()
+        if seed in whole.index
+    ]
     return Values(tuple(gains), "points", images(column))
 
 
