@@ -267,6 +267,8 @@ def build(root: Path, copy: Path, site: Path) -> list[str]:
         "WISEFT_CACHE": str(cache),
         "OMP_NUM_THREADS": threads,
         "PYTHONSTARTUP": str(HERE / "kernel_start.py"),  # figures for every screen
+        # Servers often set another, with which no figure would be shown.
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     }
     failed = run_notebooks(notebooks, report, 2, environment)
     shutil.rmtree(cache, ignore_errors=True)

@@ -134,6 +134,7 @@ def test_a_figure_of_a_kernel_gets_a_version_for_each_screen(book, monkeypatch):
     )
     notebook(book / "book" / "02_bad.ipynb", "Fine", *cells)
     monkeypatch.setattr(build_book, "build_site", lambda copy, site: 0)
+    monkeypatch.setenv("MPLBACKEND", "agg")  # as many servers do
     assert built(book) == []
     copy = book / "build" / "book" / "book"
     page = nbformat.read(copy / "02_bad.ipynb", as_version=4)

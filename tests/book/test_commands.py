@@ -89,6 +89,9 @@ PYTHON = {
     "book/appendix/seventeen_methods.md": "tests/book/test_commands.py",
     "book/projects.md": "tests/book/test_projects.py",
 }
+# Imported before a test replaces functions of ``fetching``, which these modules import by name.
+GET = [import_module(p.stem) for p in (ROOT / "data_scripts").glob("get_*.py")]
+SETS = {name for module in GET for name in getattr(module, "SETS", ())}
 NOTHING_TO_TYPE = {"text", "{raw} html", "{eval-rst}", "{bibliography}"}
 OF_READERS = ("digits",)  # the task that a reader adds in the appendix on extending
 VALUES = {"KEY": "ch06", "chNN": "ch06", "COMMAND": "tasks"}  # of placeholders that are no file
@@ -375,7 +378,7 @@ def run_script(path, words):
     """Run a script that gets data; one that writes pages must exist, and a test must import it."""
     assert '__name__ == "__main__"' in path.read_text(), path
     if not path.name.startswith("get_"):
-        assert not words, f"{path.name} takes nothing"
+        assert all(f'"{word}"' in path.read_text() for word in words), (path.name, words)
         tests = "\n".join(p.read_text() for p in (ROOT / "tests").rglob("test_*.py"))
         assert re.search(rf"(?:import |from |\"){path.stem}\b", tests), path
         return
@@ -551,9 +554,7 @@ def accepts(command, words):
 def is_of_another(page, words):
     """Whether an option is one of a data script, of accelerate, or of a script on the page."""
     if words[0] == "--only":
-        modules = [import_module(p.stem) for p in (ROOT / "data_scripts").glob("get_*.py")]
-        sets = {name for module in modules for name in getattr(module, "SETS", ())}
-        return set(words[1:]) <= sets
+        return set(words[1:]) <= SETS
     launch = pytest.importorskip("accelerate.commands.launch").launch_command_parser()
     scripts = [block.text for block in typed.blocks(page) if block.text.startswith("#!")]
     return words[0] in launch._option_string_actions or any(
