@@ -45,17 +45,20 @@ def of_number(exercise: Number) -> dict[str, Any]:
     words in braces in a report are for the page to fill in.
     """
 
-    def parts(value: Any, tolerance: float | None = None) -> list[tuple[float, float]]:
+    def right(value: Any) -> list[tuple[float, float]]:
         values = np.asarray(value, dtype=np.float64).ravel().tolist()
-        return [(part, allowed_error(part, tolerance)) for part in values]
+        return [(part, allowed_error(part, exercise.tolerance)) for part in values]
+
+    def wrong(value: Any) -> list[tuple[float, float]]:
+        return list(zip(np.ravel(value).tolist(), exercise.margins(value), strict=True))
 
     def not_yet(message: str) -> str:
         return NOT_YET.format(name=exercise.name, message=message)
 
     any_text = describe("?").replace("'?'", "{given}")
     return {
-        "right": parts(exercise.solution, exercise.tolerance),
-        "wrong": [(parts(value), reason) for value, reason in exercise.wrong],
+        "right": right(exercise.solution),
+        "wrong": [(wrong(value), reason) for value, reason in exercise.wrong],
         "reports": {
             "correct": CORRECT.format(name=exercise.name),
             "known": not_yet(KNOWN),

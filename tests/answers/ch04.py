@@ -89,6 +89,61 @@ def train_with_clipping_by_hand(model, batches, rates, weight_decay, clip_norm, 
     return model.eval()
 
 
+def train_with_backward_under_autocast(model, batches, rates, weight_decay, clip_norm, dtype):
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=weight_decay)
+    for (inputs, labels), optimizer.param_groups[0]["lr"] in zip(batches, rates, strict=True):
+        with torch.autocast("cpu", dtype, enabled=dtype is not None):
+            loss = F.cross_entropy(model(inputs), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+            optimizer.step()
+    return model.eval()
+
+
+def train_with_one_rate_for_each_batch(model, batches, rates, *rest):
+    """Two nested loops."""
+    for rate in rates:
+        train_with_a_scheduler(model, batches, [rate] * len(batches), *rest)
+    return model
+
+
+def update_that_removes_gradients_before_and_after(
+    model, optimizer, inputs, labels, size, clip_norm
+):
+    optimizer.zero_grad()
+    total = update_with_sums(model, optimizer, inputs, labels, size, clip_norm)
+    optimizer.zero_grad()
+    return total
+
+
+def update_by_parts_of_the_starter(zero, weigh, clip, total):
+    """What is left of the starter's faults when a student has fixed some of them."""
+
+    def update(model, optimizer, inputs, labels, size, clip_norm):
+        starts, losses = range(0, len(inputs), size), []
+        if zero == "before":
+            optimizer.zero_grad()
+        for start in starts:
+            if zero == "inside":
+                optimizer.zero_grad()
+            x, y = inputs[start : start + size], labels[start : start + size]
+            loss = F.cross_entropy(model(x), y) * (
+                len(x) / len(inputs) if weigh else 1 / len(starts)
+            )
+            loss.backward()
+            if clip == "inside":
+                torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+            losses.append(loss.item())
+        if clip == "after":
+            torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        optimizer.step()
+        return sum(losses) if total else losses[-1]
+
+    return update
+
+
 def update_with_sums(model, optimizer, inputs, labels, size, clip_norm):
     optimizer.zero_grad()
     n, total = len(labels), 0.0
@@ -206,14 +261,24 @@ def forgotten_by_loop(before, after, tasks):
 
 RIGHT = {
     "4.2": [rates_by_min, rates_in_torch, rates_in_numpy],
-    "4.3": [train_with_a_scheduler, train_with_two_branches, train_with_clipping_by_hand],
-    "4.4": [update_with_sums, update_scaled_at_the_end, update_by_autograd],
+    "4.3": [
+        train_with_a_scheduler,
+        train_with_two_branches,
+        train_with_clipping_by_hand,
+        train_with_backward_under_autocast,
+    ],
+    "4.4": [
+        update_with_sums,
+        update_scaled_at_the_end,
+        update_by_autograd,
+        update_that_removes_gradients_before_and_after,
+    ],
     "4.5": [moved_by_vectors, moved_in_numpy, moved_by_loop],
     "4.6": [forgotten_by_counts, forgotten_in_numpy, forgotten_by_loop],
 }
 
 WRONG = {
-    "4.1": [50, 22, 2.3],
+    "4.1": [50, 22, 2.3, 46.3],
     "4.2": [
         lambda n, batch_size, epochs, warmup, peak: [peak] * n,
         lambda *inputs: rates_by_min(*inputs)[::-1],
@@ -224,6 +289,7 @@ WRONG = {
         lambda model, *rest: train_with_two_branches(model, *rest).state_dict(),
         lambda model, batches, *rest: train_with_two_branches(model, batches[:1], *rest),
         lambda model, batches, *rest: train_with_two_branches(model, batches[::-1], *rest),
+        train_with_one_rate_for_each_batch,
     ],
     "4.4": [
         lambda model, optimizer, inputs, labels, size, clip_norm: F.cross_entropy(

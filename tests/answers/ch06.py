@@ -24,6 +24,14 @@ def line_in_numpy(theta_0, theta_1, alpha):
     return {n: ((1 - alpha) * x.double() + alpha * y.double()).numpy() for (n, x), y in pairs}
 
 
+def line_into_a_shallow_copy(theta_0, theta_1, alpha):
+    mixed = dict(theta_0)
+    for name in mixed:
+        mixed[name] *= 1 - alpha
+        mixed[name] += alpha * theta_1[name]
+    return mixed
+
+
 def sweep_as_a_table(network, theta_0, theta_1, splits, alphas):
     rows = []
     for name, (images, labels, classes) in splits.items():
@@ -75,6 +83,32 @@ def sweep_by_loops(network, theta_0, theta_1, splits, alphas):
     return rows
 
 
+def sweep_with_a_tuple_as_index(network, theta_0, theta_1, splits, alphas):
+    for images, _, classes in splits.values():
+        logits = network(line_by_lerp(theta_0, theta_1, alphas[0]), images)
+        if classes is not None:
+            classes[logits[:, classes].argmax(-1)]
+
+
+def sweep_cut_off(network, theta_0, theta_1, splits, alphas):
+    """The number of correct predictions as the whole part of a product in Python's own floats."""
+    rows = []
+    for row in sweep_by_loops(network, theta_0, theta_1, splits, alphas):
+        n = len(splits[row["split"]][1])
+        low, high = clopper_pearson(int(float(row["accuracy"]) * n), n)
+        rows.append({**row, "low": low, "high": high})
+    return rows
+
+
+def sweep_rounded(network, theta_0, theta_1, splits, alphas):
+    rows = []
+    for row in sweep_by_loops(network, theta_0, theta_1, splits, alphas):
+        n = len(splits[row["split"]][1])
+        low, high = clopper_pearson(round(row["accuracy"] * n), n)
+        rows.append({**row, "low": low, "high": high})
+    return rows
+
+
 def gain_in_percent_first(curve):
     percent = 100 * curve
     return percent.loc[0.5] - percent.loc[[0.0, 1.0]].max()
@@ -82,7 +116,7 @@ def gain_in_percent_first(curve):
 
 RIGHT = {
     "6.1": [line_by_lerp, line_from_a_copy, line_in_numpy],
-    "6.2": [sweep_as_a_table, sweep_by_the_metric, sweep_by_loops],
+    "6.2": [sweep_as_a_table, sweep_by_the_metric, sweep_by_loops, sweep_rounded],
     "6.3": [
         gain_in_percent_first,
         lambda curve: min(100 * (curve[0.5] - curve[0.0]), 100 * (curve[0.5] - curve[1.0])),
@@ -98,6 +132,7 @@ WRONG = {
             n: x for n, x in line_by_lerp(zero, one, alpha).items() if n != "head.weight"
         },
         lambda zero, one, alpha: line_by_lerp(zero, one, alpha**2),
+        line_into_a_shallow_copy,
     ],
     "6.2": [
         lambda f, zero, one, splits, alphas: sweep_by_loops(f, zero, one, splits, alphas[:1]),
@@ -107,10 +142,20 @@ WRONG = {
         lambda f, zero, one, splits, alphas: sweep_by_loops(
             f, zero, one, {"test": splits["test"]}, alphas
         ),
+        # the keys of another table, and a function that returns after the first alpha
         lambda f, zero, one, splits, alphas: [
-            {**row, "low": row["high"], "high": row["low"]}
+            {
+                **{k: row[k] for k in ("alpha", "split", "accuracy")},
+                "lo": row["low"],
+                "hi": row["high"],
+            }
             for row in sweep_by_loops(f, zero, one, splits, alphas)
         ],
+        lambda f, zero, one, splits, alphas: sweep_by_loops(
+            f, zero, one, splits, [k / 10 for k in range(11)]
+        ),
+        sweep_with_a_tuple_as_index,
+        sweep_cut_off,
     ],
     "6.3": [
         lambda curve: 100 * curve.max(),

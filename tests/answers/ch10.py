@@ -234,7 +234,6 @@ WRONG = {
         lambda model, batches, lr, strength, weight: held_by_kl(
             model, batches, lr, strength / 2, weight
         ),
-        lambda model, batches, lr, strength, weight: model,
     ],
     "10.6": [
         lambda control, lines: {**judged_in_numpy(control, lines), "verdict": "undecided"},

@@ -13,6 +13,7 @@ import torch
 
 import wiseft_lite.book.exercises
 from wiseft_lite.book.checks import Choice, Code, Number
+from wiseft_lite.book.checks.plain import allowed_error
 from wiseft_lite.book.checks.values import describe
 
 CHAPTERS = [module.name for module in pkgutil.iter_modules(wiseft_lite.book.exercises.__path__)]
@@ -83,6 +84,33 @@ def test_other_wrong_functions_are_refused_without_a_guess(exercise):
     assert len(exercise.wrong) + len(others) >= 5
     for place, answer in enumerate(others):
         assert named(exercise, answer) == [], place
+
+
+LEFT = {  # of the starter of 4.4: which faults a student has not fixed, and the sentences for them
+    ("inside", False, "inside", False): ["removes that of", "count the same", "what the last part"],
+    ("before", False, "inside", False): ["count the same", "clip after each", "what the last part"],
+    ("never", False, "inside", False): [
+        "of the step before are still",
+        "count the same",
+        "clip after each",
+        "what the last part",
+    ],
+    ("before", False, "after", False): ["count the same", "what the last part"],
+    ("before", True, "inside", False): ["clip after each", "what the last part"],
+    ("before", True, "after", False): ["what the last part"],
+}
+
+
+@pytest.mark.parametrize("left", LEFT, ids=str)
+def test_the_faults_that_are_left_in_a_starter_are_named_together(left):
+    update = next(exercise for exercise in EXERCISES if exercise.name == "4.4")
+    answer = importlib.import_module("answers.ch04").update_by_parts_of_the_starter(*left)
+    named_now = update.misconceptions(update.trials(answer, 1))
+    words = LEFT[left]
+    if len(words) > 1:
+        assert named_now.pop(0) == f"At least {len(words)} faults are left:"
+    assert len(named_now) == len(words)
+    assert all(word in text for word, text in zip(words, named_now, strict=True)), named_now
 
 
 @each_code
@@ -170,8 +198,18 @@ def test_numbers(exercise):
         assert sum(text in exercise.verdict(value) for _, text in exercise.wrong) == 1
     for value in other:
         assert exercise.verdict(value).endswith("is not right."), value
+        assert outside(exercise, value), value
     for value in ("many", [right, right, right], True, lambda: right, float("nan")):
         assert exercise.verdict(value) is not None
+
+
+def outside(exercise, value):
+    """Whether a wrong number is refused as well if it is typed with four digits, and by a margin."""
+    typed = [float(f"{part:.4g}") for part in np.ravel(value)]
+    gaps = np.abs(np.ravel(value) - np.ravel(exercise.solution))
+    allowed = [allowed_error(part, exercise.tolerance) for part in np.ravel(exercise.solution)]
+    near = not (gaps > 1.25 * np.array(allowed)).any()
+    return not near and exercise.verdict(typed if len(typed) > 1 else typed[0]) is not None
 
 
 @each_choice

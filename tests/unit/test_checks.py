@@ -1,6 +1,7 @@
 """The checks themselves: what is certain is reported, and a misconception only if its formula fits."""
 
 import linecache
+import re
 
 import numpy as np
 import pandas as pd
@@ -106,6 +107,7 @@ def test_a_changed_argument_is_told_and_spoils_nothing():
         (lambda values, factor: {"a": 1}, "a dictionary of 1 item"),
         (lambda values, factor: "many", "the text 'many'"),
         (lambda values, factor: torch.zeros(3, 1), "a tensor [3, 1]"),
+        (lambda values, factor: torch.ones(()), "a tensor of one number"),
     ],
 )
 def test_another_type_or_shape_is_told(answer, words):
@@ -121,6 +123,84 @@ def test_the_evidence_is_one_input_with_both_values_and_it_can_be_repeated():
     assert len(lines) == 5, "no misconception without its formula"
 
 
+def test_a_failure_says_what_the_name_holds_and_how_to_repeat_the_call(capsys):
+    scaled_twice = lambda values, factor: scaled(values, factor**2)
+    assert times.check(scaled_twice, seed=77) is scaled
+    assert capsys.readouterr().out.endswith(
+        "To check it on the same inputs again:\n  times.check(scaled_twice, seed=77)\n"
+    )
+    answer = scaled_twice
+    answer = times.check(answer)
+    seed = re.search(r"\(seed (\d+)\)", out := capsys.readouterr().out)[1]
+    assert "From here on answer is the book's function." in out and "end the cell with" in out
+    assert out.endswith(f"\n  times.check(answer, seed={seed})\n") and answer is scaled
+    exec(
+        compile("check(answer, seed=7)", "<no source>", "exec"),
+        {"check": times.check, "answer": sum},
+    )
+    assert capsys.readouterr().out.endswith("\n  check(..., seed=7)\n")
+    half = Number("0.7", 50, [(0.5, "that is a fraction.")])
+    percent = 7
+    percent = half.check(percent)
+    out = capsys.readouterr().out
+    assert (
+        out
+        == "Exercise 0.7: not yet. 7 is not right.\nFrom here on percent is the book's number.\n"
+    )
+
+
+def test_only_what_differs_is_shown_and_named():
+    def state(generator):
+        return ({name: draw.normal(generator, 6, 4) for name in "abcde"},)
+
+    def without_last(theta):
+        return {"theta": {**theta, "e": theta["e"] + 1}, "steps": 3}
+
+    kept = Code("0.9", lambda theta: {"theta": dict(theta), "steps": 3}, [state])
+    lines = kept.verdict(without_last, seed=1).splitlines()
+    assert lines[2] == "  differ    'theta' 'e' (1 of 6 values)"
+    assert re.fullmatch(
+        r"  yours     \{'theta': \{'e': a tensor \[6, 4\] with .* at \[\d, \d\]\}\}", lines[4]
+    )
+    many = kept.verdict(lambda theta: {"theta": {n: 2 * w for n, w in theta.items()}, "steps": 4})
+    assert "differ    'theta' 'a', 'theta' 'b'" in many and "'steps' (6 of 6 values)" in many
+
+
+def test_a_copy_of_a_dictionary_is_told_to_share_its_tensors():
+    def shallow(theta):
+        copied = dict(theta)
+        copied["w"] *= 2
+        return copied
+
+    double = Code(
+        "0.9", lambda theta: {"w": 2 * theta["w"]}, [lambda g: ({"w": draw.normal(g, 3)},)]
+    )
+    assert "holds the same tensors" in double.verdict(shallow)
+
+
+def test_what_is_read_from_a_value_is_not_called_the_value():
+    def rows(generator):
+        return ([(name, generator.random()) for name in "abc"],)
+
+    def by_name(f, pairs):
+        return {f"{row['name']}, twice": row["value"] for row in f(pairs)}
+
+    def right(pairs):
+        return [{"name": name, "value": 2 * x} for name, x in pairs]
+
+    twice = Code("0.9", right, [rows], call=by_name)
+    assert "returns a list of 1 item instead of a list of 3 items" in twice.verdict(
+        lambda pairs: right(pairs)[:1]
+    )
+    renamed = lambda pairs: [{"name": n, "values": 2 * x} for n, x in pairs]
+    message = twice.verdict(renamed)
+    assert "a list whose item 0 is a dictionary with other keys" in message
+    assert "missing: 'value'; surplus: 'values'." in message
+    swapped = twice.verdict(lambda pairs: [{**row, "name": "d"} for row in right(pairs)])
+    assert "Its result is read as a dictionary with other keys than expected; missing:" in swapped
+    assert "'a, twice', 'b, twice', 'c, twice'; surplus: 'd, twice'." in swapped
+
+
 def test_inputs_are_new_at_each_check():
     seen = []
 
@@ -134,8 +214,47 @@ def test_inputs_are_new_at_each_check():
     assert len(first) == 6 and len(set(seen)) == 11, "one is the same at every check"
 
 
+def shared(values, factor, start=0, power=1, end=0):
+    return [start + factor**power * value + end for value in values]
+
+
+FAULTS = [
+    ({"start": 1}, "the sum does not start at zero."),
+    ({"power": 2}, "the factor is squared."),
+    ({"power": 0}, "there is no factor."),
+    ({"end": 3}, "something is added at the end."),
+]
+
+
+def test_several_faults_are_named_if_they_give_all_values_together():
+    faulty = Code("0.9", shared, [pair], faults=FAULTS)
+    one = faulty.verdict(lambda values, factor: shared(values, factor, start=1))
+    assert one.startswith("The sum does not start at zero.\nOn this")
+    both = faulty.verdict(lambda values, factor: shared(values, factor, start=1, power=0))
+    assert both.startswith(
+        "At least 2 faults are left:\n1. The sum does not start at zero.\n"
+        "2. There is no factor.\nOn this"
+    )
+    three = faulty.verdict(lambda values, factor: shared(values, factor, 1, 2, 3))
+    assert (
+        three.startswith("At least 3 faults are left:") and three.count("\n2. The factor is") == 1
+    )
+    assert faulty.verdict(lambda values, factor: shared(values, factor, 5)).startswith("On this")
+
+
+def test_of_faults_that_others_could_replace_only_the_certain_ones_are_named():
+    alike = [*FAULTS, ({"begin": 3}, "something is added at the beginning.")]
+    solution = lambda *inputs, begin=0, **setting: [begin + x for x in shared(*inputs, **setting)]
+    faulty = Code(
+        "0.9", solution, [pair], faults=alike, call=lambda f, values, factor: f(values, factor)
+    )
+    message = faulty.verdict(lambda values, factor: shared(values, factor, power=2, end=3))
+    assert "2 faults are left, among them:\n1. The factor is squared.\nOn this" in message
+
+
 def test_a_misconception_is_named_only_if_its_formula_gives_all_values():
-    assert times.verdict(lambda values, factor: list(values)).endswith(FORGOTTEN[1:])
+    message = times.verdict(lambda values, factor: list(values))
+    assert message.startswith(f"Y{FORGOTTEN[1:]}\nOn this input"), "the numbers come last"
 
     def sometimes(values, factor):
         return list(values) if factor < 1.1 else [x + 1 for x in values]
@@ -150,8 +269,12 @@ def test_an_exception_can_be_a_misconception():
 
     strict = Code("0.2", scaled, [pair], [(by_index, "a list has no names.")])
     message = strict.verdict(lambda v, f: [f * v["first"] for _ in v])
-    assert message.startswith("Your function raised TypeError") and message.endswith("no names.")
-    assert not strict.verdict(lambda v, f: v + f).endswith("no names.")
+    assert message.startswith("Your function raised TypeError") and "no names." in message
+    other = strict.verdict(lambda v, f: v + f)
+    assert (
+        "no names."
+        not in other.partition("On this input")[0].partition("line ")[2].partition("\n")[2]
+    )
 
 
 def test_a_constant_and_an_answer_to_one_input_are_told():
@@ -231,6 +354,12 @@ def test_numbers_in_several_clothes():
         assert "a number" in half.verdict(no_number)
 
 
+def test_between_a_wrong_number_and_the_solution_no_misconception_is_named():
+    close = Number("0.8", 46, [(45.8, "near."), (100, "far.")], tolerance=0.02)
+    assert close.verdict(45.8).endswith("near.") and close.verdict(45.85).endswith("near.")
+    assert close.verdict(46.2).endswith("is not right.") and close.verdict(100.9).endswith("far.")
+
+
 def test_of_two_wrong_numbers_the_nearest_is_meant():
     close = Number("0.8", 10, [(100, "far."), (100.9, "near.")])
     assert close.verdict(100.8).endswith("near.") and close.verdict(100).endswith("far.")
@@ -245,6 +374,15 @@ def test_letters():
 def test_a_table_is_shown_in_full_if_it_is_small():
     small, large = (pd.DataFrame({"alpha": range(n), "val": range(n)}) for n in (3, 99))
     assert "alpha  val" in show(small) and describe(large) == show(large)
+
+
+def test_tensors_are_called_tensors_and_types_are_named():
+    assert show([torch.arange(2), np.ones(1)]) == "[tensor([0, 1]), array([1])]"
+    assert show(torch.bfloat16) == "torch.bfloat16" and show(torch.zeros(30)) == "a tensor [30]"
+    batches = [(torch.zeros(8, 4), torch.arange(8))] * 7
+    assert show(batches).endswith(
+        "(a tensor [8, 4], tensor([0, 1, 2, 3, 4, 5, 6, 7])), … (7 in all)]"
+    )
 
 
 def test_half_precision_is_compared_coarsely_and_shapes_are_not_broadcast():

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from wiseft_lite.book.checks.calls import Outcome, blank, codes, run, unchanged
 from wiseft_lite.book.checks.exercise import Exercise
-from wiseft_lite.book.checks.values import WrongForm, agree, converted, describe, same, show
+from wiseft_lite.book.checks.values import (
+    WrongForm,
+    agree,
+    converted,
+    cut,
+    describe,
+    listed,
+    same,
+    show,
+)
 
 Inputs = Callable[[np.random.Generator], tuple]
 SEEDS = 1_000_000  # a seed that a student may type has six digits
+MOST_FAULTS = 4  # that are looked for together
 
 
 def _as_it_is(function: Callable, *inputs: Any) -> Any:
@@ -40,15 +52,18 @@ class Code(Exercise):
     is right if it returns the solution's values, changes no argument, and is written by the student.
 
     A message says first what is certain: an exception with its line, a missing return, a changed
-    argument, a wrong type or shape, a value that is always the same. Then it shows the smallest
-    input that went wrong. It names a misconception only if the formula of that misconception
-    gives the student's values on all inputs.
+    argument, a wrong type or shape, a value that is always the same. It names a misconception only
+    if the formula of that misconception gives the student's values on all inputs, and several
+    faults only if no single one does and they do together. Last comes the smallest input that went
+    wrong, with those of the values that differ.
 
     Args:
         name: on the page.
         solution: our own function; its parameters, or those of ``call``, name the inputs.
         inputs: functions of a random generator, each returning one kind of inputs as a tuple.
         wrong: wrong answers, each a function with the sentence that names its misconception.
+        faults: faults that may occur together, each as keyword arguments of the solution with the
+            sentence that names it. Each of them alone is one of the wrong answers too.
         starter: the function that the notebook starts from, if it is not blank but has a fault.
         library: functions that solve the exercise, which the student's should not call.
         call: ``call(function, *inputs)`` returns what is compared, if that is not what the
@@ -65,13 +80,15 @@ class Code(Exercise):
         >>> mean.verdict(lambda x, y: 0.5 * x + 0.5 * y) is None
         True
         >>> print(mean.verdict(lambda x, y: y + x, seed=1))
+        You forgot to divide by two.
         On this input it goes wrong (seed 1):
           a = 2.041
           b = -2.556
           expected  -0.2574
           yours     -0.5147
-        You forgot to divide by two.
     """
+
+    noun = "function"
 
     def __init__(
         self,
@@ -80,6 +97,7 @@ class Code(Exercise):
         inputs: Sequence[Inputs],
         wrong: Sequence[tuple[Callable, str]] = (),
         *,
+        faults: Sequence[tuple[Mapping[str, Any], str]] = (),
         starter: Callable | None = None,
         library: Collection[Callable] = (),
         call: Callable = _as_it_is,
@@ -87,13 +105,17 @@ class Code(Exercise):
         tolerance: float = 1e-4,
         draws: int = 5,
     ):
-        self.name, self.solution, self.inputs, self.wrong = name, solution, inputs, wrong
+        self.name, self.solution, self.inputs = name, solution, inputs
+        alone = [(functools.partial(solution, **setting), text) for setting, text in faults]
+        self.wrong: list[tuple[Callable, str]] = [*alone, *wrong]
+        self.faults = faults
         self.starter, self.library, self.call = starter, library, call
         self.may_change, self.tolerance, self.draws = may_change, tolerance, draws
         self._last: tuple[int, int] | None = (
             None  # seed and draws of the last check, whose pairs are kept
         )
         self._pairs: list[tuple[dict[str, Any], Outcome]] = []
+        self._wrong_outcomes: dict[tuple[int, int], Outcome] = {}  # by formula and inputs
 
     def untouched(self, answer: Any) -> str | None:
         """Return "still blank" or "unchanged" for a starter; see :class:`Exercise`."""
@@ -109,13 +131,17 @@ class Code(Exercise):
             return f"Pass the function itself, without calling it; yours is {describe(answer)}."
         if answer is self.solution:
             return "This is our solution. Run the cell that defines your function, then check it."
-        seed = random.SystemRandom().randrange(SEEDS) if seed is None else seed
+        seed = self.new_seed() if seed is None else seed
         trials = self.trials(answer, seed)
         if self.passed(trials):
             return _borrowed(trials)
         shown = min((t for t in trials if not self._agrees(t)), key=_plainness)
         facts = _facts(trials, shown, self.tolerance)
-        return "\n".join([*facts, self._evidence(shown, seed), *self.misconceptions(trials)])
+        return "\n".join([*facts, *self.misconceptions(trials), self._evidence(shown, seed)])
+
+    def new_seed(self) -> int:
+        """Return a seed for the inputs of a check; see :class:`Exercise`."""
+        return random.SystemRandom().randrange(SEEDS)
 
     def usable(self, answer: Callable) -> Callable:
         """Return a right function; one that returns another type than ours, with a conversion."""
@@ -156,7 +182,7 @@ class Code(Exercise):
             self._pairs = [
                 (inputs, self._run(self.solution, inputs)) for inputs in self.drawn(seed)
             ]
-            self._last = (seed, self.draws)
+            self._last, self._wrong_outcomes = (seed, self.draws), {}
         return self._pairs
 
     def passed(self, trials: Sequence[Trial]) -> bool:
@@ -165,8 +191,37 @@ class Code(Exercise):
 
     def misconceptions(self, trials: Sequence[Trial]) -> list[str]:
         """Return the sentences of those wrong answers that give the values of an answer that did not
-        pass, on all inputs."""
-        return [_sentence(text) for formula, text in self.wrong if self._explains(formula, trials)]
+        pass, on all inputs; if there are none, those of several faults that do so together."""
+        alone = [_sentence(text) for formula, text in self.wrong if self._explains(formula, trials)]
+        return alone or self._together(trials)
+
+    def _together(self, trials: Sequence[Trial]) -> list[str]:
+        """Return the faults that give an answer's values together, as few as possible.
+
+        If other faults, as many, give the same values, only those that are always among them are named.
+        """
+        for size in range(2, min(len(self.faults), MOST_FAULTS) + 1):
+            found = [
+                {text for _, text in faults}
+                for faults in itertools.combinations(self.faults, size)
+                if self._explain(faults, trials)
+            ]
+            if found:
+                texts = [text for _, text in self.faults if text in set.intersection(*found)]
+                named = [f"{k}. {_sentence(text)}" for k, text in enumerate(texts, 1)]
+                among = "" if len(texts) == size else ", among them"
+                return [f"At least {size} faults are left{among}:", *named]
+        return []
+
+    def _explain(self, faults: Collection[tuple[Mapping, str]], trials: Sequence[Trial]) -> bool:
+        """Whether faults that do not exclude each other give an answer's values on all inputs."""
+        settings: dict[str, Any] = {}
+        for setting, _ in faults:
+            if settings.keys() & setting.keys():
+                return False
+            settings |= setting
+        together: Callable = functools.partial(self.solution, **settings)
+        return all(self._alike(t.theirs, self._run(together, t.inputs)) for t in trials)
 
     def _run(self, function: Callable, inputs: Mapping, watched: Mapping | None = None, k: int = 1):
         return run(function, inputs, self.call, self.may_change, watched, quiet=k > 0)
@@ -178,7 +233,14 @@ class Code(Exercise):
         return fine and agree(trial.theirs.value, trial.ours.value, self.tolerance)
 
     def _explains(self, formula: Callable, trials: Sequence[Trial]) -> bool:
-        return all(self._alike(t.theirs, self._run(formula, t.inputs)) for t in trials)
+        return all(self._alike(t.theirs, self._of_wrong(formula, t.inputs)) for t in trials)
+
+    def _of_wrong(self, formula: Callable, inputs: Mapping[str, Any]) -> Outcome:
+        """Return what a formula makes of the inputs of this check, computed once."""
+        key = id(formula), id(inputs)
+        if key not in self._wrong_outcomes:
+            self._wrong_outcomes[key] = self._run(formula, inputs)
+        return self._wrong_outcomes[key]
 
     def _alike(self, a: Outcome, b: Outcome) -> bool:
         if a.kind is not None or b.kind is not None:
@@ -190,8 +252,7 @@ class Code(Exercise):
         if trial.theirs.kind is None and not agree(
             trial.theirs.value, trial.ours.value, self.tolerance
         ):
-            lines.append(f"  expected  {show(trial.ours.value)}")
-            lines.append(f"  yours     {show(trial.theirs.value)}")
+            lines += _difference(trial.theirs.value, trial.ours.value, self.tolerance)
         return "\n".join(lines)
 
 
@@ -202,6 +263,15 @@ def _plainness(trial: Trial) -> tuple:
 
 def _inputs(trial: Trial) -> str:
     return "\n".join(f"  {name} = {show(value)}" for name, value in trial.inputs.items())
+
+
+def _difference(value: Any, expected: Any, tolerance: float) -> list[str]:
+    """Both values, cut to what differs in them."""
+    theirs, ours, names, n = cut(value, expected, tolerance)
+    lines = [f"  expected  {show(ours)}", f"  yours     {show(theirs)}"]
+    if names:
+        lines.insert(0, f"  differ    {listed(names, f'{len(names)} of {n} values')}")
+    return lines
 
 
 def _sentence(text: str) -> str:
@@ -223,24 +293,45 @@ def _facts(trials: Sequence[Trial], shown: Trial, tolerance: float) -> list[str]
         return [_sentence(theirs.error)]
     if theirs.changed:
         names = " and ".join(theirs.changed)
-        return [
-            f"Your function changes its argument {names}, which the caller still needs. "
-            "Work on a copy, or make new values."
-        ]
-    if theirs.unusable is None:
-        form = _form(theirs.value, ours.value, tolerance)
+        changed = [shown.inputs[name] for name in theirs.changed]
+        text = f"Your function changes its argument {names}, which the caller still needs. "
+        return [text + ("Make new values." + _DEEP if any(map(_deep, changed)) else _COPY)]
+    returned = _form(theirs.returned, ours.returned, tolerance)
+    if theirs.unusable is not None:
+        form = returned or [f"What your function returns cannot be used here ({theirs.unusable})."]
     else:
-        form = _form(theirs.returned[-1], ours.returned[-1], tolerance) or [
-            f"What your function returns cannot be used here ({theirs.unusable})."
-        ]
+        form = _form([theirs.value], [ours.value], tolerance)
+        if form and not _is_returned(theirs):
+            form = returned or [form[0].replace("Your function returns", "Its result is read as")]
     return form + _constant(trials)
 
 
-def _form(value: Any, expected: Any, tolerance: float) -> list[str]:
-    try:
-        same(value, expected, tolerance)
-    except WrongForm as form:
-        return [f"Your function returns {form}."]
+_COPY = "Work on a copy, or make new values."
+_DEEP = (
+    " A copy of the dictionary or list alone does not help: it holds the same tensors, and *= or += "
+    "writes into them."
+)
+
+
+def _deep(value: Any) -> bool:
+    """Whether a value holds tensors or arrays, which a copy of it shares."""
+    parts = value.values() if isinstance(value, Mapping) else value
+    held = isinstance(value, (Mapping, list, tuple))
+    return held and any(isinstance(part, (torch.Tensor, np.ndarray)) for part in parts)
+
+
+def _is_returned(outcome: Outcome) -> bool:
+    """Whether the value that is compared is what the function itself returned."""
+    return any(outcome.value is value for value in outcome.returned)
+
+
+def _form(values: Sequence[Any], expected: Sequence[Any], tolerance: float) -> list[str]:
+    """Say what is wrong with the type or shape of the first value that does not have the expected one."""
+    for value, wanted in zip(values, expected, strict=False):
+        try:
+            same(value, wanted, tolerance)
+        except WrongForm as form:
+            return [f"Your function returns {form}."]
     return []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -47,6 +48,7 @@ class Number(Exercise):
     ):
         self.name, self.solution, self.wrong = name, solution, wrong
         self.tolerance = tolerance
+        self.noun = "numbers" if np.ndim(solution) else "number"
 
     def untouched(self, answer: Any) -> str | None:
         """Return "still blank" for None and dots; see :class:`Exercise`."""
@@ -73,11 +75,27 @@ class Number(Exercise):
         reasons = [
             (float(np.abs(given - value).max()), text)
             for value, text in known
-            if _near(given, value)
+            if self.means(given, value)
         ]
         if reasons:
             return KNOWN.format(shown=shown, reason=min(reasons)[1])
         return UNKNOWN.format(shown=shown)
+
+    def margins(self, value: Any) -> list[float]:
+        """Return how far an answer may be from a wrong number, in each part, to be taken for it.
+
+        It is a hundredth, or half of the way to the solution if that is less: an answer between the
+        two is neither.
+        """
+        parts = zip(np.ravel(value).tolist(), np.ravel(self.solution).tolist(), strict=True)
+        return [
+            min(allowed_error(part), abs(part - right) / 2 if part != right else math.inf)
+            for part, right in parts
+        ]
+
+    def means(self, given: np.ndarray, value: np.ndarray) -> bool:
+        """Return whether an answer is so near to a wrong number that its misconception is named."""
+        return bool((np.abs(given - value).ravel() <= self.margins(value)).all())
 
 
 def allowed_error(value: float, tolerance: float | None = None) -> float:
@@ -120,6 +138,8 @@ class Choice(Exercise):
         >>> Choice("0.1", "A", {"B": "that is the speed.", "C": "that is the mass."}).verdict("b")
         'B: that is the speed.'
     """
+
+    noun = "letter"
 
     def __init__(self, name: str, solution: str, wrong: Mapping[str, str]):
         self.name, self.solution, self.wrong = name, solution, wrong

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ import torch
 
 FLOOR = 1e-5  # absolute difference that rounding in float32 leaves in numbers up to about 100
 FEW = 20  # numbers of a tensor that are printed; of a larger one only the shape
+LEAVES = 3  # values of a dictionary that are printed beside the expected ones
+NAMES = 6  # names that are listed
+LONG = 160  # characters of a list of tensors, of which only the first two are printed then
 
 
 class WrongForm(Exception):
@@ -73,12 +77,25 @@ def _same_mapping(value: Any, expected: Mapping, tolerance: float) -> bool:
         raise _wrong(value, expected)
     value = dict(value.items())
     if value.keys() != expected.keys():
-        names = ", ".join(map(str, list(value)[:3])) or "none"
-        wanted = ", ".join(map(str, list(expected)[:3]))
+        missing = [_key(key) for key in expected if key not in value]
+        surplus = [_key(key) for key in value if key not in expected]
+        parts = [("missing", missing), ("surplus", surplus)]
         raise WrongForm(
-            f"a dictionary with {len(value)} keys ({names}) instead of {len(expected)} ({wanted})"
+            "a dictionary with other keys than expected; "
+            + "; ".join(f"{word}: {listed(keys)}" for word, keys in parts if keys)
         )
-    return all(same(value[key], expected[key], tolerance) for key in expected)
+    return all(
+        _same_part(value[key], expected[key], tolerance, f"a dictionary whose {_key(key)}")
+        for key in expected
+    )
+
+
+def _same_part(value: Any, expected: Any, tolerance: float, place: str) -> bool:
+    """Whether a part equals the expected one; if it cannot be compared, say which part it is."""
+    try:
+        return same(value, expected, tolerance)
+    except WrongForm as form:
+        raise WrongForm(f"{place} is {form}") from None
 
 
 def _same_set(value: Any, expected: Iterable) -> bool:
@@ -102,7 +119,11 @@ def _same_sequence(value: Any, expected: list | tuple, tolerance: float) -> bool
             each = f"{describe(value)}, each of them {describe(items[0])},"
             raise WrongForm(f"{each} instead of {describe(expected)}")
         return _same_numbers(items, expected, max(tolerance, 4 * _precision(value)))
-    return all(same(a, b, tolerance) for a, b in zip(items, expected, strict=True))
+    kind = describe(value).partition(" of ")[0]
+    return all(
+        _same_part(a, b, tolerance, f"{kind} whose item {k}")
+        for k, (a, b) in enumerate(zip(items, expected, strict=True))
+    )
 
 
 def _same_numbers(value: Any, expected: Any, tolerance: float) -> bool:
@@ -203,10 +224,9 @@ def describe(value: Any) -> str:
         >>> describe(torch.zeros(3, 4)), describe([1, 2]), describe("a"), describe(None)
         ('a tensor [3, 4]', 'a list of 2 items', "the text 'a'", 'None')
     """
-    if isinstance(value, torch.Tensor):
-        return f"a tensor {list(value.shape)}" if value.ndim else "a number"
-    if isinstance(value, np.ndarray):
-        return f"an array {list(value.shape)}" if value.ndim else "a number"
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        kind = "a tensor" if isinstance(value, torch.Tensor) else "an array"
+        return f"{kind} {list(value.shape)}" if value.ndim else f"{kind} of one number"
     if isinstance(value, pd.DataFrame):
         return f"a table of {len(value)} rows and {value.shape[1]} columns"
     if isinstance(value, (list, tuple, set, frozenset, pd.Series)):
@@ -226,6 +246,8 @@ def _describe_scalar(value: Any) -> str:
         return str(value)
     if isinstance(value, (int, float, np.number)):
         return "a number"
+    if isinstance(value, torch.dtype):
+        return str(value)
     if isinstance(value, torch.nn.Module):
         return f"a model ({type(value).__name__})"
     if callable(value):
@@ -233,18 +255,102 @@ def _describe_scalar(value: Any) -> str:
     return f"a value of type {type(value).__name__}"
 
 
+@dataclass(frozen=True)
+class Shortened:
+    """What is printed in place of a large value."""
+
+    text: str
+
+
+def listed(texts: Sequence[str], n: str | None = None) -> str:
+    """Return texts in one line, and how many there are if some are left out, or ``n`` in any case.
+
+    Example:
+        >>> listed(["a", "b"]), listed("abcdefgh"), listed("ab", "2 of 3")
+        ('a, b', 'a, b, c, d, e, f, … (8 in all)', 'a, b (2 of 3)')
+    """
+    left_out = len(texts) > NAMES
+    n = n or (f"{len(texts)} in all" if left_out else None)
+    return ", ".join(texts[:NAMES]) + ", …" * left_out + (f" ({n})" if n else "")
+
+
+def cut(value: Any, expected: Any, tolerance: float) -> tuple[Any, Any, list[str], int]:
+    """Cut two values of the same form to what differs in them.
+
+    Returns:
+        both, with at most three of the values of a dictionary, and of a large tensor the place that
+        differs most; the names of all values in a dictionary that differ, if some are left out; the
+        number of its values.
+
+    Example:
+        >>> cut({"a": 1, "b": {"c": 2, "d": 3}}, {"a": 1, "b": {"c": 2, "d": 4}}, 1e-4)
+        ({'b': {'d': 3}}, {'b': {'d': 4}}, ["'b' 'd'"], 3)
+    """
+    theirs, ours = dict(_leaves(value)), dict(_leaves(expected))
+    if theirs.keys() != ours.keys() or () in ours:
+        return *_cut_numbers(value, expected, FEW), [], 1
+    differ = [path for path in ours if not agree(theirs[path], ours[path], tolerance)]
+    few = FEW if len(differ) == 1 else FEW // LEAVES
+    shown = {path: _cut_numbers(theirs[path], ours[path], few) for path in differ[:LEAVES]}
+    names = [" ".join(map(_key, path)) for path in differ]
+    return (
+        _nested({path: pair[0] for path, pair in shown.items()}),
+        _nested({path: pair[1] for path, pair in shown.items()}),
+        [] if len(shown) == len(ours) else names,
+        len(ours),
+    )
+
+
+def _leaves(value: Any, path: tuple = ()) -> Iterator[tuple[tuple, Any]]:
+    """The values in nested dictionaries, each with its keys."""
+    if not isinstance(value, (Mapping, pd.Series)):
+        yield path, value
+        return
+    for key, part in value.items():
+        yield from _leaves(part, (*path, key))
+
+
+def _nested(leaves: Mapping[tuple, Any]) -> dict:
+    """The nested dictionaries that values with their keys come from."""
+    found: dict = {}
+    for path, value in leaves.items():
+        inside = found
+        for key in path[:-1]:
+            inside = inside.setdefault(key, {})
+        inside[path[-1]] = value
+    return found
+
+
+def _cut_numbers(value: Any, expected: Any, few: int) -> tuple[Any, Any]:
+    """Two values as they are; of more than a few numbers only the place that differs most."""
+    theirs, ours = numbers(value), numbers(expected)
+    tables = isinstance(value, pd.DataFrame) or isinstance(expected, pd.DataFrame)
+    if tables or theirs is None or ours is None or theirs.shape != ours.shape or ours.size <= few:
+        return value, expected
+    gaps = np.nan_to_num(np.abs(theirs - ours), nan=np.inf)
+    place = np.unravel_index(int(gaps.argmax()), ours.shape)
+    at = ", ".join(map(str, map(int, place)))
+    return (
+        Shortened(f"{describe(value)} with {show(float(theirs[place]))} at [{at}]"),
+        Shortened(f"{describe(expected)} with {show(float(ours[place]))} at [{at}]"),
+    )
+
+
 def show(value: Any) -> str:
     """Return a value in few characters: small ones in full, large ones by their shape.
 
     Example:
         >>> print(show({"w": torch.tensor([0.5, 1 / 3]), "n": torch.zeros(99, 3)}))
-        {'w': [0.5, 0.3333], 'n': a tensor [99, 3]}
+        {'w': tensor([0.5, 0.3333]), 'n': a tensor [99, 3]}
     """
+    if isinstance(value, Shortened):
+        return value.text
     if isinstance(value, (torch.Tensor, np.ndarray)):
-        values = numbers(value)
-        if values is not None and values.size <= FEW:
-            return show(values.tolist())
-        return describe(value)
+        found = numbers(value)
+        if found is None or not 0 < found.size <= FEW:
+            return describe(value)
+        kind = "tensor" if isinstance(value, torch.Tensor) else "array"
+        return f"{kind}({show(value.tolist())})"
     if isinstance(value, pd.DataFrame):
         return show_table(value)
     if isinstance(value, (Mapping, pd.Series)):
@@ -265,9 +371,15 @@ def _show_items(value: Any) -> str:
     if len(items) > 3 * FEW:
         shown.append("...")
     inside = ", ".join(shown)
+    if ordered and len(items) > LEAVES and len(inside) > LONG and not all(map(_is_small, items)):
+        inside = f"{', '.join(shown[:2])}, … ({len(items)} in all)"
     if not ordered:
         return f"{{{inside}}}"
     return f"({inside})" if isinstance(value, tuple) else f"[{inside}]"
+
+
+def _is_small(value: Any) -> bool:
+    return isinstance(value, (bool, int, float, str, np.generic)) or value is None
 
 
 def _show_scalar(value: Any) -> str:

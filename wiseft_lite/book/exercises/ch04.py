@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from functools import partial
 
@@ -19,6 +20,15 @@ copied = Number(
     46,
     [
         (
+            45.8,
+            "in the last step, k = 229, the rise has come to (k + 1)/500: steps are counted from 0.",
+        ),
+        (
+            45.97,
+            "that is a fraction of a step. The last batch of an epoch is smaller, but it is a step: round up.",
+        ),
+        (0.46, "the question asks for a percentage, not for a fraction."),
+        (
             44,
             "the last batch of an epoch is smaller, but it is a step too: 23 steps an epoch, not 22.",
         ),
@@ -34,7 +44,7 @@ copied = Number(
         (217, "that is the peak over the learning rate reached; turn the fraction over."),
         (230, "that is the number of steps; how far is the rise after so many of 500?"),
     ],
-    tolerance=0.6,
+    tolerance=0.02,
 )
 
 
@@ -81,11 +91,23 @@ def _fallen(step, total, warmup):
     return _cosine((step - warmup) / (total - warmup))
 
 
-def _rates(n, batch_size, epochs, warmup, peak, count=_steps, rise=_risen, fall=_fallen):
+def _rates(
+    n,
+    batch_size,
+    epochs,
+    warmup,
+    peak,
+    count=_steps,
+    rise=_risen,
+    fall=_fallen,
+    whole=round,
+    longer=0,
+):
     total = count(n, batch_size, epochs)
-    w = round(warmup * total) if isinstance(warmup, float) else warmup
+    w = whole(warmup * total) if isinstance(warmup, float) else warmup
     return [
-        rise(step, w, peak) if step < w else peak * fall(step, total, w) for step in range(total)
+        rise(step, w, peak) if step < w + longer else peak * fall(step, total, w)
+        for step in range(total)
     ]
 
 
@@ -150,6 +172,22 @@ rates = Code(
             partial(_rates, rise=lambda step, w, peak: peak * step / w),
             "the first step has a learning rate of 0 and is lost: the rise is (step + 1) / warmup.",
         ),
+        (
+            partial(_rates, fall=lambda step, total, w: _cosine((step - w) / (total - 1 - w))),
+            "your cosine reaches 0 in the last step, which is then lost; divide by total - w.",
+        ),
+        (
+            partial(_rates, whole=int),
+            "`int` cuts off what is behind the decimal point: 2.8 steps of warm-up are 3. Use `round`.",
+        ),
+        (
+            partial(_rates, whole=math.ceil),
+            "you round the steps of the warm-up up: 2.2 steps are 2. Use `round`.",
+        ),
+        (
+            partial(_rates, longer=1),
+            "step w belongs to the cosine already, also if w = 0: the warm-up has the steps below w.",
+        ),
     ],
     library=[learning_rate],
 )
@@ -181,9 +219,13 @@ def _in_16_bits(generator):
 
 def _state(train, model, batches, rates, weight_decay, clip_norm, dtype):
     trained = train(model, batches, rates, weight_decay, clip_norm, dtype)
+    weights = trained.state_dict()
     return {
-        "weights": {name: tensor.clone() for name, tensor in trained.state_dict().items()},
+        "weights": {name: tensor.clone() for name, tensor in weights.items()},
         "in training mode": trained.training,
+        "the model itself is trained": all(
+            torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items()
+        ),
     }
 
 
@@ -197,17 +239,31 @@ def _train(
     optimizer=torch.optim.AdamW,
     mode=True,
     zero_grad=True,
-    reduction="mean",
+    zero_early=False,
+    loss_of=F.cross_entropy,
+    loss_outside=False,
+    clip=None,
+    parameters=list,
+    anew=False,
 ):
     model.train(mode)
-    optimizer = optimizer(model.parameters(), weight_decay=weight_decay)
+    clip = clip or torch.nn.utils.clip_grad_norm_
+    make = partial(optimizer, weight_decay=weight_decay)
+    optimizer = make(parameters(model.parameters()))
     for (inputs, targets), rate in zip(batches, rates, strict=True):
+        if anew:
+            optimizer = make(parameters(model.parameters()))
         for group in optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast("cpu", dtype, enabled=dtype is not None):
-            loss = F.cross_entropy(model(inputs), targets, reduction=reduction)
+            logits = model(inputs)
+            loss = loss_of(logits, targets)
+        if loss_outside:
+            loss = loss_of(logits, targets)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        if zero_early:
+            optimizer.zero_grad()
+        clip(list(model.parameters()), clip_norm)
         optimizer.step()
         if zero_grad:
             optimizer.zero_grad()
@@ -233,6 +289,21 @@ def _with_rates(change):
     return lambda model, batches, rates, *rest: _train(model, batches, change(rates), *rest)
 
 
+def _in_16_bits_always(model, batches, rates, weight_decay, clip_norm, dtype):
+    return _train(model, batches, rates, weight_decay, clip_norm, dtype or torch.bfloat16)
+
+
+def _each_alone(parameters, clip_norm):
+    for parameter in parameters:
+        torch.nn.utils.clip_grad_norm_([parameter], clip_norm)
+
+
+def _all_pairs(model, batches, rates, *rest):
+    """Two nested loops: each batch is trained once at each learning rate."""
+    pairs = [(batch, rate) for rate in rates for batch in batches]
+    return _train(model, [batch for batch, _ in pairs], [rate for _, rate in pairs], *rest)
+
+
 loop = Code(
     "4.3",
     _train,
@@ -244,7 +315,65 @@ loop = Code(
         ),
         (
             _with(clip_norm=1e9),
-            "the gradients are not clipped, or only after the step has been taken.",
+            "the gradients are not clipped when the step is taken: clip after backward(), which makes them, and before "
+            "optimizer.step(), which uses them.",
+        ),
+        (
+            _with(zero_early=True),
+            "you remove the gradients between backward() and step(), so the optimizer has none to use.",
+        ),
+        (
+            _in_16_bits_always,
+            "with `None`, torch.autocast takes its own 16-bit type: pass enabled=dtype is not None as well.",
+        ),
+        (
+            _with(loss_outside=True),
+            "the loss is computed outside autocast, in 16 bits: it belongs under it, with the model.",
+        ),
+        (
+            _with(clip_norm=1.0),
+            "you clip to 1.0, whatever `clip_norm` is.",
+        ),
+        (
+            _with(clip=torch.nn.utils.clip_grad_value_),
+            "that clips each number of the gradients by itself; clip_grad_norm_ scales them all together.",
+        ),
+        (
+            _with(clip=_each_alone),
+            "you clip each tensor's gradient by itself; the norm is that of all gradients together.",
+        ),
+        (
+            _with(loss_of=lambda logits, targets: F.cross_entropy(logits.softmax(-1), targets)),
+            "cross_entropy takes logits: it has a softmax of its own.",
+        ),
+        (
+            _with(anew=True),
+            "a new optimizer in each step forgets AdamW's running averages: make it once, before the loop.",
+        ),
+        (
+            _with(parameters=lambda parameters: list(parameters)[-2:]),
+            "only the last layer is trained; the optimizer needs all parameters.",
+        ),
+        (
+            _with_rates(lambda rates: rates[:1] * len(rates)),
+            "the first learning rate of the list is used in all steps; set that of the step before each.",
+        ),
+        (
+            _with_rates(lambda rates: [1e-3, *rates[:-1]]),
+            "the learning rate is set after the step: the first step has AdamW's 0.001, every other one that of the step "
+            "before.",
+        ),
+        (
+            _all_pairs,
+            "you train each batch once for every learning rate; each batch has one: zip the two lists.",
+        ),
+        (
+            lambda model, *rest: _train(copy.deepcopy(model), *rest),
+            "you train a copy: the model that is passed keeps its old weights. Train that one.",
+        ),
+        (
+            _with(optimizer=torch.optim.SGD),
+            "that is SGD, whose steps are as long as the gradients; the exercise asks for AdamW.",
         ),
         (
             _with_rates(lambda rates: [max(rates)] * len(rates)),
@@ -284,7 +413,7 @@ loop = Code(
         ),
         (_with(dtype=None), "dtype is not used: model and loss belong under autocast."),
         (
-            _with(reduction="sum"),
+            _with(loss_of=partial(F.cross_entropy, reduction="sum")),
             "the loss is a sum over the batch; the clipping then bites far more often. Take the mean.",
         ),
     ],
@@ -310,6 +439,9 @@ def _large_norm(generator):
 
 
 def _two_steps(update, model, batches, size, clip_norm):
+    """Two steps; the first begins with gradients of a step before."""
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     seen = []
     hook = model.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
@@ -329,6 +461,10 @@ def _of_all(part, n, parts, size):
     return part / n
 
 
+def _total(losses, means):
+    return sum(losses)
+
+
 def _update(
     model,
     optimizer,
@@ -337,23 +473,28 @@ def _update(
     size,
     clip_norm,
     weight=_of_all,
-    report=sum,
+    report=_total,
     zero_each=False,
     zero_first=True,
     clip_each=False,
     clip_last=True,
     step_each=False,
+    zero_last=False,
+    only_full=False,
 ):
     starts = range(0, len(inputs), size)
-    losses = []
+    starts = starts[: len(inputs) // size] if only_full else starts
+    means, losses = [], []
     if zero_first:
         optimizer.zero_grad()
     for start in starts:
         if zero_each:
             optimizer.zero_grad()
         x, y = inputs[start : start + size], targets[start : start + size]
-        loss = weight(len(x), len(inputs), len(starts), size) * F.cross_entropy(model(x), y)
+        mean = F.cross_entropy(model(x), y)
+        loss = weight(len(x), len(inputs), len(starts), size) * mean
         loss.backward()
+        means.append(mean.item())
         losses.append(loss.item())
         if clip_each:
             torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
@@ -363,7 +504,9 @@ def _update(
         torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
     if not step_each:
         optimizer.step()
-    return report(losses)
+    if zero_last:
+        optimizer.zero_grad()
+    return report(losses, means)
 
 
 def _faulty(model, optimizer, inputs, labels, size, clip_norm):
@@ -378,48 +521,88 @@ def _faulty(model, optimizer, inputs, labels, size, clip_norm):
     return loss.item()
 
 
+_FAULTS = [
+    (
+        {"zero_each": True},
+        "the gradient of each part removes that of the parts before: remove old gradients once, before the "
+        "first part.",
+    ),
+    (
+        {"zero_first": False},
+        "the gradients of the step before are still there: remove them before the first part.",
+    ),
+    (
+        {"zero_first": False, "zero_last": True},
+        "you remove the gradients after the step only. Before the first part, those of an earlier step may still be "
+        "there: remove them then.",
+    ),
+    (
+        {"weight": lambda part, n, parts, size: 1 / parts},
+        "all parts count the same, but the last one has fewer images: weigh each mean by its images over those of "
+        "the batch.",
+    ),
+    (
+        {"weight": lambda part, n, parts, size: size / n},
+        "the last part counts as if it were a full one: weigh it by the images that it has.",
+    ),
+    (
+        {"weight": lambda part, n, parts, size: 1},
+        "you add the mean losses of the parts, so the gradient is as many times too long as there are parts.",
+    ),
+    (
+        {"weight": lambda part, n, parts, size: part},
+        "you add the losses of all images and do not divide by their number in the batch.",
+    ),
+    (
+        {"clip_each": True},
+        "you clip after each part. The norm to be clipped is that of the whole gradient: clip once, before the step.",
+    ),
+    (
+        {"clip_last": False},
+        "the gradient is not clipped, or only after the step.",
+    ),
+    (
+        {"report": lambda losses, means: losses[-1]},
+        "you return what the last part adds to the loss; return the loss of the whole batch, the sum over the parts.",
+    ),
+    (
+        {"report": lambda losses, means: means[-1]},
+        "you return the mean loss of the last part; return that of the whole batch.",
+    ),
+    (
+        {"report": lambda losses, means: sum(means)},
+        "you return the sum of the parts' mean losses; the mean of the batch weighs each by its images.",
+    ),
+    (
+        {"report": lambda losses, means: sum(means) / len(means)},
+        "you return the mean of the parts' mean losses; the last part has fewer images and counts less.",
+    ),
+    (
+        {"report": lambda losses, means: sum(losses) / len(losses)},
+        "you divide the returned loss by the number of parts, though each part is weighed already.",
+    ),
+    (
+        {"step_each": True},
+        "`optimizer.step()` is in the loop: the parts belong to one step.",
+    ),
+]
+
 update = Code(
     "4.4",
     _update,
     [_batches_that_do_not_fit, _large_norm],
     [
         (
-            partial(_update, zero_each=True),
-            "the gradient of each part removes that of the parts before: remove old gradients once, before the "
-            "first part.",
+            partial(_update, step_each=True, clip_each=True),
+            "you clip and take a step after each part; the parts belong to one step.",
         ),
         (
-            partial(_update, zero_first=False),
-            "the gradients of the step before are still there: remove them before the first part.",
+            partial(_update, step_each=True, clip_each=True, zero_each=True),
+            "each part takes a step of its own; the parts belong to one step.",
         ),
         (
-            partial(_update, weight=lambda part, n, parts, size: 1 / parts),
-            "all parts count the same, but the last one has fewer images: weigh each mean by its images over those of "
-            "the batch.",
-        ),
-        (
-            partial(_update, weight=lambda part, n, parts, size: size / n),
-            "the last part counts as if it were a full one: weigh it by the images that it has.",
-        ),
-        (
-            partial(_update, weight=lambda part, n, parts, size: 1),
-            "you add the mean losses of the parts, so the gradient is as many times too long as there are parts.",
-        ),
-        (
-            partial(_update, clip_each=True),
-            "you clip after each part. The norm to be clipped is that of the whole gradient: clip once, before the step.",
-        ),
-        (
-            partial(_update, clip_last=False),
-            "the gradient is not clipped.",
-        ),
-        (
-            partial(_update, step_each=True, clip_last=False),
-            "you take a step after each part; the parts belong to one step.",
-        ),
-        (
-            partial(_update, report=lambda losses: losses[-1]),
-            "you return what the last part adds to the loss; return the loss of the whole batch, the sum over the parts.",
+            partial(_update, only_full=True),
+            "the images of the last, smaller part are left out.",
         ),
         (
             lambda model, optimizer, inputs, targets, size, clip_norm: _update(
@@ -428,6 +611,7 @@ update = Code(
             "the whole batch goes through the model at once, and needs the memory that it was to save.",
         ),
     ],
+    faults=_FAULTS,
     starter=_faulty,
     call=_two_steps,
     may_change=["model"],
@@ -460,14 +644,26 @@ def _by_part(moved, before, after):
     return moved(before, after, _part)
 
 
-def _moved(before, after, part_of, old=lambda before, after: before, one=None, root=0.5):
+def _moved(
+    before,
+    after,
+    part_of,
+    old=lambda before, after: before,
+    one=None,
+    root=0.5,
+    convert=torch.Tensor.double,
+    scale=1,
+):
     squares, sizes = {}, {}
     for name in before:
         part = part_of(name)
-        a, b = before[name].double(), after[name].double()
+        a, b = convert(before[name]), convert(after[name])
         squares[part] = squares.get(part, 0.0) + float((b - a).square().sum())
         sizes[part] = sizes.get(part, 0.0) + float(old(a, b).square().sum())
-    return {part: (squares[part] / (sizes[part] if one is None else one)) ** root for part in sizes}
+    return {
+        part: scale * (squares[part] / (sizes[part] if one is None else one)) ** root
+        for part in sizes
+    }
 
 
 def _mean_of_tensors(before, after, part_of):
@@ -523,6 +719,12 @@ moved = Code(
             _last_tensor,
             "each tensor overwrites those of its part that came before: add up their squares.",
         ),
+        (
+            partial(_moved, convert=lambda tensor: tensor),
+            "you square 16-bit floats: the squares overflow to infinity, and what is divided by it is 0. Convert both "
+            "tensors first, with .double().",
+        ),
+        (partial(_moved, scale=100), "those are percentages; the relative distance is a fraction."),
     ],
     library=[distance, relative_distance],
     call=_by_part,

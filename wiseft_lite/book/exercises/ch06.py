@@ -88,6 +88,12 @@ line = Code(
             "that is the way from zero-shot only; add it to theta_0.",
         ),
         (_mixed(lambda a: 0.5, lambda a: 0.5), "you take the middle whatever alpha is."),
+        (
+            lambda theta_0, theta_1, alpha: {
+                name: 1 - alpha * theta_0[name] + alpha * theta_1[name] for name in theta_0
+            },
+            "Python multiplies before it subtracts: 1 - alpha * x is not (1 - alpha) * x.",
+        ),
     ],
     draws=3,
 )
@@ -110,7 +116,8 @@ def _experiment(generator):
     zero["head.bias"], one["head.bias"] = zero["head.bias"] - 4, one["head.bias"] - 4
     own = tuple(generator.permutation(6)[:3].tolist())
     splits = {}
-    for name, classes, n in (("test", None, 24), ("emoji", own, 15)):
+    # Of 97 or 55 images, the number that is right is often not what `mean * n` is cut off to.
+    for name, classes, n in (("test", None, 97), ("emoji", own, 55)):
         images = 2 * normal(generator, n, 4)
         likely = predictions(_network(interpolate(zero, one, 0.4), images), classes)
         drawn = torch.as_tensor(generator.choice(classes or range(6), size=n))
@@ -152,14 +159,19 @@ def _sweep(
     predict=_own_classes,
     interval=clopper_pearson,
     scale=1,
+    scale_accuracy=1,
+    count=lambda right: int(right.sum()),
+    accumulate=False,
 ):
     rows = []
     for alpha in alphas:
+        theta_0 = interpolate(theta_0, theta_1, alpha) if accumulate else theta_0
         for name, (images, labels, classes) in splits.items():
-            predicted = predict(mix(network, theta_0, theta_1, images, alpha), classes)
-            correct, n = int((predicted == labels).sum()), len(labels)
+            logits = mix(network, theta_0, theta_1, images, 0.0 if accumulate else alpha)
+            right, n = predict(logits, classes) == labels, len(labels)
+            correct = count(right)
             low, high = interval(correct, n)
-            found = {"accuracy": correct / n, "low": low, "high": high}
+            found = {"accuracy": scale_accuracy * int(right.sum()) / n, "low": low, "high": high}
             rows.append({"alpha": alpha, "split": name, **{k: scale * x for k, x in found.items()}})
     return rows
 
@@ -219,6 +231,27 @@ sweep_by_hand = Code(
             "that is the interval of 90 %; 95 % is the default of clopper_pearson.",
         ),
         (partial(_sweep, scale=100), "those are percentages; all three are fractions."),
+        (
+            partial(_sweep, scale_accuracy=100),
+            "the accuracy is a percentage, low and high are fractions; all three are fractions.",
+        ),
+        (
+            partial(_sweep, interval=lambda correct, n: clopper_pearson(correct / n, n)),
+            "clopper_pearson takes the number of correct predictions, not the accuracy.",
+        ),
+        (
+            partial(_sweep, interval=lambda correct, n: clopper_pearson(correct, n)[::-1]),
+            "low and high are swapped: clopper_pearson returns the lower end first.",
+        ),
+        (
+            partial(_sweep, count=lambda right: int(right.float().mean().item() * len(right))),
+            "`int` cuts off what is behind the decimal point, and 6.9999 becomes 6. Count the correct predictions: "
+            "(predicted == labels).sum().",
+        ),
+        (
+            partial(_sweep, accumulate=True),
+            "each mixture starts from the one before, since theta_0 is overwritten: give the mixture another name.",
+        ),
     ],
     library=[sweep],
     call=_by_alpha_and_split,

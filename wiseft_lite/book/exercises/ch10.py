@@ -182,6 +182,10 @@ averages = Code(
             partial(_averaged, mode=False),
             "the model is in evaluation mode while it trains: model.train().",
         ),
+        (
+            lambda model, *rest: _averaged(copy.deepcopy(model), *rest),
+            "you train a copy: the model that is passed keeps its old weights. Train that one.",
+        ),
     ],
     library=[MovingAverages.update, MovingAverages.debiased],
     call=_averages_and_state,
@@ -402,6 +406,10 @@ held = Code(
         (
             partial(_held, clear=False),
             "gradients add up from step to step: remove the old ones before the next backward pass.",
+        ),
+        (
+            lambda model, *rest: _held(copy.deepcopy(model), *rest),
+            "the model that is passed keeps its old weights: train that one, not a copy.",
         ),
     ],
     library=[l2_to, distillation],

@@ -161,7 +161,7 @@ def _runs(generator):
         {name: tensor + normal(generator, *tensor.shape) for name, tensor in zero.items()}
         for _ in range(int(generator.integers(2, 5)))
     ]
-    return zero, thetas, (int(generator.integers(2, 6)) + 0.2) / 7
+    return zero, thetas, (int(generator.integers(2, 6)) + float(generator.choice([-0.2, 0.2]))) / 7
 
 
 def _runs_with_ties(generator):
@@ -182,9 +182,9 @@ def _moves(theta_0, theta):
     return torch.cat([(theta[name] - theta_0[name]).flatten() for name in theta_0])
 
 
-def _trimmed(tau, density):
+def _trimmed(tau, density, whole=round):
     """Keep entries whose magnitude is at least the k-th largest."""
-    least = tau.abs().sort(descending=True).values[round(density * len(tau)) - 1]
+    least = tau.abs().sort(descending=True).values[whole(density * len(tau)) - 1]
     return tau * (tau.abs() >= least)
 
 
@@ -258,6 +258,10 @@ merge_by_sign = Code(
             "you trim by value, so large moves downwards are lost; their magnitude decides.",
         ),
         (_ties_with(trim=_smallest_kept), "you keep the smallest entries; keep the largest."),
+        (
+            _ties_with(trim=partial(_trimmed, whole=int)),
+            "`int` cuts off what is behind the decimal point, so an entry too few is kept: use `round`.",
+        ),
         (
             _ties_with(trim=_trimmed_to_exactly_k),
             "of entries that tie at the threshold you keep some; here all of them stay.",

@@ -164,6 +164,12 @@ def _visits(generator):
     return list(groups), list(labels), float(generator.choice([0.21, 0.31, 0.41]))
 
 
+def _between(generator):
+    """A share of which some classes have a little more than a whole number of visits, others less."""
+    groups, labels, _ = _visits(generator)
+    return groups, labels, 0.45
+
+
 def _most(generator):
     """Nearly everything is to be held out; one visit of each class must stay."""
     groups, labels, _ = _visits(generator)
@@ -246,7 +252,7 @@ def _without_classes(groups, labels, share, seed):
 held_out = Code(
     "19.3",
     _held_out,
-    [_visits, _most, _few],
+    [_visits, _between, _most, _few],
     [
         (
             _by_image,
@@ -287,6 +293,14 @@ held_out = Code(
         (
             partial(_held_out, how_many=lambda share, n: min(round(share * n), n - 1)),
             "a share of a few visits is rounded to none: hold out at least one, if the class has two.",
+        ),
+        (
+            partial(_held_out, how_many=lambda share, n: min(max(1, int(share * n)), n - 1)),
+            "`int` cuts off what is behind the decimal point, so a visit too few is held out: use `round`.",
+        ),
+        (
+            partial(_held_out, how_many=lambda share, n: min(max(1, math.ceil(share * n)), n - 1)),
+            "you round the number of visits up: use `round`.",
         ),
     ],
     call=_properties,
