@@ -78,6 +78,15 @@ def test_neither_answers_nor_explanations_can_be_read_in_the_source(path):
         assert not [text for text in (*reasons, "correct", '"right"') if text in html]
 
 
+@each
+def test_the_answer_of_a_lettered_question_begins_with_its_letter(path):
+    text = "\n".join(source for _, source in cells(path, "markdown"))
+    for exercise in asked_in(path):
+        fold = re.search(rf"<summary>Answer {re.escape(exercise.name)}</summary>\s*(\w+)", text)
+        if isinstance(exercise, Choice) and fold:
+            assert fold[1] == exercise.solution, exercise.name
+
+
 def test_a_question_without_its_heading_stops_the_build():
     cells = [
         nbformat.v4.new_code_cell("from wiseft_lite.book.exercises import ch02 as other"),
