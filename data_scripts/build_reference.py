@@ -142,7 +142,8 @@ def method_page() -> str:
     """The page above those of the method's modules."""
     lines = [
         *("# The method", ""),
-        "What can be imported from `wiseft_lite` itself, by the module of the method that defines it.",
+        "What can be imported from `wiseft_lite` itself, by the module of the method that defines it. A dash: nothing;",
+        "import from the module, as in `from wiseft_lite.losses import l2_to`.",
         *("", "| module | names |", "|---|---|"),
     ]
     for module in (*BASIS, *METHOD, "errors"):
@@ -269,7 +270,18 @@ def names_in(box: str, wide: bool) -> list[str]:
     names = list(GROUPS.get(box) or (name.removeprefix(prefix) for name in modules_of(box)))
     names = [name for name in names if "." not in name]
     names += sorted(p.parent.name for p in (PACKAGE / box).glob("*/__init__.py"))
-    return textwrap.wrap(", ".join(names), 66) if wide else names
+    if wide:
+        return textwrap.wrap(", ".join(names), 66)
+    return [part for name in names for part in parts(name)]
+
+
+def parts(name: str) -> list[str]:
+    """A module's name, in two lines if one is too long for a box that stands beside others.
+
+    >>> parts("soups"), parts("moving_averages")
+    (['soups'], ['moving_', 'averages'])
+    """
+    return [name] if len(name) <= 12 else re.split(r"(?<=_)", name, maxsplit=1)
 
 
 def boxes() -> dict[str, tuple[float, float, float, float, list[str]]]:

@@ -111,6 +111,12 @@ def test_the_figure_can_be_read_on_a_phone(written):
         assert re.search(rf">{name}</text>", svg) and name in alt
 
 
+def test_names_stay_within_their_boxes():
+    for _, _, width, _, lines in build_reference.boxes().values():
+        widest = max([0.56 * build_reference.SMALL * len(line) for line in lines], default=0)
+        assert widest <= width, lines
+
+
 def test_arrows_touch_no_box_between(written):
     placed = build_reference.boxes()
     for a, b in build_reference.arrows():
