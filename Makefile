@@ -40,15 +40,15 @@ lint: .venv/test.stamp  ## style, types and the arrows between packages
 test-fast: .venv/test.stamp  ## the unit tests that need no minutes, several at a time; no notebook; WORKERS as for test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile -m "not slow" tests/unit tests/tasks wiseft_lite
 
-test: .venv/book.stamp  ## unit tests, every notebook, the site with warnings as errors, and a browser if there is one; WORKERS: unit tests at a time (2)
+test: .venv/book.stamp  ## unit tests, every notebook, the site with warnings as errors, and a browser if there is one; WORKERS: tests at a time (2)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -rs -n $(WORKERS) --dist loadfile --ignore=tests/browser
 	$(BIN)/python data_scripts/build_book.py
-	$(BIN)/python -m pytest -q -rs tests/browser
+	$(BIN)/python -m pytest -q -rs -n $(WORKERS) tests/browser
 
 test-site: .venv/book.stamp  ## open the built pages in a browser; builds them if they are not there
 	test -f _build/html/index.html || $(MAKE) book
 	command -v chromium chromium-browser google-chrome >/dev/null || $(BIN)/python -m playwright install chromium
-	$(BIN)/python -m pytest -q -rs tests/browser
+	$(BIN)/python -m pytest -q -rs -n $(WORKERS) tests/browser
 
 ledger: .venv/book.stamp  ## measure every number of the book that the present code has not measured; resumes where it was stopped
 	$(BIN)/wiseft-lite ledger all --run

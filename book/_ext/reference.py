@@ -126,6 +126,15 @@ def names_on(doctree: nodes.document, objects: Iterable[str]) -> dict[str, str]:
     return dotted | short
 
 
+def linked_or_title(node: nodes.Node) -> bool:
+    """Whether a node is within a link, where a second one would make the first empty, or a title."""
+    while node.parent is not None:
+        node = node.parent
+        if isinstance(node, (nodes.reference, nodes.title)):
+            return True
+    return False
+
+
 def link_names(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Link code in a sentence to the object of the library that it names, if there is only one."""
     objects = app.env.get_domain("py").objects
@@ -134,7 +143,7 @@ def link_names(app: Sphinx, doctree: nodes.document, page: str) -> None:
     for literal in list(doctree.findall(nodes.literal)):
         found = NAME.match(literal.astext())
         name = known.get(found[0]) if found else None
-        if name is None or isinstance(literal.parent, (nodes.reference, nodes.title)):
+        if name is None or linked_or_title(literal):
             continue
         entry = objects[name]
         link = make_refnode(
@@ -143,8 +152,22 @@ def link_names(app: Sphinx, doctree: nodes.document, page: str) -> None:
         literal.replace_self(link)
 
 
+def parameters_without_list(app: Sphinx, page: str, template: str, context: dict, doctree) -> None:
+    """Sphinx lays the parameters of a long signature out as a definition list that defines nothing;
+    its role says so to a screen reader."""
+    body = context.get("body", "")
+    for tag in ("<dl>\n<dd>", "<dd>"):
+        body = body.replace(
+            f'{tag}<em class="sig-param">',
+            tag.replace(">", ' role="presentation">') + '<em class="sig-param">',
+        )
+    if body:
+        context["body"] = body
+
+
 def setup(app: Sphinx):
     app.connect("autodoc-process-docstring", tidy, priority=400)  # before napoleon, at 500
     app.connect("autodoc-process-signature", show_factories)
     app.connect("doctree-resolved", link_names)
+    app.connect("html-page-context", parameters_without_list)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -243,3 +243,22 @@ def test_code_in_a_sentence_means_what_the_page_imports_or_the_package_exports(e
     }
     assert found["sweeps.sweep"] == found["wiseft_lite.sweeps.sweep"] == "wiseft_lite.sweeps.sweep"
     assert found["results.train"] == "wiseft_lite.results.train"
+
+
+def test_code_within_a_link_gets_no_second_link(extension):
+    """A browser closes the first one then, and it has no text."""
+    from docutils import nodes
+
+    code, deep, title, free = (nodes.literal(text="sweep") for _ in range(4))
+    nodes.reference("", "", nodes.inline("", "", deep)), nodes.title("", "", title)
+    nodes.reference("", "", code), nodes.paragraph("", "", free)
+    found = map(extension.linked_or_title, (code, deep, title, free))
+    assert list(found) == [True, True, True, False]
+
+
+def test_the_layout_of_a_signature_is_no_list_of_definitions(extension):
+    first, second = (f'<dd><em class="sig-param">{name}</em>,</dd>' for name in "ab")
+    context = {"body": f"<dt>f(<dl>\n{first}\n{second}\n</dl>)</dt><dl><dt>x</dt><dd>y</dd></dl>"}
+    extension.parameters_without_list(None, "", "", context, None)
+    assert context["body"].count('role="presentation"') == 3
+    assert "<dl><dt>x</dt><dd>y</dd></dl>" in context["body"]

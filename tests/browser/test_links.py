@@ -89,33 +89,6 @@ def test_without_scripts_a_term_is_a_link_with_a_title(browser, address):  # noq
     page.close()
 
 
-# For each term: whether a card opens, and the controls that it covers.
-COVERED = """() => [...document.querySelectorAll('a.term')].map(link => {
-  link.scrollIntoView({block: 'center', behavior: 'instant'});
-  link.focus();
-  const card = document.querySelector('.glossary-card');
-  if (!card) return [link.innerText, null];
-  const a = card.getBoundingClientRect();
-  const over = [...document.querySelectorAll('button, input, select, summary, nav, .bd-header-article')].filter(e => {
-    const b = e.getBoundingClientRect();
-    return e.checkVisibility() && a.left < b.right && a.right > b.left && a.top < b.bottom && a.bottom > b.top;
-  });
-  const inside = a.left >= 0 && a.top >= 0 && a.right <= innerWidth && a.bottom <= innerHeight;
-  return [link.innerText, inside ? over.map(e => e.outerHTML.slice(0, 80)) : ['outside the screen']];
-})"""
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_no_card_covers_a_control(tab, address, name, width):  # noqa: F811
-    tab.set_viewport_size({"width": width, "height": 900})
-    tab.goto(f"{address}/{name}", wait_until="load")
-    found = tab.evaluate(COVERED)
-    assert not [entry for entry in found if entry[1]]
-    shown = [entry for entry in found if entry[1] is not None]
-    assert len(shown) >= 0.8 * len(found) > 0, "where there is no place, there is no card"
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_an_open_card_is_accessible(browser, address, scheme):  # noqa: F811
     page = opened(browser, color_scheme=scheme)

@@ -123,7 +123,7 @@ rows = Code(
     [
         (
             lambda embeddings, scale: _rows(embeddings, 1.0),
-            "the rows have length 1: multiply them by the scale. Without it the accuracy is the same, but the loss is not.",
+            "the rows have length 1: multiply them by the scale, as the formula says.",
         ),
         (
             _not_the_mean,

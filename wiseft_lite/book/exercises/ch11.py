@@ -15,7 +15,7 @@ from wiseft_lite.book.checks.draw import names, normal, unit
 from wiseft_lite.book.experiments import ch11 as experiment
 from wiseft_lite.tasks.draws import few_shot_rows
 
-separate = Choice(
+table_2 = Choice(
     "11.1",
     "C",
     {
@@ -514,4 +514,4 @@ searches = Code(
     draws=4,
 )
 
-ALL = [separate, gains, oracle, nested, learning_curve, searches]
+ALL = [table_2, gains, oracle, nested, learning_curve, searches]

@@ -316,7 +316,7 @@ def _too_short(theta_0, theta_1, drop, kept):
 
 _rescaled = _thinned(lambda drop: 1 / (1 - drop))
 
-rescaled = Code(
+thinned = Code(
     "15.3",
     _rescaled,
     [_dropped],
@@ -642,4 +642,4 @@ flyp_step = Code(
     draws=3,
 )
 
-ALL = [fisher, merge_by_sign, rescaled, stock, temperature, flyp_step]
+ALL = [fisher, merge_by_sign, thinned, stock, temperature, flyp_step]

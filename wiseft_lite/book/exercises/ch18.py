@@ -296,7 +296,7 @@ worst = Code(
     draws=6,
 )
 
-few = Choice(
+oceania = Choice(
     "18.4",
     "C",
     {
@@ -457,4 +457,4 @@ pm = Code(
     draws=8,
 )
 
-ALL = [always_empty, macro, worst, few, by_hand, pm]
+ALL = [always_empty, macro, worst, oceania, by_hand, pm]
