@@ -7,6 +7,7 @@ command lists failed notebooks at the end and exits non-zero.
 
 from __future__ import annotations
 
+import csv
 import os
 import platform
 import re
@@ -54,7 +55,7 @@ def runtimes(report: Path) -> str:
         "Measured when this site was built, each notebook once, two at a time, from an empty cache of",
         f"trained models, on {os.cpu_count()} CPU cores ({platform.system()}, {platform.machine()}, Python "
         f"{platform.python_version()}, torch {torch.__version__.split('+')[0]}). Two notebooks at a time compete for the cores,",
-        "so each takes longer than alone; the *Time* at the head of a chapter is for a notebook that runs alone. Another",
+        "so each takes longer than alone; the *Time* at the top of a chapter is for a notebook that runs alone. Another",
         "machine may need half or twice as long, and a busy one longer.",
         "",
         "| notebook | seconds |",
@@ -62,7 +63,29 @@ def runtimes(report: Path) -> str:
     ]
     cases = sorted(ET.parse(report).iter("testcase"), key=lambda case: case.get("name", ""))
     for case in cases:
-        lines.append(f"| {Path(case.get('name', '')).stem} | {float(case.get('time', 0)):.0f} |")
+        name = Path(case.get("name", "")).stem
+        lines.append(f"| [{name}](../{name}.ipynb) | {float(case.get('time', 0)):.0f} |")
+    return "\n".join(lines) + "\n"
+
+
+def load_times(record: Path) -> str:
+    """Return the section on how long a page takes to open, from what ``bench_pages.py`` wrote; a book
+    that it has not measured has none."""
+    if not record.exists():
+        return ""
+    lines = [
+        "",
+        "## How long a page takes to open",
+        "",
+        "Each chapter was opened once in a headless Chromium with an empty cache, over a connection of 1.6 Mbit/s with a delay of",
+        "150 ms, without compression (`data_scripts/bench_pages.py`). Figures below the screen load when one scrolls to them.",
+        "",
+        "| page | MB | seconds until text shows | seconds until loaded |",
+        "|---|--:|--:|--:|",
+    ]
+    with record.open(newline="") as file:
+        for name, *numbers in list(csv.reader(file))[1:]:
+            lines.append(f"| [{name}](../{name}.ipynb) | {' | '.join(numbers)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -284,7 +307,8 @@ def build(root: Path, copy: Path, site: Path) -> list[str]:
         nbformat.write(notebook, path)
     for name, reported in failed.items():
         show_failure(copy / "book" / name, reported)
-    (copy / "book" / "appendix" / "runtimes.md").write_text(runtimes(report))
+    appendix = copy / "book" / "appendix"
+    (appendix / "runtimes.md").write_text(runtimes(report) + load_times(appendix / "page_load.csv"))
     code = build_site(copy, site)
     return [
         *(f"{name} failed: its page shows the traceback" for name in failed),

@@ -1,11 +1,16 @@
 """The buttons at the top of a page: its source on the repository is there for pages that the repository
-has, a notebook's as the hosting site draws it."""
+has, a notebook's as the hosting site draws it, and the downloads say what they are."""
 
 from __future__ import annotations
 
 from sphinx.application import Sphinx
 
 SOURCE = "source-file-button"  # as sphinx_book_theme names it
+DOWNLOADS = {  # what it writes on a button
+    ".ipynb": "Notebook (.ipynb)",
+    ".md": "Source (.md)",
+    ".pdf": "Print, or save as PDF",  # the button opens the dialog of the browser
+}
 
 
 def fix_source(app: Sphinx, page: str, template: str, context: dict, doctree) -> None:
@@ -14,6 +19,9 @@ def fix_source(app: Sphinx, page: str, template: str, context: dict, doctree) ->
     made = "made_by_the_build" in app.env.metadata.get(page, {})
     for group in context.get("header_buttons", []):
         buttons = group.get("buttons", [group])
+        for button in buttons:
+            if button.get("text") in DOWNLOADS:
+                button["text"] = DOWNLOADS[button["text"]]
         for button in [b for b in buttons if b.get("label") == SOURCE]:
             if made:
                 buttons.remove(button)

@@ -121,15 +121,27 @@ def uses(text: str, entries: tuple[Entry, ...]) -> Iterator[tuple[int, int, Entr
             yield found.start(), found.end(), entry
 
 
+def is_heading(text: nodes.Text) -> bool:
+    """Whether a text in bold is all that a paragraph of a list says, as the name of a part on the start
+    page; there may be an image before it."""
+    bold = text.parent
+    if not isinstance(bold, nodes.strong) or not isinstance(bold.parent.parent, nodes.list_item):
+        return False
+    others = [part for part in bold.parent if part is not bold]
+    return not any(
+        p.astext().strip() for p in others if not isinstance(p, (nodes.image, nodes.raw))
+    )
+
+
 def unfolded(doctree: nodes.document) -> list[nodes.Text]:
     """The texts of a page that may hold links to terms: not in folds, where a reader may miss the
-    first use, nor in titles and quotations in italics."""
+    first use, nor in titles, headings in bold and quotations in italics."""
     found, depth = [], 0
     open_to_links = set(map(id, links.prose(doctree)))
     for node in doctree.findall():
         if isinstance(node, nodes.raw):
             depth += node.astext().count("<details") - node.astext().count("</details")
-        elif id(node) in open_to_links and depth == 0:
+        elif id(node) in open_to_links and depth == 0 and not is_heading(node):
             found.append(node)
     return found
 

@@ -15,6 +15,7 @@ from sphinx.application import Sphinx
 from sphinx.util.nodes import make_refnode
 
 PAGES = ("book/appendix/where", "book/appendix/reference/")
+EXPORTS = "book/appendix/reference/method"  # lists what the package itself exports
 NAME = re.compile(r"[A-Za-z_][\w.]*(?=(?:\(.*\))?$)")
 
 
@@ -140,6 +141,8 @@ def link_names(app: Sphinx, doctree: nodes.document, page: str) -> None:
     objects = app.env.get_domain("py").objects
     in_reference = page.startswith(PAGES)
     known = unique_endings(objects) if in_reference else names_on(doctree, objects)
+    if page == EXPORTS:
+        known |= {name: full for name, full in exported().items() if full in objects}
     for literal in list(doctree.findall(nodes.literal)):
         found = NAME.match(literal.astext())
         name = known.get(found[0]) if found else None

@@ -1,5 +1,5 @@
-"""Keep a number and its sign on one line, and set columns of numbers to the right; the sources stay
-plain."""
+"""Keep a number and its sign or unit on one line, set columns of numbers to the right, and leave the
+title that Colab reads out of a cell whose fold has it; the sources stay plain."""
 
 import re
 
@@ -8,13 +8,16 @@ from sphinx.transforms import SphinxTransform
 
 TIED = re.compile(
     r"(?<=\d) (?=%)| (?=±)|(?<=±) |(?<=\d) (?=×)|(?<=×) (?=\d)|(?<=\bn) (?==)|(?<=\bn =) (?=\d)"
+    r"|(?<=\d) (?=[kMGT]i?B\b)"
 )
 NUMBER = re.compile(r"[+\-−]?\d.{0,23}|[\-–—]?")
+# data_scripts/build_book.py names the fold of a cell as this line does.
+COLAB_TITLE = re.compile(r"#@title Solution \d+\.\d+\n")
 VERBATIM = (nodes.literal, nodes.FixedTextElement, nodes.raw, nodes.comment, nodes.math)
 
 
 def tied(text: str) -> str:
-    """The text with no-break spaces before %, around ± and × and in ``n = 761``."""
+    """The text with no-break spaces before % and units of memory, around ± and × and in ``n = 761``."""
     return TIED.sub("\u00a0", text)
 
 
@@ -52,6 +55,14 @@ def mark_numbers(table: nodes.table) -> None:
                 row[k]["classes"].append("number")
 
 
+def drop_title(block: nodes.literal_block) -> None:
+    """Take the title that Colab reads out of the code of a cell."""
+    found = COLAB_TITLE.match(block.astext())
+    if found:
+        block.rawsource = block.astext()[found.end() :]  # Sphinx colours a block that equals it
+        block[:] = [nodes.Text(block.rawsource)]
+
+
 class Typography(SphinxTransform):
     default_priority = 700
 
@@ -61,6 +72,8 @@ class Typography(SphinxTransform):
                 text.parent.replace(text, nodes.Text(tied(text)))
         for table in self.document.findall(nodes.table):
             mark_numbers(table)
+        for block in self.document.findall(nodes.literal_block):
+            drop_title(block)
 
 
 def setup(app):

@@ -51,9 +51,9 @@
       card.className = right ? "right" : "wrong";
       text.textContent = `${right ? "✓" : "✗"} ${image.guess[at]} ${image.sure[at]}\u00a0%`;
     });
-    line.textContent = `α = ${alpha}: ${percent("test")} on line drawings, ${percent("shifts")} on the other styles, ` +
-      `${percent("emoji")} on emoji (means over ${curve.seeds} seeds). In one run, ${good} of the ` +
-      `${cards.length} images below are right.`;
+    line.textContent = `α = ${alpha}: ${percent("test")} on line drawings, ${percent("shifts")} on the seven shifts, ` +
+      `${percent("emoji")} on emoji (means over ${curve.seeds} seeds). In one run, the mixture classifies ${good} of the ` +
+      `${cards.length} images below correctly.`;
     slider.setAttribute("aria-valuetext", `alpha ${alpha}`);
   };
   slider.addEventListener("input", show);

@@ -38,5 +38,8 @@
   dialog.addEventListener("click", event => {
     if (event.target === dialog || event.target.closest("button")) dialog.close(); // beside it, or the button
   });
+  // Sphinx and the theme keep Escape for themselves where a link has the focus, as after a download, and turn the page
+  // below by the arrow keys.
+  dialog.addEventListener("keydown", event => event.stopPropagation());
   dialog.addEventListener("close", () => opener.focus());
 }

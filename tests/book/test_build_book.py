@@ -119,11 +119,14 @@ def test_buttons_lead_to_the_notebook_and_to_the_repository_if_it_is_known(book,
     assert sorted(buttons(pages / "02_bad.html")) == sorted(
         ["../_sources/book/02_bad.ipynb", *on_repository, *colab, *[url][: bool(url)]]
     )
+    labels = re.findall(r'btn__text-container">(.*?)<', (pages / "02_bad.html").read_text())
+    assert {"Notebook (.ipynb)", "Print, or save as PDF"} <= set(labels)
     made = buttons(pages / "appendix" / "runtimes.html")
     assert sorted(made) == ["../../_sources/book/appendix/runtimes.md", *[url][: bool(url)]]
     given = book / "_build" / "html" / "_sources" / "book" / "02_bad.ipynb"
     assert given.read_bytes() == (book / "book" / "02_bad.ipynb").read_bytes()
     assert "cell_output" in (pages / "02_bad.html").read_text()
+    assert "#@title" not in (pages / "02_bad.html").read_text(), "the fold has it"
 
 
 def test_a_figure_of_a_kernel_gets_a_version_for_each_screen(book, monkeypatch):

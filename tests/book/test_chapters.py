@@ -94,6 +94,31 @@ def test_exercises_have_a_header_a_hint_and_a_folded_solution(path):
             )
 
 
+LIST_ITEM = re.compile(r" {0,3}(?:1[.)]|[-+*]) ")
+NO_SENTENCE = re.compile(r"\s*(?:\d+[.)]|[-+*>|<])")  # how lists, quotations, tables and HTML begin
+
+
+def swallowed(text):
+    """The lines within a paragraph that Markdown takes for the first item of a list."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    paragraphs = [block for block in re.split(r"\n\s*\n", text) if not NO_SENTENCE.match(block)]
+    return [line for p in paragraphs for line in p.split("\n")[1:] if LIST_ITEM.match(line)]
+
+
+def test_a_line_that_becomes_a_list_is_found_out():
+    assert swallowed("Vectors of length\n1. Then go on.") == ["1. Then go on."]
+    assert not swallowed("Two:\n\n1. One,\n2. two.\n\nThe year\n2022. So.")
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda p: p.stem)
+def test_no_line_of_a_sentence_becomes_a_list(path):
+    if path.suffix == ".ipynb":
+        texts = [source for _, source in cells(path, "markdown")]
+    else:
+        texts = [path.read_text()]
+    assert not [line for text in texts for line in swallowed(text)]
+
+
 def test_the_first_page_quotes_messages_that_exist():
     table = "\n".join(source for _, source in cells(BOOK / "00_setup.ipynb", "markdown")).partition(
         "When something goes wrong"

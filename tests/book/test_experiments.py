@@ -95,7 +95,23 @@ def test_the_page_of_run_times_names_each_notebook(tmp_path):
         '<testsuites><testsuite><testcase classname="book.02_b.ipynb" name="02_b.ipynb" time="61.4"/>'
         '<testcase classname="book.01_a.ipynb" name="01_a.ipynb" time="9.6"/></testsuite></testsuites>'
     )
-    assert build_book.runtimes(tmp_path / "report.xml").endswith("| 01_a | 10 |\n| 02_b | 61 |\n")
+    rows = "| [01_a](../01_a.ipynb) | 10 |\n| [02_b](../02_b.ipynb) | 61 |\n"
+    assert build_book.runtimes(tmp_path / "report.xml").endswith(rows)
+
+
+def test_the_page_of_run_times_says_how_long_a_page_takes_to_open(tmp_path):
+    assert build_book.load_times(tmp_path / "none.csv") == ""
+    (tmp_path / "a.csv").write_text("page,megabytes,first_paint_s,loaded_s\n01_a,0.39,2.2,2.5\n")
+    row = "| [01_a](../01_a.ipynb) | 0.39 | 2.2 | 2.5 |\n"
+    assert build_book.load_times(tmp_path / "a.csv").endswith(row)
+
+
+def test_every_chapter_was_opened_on_a_slow_connection():
+    measured = pd.read_csv(build_book.ROOT / "book" / "appendix" / "page_load.csv")
+    assert [*measured["page"]] == [
+        path.stem for path in sorted((build_book.ROOT / "book").glob("*.ipynb"))
+    ]
+    assert (measured["first_paint_s"] < 3).all() and (measured["loaded_s"] < 8).all()
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,10 @@ Claims: claim 7, claims 7 and 8.
 
 Italics: *how greedy soups are made*, *EMA*.
 
+- ![An image.](https://example.org/a.svg) **Warm start**
+
+  - **LoRA** and more
+
 <details><summary>Hint</summary>
 
 Folded: a warm start.
@@ -221,6 +225,11 @@ def test_each_page_has_its_own_first_use(site):
 def test_titles_in_italics_and_folds_are_no_first_use(site):
     assert links_in(page(site, "06_line"), "Italics:") == [("EMA", term("moving-average"))]
     assert links_in(page(site, "06_line"), "Folded:") == []
+
+
+def test_a_heading_in_bold_is_no_first_use(site):
+    terms = re.findall('href="[^"]*#term-(.*?)"', page(site, "06_line").partition("<template")[0])
+    assert "lora" in terms and "warm-start" not in terms
 
 
 def test_a_page_holds_the_cards_of_its_terms_with_links_that_fit_the_page(site):

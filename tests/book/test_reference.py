@@ -245,6 +245,29 @@ def test_code_in_a_sentence_means_what_the_page_imports_or_the_package_exports(e
     assert found["results.train"] == "wiseft_lite.results.train"
 
 
+def test_the_page_of_what_the_package_exports_links_all_of_it(extension):
+    """`load` and `save` are names in several modules; this page means those of the package itself."""
+    from types import SimpleNamespace
+
+    from docutils import nodes
+    from docutils.utils import new_document
+
+    entry = SimpleNamespace(docname="book/appendix/reference/checkpoints", node_id="there")
+    names = ["checkpoints.load", "tasks.icons.load", "features.encode", "models.Head.encode"]
+    objects = {f"wiseft_lite.{name}": entry for name in names}
+    app = SimpleNamespace(
+        env=SimpleNamespace(get_domain=lambda name: SimpleNamespace(objects=objects)),
+        builder=SimpleNamespace(get_relative_uri=lambda *names: "page.html"),
+    )
+    for page, expected in ((extension.EXPORTS, 2), ("book/appendix/reference/tasks", 0)):
+        document = new_document(page)
+        document += nodes.paragraph(
+            "", "", nodes.literal(text="load"), nodes.literal(text="encode")
+        )
+        extension.link_names(app, document, page)
+        assert len(list(document.findall(nodes.reference))) == expected
+
+
 def test_code_within_a_link_gets_no_second_link(extension):
     """A browser closes the first one then, and it has no text."""
     from docutils import nodes

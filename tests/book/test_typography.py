@@ -10,7 +10,7 @@ pytest.importorskip("sphinx")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "book" / "_ext"))
 
 from docutils import nodes  # noqa: E402
-from typography import Typography, is_number, mark_numbers, tied  # noqa: E402
+from typography import Typography, drop_title, is_number, mark_numbers, tied  # noqa: E402
 
 PAGE = """
 Accuracy is 87.2 % (± 0.6), but ``5 %`` is code.
@@ -30,6 +30,7 @@ def test_a_number_keeps_its_sign_on_its_line():
     assert tied(" ± 0.9") == "\u00a0±\u00a00.9", "the number before stands in front of a tag"
     assert tied("test (n = 761), then = 5") == "test (n\u00a0=\u00a0761), then = 5"
     assert tied("16 × 16, a % sign") == "16\u00a0×\u00a016, a % sign"
+    assert tied("0.02 GB, 16 GiB, 4 GBs, 3 Bits") == "0.02\u00a0GB, 16\u00a0GiB, 4 GBs, 3 Bits"
 
 
 @pytest.mark.parametrize(
@@ -66,3 +67,17 @@ def test_code_stays_as_it_was_typed():
     Typography(document).apply()
     text = next(document.findall(nodes.paragraph)).astext()
     assert text == "Accuracy is 87.2\u00a0% (±\u00a00.6), but 5 % is code."
+
+
+@pytest.mark.parametrize(
+    "code, shown",
+    [
+        ("#@title Solution 6.1\nx = 1\ny = 2", "x = 1\ny = 2"),
+        ("#@title Solution 11.5, the parts\nx = 1", "#@title Solution 11.5, the parts\nx = 1"),
+        ("x = 1  #@title Solution 6.1\n", "x = 1  #@title Solution 6.1\n"),
+    ],
+)
+def test_the_title_that_the_fold_of_a_solution_shows_is_not_in_its_code_too(code, shown):
+    block = nodes.literal_block(code, code)
+    drop_title(block)
+    assert block.astext() == block.rawsource == shown

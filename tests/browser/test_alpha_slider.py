@@ -54,6 +54,7 @@ def test_the_keyboard_moves_it_and_its_numbers_are_the_means_of_the_record(tab, 
         assert f"means over {seeds} seeds" in shown
         good = tab.locator("#alpha-demo figure.right").count()
         assert f" {good} of the 24 images" in shown
+        assert "on the seven shifts" in shown, "which the axis of the figure names"
         assert float(slider.get_attribute("aria-valuetext").split()[1]) == alpha
     assert sum(a != b for a, b in zip(guesses, cards.all_inner_texts(), strict=True)) >= 12
     assert not tab.wrong and not tab.outside

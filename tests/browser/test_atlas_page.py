@@ -206,3 +206,9 @@ def test_accessibility_has_no_serious_finding(browser, address, scheme, width): 
     page.locator("#atlas-table summary").click()
     page.wait_for_function("!document.getAnimations().some(a => a instanceof CSSTransition)")
     assert not serious_findings(page)
+
+
+def test_the_choices_that_the_text_names_exist(page):
+    named = {" ".join(text.split()) for text in page.locator("article em").all_inner_texts()}
+    labels = page.locator("#atlas label, #atlas option").all_text_contents()
+    assert named - {"How to read it.", "effective robustness"} <= {text.strip() for text in labels}

@@ -35,6 +35,16 @@ def test_title_doors_and_slider_are_on_the_first_screen_of_a_laptop(tab, address
     assert slider["y"] + slider["height"] <= 800
 
 
+def test_a_door_opens_wherever_it_is_pressed(tab, address):  # noqa: F811
+    for door in opened_at(tab, address, START).locator(".title-page li").all():
+        assert door.evaluate(
+            """door => {
+                const {right, bottom} = door.getBoundingClientRect();
+                return document.elementFromPoint(right - 8, bottom - 8) === door.querySelector("a");
+            }"""
+        )
+
+
 def test_the_title_page_has_the_version_and_how_to_cite(tab, address):  # noqa: F811
     page = opened_at(tab, address, START)
     assert f"Version {wiseft_lite.__version__}." in page.locator(".title-page").inner_text()

@@ -146,6 +146,15 @@ def test_diagrams_follow_the_button_on_a_device_of_the_other_theme(browser, addr
 FIGURED = [name for name in CHAPTERS if 'class="figure-link"' in (SITE / name).read_text()]
 
 
+KEYS_THAT_REACH_THE_PAGE = """link => {
+    const keys = [], note = event => keys.push(event.key);
+    document.addEventListener("keydown", note);
+    link.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight", bubbles: true}));
+    document.removeEventListener("keydown", note);
+    return keys.length;
+}"""
+
+
 @pytest.mark.parametrize("name", FIGURED[:2])
 @pytest.mark.parametrize("how", ["click", "Enter"])
 def test_a_figure_opens_larger_and_closes_again(tab, address, name, how):
@@ -164,9 +173,37 @@ def test_a_figure_opens_larger_and_closes_again(tab, address, name, how):
     assert not dialog.evaluate("d => d.open")
     assert link.evaluate("l => l === document.activeElement")
     link.click()
+    files.last.focus()
+    assert not files.last.evaluate(KEYS_THAT_REACH_THE_PAGE), "the arrow keys turn the page below"
+    tab.keyboard.press("Escape")
+    assert not dialog.evaluate("d => d.open")
+    link.click()
     dialog.get_by_role("button", name="Close").click()
     assert not dialog.evaluate("d => d.open")
     assert not tab.wrong and not tab.outside, (tab.wrong, tab.outside)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", ["where", "reference/method"])
+def test_the_name_of_a_module_is_on_one_line(tab, address, name, width):
+    tab.set_viewport_size({"width": width, "height": 844})
+    tab.goto(f"{address}/book/appendix/{name}.html", wait_until="load")
+    names = tab.locator("td:first-child code .pre")
+    assert names.count() > 10
+    assert set(names.evaluate_all("all => all.map(n => n.getClientRects().length)")) == {1}
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_magnifying_glass_does_not_cover_what_is_searched(tab, address, width):
+    tab.set_viewport_size({"width": width, "height": 844})
+    for page in ("search.html?q=rate", PAGES[0]):  # a field of the page, and that of a dialog
+        tab.goto(f"{address}/{page}", wait_until="load")
+        if page == PAGES[0]:
+            tab.locator(".search-button:visible, .search-button-field:visible").first.click()
+        field = tab.locator(".bd-search:visible input")
+        glass = tab.locator(".bd-search:visible .fa-magnifying-glass").bounding_box()
+        start = field.evaluate("f => parseFloat(getComputedStyle(f).paddingLeft)")
+        assert field.bounding_box()["x"] + start >= glass["x"] + glass["width"], page
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@
     node.append(...children);
     return node;
   };
-  const spaced = (name) => name.replaceAll("_", " ");
+  const STYLES = {test: "line drawing", line_new_artists: "line drawing by another artist", solid: "solid", two_tone: "two-tone",
+    color: "colour", emoji: "emoji", pixel: "pixel art", sketch: "sketch"};
   const percent = (p) => `${Math.round(100 * p)}\u00a0%`;
 
   // --- the drawing
@@ -24,7 +25,7 @@
   const whole = () => pen.getImageData(0, 0, SIDE, SIDE);
   const blank = () => { pen.fillStyle = "#fff"; pen.fillRect(0, 0, SIDE, SIDE); exact = label = null; };
   const remember = () => { past = [...past.slice(-29), {pixels: whole(), exact, label}]; };
-  const changed = () => { dirty = true; work(); };
+  const changed = () => { pick("hint").hidden = dirty = true; work(); };
   const undo = () => {
     const state = past.pop();
     if (!state) return;
@@ -256,7 +257,10 @@
     const steps = new Float32Array(bytes.buffer, 0, names.length), codes = new Int8Array(bytes.buffer, 4 * names.length);
     words = new Map(names.map((name, k) =>
       [name, Array.from(codes.subarray(width * k, width * (k + 1)), (code) => code * steps[k])]));
-    pick("words").textContent = `${names.length.toLocaleString("en")} words are known.`;
+    countWords();
+  };
+  const countWords = () => {
+    pick("words").textContent = `At least two words; ${words.size.toLocaleString("en")} are available.`;
   };
   const classes = () => (own.length ? own.map(({name}) => name) : data.classes);
   const near = (word) => [...words.keys()].filter((name) => name.startsWith(word.slice(0, 3))).slice(0, 4);
@@ -270,6 +274,8 @@
       return remove;
     }));
     pick("all").hidden = !own.length;
+    if (own.length) pick("words").textContent = own.length === 1 ? "One class is always right: add a second one." : "";
+    else if (words) countWords();
     work();
   };
   const addWords = async () => {
@@ -281,11 +287,11 @@
     const fresh = [...new Set(good)].filter((word) => own.every(({name}) => name !== word));
     setOwn([...own, ...fresh.map((name) => ({name, row: words.get(name)}))]);
     field.value = strange.join(", ");
-    said.textContent = strange.map((word) => {
+    if (strange.length) said.textContent = strange.map((word) => {
       const others = near(word);
-      return `“${word}” is not among the ${words.size.toLocaleString("en")} words` +
-        `${others.length ? `; ${others.join(", ")} are` : ""}.`;
-    }).join(" ") || (own.length === 1 ? "One class is always right: add a second one." : "");
+      return `“${word}” is not among the ${words.size.toLocaleString("en")} words.` +
+        `${others.length ? ` These begin like it: ${others.join(", ")}.` : ""}`;
+    }).join(" ");
   };
   const complete = () => {
     const start = pick("class").value.toLowerCase().split(",").map((part) => part.trim());
@@ -305,7 +311,7 @@
     list.replaceChildren(...order.map((c) => {
       const fill = make("span", {className: "fill"}), right = names[c] === label;
       fill.style.width = `${100 * p[c]}%`;
-      const button = make("button", {type: "button", onclick: () => { chosen = chosen === c ? null : c; show(); pressed(list, c); }},
+      const button = make("button", {type: "button", title: "Plot this class", onclick: () => { chosen = chosen === c ? null : c; show(); pressed(list, c); }},
         fill, make("span", {}, `${right ? "✓ " : ""}${names[c]}`), make("span", {}, percent(p[c])));
       button.dataset.class = c;
       button.setAttribute("aria-pressed", String(c === chosen));
@@ -327,14 +333,15 @@
     return node;
   };
   const plot = () => {
-    const svg = pick("plot"), W = 380, H = 210, left = 42, right = 10, top = 10, bottom = 38, names = classes();
+    const svg = pick("plot"), W = 380, H = 230, left = 48, right = 10, top = 28, bottom = 42, names = classes();
     const X = (a) => left + a * (W - left - right), Y = (p) => H - bottom - p * (H - bottom - top);
     svg.replaceChildren();
     [0, 0.5, 1].forEach((v) => svg.append(
       mark("line", {x1: left, x2: W - right, y1: Y(v), y2: Y(v), class: "grid"}),
       mark("text", {x: left - 5, y: Y(v) + 4, "text-anchor": "end"}, percent(v)),
       mark("text", {x: X(v), y: H - bottom + 15, "text-anchor": "middle"}, v)));
-    svg.append(mark("text", {x: X(0.5), y: H - 6, "text-anchor": "middle"}, "α: from zero-shot to fine-tuned"));
+    svg.append(mark("text", {x: 0, y: 12}, "probability of a class"),
+      mark("text", {x: X(0.5), y: H - 6, "text-anchor": "middle"}, "α: from zero-shot to fine-tuned"));
     const list = ordered(), main = followed();
     const drawn = [...new Set([main, ...list.map((a) => best(known.get(a).p))])].slice(0, COLOURS.length);
     const legend = drawn.map((c, k) => {
@@ -349,13 +356,14 @@
     pick("legend").replaceChildren(...legend);
   };
   const tell = () => {
-    const names = classes(), name = (a) => names[best(known.get(a).p)], sure = (a) => percent(Math.max(...known.get(a).p));
-    const parts = [`At α = ${alpha().toFixed(2)} the mixture predicts ${name(alpha())}, ${sure(alpha())}; ` +
-      `zero-shot ${name(0)}, ${sure(0)}; fine-tuned ${name(1)}, ${sure(1)}.`];
-    if (label) parts.push(`It is labelled ${label}.`);
+    const names = classes(), {p} = known.get(alpha()), name = names[best(p)];
+    const model = {0: "zero-shot model", 1: "fine-tuned model"}[alpha()] ?? "mixture";
+    const parts = [`At α = ${alpha().toFixed(2)} the ${model} predicts ${name} (${percent(Math.max(...p))}).`];
+    if (label && !names.includes(label)) parts.push(`The example is labelled ${label}, which is not among your classes.`);
+    else if (label) parts.push(`${name === label ? "Right" : "Wrong"}: the example is labelled ${label}.`);
     if (GRID.every((a) => known.has(a))) {
       const turns = flips().map(({at, from, to}) => `at α = ${at.toFixed(2)} from ${names[from]} to ${names[to]}`);
-      parts.push(turns.length ? `The prediction flips ${turns.join(", ")}.` : "The prediction is the same at every α.");
+      parts.push(turns.length ? `The prediction changes ${turns.join(", ")}.` : "The prediction is the same at every α.");
     }
     pick("text").textContent = parts.join(" ");
   };
@@ -363,6 +371,7 @@
     slider.setAttribute("aria-valuetext", `alpha ${alpha().toFixed(2)}`);
     pick("at").textContent = alpha().toFixed(2);
     pick("results").hidden = !pixels;
+    if (!dirty) pick("hint").hidden = Boolean(pixels);
     if (!pixels && ask) pick("text").textContent = "The canvas is empty. Draw something, or choose an example.";
     if (!pixels || !settled()) return; // what was shown stays for a moment
     [["zero", 0], ["mixed", alpha()], ["tuned", 1]].forEach(([name, a]) => bars(pick(name), known.get(a).p));
@@ -395,7 +404,7 @@
   on("alpha", "input", () => { show(); work(); });
   on("class", "input", complete);
   on("add", "submit", (event) => { event.preventDefault(); addWords(); });
-  on("all", "click", () => setOwn([]));
+  on("all", "click", () => { pick("class").value = ""; setOwn([]); });
   on("download", "click", download);
   root.addEventListener("dragover", (event) => event.preventDefault());
   root.addEventListener("drop", (event) => {
@@ -407,9 +416,10 @@
     if (file) { event.preventDefault(); showFile(file); }
   });
   pick("examples").append(...data.examples.map((example) => {
-    const image = make("img", {src: example.src, alt: `${example.label}, ${spaced(example.style)}`, width: SEEN, height: SEEN});
-    return make("button", {type: "button", title: spaced(example.style), onclick: () => showExample(example)}, image);
+    const image = make("img", {src: example.src, alt: `${example.label}, ${STYLES[example.style]}`, width: SEEN, height: SEEN});
+    return make("button", {type: "button", title: STYLES[example.style], onclick: () => showExample(example)}, image);
   }));
+  pick("classes").textContent = `${[...data.classes].sort().join(", ")}.`;
   ["pointerdown", "keydown", "dragenter"].forEach((name) => root.addEventListener(name, load, {once: true}));
   (self.requestIdleCallback ?? ((go) => setTimeout(go, 500)))(load);
   blank();
