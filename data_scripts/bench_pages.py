@@ -62,7 +62,9 @@ def main() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     rows = []
     with sync_playwright() as tools:
-        installed = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+        installed = next(
+            filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+        )
         browser = tools.chromium.launch(executable_path=installed, args=["--no-sandbox"])
         for path in sorted((SITE / "book").glob("[0-9]*.html")):
             size, paint, load = measured(

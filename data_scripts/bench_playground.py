@@ -41,7 +41,9 @@ def processor_seconds() -> float:
 
 def main() -> None:
     with sync_playwright() as tools:
-        installed = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+        installed = next(
+            filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+        )
         browser = tools.chromium.launch(executable_path=installed, args=["--no-sandbox"])
         page = browser.new_page()
         page.set_default_timeout(600_000)

@@ -14,7 +14,6 @@ from test_site import (  # noqa: F401  (fixtures)
     address,
     axe_findings,
     browser,
-    opened,
     show,
     tab,
 )
@@ -157,7 +156,7 @@ def solutions(page, name):
     notebook = json.loads((SITE.parents[1] / name).with_suffix(".ipynb").read_text())
     expected = sum("hide-cell" in cell["metadata"].get("tags", []) for cell in notebook["cells"])
     folds = page.locator("details.hide.above-input", has_text="Solution ")
-    if folds.count() != expected:
+    if folds.count() != expected or not (expected or "00_setup" in name):
         yield f"{folds.count()} folds for {expected} solutions"
     for fold in folds.all()[:1]:
         states = []
