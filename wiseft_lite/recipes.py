@@ -18,9 +18,8 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 class Recipe:
     """Settings of training: AdamW, warm-up, cosine decay to 0, gradient clipping.
 
-    The defaults are for IconCLIP on IconShift, chosen on its ``val`` split: the largest learning
-    rate within one standard error of the best, so that the cost of fine-tuning is visible
-    (chapter 5).
+    The defaults are for IconCLIP on IconShift. Their learning rate is larger than its ``val`` split
+    would choose, so that the cost of fine-tuning is visible (chapter 5).
 
     Args:
         epochs: passes over the training split.

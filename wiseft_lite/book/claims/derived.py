@@ -179,12 +179,19 @@ def over_chord(split: str) -> Values:
 
 @derived("ch03", "ch07")
 def over_probe(column: str, alpha: float) -> Values:
-    """End to end at ``alpha`` minus the plain linear probe of the same seed, in points."""
+    """End to end at ``alpha`` minus the plain linear probe of the same seed, in points.
+
+    Seeds are those that both experiments have.
+    """
     table = ledger.table("ch03_shots")
     whole = table[
         (table["start"] == "zero-shot") & (table["shots"] == table["shots"].max())
     ].set_index("seed")
-    gains = [run.loc[alpha, column] - whole.loc[seed, column] for seed, run in curves().items()]
+    gains = [
+        run.loc[alpha, column] - whole.loc[seed, column]
+        for seed, run in curves().items()
+        if seed in whole.index
+    ]
     return Values(tuple(gains), "points", images(column))
 
 
@@ -340,8 +347,7 @@ def twins_apart(within: float) -> Values:
 def learning_rate_correlation(column: str) -> Values:
     """Correlation of an accuracy with log10 of the learning rate, up to the recipe's.
 
-    The recipe's is the largest within one standard error of the best on ``val`` (chapter 5); above
-    it the reference accuracy falls too.
+    Above the recipe's the reference accuracy falls too (chapter 5).
     """
     table = _learning_rates()
     gentle = table[table["lr"] <= Recipe().lr * (1 + 1e-9)]

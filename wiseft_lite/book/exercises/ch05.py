@@ -54,7 +54,7 @@ def _one_error(values):
     return values.std() / len(values) ** 0.5
 
 
-def _twins(table, error=_one_error, of_each=False, column="val", report="shifts", answer=None):
+def _near_best(table, error=_one_error, of_each=False, column="val", report="shifts", answer=None):
     groups = table.groupby("setting")
     means = groups[column].mean()
     best = means.idxmax()
@@ -68,11 +68,11 @@ def _pooled(table):
     """The standard error of all settings' runs together."""
     means = table.groupby("setting")["val"].transform("mean")
     pooled = (table["val"] - means).std()
-    return _twins(table, error=lambda values: pooled / len(values) ** 0.5)
+    return _near_best(table, error=lambda values: pooled / len(values) ** 0.5)
 
 
 def _single_runs(table):
-    near, _ = _twins(table)
+    near, _ = _near_best(table)
     shifts = table[table["setting"].isin(near)]["shifts"]
     return near, shifts.max() - shifts.min()
 
@@ -87,18 +87,18 @@ def _best_run(table):
     return set(near), found.max() - found.min()
 
 
-twins = Code(
+near_best = Code(
     "5.2",
-    _twins,
+    _near_best,
     [_runs],
     [
         (
-            partial(_twins, error=lambda values: values.std()),
+            partial(_near_best, error=lambda values: values.std()),
             "that is the standard deviation of single runs; the error of a mean is smaller by the root of the number of "
             "runs.",
         ),
         (
-            partial(_twins, of_each=True),
+            partial(_near_best, of_each=True),
             "you use the standard error of each setting; one yardstick for all is that of the best one.",
         ),
         (
@@ -106,19 +106,19 @@ twins = Code(
             "you use a spread of all settings together; take that of the best setting's own runs.",
         ),
         (
-            partial(_twins, column="test"),
+            partial(_near_best, column="test"),
             "you compare on the test images; a setting is chosen on 'val'.",
         ),
         (
-            partial(_twins, column="shifts"),
+            partial(_near_best, column="shifts"),
             "you compare on the shifts; their labels are not available when you choose. Compare on 'val'.",
         ),
         (
-            partial(_twins, report="val"),
+            partial(_near_best, report="val"),
             "you return the range on 'val' itself; the question asks about the shifts.",
         ),
         (
-            partial(_twins, report="test"),
+            partial(_near_best, report="test"),
             "you return the range on the reference; the question asks about the shifts.",
         ),
         (
@@ -416,4 +416,4 @@ layers = Code(
     draws=3,
 )
 
-ALL = [published, twins, train_until, layers]
+ALL = [published, near_best, train_until, layers]

@@ -123,8 +123,8 @@ def by_weights(
         [None],
     )
     sheet.merge(
-        "Fisher, floor 1e-6",  # measured before the default was wise-ft's 1e-8
-        lambda a: fisher_average([theta_0, theta_1], fishers, [1 - a, a], floor=1e-6),
+        "Fisher",
+        lambda a: fisher_average([theta_0, theta_1], fishers, [1 - a, a]),
         before=before,
     )
     sheet.merge("DARE", lambda a: interpolate(theta_0, dare(theta_0, theta_1, DROP), a))
