@@ -83,7 +83,12 @@ def page(architectures: Sequence[Architecture]) -> str:
             refused=f"; {refused} cannot be used" if refused else "",
         )
     ]
-    lines += ["| family | architectures | smallest | |", "|---|---|---|---|"]
+    lines += [
+        "*Table: families of architectures, with the smallest of each and whether it works here.*",
+        "",
+        "| family | architectures | smallest | |",
+        "|---|---|---|---|",
+    ]
     families = {
         arch.family: [a for a in architectures if a.family == arch.family] for arch in architectures
     }
@@ -97,6 +102,8 @@ def page(architectures: Sequence[Architecture]) -> str:
         "",
         "Parameters are in millions: of the image encoder, which is fine-tuned, and of the text encoder, which",
         "only writes the zero-shot head.",
+        "",
+        "*Table: open_clip's architectures, with parameters in millions and the number of published weights.*",
         "",
         "| name | family | image encoder | text encoder | pixels | image, M | text, M | weights | |",
         "|---|---|---|---|---|---|---|---|---|",

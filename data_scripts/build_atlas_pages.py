@@ -30,6 +30,8 @@ from, and who decided what kind of model it is?
 
 ## Sources
 
+*Table: sources of the measurements, with licence and number of models.*
+
 | source | repository | commit | licence | models |
 |---|---|---|---|---|
 {sources}
@@ -59,6 +61,8 @@ What the rules cannot see: a model that was trained on ImageNet alone may have b
 If its tag shows this, it counts as more data (`goog_distilled`; BEiT v2, whose codes were made with CLIP). In two models
 another part of the name shows it (`hrnet_w18_ssld`, `hrnet_w48_ssld`); these count as ImageNet alone.
 
+*Table: number of models of each kind, by source.*
+
 | kind | {columns} | all |
 |---|{rules}---|
 {kinds}
@@ -66,13 +70,15 @@ another part of the name shows it (`hrnet_w18_ssld`, `hrnet_w48_ssld`); these co
 ## The same weights, measured twice
 
 {pairs} models of the test bed are in another source too. The image sizes, crops and libraries differ, and nothing else.
-How far apart are the two numbers? That is the measurement error of the field, in points:
+How far apart are the two numbers? That is the measurement error of the field.
+
+*Table: distances between two accuracies of the same weights, in points.*
 
 | set | models | median distance | nine of ten below | largest |
 |---|--:|--:|--:|--:|
 {apart}
 
-The farthest apart, other source minus test bed:
+*Table: the pairs that are farthest apart, other source minus test bed, in points.*
 
 | model | test bed | set | points |
 |---|---|---|--:|
@@ -86,6 +92,8 @@ Zero-shot accuracies, for which prompts may differ too, are as close: {clip}.
 Which models carry the line is a choice, so there are three: *standard*, the test bed's standard models, as in the
 paper; *all* that were trained on ImageNet alone, timm's too; and *with-weak*, to which those that saw a part of
 it are added. Slope and correlation r are in logits; families are resampled for the intervals.
+
+*Table: slope and correlation of the line for each shift, by choice of baseline models.*
 
 | shift | {fits} |
 |---|{fit_rules}

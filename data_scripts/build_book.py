@@ -58,6 +58,8 @@ def runtimes(report: Path) -> str:
         "so each takes longer than alone; the *Time* at the top of a chapter is for a notebook that runs alone. Another",
         "machine may need half or twice as long, and a busy one longer.",
         "",
+        "*Table: seconds that each notebook took.*",
+        "",
         "| notebook | seconds |",
         "|---|--:|",
     ]
@@ -79,6 +81,8 @@ def load_times(record: Path) -> str:
         "",
         "Each chapter was opened once in a headless Chromium with an empty cache, over a connection of 1.6 Mbit/s with a delay of",
         "150 ms, without compression (`data_scripts/bench_pages.py`). Figures below the screen load when one scrolls to them.",
+        "",
+        "*Table: size of each page, and seconds until it shows text and is loaded.*",
         "",
         "| page | MB | seconds until text shows | seconds until loaded |",
         "|---|--:|--:|--:|",

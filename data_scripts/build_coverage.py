@@ -6,6 +6,7 @@ It stops if an item names a chapter, a function, a ledger key or a table that do
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from pathlib import Path
 
@@ -72,7 +73,15 @@ def page() -> str:
     """Return the page."""
     lines = [HEAD]
     for title, items in SECTIONS.items():
-        lines += [f"## {title}", "", "| item | what it shows | where |", "|---|---|---|"]
+        part = title.partition(":")[0].removeprefix("The ")
+        part = re.sub("^Appendix(?=.* (and|to) )", "appendices", part).replace(
+            "Appendix", "appendix"
+        )
+        lines += [
+            *(f"## {title}", ""),
+            *(f"*Table: items of the paper's {part}, and where this book has them.*", ""),
+            *("| item | what it shows | where |", "|---|---|---|"),
+        ]
         for item in items:
             check(item)
             lines.append(f"| {item.name} | {item.what} | {where(item)} |")

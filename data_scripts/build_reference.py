@@ -144,7 +144,8 @@ def method_page() -> str:
         *("# The method", ""),
         "What can be imported from `wiseft_lite` itself, by the module of the method that defines it. A dash: nothing;",
         "import from the module, as in `from wiseft_lite.losses import l2_to`.",
-        *("", "| module | names |", "|---|---|"),
+        *("", "*Table: names that `wiseft_lite` exports, by module.*", ""),
+        *("| module | names |", "|---|---|"),
     ]
     for module in (*BASIS, *METHOD, "errors"):
         names = ", ".join(f"`{name}`" for name in short_names().get(module, []))
@@ -211,7 +212,8 @@ def command_page() -> str:
             f"{marked(text[:1].upper() + text[1:].rstrip('.'))}.",
         ]
         table = options(command)
-        lines += ["", *table] if len(table) > 2 else ["", "It has no options."]
+        caption = f"*Table: arguments and options of `{command.prog}`.*"
+        lines += ["", caption, "", *table] if len(table) > 2 else ["", "It has no options."]
     return "\n".join(lines) + "\n"
 
 
@@ -343,11 +345,15 @@ are the first of the docstrings, and the arrows are the imports: `data_scripts/b
 
 ## The method
 
+*Table: modules of the method, and what each holds.*
+
 | module | what it holds |
 |---|---|
 {method}
 
 ## The packages
+
+*Table: packages, and what each holds.*
 
 | package | what it holds |
 |---|---|

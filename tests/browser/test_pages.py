@@ -121,6 +121,14 @@ def figures(page, narrow, theme):
             yield f"a figure in another version, or with small letters: {figure}"
 
 
+def tables(page):
+    bare = (
+        "all => all.filter(t => !t.closest('.cell_output') && !t.caption?.innerText.trim()).length"
+    )
+    if page.eval_on_selector_all("main .pst-scrollable-table-container > table", bare):
+        yield "a table without a caption"
+
+
 def luminance(image):
     """The mean of an image, from 0 to 255."""
     return ImageStat.Stat(image.convert("L")).mean[0]
@@ -172,7 +180,7 @@ def solutions(page, name):
 def test_a_page_can_be_read_at_both_widths_in_both_themes(tab, address, name, across):  # noqa: F811
     tab.set_viewport_size({"width": across, "height": 900})
     tab.goto(f"{address}/{name}", wait_until="load")
-    found = [*weight(tab), *formulas_and_texts_of_images(tab, name)]
+    found = [*weight(tab), *formulas_and_texts_of_images(tab, name), *tables(tab)]
     for theme in ("light", "dark"):
         show(tab, theme)
         faults = [*width(tab), *diagrams(tab), *axe_findings(tab)]

@@ -247,7 +247,7 @@ if (!/\\.html$/.test(location.pathname)) root.querySelectorAll("a").forEach(
         f"{LEVEL:.0%}. A rule on a gain allows a third of what averaging gains over choosing one of the two models at random. "
         f"<i>Detectable effect</i>: the true distance from its bound at which a number is detected in {POWER:.0%} of "
         f"experiments, in one test at {LEVEL:.0%}, before correction; the largest of a claim's numbers.</p>"
-        f'<table class="claims"><colgroup>{columns}</colgroup><thead><tr>'
+        f'<table class="claims"><caption>The claims of the paper, each with its rule, our measurement and the verdict.</caption><colgroup>{columns}</colgroup><thead><tr>'
         f'{"".join(f"""<th scope="col">{head}</th>""" for head in heads)}</tr></thead>'
         f"<tbody>{''.join(_row(j, second) for j in judgements)}</tbody></table>{_script(mark, script)}</div>"
     )
@@ -272,7 +272,7 @@ def changes_table() -> str:
     )
     return (
         f'<div class="wf-page changes" id="changes-{next(_numbers)}">{_style()}'
-        f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(map(_change, changes()))}</tbody></table></div>"
+        f"<table><caption>Changes of rules, each with its date and reason.</caption><thead><tr>{heads}</tr></thead><tbody>{''.join(map(_change, changes()))}</tbody></table></div>"
     )
 
 
