@@ -3,7 +3,6 @@
 import functools
 import http.server
 import re
-import shutil
 import threading
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="browser tests need 'make test-site'")
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402
+from browsers import launch_chromium  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
 SITE = Path(__file__).resolve().parents[2] / "_build" / "html"
@@ -44,13 +44,8 @@ def address():
 @pytest.fixture(scope="module")
 def browser():
     with sync_playwright() as tools:
-        installed = next(
-            filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-        )
         try:
-            chromium = tools.chromium.launch(
-                executable_path=installed, args=["--no-sandbox"], timeout=patience.PAGE
-            )
+            chromium = launch_chromium(tools, timeout=patience.PAGE)
         except Exception as error:
             pytest.skip(
                 f"no Chromium ({str(error).splitlines()[0]}); run 'python -m playwright install chromium'"
