@@ -11,10 +11,10 @@ from __future__ import annotations
 import csv
 import functools
 import http.server
-import shutil
 import threading
 from pathlib import Path
 
+from browsers import launch_chromium
 from playwright.sync_api import Browser, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,10 +62,7 @@ def main() -> None:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     rows = []
     with sync_playwright() as tools:
-        installed = next(
-            filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-        )
-        browser = tools.chromium.launch(executable_path=installed, args=["--no-sandbox"])
+        browser = launch_chromium(tools)
         for path in sorted((SITE / "book").glob("[0-9]*.html")):
             size, paint, load = measured(
                 browser, f"http://127.0.0.1:{server.server_port}/book/{path.name}"

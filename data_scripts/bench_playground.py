@@ -8,12 +8,12 @@ browser, which hardly do.
 from __future__ import annotations
 
 import os
-import shutil
 import statistics
 import time
 from pathlib import Path
 
 import psutil
+from browsers import launch_chromium
 from playwright.sync_api import sync_playwright
 
 PAGE = Path(__file__).resolve().parent.parent / "_build" / "html" / "book" / "playground.html"
@@ -41,10 +41,7 @@ def processor_seconds() -> float:
 
 def main() -> None:
     with sync_playwright() as tools:
-        installed = next(
-            filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-        )
-        browser = tools.chromium.launch(executable_path=installed, args=["--no-sandbox"])
+        browser = launch_chromium(tools)
         page = browser.new_page()
         page.set_default_timeout(600_000)
         used, start = processor_seconds(), time.perf_counter()

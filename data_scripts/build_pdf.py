@@ -17,6 +17,7 @@ from urllib.parse import urljoin
 
 import pypdf
 import yaml
+from browsers import launch_chromium
 from playwright.sync_api import Browser, Error, Playwright, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -158,10 +159,8 @@ def launched(tools: Playwright) -> Browser:
     Raises:
         SystemExit: there is none, or it is too old.
     """
-    names = ("chromium", "chromium-browser", "google-chrome")
-    installed = next(filter(None, map(shutil.which, names)), None)
     try:
-        browser = tools.chromium.launch(executable_path=installed, args=["--no-sandbox"], timeout=0)
+        browser = launch_chromium(tools, timeout=0)
     except Error:
         hint = "there is no Chromium here: run 'python -m playwright install chromium'"
         raise SystemExit(hint) from None

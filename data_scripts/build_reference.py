@@ -1,8 +1,8 @@
 """Write the pages of the reference and the page "Where is what": python data_scripts/build_reference.py
 
 What functions do is in their docstrings, which Sphinx reads when the site is built. This script
-writes what Sphinx cannot know: which modules a page holds and in which order, the options of every
-command, and the figure of the packages. It stops at a module that has no place.
+writes what Sphinx cannot know: which modules a page holds, the order of modules and of what is in
+them, the options of every command, and the figure of the packages. It stops at a module that has no place.
 """
 
 from __future__ import annotations
@@ -35,6 +35,12 @@ FIRST = {  # of a package's modules, those to read first; the others follow in a
     "analysis": ("robustness", "baselines", "diversity", "connectivity"),
     "retrieval": ("universal", "search"),
     "interop": ("interchange",),
+}
+# Of a module, what readers look for first. Then come its other names that ``wiseft_lite`` exports, and
+# then the rest, both in the order of the source.
+LEADING = {
+    "weights": ("interpolate", "interpolate_", "average"),
+    "pipeline": ("run_wise_ft",),
 }
 TITLES = {
     "tasks": "Tasks",
@@ -90,11 +96,16 @@ def check_places() -> None:
             raise SystemExit(f"data_scripts/build_reference.py: correct the {what}: {odd}")
 
 
-def docstring(module: str) -> str:
-    """The docstring of a module or package."""
+def source_of(module: str) -> ast.Module:
+    """The source of a module or package."""
     path = PACKAGE.joinpath(*module.split("."))
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    return ast.get_docstring(ast.parse(path.read_text())) or ""
+    return ast.parse(path.read_text())
+
+
+def docstring(module: str) -> str:
+    """The docstring of a module or package."""
+    return ast.get_docstring(source_of(module)) or ""
 
 
 def summary(module: str) -> str:
@@ -112,6 +123,26 @@ def short_names() -> dict[str, list[str]]:
     return found
 
 
+def members(module: str) -> dict[str, str]:
+    """The public functions and classes of a module that have a docstring, and Sphinx's word for the
+    kind of each, in the order of the page."""
+    kinds = {}
+    for node in source_of(module).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            bases = [ast.unparse(b) for b in node.bases] if isinstance(node, ast.ClassDef) else None
+            kind = "function" if bases is None else "class"
+            if bases and bases[0].endswith(("Error", "Exception")):
+                kind = "exception"
+            if ast.get_docstring(node):
+                kinds[node.name] = kind
+    leading = LEADING.get(module, ())
+    missing = set(leading) - set(kinds)
+    if missing:
+        raise SystemExit(f"LEADING names what {module} does not have: {', '.join(sorted(missing))}")
+    exported = [name for name in kinds if name in short_names().get(module, [])]
+    return {name: kinds[name] for name in dict.fromkeys([*leading, *exported, *kinds])}
+
+
 def body(module: str) -> list[str]:
     """The lines of a page of the reference on one module."""
     names = ", ".join(f"`{name}`" for name in short_names().get(module, []))
@@ -119,7 +150,9 @@ def body(module: str) -> list[str]:
         *([f"Importable from `wiseft_lite`: {names}.", ""] if names else []),
         "```{eval-rst}",
         f".. automodule:: wiseft_lite.{module}",
-        "   :ignore-module-all:",
+        "   :no-members:",
+        "",
+        *(f".. auto{kind}:: wiseft_lite.{module}.{name}" for name, kind in members(module).items()),
         "```",
     ]
 

@@ -1,6 +1,6 @@
 """Name the folds that are left out in print.
 
-In print every fold is open (``_static/book.css``). Solutions and answers would then lie under the eyes
+In print every fold is open (``_static/book.css``). Solutions, explanations and answers would then lie under the eyes
 of whoever still works on the exercise above, and the set-up is the same cell in every chapter.
 """
 
@@ -11,7 +11,7 @@ import re
 # The summary of a cell is a title of the theme; that of a fold in a text is the text alone.
 FOLD = re.compile(
     r'<details(?: class="([^"]*)")?>'
-    r'(?=\s*<summary[^>]*>\s*(?:<p class="collapsed admonition-title">)?(?:Set-up|Solution|(?:Model )?[Aa]nswer)\b)'
+    r'(?=\s*<summary[^>]*>\s*(?:<p class="collapsed admonition-title">)?(?:Set-up|Solution|(?:Model )?[Aa]nswer|Exercise [\d.]+, explained)\b)'
 )
 
 
@@ -19,8 +19,8 @@ def named(body: str) -> str:
     """Return a page's HTML in which folds that are not printed have the class ``unprinted``.
 
     Example:
-        >>> named("<details><summary>Answer 6.1</summary></details>")
-        '<details class="unprinted"><summary>Answer 6.1</summary></details>'
+        >>> named("<details><summary>Exercise 6.1, explained</summary></details>")
+        '<details class="unprinted"><summary>Exercise 6.1, explained</summary></details>'
         >>> named("<details><summary>Hint 1</summary></details>")
         '<details><summary>Hint 1</summary></details>'
     """

@@ -1,15 +1,20 @@
-"""Keep a number and its sign or unit on one line, set columns of numbers to the right, and leave the
-title that Colab reads out of a cell whose fold has it; the sources stay plain."""
+"""Keep a number and its sign or unit, and the two ends of a range, on one line, set columns of numbers
+to the right, and leave the title that Colab reads out of a cell whose fold has it; the sources stay
+plain."""
 
 import re
+from collections.abc import Iterator
 
 from docutils import nodes
 from sphinx.transforms import SphinxTransform
 
-TIED = re.compile(
-    r"(?<=\d) (?=%)| (?=±)|(?<=±) |(?<=\d) (?=×)|(?<=×) (?=\d)|(?<=\bn) (?==)|(?<=\bn =) (?=\d)"
-    r"|(?<=\d) (?=[kMGT]i?B\b)"
+SIGNS = r"(?<=\d)_(?=[%×])|(?<=×)_(?=\d)|_(?=±)|(?<=±)_|(?<=\bn)_(?==)|(?<=\bn_=)_(?=\d)"
+UNITS = (
+    r"(?<=\d)_(?=(?:[kMGT]i?B|bits?|bytes?|Mbit/s|pixels?|points?|degrees|million"
+    r"|ms|s|seconds?|min|minutes?|hours?)\b)"
 )
+RANGES = r"(?<=[\d%])_(?=to_[+−-]?\d)|(?<=[\d%]_to)_(?=[+−-]?\d)"
+TIED = re.compile("|".join((SIGNS, UNITS, RANGES)).replace("_", r"[ \n]"))
 NUMBER = re.compile(r"[+\-−]?\d.{0,23}|[\-–—]?")
 # data_scripts/build_book.py names the fold of a cell as this line does.
 COLAB_TITLE = re.compile(r"#@title Solution \d+\.\d+\n")
@@ -17,8 +22,32 @@ VERBATIM = (nodes.literal, nodes.FixedTextElement, nodes.raw, nodes.comment, nod
 
 
 def tied(text: str) -> str:
-    """The text with no-break spaces before % and units of memory, around ± and × and in ``n = 761``."""
+    """The text with no-break spaces before % and units, around ± and ×, in ``n = 761`` and in ``5 to 7``."""
     return TIED.sub("\u00a0", text)
+
+
+def pieces(element: nodes.Element) -> Iterator[tuple[nodes.Text | None, str]]:
+    """The visible text of a paragraph in parts, each with its node, or with None for what stays as it
+    is: code, a formula, an image. Tags of the ledger, and other HTML, leave no gap."""
+    for child in element.children:
+        if isinstance(child, nodes.Text):
+            yield child, child.astext()
+        elif isinstance(child, (nodes.raw, nodes.comment)):
+            continue
+        elif isinstance(child, VERBATIM) or not child.children:
+            yield None, "\ufffc"
+        else:
+            yield from pieces(child)
+
+
+def tie(paragraph: nodes.TextElement) -> None:
+    """Put no-break spaces into a paragraph, also where a tag or a link parts a number from its unit."""
+    parts = list(pieces(paragraph))
+    left = tied("".join(text for _, text in parts))
+    for node, text in parts:
+        new, left = left[: len(text)], left[len(text) :]
+        if node is not None and new != text:
+            node.parent.replace(node, nodes.Text(new))
 
 
 def is_number(text: str) -> bool:
@@ -67,9 +96,11 @@ class Typography(SphinxTransform):
     default_priority = 700
 
     def apply(self, **kwargs):
-        for text in list(self.document.findall(nodes.Text)):
-            if not isinstance(text.parent, VERBATIM) and tied(text) != text:
-                text.parent.replace(text, nodes.Text(tied(text)))
+        for element in list(self.document.findall(nodes.TextElement)):
+            if not isinstance(element, VERBATIM) and not isinstance(
+                element.parent, nodes.TextElement
+            ):
+                tie(element)
         for table in self.document.findall(nodes.table):
             mark_numbers(table)
         for block in self.document.findall(nodes.literal_block):

@@ -94,6 +94,20 @@ def test_exercises_have_a_header_a_hint_and_a_folded_solution(path):
             )
 
 
+@each_chapter
+def test_what_explains_a_solution_is_a_fold_of_another_name_below_it(path):
+    """A reader meets both folds in a row, and must see which is the code and which the words."""
+    solved, above = set(), None
+    for cell in json.loads(path.read_text())["cells"]:
+        source = "".join(cell["source"])
+        if found := re.match(r"#@title Solution ([\d.]+)", source):
+            above = found[1]
+            solved.add(above)
+        for label in re.findall(r"<summary>(.*?\d+\.\d+.*?)</summary>", source):
+            assert label == f"Exercise {above}, explained"
+    assert solved
+
+
 LIST_ITEM = re.compile(r" {0,3}(?:1[.)]|[-+*]) ")
 NO_SENTENCE = re.compile(r"\s*(?:\d+[.)]|[-+*>|<])")  # how lists, quotations, tables and HTML begin
 

@@ -81,6 +81,7 @@ RUN_ELSEWHERE = {
 }
 # Blocks of Python, and the test that runs them.
 PYTHON = {
+    "CONTRIBUTING.md": "tests/book/test_exercises.py",
     "README.md": "tests/book/test_commands.py",
     "book/00_setup.ipynb": "tests/book/test_commands.py",
     "book/09_outputs_or_weights.ipynb": "tests/book/test_commands.py",

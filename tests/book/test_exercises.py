@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import typed
 
 import wiseft_lite.book.exercises
 from wiseft_lite.book.checks import Choice, Code, Number
@@ -267,6 +268,27 @@ def form(exercise, function):
 def test_there_is_no_answer_without_an_exercise():
     names = [exercise.name for exercise in EXERCISES]
     assert len(set(names)) == len(names) and not (RIGHT.keys() | WRONG.keys()) - set(names)
+
+
+def test_the_example_for_contributors_passes_what_every_exercise_must(monkeypatch, capsys):
+    blocks = [
+        b.text for b in typed.blocks(typed.ROOT / "CONTRIBUTING.md") if b.language == "python"
+    ]
+    space = {"Code": Code, "np": np, "torch": torch}
+    for block in blocks:
+        exec(block, space)
+    exercise = space["disagreement"]
+    for kind, answers in (("RIGHT", RIGHT), ("WRONG", WRONG)):
+        assert exercise.name not in answers
+        monkeypatch.setitem(answers, exercise.name, space[kind][exercise.name])
+    test_right_functions_in_several_styles_pass(exercise)
+    test_each_misconception_is_named_for_its_own_formula_only(exercise)
+    test_other_wrong_functions_are_refused_without_a_guess(exercise)
+    test_a_crash_is_reported_with_its_line(exercise)
+    test_a_changed_argument_is_reported(exercise)
+    test_a_constant_is_told_so(exercise)
+    test_a_function_of_ours_is_recognised(exercise)
+    test_a_check_goes_on_with_what_is_right(exercise, capsys)
 
 
 def test_the_confusion_matrix_is_diagonal(capsys):

@@ -9,9 +9,11 @@ import pytest
 
 pypdf = pytest.importorskip("pypdf", reason="'make book' installs what builds the PDF")
 pytest.importorskip("playwright", reason="'make test' installs the browser's client")
+import browsers  # noqa: E402
 import build_pdf  # noqa: E402
 
-STATIC = Path(__file__).resolve().parents[2] / "book" / "_static"
+ROOT = Path(__file__).resolve().parents[2]
+STATIC = ROOT / "book" / "_static"
 LINK = '<a class="headerlink" href="#{0}" title="Link">#</a>'
 FORMULA = '<svg class="letters"><symbol id="a1"><path d="M0 0h9"/></symbol></svg><svg><use href="#a1"/></svg>'
 
@@ -228,3 +230,27 @@ def test_a_chromium_that_cannot_do_it_is_one_line(version, named):
         build_pdf.launched(tools(version))
     assert named in str(end.value) and "\n" not in str(end.value)
     assert build_pdf.launched(tools("140.0.0")).version == "140.0.0"
+
+
+def test_one_module_knows_the_names_of_chromium_and_make_looks_for_the_same():
+    folders = ("data_scripts", "tests", "wiseft_lite")
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    own = Path(__file__).resolve()
+    naming = [p.name for p in paths if p != own and "google-chrome" in p.read_text("utf-8")]
+    assert naming == ["browsers.py"]
+    looked_for = re.findall(
+        r"command -v (chromium.*) >/dev/null", (ROOT / "Makefile").read_text("utf-8")
+    )
+    assert looked_for and {tuple(names.split()) for names in looked_for} == {browsers.NAMES}
+
+
+def test_the_chromium_of_the_machine_comes_before_that_of_playwright(monkeypatch):
+    started = []
+    tools = types.SimpleNamespace(
+        chromium=types.SimpleNamespace(launch=lambda **s: started.append(s))
+    )
+    for here in ({"google-chrome": "/usr/bin/google-chrome"}, {}):
+        monkeypatch.setattr(browsers.shutil, "which", here.get)
+        browsers.launch_chromium(tools, timeout=5)
+    assert [s["executable_path"] for s in started] == ["/usr/bin/google-chrome", None]
+    assert [s["timeout"] for s in started] == [5, 5]

@@ -79,10 +79,12 @@ def test_neither_answers_nor_explanations_can_be_read_in_the_source(path):
 
 
 @each
-def test_the_answer_of_a_lettered_question_begins_with_its_letter(path):
+def test_the_explanation_of_a_lettered_question_begins_with_its_letter(path):
     text = "\n".join(source for _, source in cells(path, "markdown"))
     for exercise in asked_in(path):
-        fold = re.search(rf"<summary>Answer {re.escape(exercise.name)}</summary>\s*(\w+)", text)
+        fold = re.search(
+            rf"<summary>Exercise {re.escape(exercise.name)}, explained</summary>\s*(\w+)", text
+        )
         if isinstance(exercise, Choice) and fold:
             assert fold[1] == exercise.solution, exercise.name
 

@@ -94,6 +94,48 @@ def test_a_module_without_a_place_stops_the_script(monkeypatch):
         build_reference.check_places()
 
 
+def defined(module):
+    """The public functions and classes that a module defines and documents."""
+    here = import_module(f"wiseft_lite.{module}")
+    return {
+        name
+        for name, value in vars(here).items()
+        if getattr(value, "__module__", None) == here.__name__
+        and callable(value)
+        and hasattr(value, "__qualname__")
+        and value.__qualname__ == name
+        and not name.startswith("_")
+        and value.__doc__
+    }
+
+
+def test_a_page_has_every_function_and_class_once_and_what_the_package_exports_first(written):
+    exported, seen = build_reference.short_names(), 0
+    for path, text in written.items():
+        for module, names in re.findall(
+            r"automodule:: wiseft_lite\.(\S+)\n.*?\n\n(.*?)```", text, re.S
+        ):
+            names = re.findall(rf"auto\w+:: wiseft_lite\.{re.escape(module)}\.(\w+)\n", names)
+            assert len(set(names)) == len(names) and set(names) == defined(module), (path, module)
+            first = {*build_reference.LEADING.get(module, ()), *exported.get(module, [])}
+            assert set(names[: len(first & set(names))]) <= first, (path, module)
+            seen += 1
+    assert seen > 60
+
+
+def test_the_page_of_the_weights_begins_with_the_equation_of_the_paper(written):
+    page = written[build_reference.APPENDIX / "reference" / "weights.md"]
+    assert re.search(r"auto\w+:: (\S+)", page.partition("automodule")[2])[1].endswith(
+        ".interpolate"
+    )
+
+
+def test_a_leading_name_that_is_no_more_stops_the_script(monkeypatch):
+    monkeypatch.setitem(build_reference.LEADING, "weights", ("interpolated",))
+    with pytest.raises(SystemExit, match="weights does not have: interpolated"):
+        build_reference.members("weights")
+
+
 def test_an_arrow_that_points_up_stops_the_script(monkeypatch):
     pytest.importorskip("grimp", reason="import-linter is not installed")
     monkeypatch.setattr(build_reference, "ROWS", build_reference.ROWS[::-1])

@@ -3,7 +3,6 @@
 import functools
 import http.server
 import re
-import shutil
 import threading
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="browser tests need 'make test-site'")
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402
+from browsers import launch_chromium  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
 SITE = Path(__file__).resolve().parents[2] / "_build" / "html"
@@ -44,13 +44,8 @@ def address():
 @pytest.fixture(scope="module")
 def browser():
     with sync_playwright() as tools:
-        installed = next(
-            filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-        )
         try:
-            chromium = tools.chromium.launch(
-                executable_path=installed, args=["--no-sandbox"], timeout=patience.PAGE
-            )
+            chromium = launch_chromium(tools, timeout=patience.PAGE)
         except Exception as error:
             pytest.skip(
                 f"no Chromium ({str(error).splitlines()[0]}); run 'python -m playwright install chromium'"
@@ -155,6 +150,11 @@ KEYS_THAT_REACH_THE_PAGE = """link => {
 }"""
 
 
+BEYOND = "v => [v.scrollWidth - v.clientWidth, v.scrollHeight - v.clientHeight]"
+FADED = """v => ["left", "right", "top", "bottom"].map(
+    side => getComputedStyle(v).maskImage.includes("gradient") && v.style.getPropertyValue(`--${side}`) === "2rem")"""
+
+
 @pytest.mark.parametrize("name", FIGURED[:2])
 @pytest.mark.parametrize("how", ["click", "Enter"])
 def test_a_figure_opens_larger_and_closes_again(tab, address, name, how):
@@ -180,6 +180,39 @@ def test_a_figure_opens_larger_and_closes_again(tab, address, name, how):
     link.click()
     dialog.get_by_role("button", name="Close").click()
     assert not dialog.evaluate("d => d.open")
+    assert not tab.wrong and not tab.outside, (tab.wrong, tab.outside)
+
+
+@pytest.mark.parametrize("name", FIGURED[:3])
+def test_a_figure_that_is_larger_than_a_phone_says_so_and_can_be_seen_whole(tab, address, name):
+    tab.goto(f"{address}/{name}", wait_until="load")
+    dialog = tab.locator("dialog.figure-dialog")
+    view, image = dialog.locator("div"), dialog.locator("img:visible")
+    fit, full = (dialog.get_by_text(label, exact=True) for label in ("Fit to screen", "Full size"))
+    for link in tab.locator(".figure-link").all()[:3]:
+        tab.set_viewport_size({"width": 390, "height": 844})
+        link.click()
+        faded = view.evaluate(FADED)
+        assert fit.is_visible() == any(faded) == (view.evaluate(BEYOND) != [0, 0])
+        large = image.bounding_box()["width"]
+        if fit.is_visible():
+            view.evaluate("v => v.scrollTo(v.scrollWidth, v.scrollHeight)")
+            tab.wait_for_function(
+                f"before => `${{({FADED})(document.querySelector('.figure-dialog div'))}}` !== before",
+                arg=",".join(map(str, faded)).lower(),
+            )
+            fit.click()
+            assert full.is_visible() and view.evaluate(BEYOND) == [0, 0]
+            assert not any(view.evaluate(FADED))
+        box = image.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["y"] + box["height"] <= 844
+        if full.is_visible():
+            image.click(position={"x": 0.9 * box["width"], "y": 0.9 * box["height"]})
+            assert abs(image.bounding_box()["width"] - large) < 1 and fit.is_visible()
+            assert view.evaluate("v => v.scrollLeft + v.scrollTop > 0"), "not where it was touched"
+            tab.set_viewport_size({"width": 1600, "height": 1900})
+            fit.wait_for(state="hidden")
+        tab.keyboard.press("Escape")
     assert not tab.wrong and not tab.outside, (tab.wrong, tab.outside)
 
 
