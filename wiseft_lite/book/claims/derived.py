@@ -177,20 +177,12 @@ def over_chord(split: str) -> Values:
     return Values(_by_other_seeds(runs, pd.Series.idxmin), "points", images(split))
 
 
-@derived("ch03", "ch07")
+@derived("ch07")
 def over_probe(column: str, alpha: float) -> Values:
-    """End to end at ``alpha`` minus the plain linear probe of the same seed, in points.
-
-    Seeds are those that both experiments have.
-    """
-    table = ledger.table("ch03_shots")
-    whole = table[
-        (table["start"] == "zero-shot") & (table["shots"] == table["shots"].max())
-    ].set_index("seed")
+    """End to end at ``alpha`` minus the plain linear probe of the same seed, in points."""
+    probes = curves("probe")
     gains = [
-        run.loc[alpha, column] - whole.loc[seed, column]
-        for seed, run in curves().items()
-        if seed in whole.index
+        run.loc[alpha, column] - probes[seed].loc[1.0, column] for seed, run in curves().items()
     ]
     return Values(tuple(gains), "points", images(column))
 

@@ -111,7 +111,7 @@ CLAIMS = (
             Evidence(
                 "alpha 0.5 minus the probe, shifts",
                 "ch09.probe.weights.shifts",
-                "ch03.zero-shot.all.shifts",
+                "ch07.probe.shifts.alpha_1",
                 above=0,
             ),
         ),
