@@ -94,9 +94,7 @@ def row(sheet, method):
 def test_the_sheet_has_every_method_of_the_table_and_no_other(sheet):
     own = set(relatives.RELATIVES)
     assert {r["method"] for r in sheet.rows} == {m.name for m in ch15.METHODS} - own
-    assert own - {m.name for m in ch15.METHODS} == {
-        "FLYP"
-    }  # as published: it joins the table when it has been measured
+    assert own <= {m.name for m in ch15.METHODS}
 
 
 def test_who_may_choose_chooses_on_val_from_five(sheet, zero_shot, task, runs):
@@ -128,10 +126,7 @@ def test_the_test_images_are_classified_with_the_setting_that_val_chose(
         )
     )
     assert row(sheet, family.LINE)["test"] == pytest.approx(score(predict(line, task.test)))
-    assert (
-        all(r["seconds"] >= 0 for r in sheet.rows)
-        and row(sheet, "Fisher, floor 1e-6")["seconds"] > 0
-    )
+    assert all(r["seconds"] >= 0 for r in sheet.rows) and row(sheet, "Fisher")["seconds"] > 0
 
 
 def test_each_image_is_classified_by_the_model_of_its_own_alpha(zero_shot, task, runs):
@@ -273,7 +268,7 @@ def test_a_seed_takes_its_own_run_and_one_of_the_next(zero_shot, task, monkeypat
         ch15, "by_weights", lambda sheet, start, first, second: asked.append((first, second))
     )
     monkeypatch.setattr(ch15, "by_outputs", lambda *a: None)
-    ch15.family(None, zero_shot, task, 4)
+    ch15.family(None, zero_shot, task, 4, 0)
     assert asked == [(6e-4, 4), (5e-4, 0), (4, 0)]
     assert ch15.key("DaWin, weights") == "ch15.DaWin_weights"
 
