@@ -7,6 +7,7 @@ import pytest
 from test_site import PAGES, SITE, WIDTHS, address, browser, opened, serious_findings, tab  # noqa: F401  (fixtures)
 
 from wiseft_lite.analysis import atlas
+from wiseft_lite.book import ledger
 
 NAME = "book/atlas.html"
 pytestmark = pytest.mark.skipif(
@@ -136,7 +137,9 @@ def test_curves_of_the_paper_and_ours_come_on_request(page):
     page.select_option("#atlas-paper", "-1")
     assert paths.count() == 0
     page.check("#atlas-icons")
-    assert page.locator("#atlas svg .path.icon").count() == 5
+    assert (
+        page.locator("#atlas svg .path.icon").count() == ledger.table("ch06_curves").seed.nunique()
+    )
     page.select_option("#atlas-paper", label="ViT-B/16, end-to-end")
     page.select_option("#atlas-shift", "r")
     assert page.locator("#atlas svg .path.paper").count() == 1
