@@ -15,6 +15,7 @@ from wiseft_lite.analysis.landscape import barycentric, corners
 from wiseft_lite.book.checks import Choice, Code, Number
 from wiseft_lite.book.checks.draw import labels, normal
 from wiseft_lite.book.checks.small_models import (
+    UNITS,
     DrawnSplit,
     near,
     network,
@@ -274,6 +275,24 @@ def _friends(generator):
     return zero, one, found, _between(generator)
 
 
+def _reordered(generator):
+    """One function twice, its hidden units in another order: both measures have a barrier."""
+    zero = weights(generator)
+    order = generator.permutation(UNITS)
+    place = torch.empty(UNITS, dtype=torch.long)
+    place[order] = torch.as_tensor(np.roll(order, 1))  # no unit keeps its place
+    one = {
+        "encoder.weight": zero["encoder.weight"][place],
+        "encoder.bias": zero["encoder.bias"][place],
+        "head.weight": zero["head.weight"][:, place],
+        "head.bias": zero["head.bias"],
+    }
+    found: dict[str, DrawnSplit] = {}
+    for name, (images, _, classes) in splits(generator, (zero, one)).items():
+        found[name] = (images, predictions(network(zero, images), classes), classes)
+    return zero, one, found, _between(generator)
+
+
 def _with_the_network(walls, theta_0, theta_1, splits, alphas):
     return walls(network, theta_0, theta_1, splits, alphas)
 
@@ -349,7 +368,7 @@ def _between_first_and_last(network, theta_0, theta_1, splits, alphas):
 walls = Code(
     "8.4",
     _walls,
-    [_strangers, _friends],
+    [_strangers, _friends, _reordered],
     [
         (
             partial(_walls, line=_better_end),
@@ -409,7 +428,7 @@ walls = Code(
     ],
     library=[sweep],
     call=_with_the_network,
-    draws=4,
+    draws=3,
 )
 
 
