@@ -14,6 +14,7 @@ import http.server
 import threading
 from pathlib import Path
 
+import arguments
 from browsers import launch_chromium
 from playwright.sync_api import Browser, sync_playwright
 from slow_connection import BYTES_PER_SECOND, DELAY
@@ -56,6 +57,7 @@ def measured(browser: Browser, address: str) -> tuple[float, float, float]:
 
 
 def main() -> None:
+    arguments.parser(__doc__).parse_args()
     server = http.server.ThreadingHTTPServer(
         ("127.0.0.1", 0), functools.partial(Quiet, directory=str(SITE))
     )

@@ -18,6 +18,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from pathlib import Path
 
+import arguments
 import nbformat
 import page_figures
 import questions
@@ -324,6 +325,7 @@ def build(root: Path, copy: Path, site: Path) -> list[str]:
 
 
 def main() -> None:
+    arguments.parser(__doc__).parse_args()
     failed = build(ROOT, COPY, SITE)
     print(f"open {(SITE / 'index.html').relative_to(ROOT)}")
     if failed:

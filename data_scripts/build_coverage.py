@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
+import arguments
 from coverage_items import SECTIONS, Item
 
 from wiseft_lite.book import ledger
@@ -93,5 +94,6 @@ def page() -> str:
 
 
 if __name__ == "__main__":
+    arguments.parser(__doc__).parse_args()
     TARGET.write_text(page())
     print(f"{len(ITEMS)} items: {TARGET.relative_to(BOOK.parent)}")

@@ -14,6 +14,7 @@ import textwrap
 from importlib import import_module
 from pathlib import Path
 
+import arguments
 from drawing import WIDTH as PAGE
 from drawing import Sheet
 
@@ -441,6 +442,7 @@ def pages() -> dict[Path, str]:
 
 
 def main() -> None:
+    arguments.parser(__doc__).parse_args()
     for path, text in pages().items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
