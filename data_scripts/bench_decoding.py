@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import arguments
 import numpy as np
 import torch
 from PIL import Image
@@ -48,6 +49,7 @@ def rate(split: Split, preprocess) -> float:
 
 
 def main() -> None:
+    arguments.parser(__doc__).parse_args()
     torch.set_num_threads(1)
     origin = Origin("ViT-B-32-quickgelu/none", open_clip_config("ViT-B-32-quickgelu/none"))
     _, preprocess = build_encoder(origin)

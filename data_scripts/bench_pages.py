@@ -14,17 +14,18 @@ import http.server
 import threading
 from pathlib import Path
 
+import arguments
 from browsers import launch_chromium
 from playwright.sync_api import Browser, sync_playwright
+from slow_connection import BYTES_PER_SECOND, DELAY
 
 ROOT = Path(__file__).resolve().parent.parent
 SITE, RECORD = ROOT / "_build" / "html", ROOT / "book" / "appendix" / "page_load.csv"
-# A slow phone connection, as web developers simulate it: bytes a second, and milliseconds.
 NETWORK = {
     "offline": False,
-    "downloadThroughput": 1.6e6 / 8,
+    "downloadThroughput": BYTES_PER_SECOND,
     "uploadThroughput": 0.75e6 / 8,
-    "latency": 150,
+    "latency": DELAY,
 }
 MEASURE = """() => {
   const [page] = performance.getEntriesByType("navigation");
@@ -56,6 +57,7 @@ def measured(browser: Browser, address: str) -> tuple[float, float, float]:
 
 
 def main() -> None:
+    arguments.parser(__doc__).parse_args()
     server = http.server.ThreadingHTTPServer(
         ("127.0.0.1", 0), functools.partial(Quiet, directory=str(SITE))
     )

@@ -12,6 +12,7 @@ import statistics
 import time
 from pathlib import Path
 
+import arguments
 import psutil
 from browsers import launch_chromium
 from playwright.sync_api import sync_playwright
@@ -40,6 +41,7 @@ def processor_seconds() -> float:
 
 
 def main() -> None:
+    arguments.parser(__doc__).parse_args()
     with sync_playwright() as tools:
         browser = launch_chromium(tools)
         page = browser.new_page()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import arguments
 import pandas as pd
 from alpha_curve import Plot, decimals, runs
 from drawing import Sheet
@@ -103,6 +104,7 @@ def draw(rows: pd.DataFrame) -> str:
 
 
 def main() -> None:
+    arguments.parser(__doc__).parse_args()
     TARGET.write_text(draw(runs(ledger.table("ch06_curves"))))
     print(TARGET.name)
 

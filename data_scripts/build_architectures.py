@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import arguments
 from tqdm import tqdm
 
 from wiseft_lite.encoders import library
@@ -119,6 +120,7 @@ def page(architectures: Sequence[Architecture]) -> str:
 
 
 if __name__ == "__main__":
+    arguments.parser(__doc__).parse_args()
     TARGET.write_text(
         page([architecture(name) for name in tqdm(library().list_models(), unit="architecture")])
     )

@@ -10,6 +10,7 @@ import json
 from html import escape
 from pathlib import Path
 
+import arguments
 import numpy as np
 import pandas as pd
 
@@ -321,6 +322,7 @@ def data_script() -> str:
 
 
 def main() -> None:
+    arguments.parser(__doc__).parse_args()
     for path, text in ((MODELS, models_page()), (DATA, data_script())):
         path.write_text(text)
         print(f"{path.relative_to(BOOK.parent)}: {path.stat().st_size / 1000:.0f} kB")

@@ -18,10 +18,12 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from pathlib import Path
 
+import arguments
 import nbformat
 import page_figures
 import questions
 import setup_cell
+from slow_connection import DELAY, MEGABITS_PER_SECOND
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -79,8 +81,9 @@ def load_times(record: Path) -> str:
         "",
         "## How long a page takes to open",
         "",
-        "Each chapter was opened once in a headless Chromium with an empty cache, over a connection of 1.6 Mbit/s with a delay of",
-        "150 ms, without compression (`data_scripts/bench_pages.py`). Figures below the screen load when one scrolls to them.",
+        "Each chapter was opened once in a headless Chromium with an empty cache, over a connection of "
+        f"{MEGABITS_PER_SECOND} Mbit/s with a delay of",
+        f"{DELAY} ms, without compression (`data_scripts/bench_pages.py`). Figures below the screen load when one scrolls to them.",
         "",
         "*Table: size of each page, and seconds until it shows text and is loaded.*",
         "",
@@ -322,6 +325,7 @@ def build(root: Path, copy: Path, site: Path) -> list[str]:
 
 
 def main() -> None:
+    arguments.parser(__doc__).parse_args()
     failed = build(ROOT, COPY, SITE)
     print(f"open {(SITE / 'index.html').relative_to(ROOT)}")
     if failed:

@@ -6,10 +6,10 @@ It stops if an item names a chapter, a function, a ledger key or a table that do
 
 from __future__ import annotations
 
-import re
 from importlib import import_module
 from pathlib import Path
 
+import arguments
 from coverage_items import SECTIONS, Item
 
 from wiseft_lite.book import ledger
@@ -72,28 +72,28 @@ def where(item: Item) -> str:
 def page() -> str:
     """Return the page."""
     lines = [HEAD]
-    for title, items in SECTIONS.items():
-        part = title.partition(":")[0].removeprefix("The ")
-        part = re.sub("^Appendix(?=.* (and|to) )", "appendices", part).replace(
-            "Appendix", "appendix"
-        )
+    for (heading, part), items in SECTIONS.items():
         lines += [
-            *(f"## {title}", ""),
-            *(f"*Table: items of the paper's {part}, and where this book has them.*", ""),
-            *("| item | what it shows | where |", "|---|---|---|"),
+            f"## {heading}",
+            "",
+            f"*Table: items of the paper's {part}, and where this book has them.*",
+            "",
+            "| item | what it shows | where |",
+            "|---|---|---|",
         ]
         for item in items:
             check(item)
             lines.append(f"| {item.name} | {item.what} | {where(item)} |")
         lines.append("")
     whole = sum(bool(item.chapters) and not item.missing for item in ITEMS)
-    part = sum(bool(item.chapters and item.missing) for item in ITEMS)
+    partly = sum(bool(item.chapters and item.missing) for item in ITEMS)
     lines.append(
-        f"Of {len(ITEMS)} rows {whole} are reproduced here, {part} in part, and {len(ITEMS) - whole - part} not at all."
+        f"Of {len(ITEMS)} rows {whole} are reproduced here, {partly} in part, and {len(ITEMS) - whole - partly} not at all."
     )
     return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
+    arguments.parser(__doc__).parse_args()
     TARGET.write_text(page())
     print(f"{len(ITEMS)} items: {TARGET.relative_to(BOOK.parent)}")

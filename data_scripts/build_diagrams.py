@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import arguments
 import contourpy
 import numpy as np
 from drawing import SMALL, Point, Sheet
@@ -469,6 +470,7 @@ def diagrams() -> dict[Path, str]:
 
 
 def main() -> None:
+    arguments.parser(__doc__).parse_args()
     TARGET.mkdir(exist_ok=True)
     for path, text in diagrams().items():
         path.write_text(text)

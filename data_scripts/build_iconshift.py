@@ -13,10 +13,10 @@ import hashlib
 import json
 import math
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import arguments
 import corpus
 import iconify
 import icontasks
@@ -257,4 +257,6 @@ def main(work: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = arguments.parser(__doc__)
+    parser.add_argument("work", type=Path, help="folder for downloads and drawings")
+    main(parser.parse_args().work)

@@ -9,12 +9,12 @@ it gains, without repeating a class.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import io
 import json
 from pathlib import Path
 
+import arguments
 import pandas as pd
 import torch
 from alpha_curve import Plot, decimals, runs
@@ -134,7 +134,7 @@ def images() -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="the figure and the slider of the landing page")
+    parser = arguments.parser(__doc__)
     parser.add_argument("--images", action="store_true", help="the images as well: trains a model")
     options = parser.parse_args()
     rows = runs(ledger.table("ch06_curves"))

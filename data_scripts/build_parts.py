@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import arguments
 from build_diagrams import alt, arc, moved
 from drawing import Point, Sheet, diamond_corners, star_corners
 
@@ -194,6 +195,7 @@ def files() -> dict[Path, str]:
 
 
 def main() -> None:
+    arguments.parser(__doc__).parse_args()
     PARTS.mkdir(exist_ok=True)
     for path, text in files().items():
         path.write_text(text)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
+import arguments
 import pypdf
 import yaml
 from browsers import launch_chromium
@@ -231,6 +232,7 @@ def publish(site: Path, root: str, target: Path, count: int) -> None:
 
 
 def main() -> None:
+    arguments.parser(__doc__).parse_args()
     toc = ROOT / "_toc.yml"
     count = build(SITE, toc, TARGET)
     publish(SITE, pages(toc)[0][1][0], TARGET, count)

@@ -19,6 +19,7 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
+import arguments
 import timm
 import torch
 from open_clip.tokenizer import SimpleTokenizer
@@ -114,6 +115,7 @@ def check(zero_shot: ImageClassifier, fine_tuned: ImageClassifier, task: Task) -
 
 
 def main() -> None:
+    arguments.parser(__doc__).parse_args()
     task, clip = load_task("iconshift"), load_clip("iconclip")
     zero_shot = zero_shot_classifier(clip, task)
     fine_tuned = trained(zero_shot, task, Recipe(seed=0))

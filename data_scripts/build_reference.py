@@ -11,8 +11,10 @@ import argparse
 import ast
 import re
 import textwrap
+from importlib import import_module
 from pathlib import Path
 
+import arguments
 from drawing import WIDTH as PAGE
 from drawing import Sheet
 
@@ -82,14 +84,17 @@ def packages() -> list[str]:
 
 
 def check_places() -> None:
-    """Stop at a module or package of ``wiseft_lite`` that the lists above do not name, or name
-    without need."""
+    """Stop at a module or package of ``wiseft_lite`` that the lists above do not name, and at a name
+    in them that is none."""
     top = {p.stem for p in PACKAGE.glob("*.py") if not p.stem.startswith("__")}
+    modules = top.union(*map(modules_of, packages()))
     boxes = {name for row in ROWS for name in row if name}
     for what, there, listed in (
         ("modules in BASIS and METHOD", top, {*BASIS, *METHOD, "errors"}),
         ("boxes in ROWS", {*packages(), *GROUPS, "errors"}, boxes),
         ("pages in TITLES", set(packages()) - {"_runtime", "book", "cli"}, set(TITLES)),
+        ("packages in FIRST", FIRST.keys() & packages(), FIRST.keys()),
+        ("modules in LEADING", LEADING.keys() & modules, LEADING.keys()),
     ):
         if there != listed:
             odd = ", ".join(sorted(there ^ listed))
@@ -123,23 +128,28 @@ def short_names() -> dict[str, list[str]]:
     return found
 
 
+def kind_of(value: object) -> str:
+    """Sphinx's word for the kind of a function or class."""
+    if not isinstance(value, type):
+        return "function"
+    return "exception" if issubclass(value, BaseException) else "class"
+
+
 def members(module: str) -> dict[str, str]:
     """The public functions and classes of a module that have a docstring, and Sphinx's word for the
     kind of each, in the order of the page."""
-    kinds = {}
+    kinds, here = {}, import_module(f"wiseft_lite.{module}")
     for node in source_of(module).body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
-            bases = [ast.unparse(b) for b in node.bases] if isinstance(node, ast.ClassDef) else None
-            kind = "function" if bases is None else "class"
-            if bases and bases[0].endswith(("Error", "Exception")):
-                kind = "exception"
-            if ast.get_docstring(node):
-                kinds[node.name] = kind
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith("_"):
+            continue
+        if ast.get_docstring(node):
+            kinds[node.name] = kind_of(getattr(here, node.name))
     leading = LEADING.get(module, ())
     missing = set(leading) - set(kinds)
     if missing:
         raise SystemExit(f"LEADING names what {module} does not have: {', '.join(sorted(missing))}")
-    exported = [name for name in kinds if name in short_names().get(module, [])]
+    short = short_names().get(module, [])
+    exported = [name for name in kinds if name in short]
     return {name: kinds[name] for name in dict.fromkeys([*leading, *exported, *kinds])}
 
 
@@ -311,7 +321,7 @@ def names_in(box: str, wide: bool) -> list[str]:
 
 
 def parts(name: str) -> list[str]:
-    """A module's name, in two lines if one is too long for a box that stands beside others.
+    """A module's name, in two lines if one is too long for a box with another beside it.
 
     >>> parts("soups"), parts("moving_averages")
     (['soups'], ['moving_', 'averages'])
@@ -432,6 +442,7 @@ def pages() -> dict[Path, str]:
 
 
 def main() -> None:
+    arguments.parser(__doc__).parse_args()
     for path, text in pages().items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)

@@ -8,12 +8,12 @@ github.com/mlfoundations/open_clip at commit 89fb801; a bare clone does too. Num
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import subprocess
 from pathlib import Path
 
+import arguments
 import pandas as pd
 
 from wiseft_lite.interop.reported import TABLE
@@ -97,9 +97,7 @@ def of_clips(clone: Path) -> list[dict]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments.parser(__doc__)
     parser.add_argument("model_soups", type=Path)
     parser.add_argument("open_clip", type=Path)
     args = parser.parse_args()

@@ -9,6 +9,7 @@ import os
 import re
 from pathlib import Path
 
+import arguments
 import iconify
 import measure
 import numpy as np
@@ -92,6 +93,6 @@ def build(work: Path) -> Path:
 
 
 if __name__ == "__main__":
-    import sys
-
-    build(Path(sys.argv[1]))
+    parser = arguments.parser(__doc__)
+    parser.add_argument("work", type=Path, help="the folder of build_iconshift.py")
+    build(parser.parse_args().work)

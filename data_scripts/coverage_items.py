@@ -35,15 +35,16 @@ class Item:
     missing: str = ""
 
 
-MAIN = "The main text"
-CHOICE = "Appendix A and B: the method and its alpha"
-BREAKDOWN = "Appendix C.1 and C.2: shift by shift"
-CONTROLS = "Appendix C.3 and C.4: controls"
-TASKS = "Appendix C.5: other tasks, little data"
-MODELS = "Appendix C.6 to C.8: other models"
-REST = "Appendix D, E and F"
+# Each section's heading on the page, and the part of the paper as a sentence names it.
+MAIN = ("The main text", "main text")
+CHOICE = ("Appendix A and B: the method and its alpha", "appendices A and B")
+BREAKDOWN = ("Appendix C.1 and C.2: shift by shift", "appendices C.1 and C.2")
+CONTROLS = ("Appendix C.3 and C.4: controls", "appendices C.3 and C.4")
+TASKS = ("Appendix C.5: other tasks, little data", "appendix C.5")
+MODELS = ("Appendix C.6 to C.8: other models", "appendices C.6 to C.8")
+REST = ("Appendix D, E and F", "appendices D, E and F")
 
-SECTIONS: dict[str, tuple[Item, ...]] = {
+SECTIONS: dict[tuple[str, str], tuple[Item, ...]] = {
     MAIN: (
         Item(
             "Figure 1",

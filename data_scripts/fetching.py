@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import shutil
 import sys
@@ -11,6 +10,8 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import arguments
 
 from wiseft_lite import Task, UserError, load_task
 from wiseft_lite._runtime import downloads
@@ -175,9 +176,7 @@ def main(description: str, run, names: Sequence[str] = ()) -> int:
     A script for several data sets gives their ``names``: it gets the option ``--only NAME``, and
     ``run(folder, names)`` is called with the chosen names (default: all).
     """
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments.parser(description)
     parser.add_argument(
         "--data", type=Path, help="target folder (default: WISEFT_DATA, else ~/data)"
     )

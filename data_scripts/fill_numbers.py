@@ -17,6 +17,7 @@ import math
 import re
 from pathlib import Path
 
+import arguments
 from scipy import stats
 
 from wiseft_lite.book import ledger
@@ -107,6 +108,7 @@ def read(path: Path) -> str:
 
 
 def main() -> None:
+    arguments.parser(__doc__).parse_args()
     entries = ledger.read()
     for path in sources():
         text = read(path)

@@ -9,13 +9,13 @@ batches. The log is ``WORK/pretrain/log.jsonl``; the result is written to
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
 import time
 from pathlib import Path
 
+import arguments
 import corpus
 import iconify
 import numpy as np
@@ -226,9 +226,7 @@ def export(model: CLIP, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = arguments.parser(__doc__)
     parser.add_argument("work", type=Path)
     parser.add_argument("--save-every", type=int, default=250)
     args = parser.parse_args()

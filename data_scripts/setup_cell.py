@@ -13,6 +13,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import arguments
 import nbformat
 
 from wiseft_lite import __version__
@@ -110,4 +111,5 @@ def fill(folder: Path, url: str = "") -> None:
 
 
 if __name__ == "__main__":
+    arguments.parser(__doc__).parse_args()
     fill(ROOT / "book", written_url())

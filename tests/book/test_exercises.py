@@ -79,6 +79,18 @@ def test_each_misconception_is_named_for_its_own_formula_only(exercise):
         assert named(exercise, formula) == [k], text
 
 
+def test_each_misconception_of_exercise_8_4_is_named_whatever_is_drawn():
+    """Its barriers are often 0, where several formulas agree; so one seed would not notice a missing input."""
+    walls = next(exercise for exercise in EXERCISES if exercise.name == "8.4")
+    wrong = [
+        (seed, k, found)
+        for seed in range(20)
+        for k, (formula, _) in enumerate(walls.wrong)
+        if (found := named.__wrapped__(walls, formula, seed)) != [k]
+    ]
+    assert not wrong
+
+
 @each_code
 def test_other_wrong_functions_are_refused_without_a_guess(exercise):
     others = WRONG.get(exercise.name, [])

@@ -257,7 +257,13 @@ def test_minutes_and_hours_in_prose_are_the_computed_ones():
             assert int(minutes) == round(float(gigabytes) * 8000 / 100 / 60), gigabytes
 
 
-def test_the_clips_of_exercise_18_5_give_its_answer_and_are_not_those_of_the_next_cell():
+def accuracies(clips, offsets, right):
+    """Percent of clips that are right at their anchor, and of those that are right on every frame near it."""
+    right, offsets = torch.tensor(right), torch.tensor(offsets)
+    return tuple(100 * pm_k(right, clips, offsets, k).accuracy for k in (0, 10))
+
+
+def test_the_clips_of_exercise_18_5_give_its_answer():
     rows = re.findall(
         r"^\| ([A-D]) \| (right|wrong) \| (\d+) (after|before): (\w+) \|(?: (\d+) (after|before): (\w+))?",
         text("18_wilds_and_video"),
@@ -269,12 +275,10 @@ def test_the_clips_of_exercise_18_5_give_its_answer_and_are_not_those_of_the_nex
         for number, side, said in (others[:3], others[3:]):
             if number:
                 frames.append((clip, int(number) * (1 if side == "after" else -1), said == "right"))
-    clips, offsets, right = zip(*frames, strict=True)
-    shares = [
-        100 * pm_k(torch.tensor(right), clips, torch.tensor(offsets), k).accuracy for k in (0, 10)
-    ]
-    assert tuple(shares) == ch18.by_hand.solution
-    # The cell below the exercise prints the measure of other clips, so it does not give the answer.
+    assert accuracies(*zip(*frames, strict=True)) == ch18.by_hand.solution
+
+
+def test_the_cell_below_exercise_18_5_does_not_print_its_answer():
     source = next(
         source
         for _, source in cells("18_wilds_and_video", "code")
@@ -282,15 +286,8 @@ def test_the_clips_of_exercise_18_5_give_its_answer_and_are_not_those_of_the_nex
     )
     space = {}
     exec("\n".join(re.findall(r"^right = .*|^clips = .*|^offsets = .*", source, re.M)), space)
-    assert frames != list(zip(space["clips"], space["offsets"], space["right"], strict=True))
-    printed = [
-        100
-        * pm_k(
-            torch.tensor(space["right"]), space["clips"], torch.tensor(space["offsets"]), k
-        ).accuracy
-        for k in (0, 10)
-    ]
-    assert tuple(printed) != ch18.by_hand.solution
+    printed = accuracies(space["clips"], space["offsets"], space["right"])
+    assert printed != ch18.by_hand.solution
 
 
 def test_a_frame_is_cut_off_and_nothing_else(tmp_path):

@@ -136,6 +136,22 @@ def test_a_leading_name_that_is_no_more_stops_the_script(monkeypatch):
         build_reference.members("weights")
 
 
+@pytest.mark.parametrize("listed", ["LEADING", "FIRST"])
+def test_a_module_that_is_no_more_stops_the_script(monkeypatch, listed):
+    monkeypatch.setitem(getattr(build_reference, listed), "weigths", ())
+    with pytest.raises(SystemExit, match="weigths"):
+        build_reference.check_places()
+
+
+def test_the_kind_of_a_class_does_not_depend_on_its_name():
+    class Stop(KeyboardInterrupt): ...
+
+    class ErrorBar: ...
+
+    kinds = [build_reference.kind_of(value) for value in (Stop, ErrorBar, len)]
+    assert kinds == ["exception", "class", "function"]
+
+
 def test_an_arrow_that_points_up_stops_the_script(monkeypatch):
     pytest.importorskip("grimp", reason="import-linter is not installed")
     monkeypatch.setattr(build_reference, "ROWS", build_reference.ROWS[::-1])

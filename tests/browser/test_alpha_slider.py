@@ -4,9 +4,10 @@ dark, from a file, and the pages without any script."""
 import re
 
 import pytest
-from test_site import PAGES, SITE, WIDTHS, address, browser, opened, serious_findings, tab  # noqa: F401  (fixtures)
 
 from wiseft_lite.book import ledger
+
+from .built_site import PAGES, SITE, WIDTHS, opened, serious_findings
 
 NAMES = ("book/index.html", "book/06_interpolate.html")
 FILES = [SITE.parents[1] / "book" / "_static" / name for name in ("alpha.svg", "frontier.svg")]
@@ -35,7 +36,7 @@ def ring_and(page, mark):
 
 
 @each_page
-def test_the_keyboard_moves_it_and_its_numbers_are_the_means_of_the_record(tab, address, name):  # noqa: F811
+def test_the_keyboard_moves_it_and_its_numbers_are_the_means_of_the_record(tab, address, name):
     tab.goto(f"{address}/{name}", wait_until="load")
     slider, text = tab.locator("#alpha-slider"), tab.locator("#alpha-demo output")
     cards = tab.locator("#alpha-demo figure")
@@ -61,7 +62,7 @@ def test_the_keyboard_moves_it_and_its_numbers_are_the_means_of_the_record(tab, 
 
 
 @each_page
-def test_the_ring_leaves_the_diamond_to_be_seen(tab, address, name):  # noqa: F811
+def test_the_ring_leaves_the_diamond_to_be_seen(tab, address, name):
     tab.goto(f"{address}/{name}", wait_until="load")
     tab.locator("#alpha-slider").fill(tab.locator("#alpha-slider").get_attribute("max"))
     (x, y, wide, _), (left, top, width, height) = ring_and(tab, -1)
@@ -72,7 +73,7 @@ def test_the_ring_leaves_the_diamond_to_be_seen(tab, address, name):  # noqa: F8
 @each_page
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_it_fits_and_is_accessible_and_shows_its_band(browser, address, name, scheme, width):  # noqa: F811
+def test_it_fits_and_is_accessible_and_shows_its_band(browser, address, name, scheme, width):
     page = opened(browser, color_scheme=scheme, viewport={"width": width, "height": 900})
     page.goto(f"{address}/{name}", wait_until="load")
     page.wait_for_selector(f"html[data-theme={scheme}]")
@@ -89,7 +90,7 @@ def test_it_fits_and_is_accessible_and_shows_its_band(browser, address, name, sc
 
 
 @each_page
-def test_without_scripts_the_page_has_the_figure_and_nothing_that_needs_one(browser, address, name):  # noqa: F811
+def test_without_scripts_the_page_has_the_figure_and_nothing_that_needs_one(browser, address, name):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(f"{address}/{name}", wait_until="load")
@@ -109,7 +110,7 @@ def test_only_pages_that_have_it_load_its_scripts():
 
 
 @each_page
-def test_it_works_from_a_file(browser, name):  # noqa: F811
+def test_it_works_from_a_file(browser, name):
     page = opened(browser)
     page.goto((SITE / name).as_uri())
     assert page.locator("#alpha-demo output").inner_text().startswith("α = 0.5")
@@ -117,7 +118,7 @@ def test_it_works_from_a_file(browser, name):  # noqa: F811
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_names_in_the_figures_do_not_collide(browser, path):  # noqa: F811
+def test_names_in_the_figures_do_not_collide(browser, path):
     """Nor do they lie on a mark or leave the sheet; numbers of other steps of the animation are not seen."""
     page = opened(browser, reduced_motion="reduce")
     page.goto(path.as_uri())

@@ -2,7 +2,8 @@
 and dark."""
 
 import pytest
-from test_site import PAGES, address, browser, opened, serious_findings, tab  # noqa: F401  (fixtures)
+
+from .built_site import PAGES, opened, serious_findings
 
 NAME = "book/12_claims.html"
 pytestmark = pytest.mark.skipif(

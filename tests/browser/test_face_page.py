@@ -4,9 +4,10 @@ import json
 import re
 
 import pytest
-from test_site import PAGES, SITE, address, browser, opened, serious_findings, tab  # noqa: F401  (fixtures)
 
 import wiseft_lite
+
+from .built_site import PAGES, SITE, opened, serious_findings
 
 START, CHAPTER, NEXT = "book/index.html", "book/06_interpolate.html", "book/07_choose_alpha.html"
 SHEET = "book/appendix/cheat_sheet.html"
@@ -36,7 +37,9 @@ def test_title_doors_and_slider_are_on_the_first_screen_of_a_laptop(tab, address
 
 
 def test_a_door_opens_wherever_it_is_pressed(tab, address):  # noqa: F811
-    for door in opened_at(tab, address, START).locator(".title-page li").all():
+    doors = opened_at(tab, address, START).locator(".title-page li").all()
+    assert doors
+    for door in doors:
         assert door.evaluate(
             """door => {
                 const {right, bottom} = door.getBoundingClientRect();

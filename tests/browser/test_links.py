@@ -1,16 +1,8 @@
 """Links of the built site in a real browser: the cards of glossary terms, and the order of search results."""
 
 import pytest
-from test_site import (  # noqa: F401  (fixtures)
-    CHAPTERS,
-    PAGES,
-    WIDTHS,
-    address,
-    browser,
-    opened,
-    serious_findings,
-    tab,
-)
+
+from .built_site import PAGES, opened, serious_findings
 
 PAGE = "book/06_interpolate.html"
 pytestmark = pytest.mark.skipif(
@@ -20,7 +12,7 @@ CARD = ".glossary-card"
 
 
 @pytest.fixture
-def page(tab, address):  # noqa: F811
+def page(tab, address):
     tab.goto(f"{address}/{PAGE}", wait_until="load")
     return tab
 
@@ -62,7 +54,7 @@ def test_the_keyboard_opens_a_card_goes_through_it_and_closes_it(page):
     page.wait_for_url("**/glossary.html#term-*")
 
 
-def test_a_tap_opens_a_card_and_its_link_leads_to_the_glossary(browser, address):  # noqa: F811
+def test_a_tap_opens_a_card_and_its_link_leads_to_the_glossary(browser, address):
     page = opened(browser, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
     page.goto(f"{address}/{PAGE}", wait_until="load")
     term, card = page.locator("a.term").first, page.locator(CARD)
@@ -78,7 +70,7 @@ def test_a_tap_opens_a_card_and_its_link_leads_to_the_glossary(browser, address)
     page.close()
 
 
-def test_without_scripts_a_term_is_a_link_with_a_title(browser, address):  # noqa: F811
+def test_without_scripts_a_term_is_a_link_with_a_title(browser, address):
     page = opened(browser, java_script_enabled=False)
     page.goto(f"{address}/{PAGE}", wait_until="load")
     term = page.locator("a.term").first
@@ -90,7 +82,7 @@ def test_without_scripts_a_term_is_a_link_with_a_title(browser, address):  # noq
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_an_open_card_is_accessible(browser, address, scheme):  # noqa: F811
+def test_an_open_card_is_accessible(browser, address, scheme):
     page = opened(browser, color_scheme=scheme)
     page.goto(f"{address}/{PAGE}", wait_until="load")
     page.wait_for_selector(f"html[data-theme={scheme}]")
@@ -119,7 +111,7 @@ def test_names_of_the_library_lead_to_the_reference(page):
         ("ImageNetV2", ["17"]),
     ],
 )
-def test_search_puts_the_chapter_that_explains_a_term_first(tab, address, query, chapters):  # noqa: F811
+def test_search_puts_the_chapter_that_explains_a_term_first(tab, address, query, chapters):
     tab.goto(f"{address}/search.html?q={query}", wait_until="load")
     tab.wait_for_selector("p.search-summary:has-text('finished')")
     found = tab.eval_on_selector_all(

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_site import PAGES, SITE, WIDTHS, address, browser, opened, serious_findings, tab  # noqa: F401  (fixtures)
 
 from wiseft_lite import interpolate, load_clip, load_task, zero_shot_classifier, zero_shot_head
 from wiseft_lite.book import playground
+
+from .built_site import PAGES, SITE, WIDTHS, opened, serious_findings
 
 NAME = "book/playground.html"
 EMPTY = "The canvas is empty"
@@ -30,7 +31,7 @@ def zero_shot():
 
 
 @pytest.fixture(scope="module")
-def computer(browser):  # noqa: F811
+def computer(browser):
     """A blank page with the scripts of the playground, and the model made from them."""
     page = opened(browser)
     page.evaluate("self.WISEFT_WEIGHTS = []")
@@ -76,7 +77,7 @@ def test_the_pixels_are_those_of_the_models_preprocessing(computer, zero_shot, s
 
 
 @pytest.fixture
-def page(tab, address):  # noqa: F811
+def page(tab, address):
     tab.goto(f"{address}/{NAME}", wait_until="load")
     return ready(tab)
 
@@ -326,7 +327,7 @@ def test_an_image_can_be_pasted_and_dropped(page):
 @pytest.mark.parametrize(
     "missing", ["Worker", "WebAssembly", "WebGLRenderingContext", "Intl.Segmenter"]
 )
-def test_it_works_in_a_browser_that_lacks(browser, address, missing):  # noqa: F811
+def test_it_works_in_a_browser_that_lacks(browser, address, missing):
     page = opened(browser)
     page.add_init_script(f"delete {missing};")
     page.goto(f"{address}/{NAME}", wait_until="load")
@@ -338,7 +339,7 @@ def test_it_works_in_a_browser_that_lacks(browser, address, missing):  # noqa: F
 
 
 @built
-def test_it_works_from_a_file_and_without_a_network(browser):  # noqa: F811
+def test_it_works_from_a_file_and_without_a_network(browser):
     context = browser.new_context(offline=True)
     page = context.new_page()
     page.set_default_timeout(600_000)
@@ -363,7 +364,7 @@ def test_nothing_is_stored(page):
 
 
 @built
-def test_a_finger_draws_on_a_phone(browser, address):  # noqa: F811
+def test_a_finger_draws_on_a_phone(browser, address):
     context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
     page = context.new_page()
     page.set_default_timeout(600_000)
@@ -380,7 +381,7 @@ def test_a_finger_draws_on_a_phone(browser, address):  # noqa: F811
 @built
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_accessibility_has_no_serious_finding(browser, address, scheme, width):  # noqa: F811
+def test_accessibility_has_no_serious_finding(browser, address, scheme, width):
     page = opened(browser, color_scheme=scheme, viewport={"width": width, "height": 900})
     page.goto(f"{address}/{NAME}", wait_until="load")
     page.wait_for_selector(f"html[data-theme={scheme}]")
@@ -393,7 +394,7 @@ def test_accessibility_has_no_serious_finding(browser, address, scheme, width): 
 
 
 @built
-def test_what_the_page_adds_to_the_theme_weighs_at_most_eight_megabytes(tab, address):  # noqa: F811
+def test_what_the_page_adds_to_the_theme_weighs_at_most_eight_megabytes(tab, address):
     sizes = {}
     tab.on("response", lambda reply: sizes.update({reply.url: len(reply.body())}))
     tab.goto(f"{address}/{NAME}", wait_until="load")

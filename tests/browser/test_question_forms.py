@@ -13,18 +13,11 @@ import nbformat
 import numpy as np
 import pytest
 import questions
-from test_site import (  # noqa: F401  (fixtures)
-    CHAPTERS,
-    SITE,
-    address,
-    browser,
-    opened,
-    serious_findings,
-    tab,
-)
 
 from wiseft_lite.book.checks import Choice
 from wiseft_lite.book.checks.plain import allowed_error
+
+from .built_site import CHAPTERS, SITE, opened, serious_findings
 
 markdown_it = pytest.importorskip("markdown_it", reason="'make book' installs it")
 BOOK = Path(__file__).resolve().parents[2] / "book"
@@ -83,7 +76,7 @@ def one_page(tmp_path_factory):
 
 
 @pytest.fixture
-def page(browser, one_page):  # noqa: F811
+def page(browser, one_page):
     page = opened(browser)
     page.wrong, page.asked = [], []
     page.on("pageerror", lambda error: page.wrong.append(str(error)))
@@ -254,7 +247,7 @@ def test_the_last_answer_is_there_again_and_a_broken_one_is_no_harm(page):
     assert not any(form_of(page, name).get_by_role("status").inner_text() for name in EXERCISES)
 
 
-def test_a_browser_that_stores_nothing_judges_all_the_same(browser, one_page):  # noqa: F811
+def test_a_browser_that_stores_nothing_judges_all_the_same(browser, one_page):
     page = opened(browser)
     page.add_init_script(
         "Object.defineProperty(window, 'localStorage', {get() { throw new Error('no'); }});"
@@ -278,7 +271,7 @@ def test_the_cell_is_folded_below_the_form_and_above_the_hints(page):
     assert page.locator("main > section > .cell").count() == 0
 
 
-def test_without_scripts_the_page_is_as_it_was(browser, one_page):  # noqa: F811
+def test_without_scripts_the_page_is_as_it_was(browser, one_page):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(one_page)
@@ -297,7 +290,7 @@ built = pytest.mark.skipif(not CHAPTERS, reason="no site in _build/html; run 'ma
 
 @built
 @pytest.mark.parametrize("name", CHAPTERS)
-def test_every_question_of_a_chapter_is_a_form(tab, address, name):  # noqa: F811
+def test_every_question_of_a_chapter_is_a_form(tab, address, name):
     expected = sum(question.split(".")[0] == str(int(name[5:7])) for question in EXERCISES)
     tab.goto(f"{address}/{name}", wait_until="load")
     assert tab.locator(".question form").count() == expected
@@ -318,7 +311,7 @@ def test_other_pages_do_not_load_the_script():
 @built
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("chapter", ["01", "18"])
-def test_accessibility_has_no_serious_finding(browser, address, chapter, scheme):  # noqa: F811
+def test_accessibility_has_no_serious_finding(browser, address, chapter, scheme):
     (name,) = [name for name in CHAPTERS if name.startswith(f"book/{chapter}")]
     page = opened(browser, color_scheme=scheme, viewport={"width": 390, "height": 900})
     page.goto(f"{address}/{name}", wait_until="load")

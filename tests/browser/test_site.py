@@ -1,112 +1,14 @@
 """The built site in a real browser: ``make test-site`` (after ``make book``)."""
 
-import functools
-import http.server
 import re
-import threading
-from pathlib import Path
 
-import patience
 import pytest
 
-pytest.importorskip("playwright", reason="browser tests need 'make test-site'")
-from axe_playwright_python.sync_playwright import Axe  # noqa: E402
-from browsers import launch_chromium  # noqa: E402
-from playwright.sync_api import sync_playwright  # noqa: E402
+from .built_site import CHAPTERS, PAGES, SITE, opened, show
 
-SITE = Path(__file__).resolve().parents[2] / "_build" / "html"
-PAGES = (
-    sorted(p.relative_to(SITE).as_posix() for p in SITE.glob("book/**/*.html"))
-    if SITE.exists()
-    else []
-)
-DRAWN = [name for name in PAGES if '<svg xmlns="http' in (SITE / name).read_text()]
-CHAPTERS = [page for page in PAGES if page.split("/")[-1][:2].isdigit()]
 pytestmark = pytest.mark.skipif(not PAGES, reason="no site in _build/html; run 'make book' first")
-WIDTHS = (1280, 390)
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture(scope="module")
-def address():
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(Quiet, directory=str(SITE))
-    )
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as tools:
-        try:
-            chromium = launch_chromium(tools, timeout=patience.PAGE)
-        except Exception as error:
-            pytest.skip(
-                f"no Chromium ({str(error).splitlines()[0]}); run 'python -m playwright install chromium'"
-            )
-        yield chromium
-        chromium.close()
-
-
-def opened(browser, **settings):
-    """A new page that waits as long as a busy machine needs."""
-    page = browser.new_page(**settings)
-    page.set_default_timeout(patience.PAGE)
-    return page
-
-
-def show(page, theme):
-    """Show an open page in a theme, as its button sets it."""
-    page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
-    # Colours fade into a theme; what is out of sight would do so when it comes into sight.
-    page.evaluate("document.getAnimations().forEach(a => a instanceof CSSTransition && a.finish())")
-
-
-def axe_findings(page):
-    """Return what hinders a reader on a page, with its place."""
-    # Without preload it does not ask for style sheets, at addresses that it guesses.
-    results = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"], "preload": False})
-    return [
-        f"{v['id']}: {v['nodes'][0]['target']}"
-        for v in results.response["violations"]
-        if v["impact"] in ("serious", "critical")
-    ]
-
-
-def serious_findings(page):
-    """Return what hinders a reader on a page, and close it."""
-    found = axe_findings(page)
-    page.close()
-    return found
-
-
-@pytest.fixture
-def tab(browser, address):
-    """A page that remembers what went wrong while it was open."""
-    page = opened(browser, viewport={"width": 1280, "height": 900})
-    page.wrong, page.outside = [], []
-    page.on(
-        "console",
-        lambda message: page.wrong.append(message.text) if message.type == "error" else None,
-    )
-    page.on("pageerror", lambda error: page.wrong.append(str(error)))
-    page.on("response", lambda reply: page.wrong.append(reply.url) if reply.status >= 400 else None)
-    page.on(
-        "request",
-        lambda ask: (
-            None
-            if ask.url.startswith((address, "data:", "blob:"))
-            else page.outside.append(ask.url)
-        ),
-    )
-    yield page
-    page.close()
+WITH_DIAGRAMS = [name for name in PAGES if '<svg xmlns="http' in (SITE / name).read_text()]
+WITH_FIGURES = [name for name in CHAPTERS if 'class="figure-link"' in (SITE / name).read_text()]
 
 
 def test_every_icon_of_the_theme_has_a_drawing(tab, address):
@@ -125,7 +27,7 @@ def test_every_icon_of_the_theme_has_a_drawing(tab, address):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", DRAWN[:1])
+@pytest.mark.parametrize("name", WITH_DIAGRAMS[:1])
 def test_diagrams_follow_the_button_on_a_device_of_the_other_theme(browser, address, name, scheme):
     page = opened(browser, color_scheme="light" if scheme == "dark" else "dark")
     page.goto(f"{address}/{name}", wait_until="load")
@@ -136,9 +38,6 @@ def test_diagrams_follow_the_button_on_a_device_of_the_other_theme(browser, addr
     for diagram in diagrams:
         assert diagram.evaluate("d => getComputedStyle(d).backgroundColor") == ground
     page.close()
-
-
-FIGURED = [name for name in CHAPTERS if 'class="figure-link"' in (SITE / name).read_text()]
 
 
 KEYS_THAT_REACH_THE_PAGE = """link => {
@@ -155,7 +54,7 @@ FADED = """v => ["left", "right", "top", "bottom"].map(
     side => getComputedStyle(v).maskImage.includes("gradient") && v.style.getPropertyValue(`--${side}`) === "2rem")"""
 
 
-@pytest.mark.parametrize("name", FIGURED[:2])
+@pytest.mark.parametrize("name", WITH_FIGURES[:2])
 @pytest.mark.parametrize("how", ["click", "Enter"])
 def test_a_figure_opens_larger_and_closes_again(tab, address, name, how):
     tab.goto(f"{address}/{name}", wait_until="load")
@@ -183,12 +82,13 @@ def test_a_figure_opens_larger_and_closes_again(tab, address, name, how):
     assert not tab.wrong and not tab.outside, (tab.wrong, tab.outside)
 
 
-@pytest.mark.parametrize("name", FIGURED[:3])
+@pytest.mark.parametrize("name", WITH_FIGURES[:3])
 def test_a_figure_that_is_larger_than_a_phone_says_so_and_can_be_seen_whole(tab, address, name):
     tab.goto(f"{address}/{name}", wait_until="load")
     dialog = tab.locator("dialog.figure-dialog")
     view, image = dialog.locator("div"), dialog.locator("img:visible")
     fit, full = (dialog.get_by_text(label, exact=True) for label in ("Fit to screen", "Full size"))
+    larger = 0
     for link in tab.locator(".figure-link").all()[:3]:
         tab.set_viewport_size({"width": 390, "height": 844})
         link.click()
@@ -196,6 +96,7 @@ def test_a_figure_that_is_larger_than_a_phone_says_so_and_can_be_seen_whole(tab,
         assert fit.is_visible() == any(faded) == (view.evaluate(BEYOND) != [0, 0])
         large = image.bounding_box()["width"]
         if fit.is_visible():
+            larger += 1
             view.evaluate("v => v.scrollTo(v.scrollWidth, v.scrollHeight)")
             tab.wait_for_function(
                 f"before => `${{({FADED})(document.querySelector('.figure-dialog div'))}}` !== before",
@@ -213,6 +114,7 @@ def test_a_figure_that_is_larger_than_a_phone_says_so_and_can_be_seen_whole(tab,
             tab.set_viewport_size({"width": 1600, "height": 1900})
             fit.wait_for(state="hidden")
         tab.keyboard.press("Escape")
+    assert larger, "no figure of the page offers the button"
     assert not tab.wrong and not tab.outside, (tab.wrong, tab.outside)
 
 

@@ -275,16 +275,14 @@ def _friends(generator):
     return zero, one, found, _between(generator)
 
 
-def _reordered(generator):
+def _same_function(generator):
     """One function twice, its hidden units in another order: both measures have a barrier."""
     zero = weights(generator)
-    order = generator.permutation(UNITS)
-    place = torch.empty(UNITS, dtype=torch.long)
-    place[order] = torch.as_tensor(np.roll(order, 1))  # no unit keeps its place
+    order = (torch.arange(UNITS) + int(generator.integers(1, UNITS))) % UNITS  # no unit stays
     one = {
-        "encoder.weight": zero["encoder.weight"][place],
-        "encoder.bias": zero["encoder.bias"][place],
-        "head.weight": zero["head.weight"][:, place],
+        "encoder.weight": zero["encoder.weight"][order],
+        "encoder.bias": zero["encoder.bias"][order],
+        "head.weight": zero["head.weight"][:, order],
         "head.bias": zero["head.bias"],
     }
     found: dict[str, DrawnSplit] = {}
@@ -368,7 +366,7 @@ def _between_first_and_last(network, theta_0, theta_1, splits, alphas):
 walls = Code(
     "8.4",
     _walls,
-    [_strangers, _friends, _reordered],
+    [_strangers, _friends, _same_function],
     [
         (
             partial(_walls, line=_better_end),

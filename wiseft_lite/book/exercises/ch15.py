@@ -302,7 +302,7 @@ def _dropped(generator):
     return _state_dict(generator), _state_dict(generator), drop, kept
 
 
-def _thinned(times):
+def _drop_then_scale(times):
     """DARE with ``times(drop)`` in front of what is kept."""
     return lambda theta_0, theta_1, drop, kept: {
         name: theta_0[name] + kept[name] * (theta_1[name] - theta_0[name]) * times(drop)
@@ -314,11 +314,11 @@ def _too_short(theta_0, theta_1, drop, kept):
     return {name: theta_0[name] + kept[name] * (theta_1[name] - theta_0[name]) for name in theta_0}
 
 
-_rescaled = _thinned(lambda drop: 1 / (1 - drop))
+_thinned = _drop_then_scale(lambda drop: 1 / (1 - drop))
 
 thinned = Code(
     "15.3",
-    _rescaled,
+    _thinned,
     [_dropped],
     [
         (
@@ -326,7 +326,7 @@ thinned = Code(
             "the change is too short: when a fraction of it is dropped, scale up the rest.",
         ),
         (
-            _thinned(lambda drop: 1 - drop),
+            _drop_then_scale(lambda drop: 1 - drop),
             "you make the rest still shorter; divide by 1 - drop where you multiply.",
         ),
         (
@@ -336,11 +336,11 @@ thinned = Code(
             "the *change* is thinned, not the weights: a dropped entry goes back to theta_0, not to 0.",
         ),
         (
-            _thinned(lambda drop: 1 / drop),
+            _drop_then_scale(lambda drop: 1 / drop),
             "drop is the fraction that is lost. Divide by the fraction that is kept.",
         ),
         (
-            lambda theta_0, theta_1, drop, kept: _rescaled(
+            lambda theta_0, theta_1, drop, kept: _thinned(
                 theta_0, theta_1, drop, {name: ~mask for name, mask in kept.items()}
             ),
             "the mask is True where an entry *survives*; you keep the others.",

@@ -284,7 +284,7 @@ objectnet_accuracy = Code(
     ],
 )
 
-objectnet = Choice(
+objectnet_names = Choice(
     "17.4",
     "C",
     {
@@ -387,4 +387,4 @@ accumulate = Code(
     draws=4,
 )
 
-ALL = [read_folders, confidence, objectnet_accuracy, objectnet, accumulate]
+ALL = [read_folders, confidence, objectnet_accuracy, objectnet_names, accumulate]
