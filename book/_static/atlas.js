@@ -24,7 +24,7 @@
   // --- what is chosen
   const chosen = {kinds: new Set(data.kinds.keys()), at: -1, shown: [], scale: null};
   const shift = () => pick("shift").value;
-  const line = () => lines[shift()][pick("fit").value] || lines[shift()].standard;
+  const line = () => lines[shift()][pick("fit").value];
   const height = (k) => {
     const {slope, intercept} = line();
     return models[shift()][k] - percent(slope * logit(models.imagenet[k]) + intercept);
@@ -222,11 +222,17 @@
 
   // --- controls
   const options = (name, list) => pick(name).replaceChildren(...list.map(([value, label]) => new Option(label, value)));
+  const fillFits = () => { // a shift may lack a line, as that of zero-shot models on the videos
+    const before = pick("fit").value, fits = Object.keys(lines[shift()]);
+    options("fit", fits.map((fit) => [fit, data.fits[fit].replace("line of ", "")]));
+    if (fits.includes(before)) pick("fit").value = before;
+  };
   options("shift", data.shifts.map((name) => [name, titles[name]]));
-  options("fit", Object.entries(data.fits).map(([fit, label]) => [fit, label.replace("line of ", "")]));
   options("paper", [["-1", "none"], ["all", "all of its tables"], ...data.paper.map((one, i) => [String(i), one.label])]);
   options("tuned", [["kind", "colour by kind"], ["size", "size by learning rate"], ["colour", "colour by learning rate"]]);
   pick("shift").value = "shifts";
+  fillFits();
+  pick("shift").addEventListener("change", fillFits);
   pick("paper").value = "0";
   data.kinds.forEach((kind, number) => {
     const label = document.createElement("label"), swatch = document.createElement("span");

@@ -7,6 +7,7 @@ import pytest
 from test_site import PAGES, SITE, WIDTHS, address, browser, opened, serious_findings, tab  # noqa: F401  (fixtures)
 
 from wiseft_lite.analysis import atlas
+from wiseft_lite.analysis.atlas_figure import LABELS
 from wiseft_lite.book import ledger
 
 NAME = "book/atlas.html"
@@ -72,6 +73,22 @@ def test_the_keyboard_steps_through_the_models_from_left_to_right(page):
     assert values[0] <= values[1]
     assert page.locator("#atlas-step").get_attribute("aria-valuetext") in card(page)
     assert page.locator("#atlas svg .at").count() == 1
+
+
+def test_the_lines_on_offer_are_those_of_the_shift(page):
+    """There is no line of zero-shot models on the videos: another one is chosen, and named."""
+    fits = page.locator("#atlas-fit option")
+    page.select_option("#atlas-fit", atlas.ZERO_SHOT)
+    page.select_option("#atlas-shift", "r")
+    assert page.input_value("#atlas-fit") == atlas.ZERO_SHOT and "zero-shot" in card(page)
+    for shift in atlas.VIDEOS:
+        page.select_option("#atlas-shift", shift)
+        assert atlas.ZERO_SHOT not in fits.evaluate_all("all => all.map(o => o.value)")
+        assert page.input_value("#atlas-fit") == "standard"
+        line = atlas.line_through("standard", shift)
+        assert LABELS["standard"] in card(page) and f"{line.n} models of" in card(page)
+    page.select_option("#atlas-shift", "shifts")
+    assert fits.count() == len(LABELS) and not page.wrong
 
 
 def test_a_name_is_found_and_its_height_is_that_of_the_library(page):
