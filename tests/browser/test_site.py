@@ -141,6 +141,42 @@ def test_diagrams_follow_the_button_on_a_device_of_the_other_theme(browser, addr
 FIGURED = [name for name in CHAPTERS if 'class="figure-link"' in (SITE / name).read_text()]
 
 
+@pytest.mark.parametrize("name", FIGURED[:1])
+def test_without_javascript_each_figure_is_there_once_and_the_page_has_colours(
+    browser, address, name
+):
+    page = browser.new_context(java_script_enabled=False, color_scheme="dark").new_page()
+    page.goto(f"{address}/{name}", wait_until="load")
+    for link in page.locator(".figure-link").all():
+        assert link.locator("img.only-light").is_visible()
+        assert not link.locator("img.only-dark").is_visible()
+    assert page.locator("body").evaluate("b => getComputedStyle(b).backgroundColor") == (
+        "rgb(255, 255, 255)"
+    )
+    page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_theme_and_its_switch_work_where_nothing_can_be_stored(browser, address, scheme):
+    """A sandboxed frame has no origin, so that its browser refuses to open the storage."""
+    page = opened(browser, color_scheme=scheme, viewport={"width": 1280, "height": 900})
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(f"{address}/_static/favicon.svg")  # any page of this origin
+    page.set_content(
+        '<iframe sandbox="allow-scripts" style="width: 100%; height: 800px"'
+        f' src="{address}/{PAGES[0]}"></iframe>'
+    )
+    frame = page.frame_locator("iframe")
+    html = frame.locator("html")
+    other = "light" if scheme == "dark" else "dark"
+    frame.locator(f"html[data-theme={scheme}][data-mode=auto]").wait_for(state="attached")
+    frame.locator(".theme-switch-button:visible").click()
+    frame.locator(f"html[data-theme={other}]").wait_for(state="attached")
+    assert html.get_attribute("data-mode") == other and not wrong, wrong
+    page.close()
+
+
 KEYS_THAT_REACH_THE_PAGE = """link => {
     const keys = [], note = event => keys.push(event.key);
     document.addEventListener("keydown", note);
