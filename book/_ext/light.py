@@ -16,22 +16,25 @@ FONT_AWESOME = re.compile(r"<(script|link)\b[^>]*fontawesome[^>]*>(?:</script>)?
 NAME = re.compile(r"[A-Za-z_][\w-]*")
 AUTO = re.compile(r'(<html\b[^>]*\bdata-theme=)"auto"')  # which no style sheet knows
 SET_THEME = re.compile(r'<script data-cfasync="false">.*?</script>', re.DOTALL)
-# In place of the theme's own script, which needs a storage. The switch needs one too: it gets one that lasts as long as
-# the page where the browser refuses its own.
+# In place of the theme's own script, which needs a storage. The theme's other scripts need one too: they get one that
+# lasts as long as the page where the browser refuses its own.
 OUR_SET_THEME = """<script>
   {
-    try {
-      localStorage.setItem("mode", localStorage.getItem("mode") || "auto");
-    } catch {
-      const kept = new Map([["mode", "auto"]]);
-      Object.defineProperty(window, "localStorage", {value: {
-        getItem: (key) => kept.get(key) ?? null,
-        setItem: (key, text) => { kept.set(key, text); },
-        removeItem: (key) => { kept.delete(key); },
-      }});
+    for (const name of ["localStorage", "sessionStorage"]) {
+      try {
+        window[name].setItem("wiseft", "");
+        window[name].removeItem("wiseft");
+      } catch {
+        const kept = new Map();
+        Object.defineProperty(window, name, {value: {
+          getItem: (key) => kept.get(key) ?? null,
+          setItem: (key, text) => { kept.set(key, text); },
+          removeItem: (key) => { kept.delete(key); },
+        }});
+      }
     }
     const {dataset} = document.documentElement, device = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-    dataset.mode = localStorage.getItem("mode");
+    dataset.mode = localStorage.getItem("mode") || "auto";
     dataset.theme = dataset.mode === "auto" ? device : dataset.mode;
   }
 </script>"""
