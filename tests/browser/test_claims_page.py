@@ -26,12 +26,27 @@ def test_the_buttons_show_one_verdict_at_a_time(page):
     for k in range(1, buttons.count()):
         buttons.nth(k).check()
         shown = page.locator(".wf-page:not(.changes) tbody tr:visible")
+        assert page.locator(".wf-page fieldset").first.get_by_role("status").inner_text() == (
+            f"{shown.count()} of {rows.count()} claims are shown."
+        )
         assert {row.get_attribute("data-verdict") for row in shown.all()} <= {
             buttons.nth(k).get_attribute("value")
         }
         seen += shown.count()
     buttons.first.check()
     assert seen == rows.count() == page.locator(".wf-page:not(.changes) tbody tr:visible").count()
+
+
+def test_without_javascript_there_are_no_buttons_and_links_instead_of_the_figure(browser, address):  # noqa: F811
+    page = browser.new_context(java_script_enabled=False).new_page()
+    page.goto(f"{address}/{NAME}", wait_until="load")
+    assert page.locator(".wf-page tbody tr:visible").count() >= 30
+    assert page.locator(".wf-page :is(fieldset, select, input):visible").count() == 0
+    links = page.locator(".wf-page noscript a")
+    for link in links.all():
+        assert link.is_visible() and f"book/{link.get_attribute('href')}" in PAGES
+    assert links.count() == 1
+    page.context.close()
 
 
 @pytest.mark.parametrize("width", [1280, 390])
