@@ -98,7 +98,8 @@
       if (d) svg.append(make("path", {d, class: "dots", stroke: data.colours[number]}));
     });
     if (mode === "kind") return;
-    const rates = models.lr.filter((lr) => lr > 0).map(Math.log10), low = Math.min(...rates), high = Math.max(...rates);
+    const learningRates = models.lr.filter((lr) => lr > 0).map(Math.log10);
+    const low = Math.min(...learningRates), high = Math.max(...learningRates);
     chosen.shown.filter(apart).forEach((k) => {
       const part = (Math.log10(models.lr[k]) - low) / (high - low);
       const look = mode === "size" ? {"stroke-width": 3 + 11 * part, stroke: data.colours[models.kind[k]]} :
@@ -133,10 +134,9 @@
     if (chosen.at >= 0) ring(chosen.at, "at", 8);
   };
   const draw = () => {
-    const before = performance.now();
     chosen.shown = listed();
     if (!chosen.shown.includes(chosen.at)) chosen.at = -1;
-    slider.max = Math.max(0, stepped().length - 1);
+    slider.max = stepped().length - 1;
     const box = chosen.scale = scaled();
     svg.setAttribute("viewBox", `0 0 ${box.width} ${box.tall}`);
     svg.replaceChildren();
@@ -146,7 +146,6 @@
     curves().forEach((list) => drawCurve(box, list, "paper"));
     icons().forEach((run) => drawCurve(box, run, "icon"));
     mark();
-    svg.dataset.milliseconds = Math.round(performance.now() - before);
     root.dataset.models = chosen.shown.length;
     pick("table").querySelector("summary").textContent = `Table of the ${chosen.shown.length} models that are shown`;
     if (pick("table").open) fillTable();
@@ -174,8 +173,7 @@
   const show = (k) => {
     chosen.at = k;
     card.textContent = k < 0 ? summary() : describe(k);
-    const place = stepped().indexOf(k);
-    if (place >= 0) slider.value = place;
+    slider.value = stepped().indexOf(k); // -1 where no model is chosen
     slider.setAttribute("aria-valuetext", k < 0 ? "no model chosen" : models.name[k]);
     mark();
   };
@@ -198,8 +196,7 @@
       const tr = document.createElement("tr");
       cells.forEach((text, i) => {
         const cell = document.createElement(i && tag === "td" ? "td" : "th");
-        cell.scope = tag === "th" ? "col" : "row";
-        if (i && tag === "td") cell.removeAttribute("scope");
+        if (!i || tag === "th") cell.scope = tag === "th" ? "col" : "row";
         cell.textContent = text;
         tr.append(cell);
       });
@@ -253,7 +250,7 @@
     show(chosen.at);
   }));
   pick("search").addEventListener("input", () => {
-    slider.max = Math.max(0, stepped().length - 1);
+    slider.max = stepped().length - 1;
     const hits = found();
     show(hits.length === 1 ? hits[0] : -1);
   });
