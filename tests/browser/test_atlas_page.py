@@ -75,6 +75,20 @@ def test_the_keyboard_steps_through_the_models_from_left_to_right(page):
     assert page.locator("#atlas svg .at").count() == 1
 
 
+def test_the_keyboard_reaches_the_first_model_and_leaves_it_again(page):
+    slider = page.locator("#atlas-step")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    table = atlas.models().dropna(subset=list(atlas.SHIFTS)).query("imagenet >= 0.5")
+    assert card(page).startswith(table.loc[table["imagenet"].idxmin(), "model"])
+    page.keyboard.press("Home")
+    assert "models are shown" in card(page) and page.locator("#atlas svg .at").count() == 0
+    assert slider.get_attribute("aria-valuetext") == "no model chosen"
+    page.keyboard.press("End")
+    page.fill("#atlas-search", "resnet50")
+    assert slider.input_value() == "-1"
+
+
 def test_the_lines_on_offer_are_those_of_the_shift(page):
     """There is no line of zero-shot models on the videos: another one is chosen, and named."""
     fits = page.locator("#atlas-fit option")
@@ -106,7 +120,9 @@ def test_a_name_is_found_and_its_height_is_that_of_the_library(page):
     assert page.locator("#atlas svg .found").count() > 5
     page.locator("#atlas-step").focus()
     page.keyboard.press("ArrowRight")
+    first, left = (page.locator(f"#atlas svg .{name}").first for name in ("at", "found"))
     assert "resnet50" in card(page).lower()
+    assert first.get_attribute("cx") == left.get_attribute("cx"), "not the first hit"
 
 
 def client(page, dot):
@@ -215,6 +231,18 @@ def test_it_works_from_a_file_and_without_a_network(browser):  # noqa: F811
     assert card(page).startswith(CLIP)
     assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
     context.close()
+
+
+def test_on_paper_there_are_the_colours_of_the_kinds_that_are_drawn_and_no_controls(page):
+    page.get_by_label("zero-shot CLIP", exact=True).uncheck()
+    page.emulate_media(media="print")
+    swatches = page.locator("#atlas .swatch:visible")
+    assert swatches.count() == page.locator("#atlas .swatch").count() - 1 > 5
+    assert swatches.first.evaluate("s => getComputedStyle(s).printColorAdjust") == "exact"
+    controls = page.locator(
+        "#atlas :is(select, input, summary, .atlas-controls, .atlas-more):visible"
+    )
+    assert controls.count() == 0
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
