@@ -23,11 +23,11 @@ def opened_at(tab, address, name):  # noqa: F811
 # --- the title page
 
 
-def test_title_doors_and_slider_are_on_the_first_screen_of_a_laptop(tab, address):  # noqa: F811
+def test_title_links_and_slider_are_on_the_first_screen_of_a_laptop(tab, address):  # noqa: F811
     tab.set_viewport_size({"width": 1280, "height": 800})
     page = opened_at(tab, address, START)
-    doors = page.locator(".title-page li")
-    assert doors.count() == 3
+    items = page.locator(".title-page li")
+    assert items.count() == 3
     for seen in (".title-page h1", ".title-page .book-mark", ".title-page li >> nth=2"):
         box = page.locator(seen).bounding_box()
         assert box["y"] + box["height"] <= 400, seen
@@ -35,12 +35,12 @@ def test_title_doors_and_slider_are_on_the_first_screen_of_a_laptop(tab, address
     assert slider["y"] + slider["height"] <= 800
 
 
-def test_a_door_opens_wherever_it_is_pressed(tab, address):  # noqa: F811
-    for door in opened_at(tab, address, START).locator(".title-page li").all():
-        assert door.evaluate(
-            """door => {
-                const {right, bottom} = door.getBoundingClientRect();
-                return document.elementFromPoint(right - 8, bottom - 8) === door.querySelector("a");
+def test_a_link_of_the_title_page_opens_wherever_its_box_is_pressed(tab, address):  # noqa: F811
+    for item in opened_at(tab, address, START).locator(".title-page li").all():
+        assert item.evaluate(
+            """item => {
+                const {right, bottom} = item.getBoundingClientRect();
+                return document.elementFromPoint(right - 8, bottom - 8) === item.querySelector("a");
             }"""
         )
 
