@@ -218,7 +218,8 @@ def test_every_form_has_a_name_and_every_field_a_label(page):
         if isinstance(exercise, Choice):  # the option's own words
             assert [text[0] for text in names] == sorted([exercise.solution, *exercise.wrong])
             assert all(len(text) > 3 for text in names), names
-        assert group.get_attribute("aria-describedby") == verdict_of(page, name).get_attribute("id")
+        described = group.get_attribute("aria-describedby")
+        assert described == verdict_of(page, name).get_attribute("id") == f"verdict-{name}"
 
 
 def test_nothing_is_judged_before_there_is_an_answer(page):
