@@ -256,7 +256,6 @@ def _paper_curves() -> list[dict]:
         curves.append(
             {
                 "label": f"{model}, {kind}",
-                "alphas": [round(float(alpha), 2) for alpha in table.index],
                 "sets": {name: [round(float(v), 2) for v in table[name]] for name in table},
             }
         )
@@ -278,7 +277,7 @@ def page_data() -> dict:
     """Return what the interactive page draws: models by column, lines, curves."""
     table = atlas.models().sort_values(["imagenet", "model"]).reset_index(drop=True)
     table["shifts"] = table[list(atlas.SHIFTS)].mean(axis=1, skipna=False)
-    rates = atlas.finetunings().set_index("model")["lr"]
+    learning_rates = atlas.finetunings().set_index("model")["lr"]
     short = table["model"].str.replace("ViT-B-32, model-soups ", "")
     of_soups = table["source"] == "model-soups"
     data = sorted(set(table["pretraining"]))
@@ -298,7 +297,8 @@ def page_data() -> dict:
             "params": [None if pd.isna(p) else float(p) for p in table["params"]],
             "size": [None if pd.isna(s) else int(s) for s in table["size"]],
             "lr": [
-                float(rates.get(m, 0)) if s else 0 for m, s in zip(short, of_soups, strict=True)
+                float(learning_rates.get(m, 0)) if s else 0
+                for m, s in zip(short, of_soups, strict=True)
             ],
             **{name: _percent(table[name]) for name in ("imagenet", *DRAWN)},
         },

@@ -1,4 +1,4 @@
-"""Make the entries of a bibliography items of the list that they stand in, for screen readers.
+"""Make the entries of a bibliography items of the list that holds them, for screen readers.
 
 docutils gives each entry the role ``doc-biblioentry``, which a list may not hold and which ARIA 1.2
 has replaced with ``listitem``.

@@ -3,8 +3,7 @@ the search knows the chapter that explains a term.
 
 An entry of the glossary is a paragraph that begins with its name in bold and a full stop, with a second
 name in parentheses if it has one. "See *other term*." is the definition of a name that another entry
-explains. The comment ``NO_LINKS`` in an entry says that its name is too common a word to be a link
-wherever it stands.
+explains. The comment ``NO_LINKS`` in an entry marks a name that is too common a word to be a link.
 """
 
 from __future__ import annotations
@@ -122,8 +121,8 @@ def uses(text: str, entries: tuple[Entry, ...]) -> Iterator[tuple[int, int, Entr
 
 
 def is_heading(text: nodes.Text) -> bool:
-    """Whether a text in bold is all that a paragraph of a list says, as the name of a part on the start
-    page; there may be an image before it."""
+    """Whether a text in bold is the whole text of a paragraph in a list, as the name of a part is on the
+    start page; there may be an image before it."""
     bold = text.parent
     if not isinstance(bold, nodes.strong) or not isinstance(bold.parent.parent, nodes.list_item):
         return False

@@ -1,6 +1,7 @@
-"""Leave out of the built pages what they do not use, so that they open on a slow connection.
+"""Leave out of the built pages what they do not use, so that they open on a slow connection, and make
+their theme work without JavaScript and without storage.
 
-That is Thebe, whose scripts ask the network; Font Awesome, 1.5 MB for a dozen icons (ours are in
+Left out are Thebe, whose scripts ask the network; Font Awesome, 1.5 MB for a dozen icons (ours are in
 ``_static/icons.css``); maps for the theme's developers; and every rule of a style sheet whose classes
 no page and no script mentions, which are three quarters of the theme's.
 """
@@ -13,6 +14,30 @@ import tinycss2
 
 FONT_AWESOME = re.compile(r"<(script|link)\b[^>]*fontawesome[^>]*>(?:</script>)?\s*")
 NAME = re.compile(r"[A-Za-z_][\w-]*")
+AUTO = re.compile(r'(<html\b[^>]*\bdata-theme=)"auto"')  # which no style sheet knows
+SET_THEME = re.compile(r'<script data-cfasync="false">.*?</script>', re.DOTALL)
+# In place of the theme's own script, which needs a storage. The theme's other scripts need one too: they get one that
+# lasts as long as the page where the browser refuses its own.
+OUR_SET_THEME = """<script>
+  {
+    for (const name of ["localStorage", "sessionStorage"]) {
+      try {
+        window[name].setItem("wiseft", "");
+        window[name].removeItem("wiseft");
+      } catch {
+        const kept = new Map();
+        Object.defineProperty(window, name, {value: {
+          getItem: (key) => kept.get(key) ?? null,
+          setItem: (key, text) => { kept.set(key, text); },
+          removeItem: (key) => { kept.delete(key); },
+        }});
+      }
+    }
+    const {dataset} = document.documentElement, device = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+    dataset.mode = localStorage.getItem("mode") || "auto";
+    dataset.theme = dataset.mode === "auto" ? device : dataset.mode;
+  }
+</script>"""
 IMAGE = re.compile(r"<img (?![^>]*\bloading=)")
 ARGUMENTS = re.compile(r":[\w-]+\([^()]*\)|\[[^\]]*\]")  # of :not(), :is() and others; attributes
 
@@ -29,12 +54,14 @@ def without_thebe(app, page, template, context, doctree):
 
 
 def lighter_pages(app, error):
-    """Take Font Awesome out of the head of every page, and let figures below the screen wait."""
+    """Take Font Awesome out of the head of every page, set its theme, and let figures below the
+    screen wait."""
     if error is not None or app.builder.format != "html":
         return
     site = Path(app.outdir)
     for page in site.rglob("*.html"):
         text = FONT_AWESOME.sub("", page.read_text(encoding="utf-8"))
+        text = SET_THEME.sub(OUR_SET_THEME, AUTO.sub(r'\1"light"', text))
         page.write_text(IMAGE.sub('<img loading="lazy" ', text), encoding="utf-8")
     shutil.rmtree(site / "_static" / "vendor" / "fontawesome", ignore_errors=True)
     for path in (site / "_static").rglob("*"):

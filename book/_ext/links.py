@@ -116,7 +116,7 @@ def places(env: BuildEnvironment) -> dict[tuple[str, str], Place]:
 
 
 def link_mentions(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Link what a page says of chapters, exercises and claims, but not to itself."""
+    """Link mentions of chapters, exercises and claims on a page, but not to their own place."""
     known = places(app.env)
     for text in prose(doctree):
         links: list[Link] = []

@@ -1,7 +1,7 @@
 """Name the folds that are left out in print.
 
-In print every fold is open (``_static/book.css``). Solutions, explanations and answers would then lie under the eyes
-of whoever still works on the exercise above, and the set-up is the same cell in every chapter.
+In print every fold is open (``_static/book.css``). Solutions, explanations and answers would then be in sight of a
+reader who still works on the exercise above, and the set-up is the same cell in every chapter.
 """
 
 from __future__ import annotations

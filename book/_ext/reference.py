@@ -156,8 +156,8 @@ def link_names(app: Sphinx, doctree: nodes.document, page: str) -> None:
 
 
 def parameters_without_list(app: Sphinx, page: str, template: str, context: dict, doctree) -> None:
-    """Sphinx lays the parameters of a long signature out as a definition list that defines nothing;
-    its role says so to a screen reader."""
+    """Give the parameter list of a long signature the role ``presentation``: Sphinx writes a definition
+    list that defines nothing."""
     body = context.get("body", "")
     for tag in ("<dl>\n<dd>", "<dd>"):
         body = body.replace(

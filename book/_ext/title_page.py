@@ -73,10 +73,10 @@ def make_title_page(app: Sphinx, doctree: nodes.document, page: str) -> None:
     if page != app.config.root_doc or app.builder.format != "html":
         return
     section = next(iter(doctree.findall(nodes.section)))
-    doors = next((n for n in section.children if isinstance(n, nodes.bullet_list)), None)
-    if doors is None:  # a start page without a head, as in a small book of the tests
+    links = next((n for n in section.children if isinstance(n, nodes.bullet_list)), None)
+    if links is None:  # a start page without a head, as in a small book of the tests
         return
-    end = section.index(doors)
+    end = section.index(links)
     credit = next(n for n in reversed(section.children[:end]) if isinstance(n, nodes.paragraph))
     credit += [nodes.Text(f" Version {wiseft_lite.__version__}."), html(PDF_PLACE)]
     mark = Path(app.srcdir, app.config.html_favicon).read_text(encoding="utf-8").strip()

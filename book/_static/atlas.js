@@ -24,7 +24,7 @@
   // --- what is chosen
   const chosen = {kinds: new Set(data.kinds.keys()), at: -1, shown: [], scale: null};
   const shift = () => pick("shift").value;
-  const line = () => lines[shift()][pick("fit").value] || lines[shift()].standard;
+  const line = () => lines[shift()][pick("fit").value];
   const height = (k) => {
     const {slope, intercept} = line();
     return models[shift()][k] - percent(slope * logit(models.imagenet[k]) + intercept);
@@ -98,7 +98,8 @@
       if (d) svg.append(make("path", {d, class: "dots", stroke: data.colours[number]}));
     });
     if (mode === "kind") return;
-    const rates = models.lr.filter((lr) => lr > 0).map(Math.log10), low = Math.min(...rates), high = Math.max(...rates);
+    const learningRates = models.lr.filter((lr) => lr > 0).map(Math.log10);
+    const low = Math.min(...learningRates), high = Math.max(...learningRates);
     chosen.shown.filter(apart).forEach((k) => {
       const part = (Math.log10(models.lr[k]) - low) / (high - low);
       const look = mode === "size" ? {"stroke-width": 3 + 11 * part, stroke: data.colours[models.kind[k]]} :
@@ -133,10 +134,9 @@
     if (chosen.at >= 0) ring(chosen.at, "at", 8);
   };
   const draw = () => {
-    const before = performance.now();
     chosen.shown = listed();
     if (!chosen.shown.includes(chosen.at)) chosen.at = -1;
-    slider.max = Math.max(0, stepped().length - 1);
+    slider.max = stepped().length - 1;
     const box = chosen.scale = scaled();
     svg.setAttribute("viewBox", `0 0 ${box.width} ${box.tall}`);
     svg.replaceChildren();
@@ -146,7 +146,6 @@
     curves().forEach((list) => drawCurve(box, list, "paper"));
     icons().forEach((run) => drawCurve(box, run, "icon"));
     mark();
-    svg.dataset.milliseconds = Math.round(performance.now() - before);
     root.dataset.models = chosen.shown.length;
     pick("table").querySelector("summary").textContent = `Table of the ${chosen.shown.length} models that are shown`;
     if (pick("table").open) fillTable();
@@ -174,8 +173,7 @@
   const show = (k) => {
     chosen.at = k;
     card.textContent = k < 0 ? summary() : describe(k);
-    const place = stepped().indexOf(k);
-    if (place >= 0) slider.value = place;
+    slider.value = stepped().indexOf(k); // -1 where no model is chosen
     slider.setAttribute("aria-valuetext", k < 0 ? "no model chosen" : models.name[k]);
     mark();
   };
@@ -198,8 +196,7 @@
       const tr = document.createElement("tr");
       cells.forEach((text, i) => {
         const cell = document.createElement(i && tag === "td" ? "td" : "th");
-        cell.scope = tag === "th" ? "col" : "row";
-        if (i && tag === "td") cell.removeAttribute("scope");
+        if (!i || tag === "th") cell.scope = tag === "th" ? "col" : "row";
         cell.textContent = text;
         tr.append(cell);
       });
@@ -222,11 +219,17 @@
 
   // --- controls
   const options = (name, list) => pick(name).replaceChildren(...list.map(([value, label]) => new Option(label, value)));
+  const fillFits = () => { // a shift may lack a line, as that of zero-shot models on the videos
+    const before = pick("fit").value, fits = Object.keys(lines[shift()]);
+    options("fit", fits.map((fit) => [fit, data.fits[fit].replace("line of ", "")]));
+    if (fits.includes(before)) pick("fit").value = before;
+  };
   options("shift", data.shifts.map((name) => [name, titles[name]]));
-  options("fit", Object.entries(data.fits).map(([fit, label]) => [fit, label.replace("line of ", "")]));
   options("paper", [["-1", "none"], ["all", "all of its tables"], ...data.paper.map((one, i) => [String(i), one.label])]);
   options("tuned", [["kind", "colour by kind"], ["size", "size by learning rate"], ["colour", "colour by learning rate"]]);
   pick("shift").value = "shifts";
+  fillFits();
+  pick("shift").addEventListener("change", fillFits);
   pick("paper").value = "0";
   data.kinds.forEach((kind, number) => {
     const label = document.createElement("label"), swatch = document.createElement("span");
@@ -247,7 +250,7 @@
     show(chosen.at);
   }));
   pick("search").addEventListener("input", () => {
-    slider.max = Math.max(0, stepped().length - 1);
+    slider.max = stepped().length - 1;
     const hits = found();
     show(hits.length === 1 ? hits[0] : -1);
   });

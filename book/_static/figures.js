@@ -5,9 +5,9 @@
 {
   const dialog = document.createElement("dialog");
   dialog.className = "figure-dialog";
-  dialog.setAttribute("aria-label", "Figure");
-  dialog.innerHTML = '<p><button type="button" autofocus>Close</button><button type="button"></button></p><div tabindex="0"></div>';
-  const [bar, view] = dialog.children;
+  dialog.innerHTML = '<div class="figure-frame"><p><button type="button" autofocus>Close</button><button type="button"></button></p>' +
+    '<div class="figure-view"></div></div>';
+  const [bar, view] = dialog.firstElementChild.children;
   const [close, fit] = bar.children;
   let opener = null, whole = false;
 
@@ -37,6 +37,10 @@
     if (whole || fit.hidden) scaled(ratio);
     fit.textContent = whole ? "Full size" : "Fit to screen";
     view.style.cursor = fit.hidden ? "" : whole ? "zoom-in" : "zoom-out";
+    // A stop of the keyboard, which scrolls it by the arrow keys, only while there is something to scroll.
+    const scrolls = view.scrollWidth > view.clientWidth || view.scrollHeight > view.clientHeight;
+    for (const [name, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", "Figure, scrolls"]])
+      if (scrolls) view.setAttribute(name, value); else view.removeAttribute(name);
     fade();
   };
 
@@ -51,6 +55,7 @@
     bar.replaceChildren(close, fit, download(link.href, `Image (${link.href.split(".").pop().toUpperCase()})`));
     if (link.dataset.csv) bar.append(download(link.dataset.csv, "Data (CSV)"));
     view.replaceChildren(...[...link.querySelectorAll("img")].map(small => small.cloneNode()));
+    dialog.setAttribute("aria-label", view.firstElementChild.alt || "Figure");
     if (!dialog.isConnected) document.body.append(dialog);
     dialog.showModal();
     whole = false;
@@ -66,7 +71,7 @@
     }
   });
   dialog.addEventListener("click", event => {
-    if (event.target === dialog || event.target === close) dialog.close(); // beside it, or the button
+    if (event.target === dialog || event.target === close) dialog.close(); // beside its frame, or the button
     if (event.target === fit) toggle(0, 0);
     if (event.target.matches("img") && !fit.hidden)
       toggle(event.offsetX / event.target.offsetWidth, event.offsetY / event.target.offsetHeight);

@@ -1,4 +1,4 @@
-// What every page does for its reader beside showing itself: the arrow keys turn pages, and print is light.
+// On every page: the arrow keys turn pages unless something else uses them, and print is light.
 "use strict";
 (function () {
   // The theme turns pages by the left and right arrow keys (navigation_with_keys), unless a field or a button has the

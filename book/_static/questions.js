@@ -84,7 +84,8 @@
     } catch { /* the verdict is shown all the same */ }
   };
 
-  // --- fields: their nodes, the answer that they hold (a list of texts), and how to set it
+  // --- fields: their nodes, the answer that they hold (a list of texts), the first of them without one that can be
+  // read, and how to set the answer
   const fields = {
     choice: ({name, reports}, place) => {
       const letters = Object.keys(reports), list = place.previousElementSibling;
@@ -98,6 +99,7 @@
       return {
         nodes: labels,
         answer: () => buttons.filter((button) => button.checked).map((button) => button.value),
+        unreadable: () => (buttons.some((button) => button.checked) ? undefined : buttons[0]),
         set: ([letter]) => buttons.forEach((button) => { button.checked = button.value === letter; }),
         missing: "Choose an answer first.",
       };
@@ -109,6 +111,10 @@
       return {
         nodes: inputs.map((input, k) => make("label", {}, make("span", {}, names[k]), input)),
         answer: () => inputs.map((input) => input.value.trim()).filter(Boolean),
+        unreadable: () => {
+          inputs.forEach((input) => input.setAttribute("aria-invalid", parsed(input.value) === null));
+          return inputs.find((input) => parsed(input.value) === null);
+        },
         set: (texts) => inputs.forEach((input, k) => { input.value = texts[k]; }),
         missing: inputs.length > 1 ? "Type all numbers first." : "Type a number first.",
       };
@@ -129,9 +135,9 @@
 
   document.querySelectorAll("div.question").forEach((place) => {
     const question = JSON.parse(atob(place.dataset.question));
-    const {nodes, answer, set, missing} = fields[question.kind](question, place);
+    const {nodes, answer, unreadable, set, missing} = fields[question.kind](question, place);
     const count = question.kind === "number" ? question.right.length : 1;
-    const status = make("p", {role: "status", "aria-live": "polite"});
+    const status = make("p", {id: `verdict-${question.name}`});
     const report = (text, state) => {
       status.textContent = text;
       status.className = state;
@@ -142,15 +148,21 @@
       return right;
     };
     const form = make("form", {class: question.kind},
-      make("fieldset", {}, make("legend", {}, `Your answer to exercise ${question.name}`), ...nodes,
+      make("fieldset", {"aria-describedby": status.id}, make("legend", {}, `Your answer to exercise ${question.name}`), ...nodes,
         make("button", {type: "submit"}, "Check")), status);
     form.noValidate = true;
-    form.addEventListener("input", () => report("", ""));
+    // Screen readers announce what changes in a status, and not the verdict on an earlier answer when the page opens.
+    for (const kind of ["input", "submit"]) form.addEventListener(kind, () => status.setAttribute("role", "status"));
+    form.addEventListener("input", (event) => {
+      event.target.removeAttribute("aria-invalid");
+      report("", "");
+    });
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       const given = answer();
-      if (given.length < count) return report(missing, "");
-      return store(question, given, judge(given));
+      if (given.length < count) report(missing, "");
+      else store(question, given, judge(given));
+      unreadable()?.focus();
     });
     place.append(form);
     place.after(...folded(place));

@@ -119,10 +119,14 @@ def test_buttons_lead_to_the_notebook_and_to_the_repository_if_it_is_known(book,
     assert sorted(buttons(pages / "02_bad.html")) == sorted(
         ["../_sources/book/02_bad.ipynb", *on_repository, *colab, *[url][: bool(url)]]
     )
-    labels = re.findall(r'btn__text-container">(.*?)<', (pages / "02_bad.html").read_text())
-    assert {"Notebook (.ipynb)", "Print, or save as PDF"} <= set(labels)
-    made = buttons(pages / "appendix" / "runtimes.html")
-    assert sorted(made) == ["../../_sources/book/appendix/runtimes.md", *[url][: bool(url)]]
+    made = pages / "appendix" / "runtimes.html"
+    for page, kind in ((pages / "02_bad.html", "Notebook (.ipynb)"), (made, "Source (.md)")):
+        labels = re.findall(r'btn__text-container">(.*?)<', page.read_text())
+        assert {kind, "Print, or save as PDF"} <= set(labels)
+    assert sorted(buttons(made)) == [
+        "../../_sources/book/appendix/runtimes.md",
+        *[url][: bool(url)],
+    ]
     given = book / "_build" / "html" / "_sources" / "book" / "02_bad.ipynb"
     assert given.read_bytes() == (book / "book" / "02_bad.ipynb").read_bytes()
     assert "cell_output" in (pages / "02_bad.html").read_text()

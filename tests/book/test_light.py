@@ -61,6 +61,18 @@ def test_pages_lose_font_awesome_and_their_images_wait(tmp_path):
     assert (tmp_path / "_static" / "a.css").read_text() == ".b{x:1}"
 
 
+def test_a_page_has_a_theme_before_any_script_has_run(tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text(
+        '<html lang="en" data-content_root="./" data-theme="auto"><head>'
+        '<script data-cfasync="false">\n  a = localStorage.getItem("theme");\n</script><style></style>'
+    )
+    app = types.SimpleNamespace(outdir=tmp_path, builder=types.SimpleNamespace(format="html"))
+    light.lighter_pages(app, None)
+    start = '<html lang="en" data-content_root="./" data-theme="light"><head>'
+    assert page.read_text() == f"{start}{light.OUR_SET_THEME}<style></style>"
+
+
 def test_a_formula_is_drawn_on_the_base_line_and_can_be_read_out():
     text = formulas.formula(r"\theta_0", inline=True)
     assert "<mi>&#x003B8;</mi>" in text and "currentColor" in text and 'aria-hidden="true"' in text

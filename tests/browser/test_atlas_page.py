@@ -6,6 +6,7 @@ import re
 import pytest
 
 from wiseft_lite.analysis import atlas
+from wiseft_lite.analysis.atlas_figure import LABELS
 from wiseft_lite.book import ledger
 
 from .built_site import PAGES, SITE, WIDTHS, opened, serious_findings
@@ -18,7 +19,7 @@ CLIP = "ViT-L-14-336, openai"
 
 
 @pytest.fixture
-def page(tab, address):  # noqa: F811
+def page(tab, address):
     tab.goto(f"{address}/{NAME}", wait_until="load")
     tab.wait_for_selector("#atlas svg .dots", state="attached")
     return tab
@@ -75,6 +76,36 @@ def test_the_keyboard_steps_through_the_models_from_left_to_right(page):
     assert page.locator("#atlas svg .at").count() == 1
 
 
+def test_the_keyboard_reaches_the_first_model_and_leaves_it_again(page):
+    slider = page.locator("#atlas-step")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    table = atlas.models().dropna(subset=list(atlas.SHIFTS)).query("imagenet >= 0.5")
+    assert card(page).startswith(table.loc[table["imagenet"].idxmin(), "model"])
+    page.keyboard.press("Home")
+    assert "models are shown" in card(page) and page.locator("#atlas svg .at").count() == 0
+    assert slider.get_attribute("aria-valuetext") == "no model chosen"
+    page.keyboard.press("End")
+    page.fill("#atlas-search", "resnet50")
+    assert slider.input_value() == "-1"
+
+
+def test_the_lines_on_offer_are_those_of_the_shift(page):
+    """There is no line of zero-shot models on the videos: another one is chosen, and named."""
+    fits = page.locator("#atlas-fit option")
+    page.select_option("#atlas-fit", atlas.ZERO_SHOT)
+    page.select_option("#atlas-shift", "r")
+    assert page.input_value("#atlas-fit") == atlas.ZERO_SHOT and "zero-shot" in card(page)
+    for shift in atlas.VIDEOS:
+        page.select_option("#atlas-shift", shift)
+        assert atlas.ZERO_SHOT not in fits.evaluate_all("all => all.map(o => o.value)")
+        assert page.input_value("#atlas-fit") == "standard"
+        line = atlas.line_through("standard", shift)
+        assert LABELS["standard"] in card(page) and f"{line.n} models of" in card(page)
+    page.select_option("#atlas-shift", "shifts")
+    assert fits.count() == len(LABELS) and not page.wrong
+
+
 def test_a_name_is_found_and_its_height_is_that_of_the_library(page):
     page.fill("#atlas-search", "vit-l-14-336 openai")
     text = card(page)
@@ -90,7 +121,9 @@ def test_a_name_is_found_and_its_height_is_that_of_the_library(page):
     assert page.locator("#atlas svg .found").count() > 5
     page.locator("#atlas-step").focus()
     page.keyboard.press("ArrowRight")
+    first, left = (page.locator(f"#atlas svg .{name}").first for name in ("at", "found"))
     assert "resnet50" in card(page).lower()
+    assert first.get_attribute("cx") == left.get_attribute("cx"), "not the first hit"
 
 
 def client(page, dot):
@@ -100,7 +133,7 @@ def client(page, dot):
     return area["x"] + zoom * float(dot[0]), area["y"] + zoom * float(dot[1])
 
 
-def test_a_dot_shows_its_card_when_pointed_at_and_when_tapped(page, browser, address):  # noqa: F811
+def test_a_dot_shows_its_card_when_pointed_at_and_when_tapped(page, browser, address):
     page.locator("#atlas svg").scroll_into_view_if_needed()
     page.mouse.move(*client(page, dots(page)[-1]))
     pointed = card(page)
@@ -174,7 +207,7 @@ def test_the_table_has_what_is_drawn_and_can_be_read_out(page):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_it_fits_and_follows_the_width(browser, address, width):  # noqa: F811
+def test_it_fits_and_follows_the_width(browser, address, width):
     page = opened(browser, viewport={"width": width, "height": 900})
     page.goto(f"{address}/{NAME}", wait_until="load")
     over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -189,7 +222,7 @@ def test_it_fits_and_follows_the_width(browser, address, width):  # noqa: F811
     page.close()
 
 
-def test_it_works_from_a_file_and_without_a_network(browser):  # noqa: F811
+def test_it_works_from_a_file_and_without_a_network(browser):
     context = browser.new_context(offline=True)
     page = context.new_page()
     asked = []
@@ -201,9 +234,21 @@ def test_it_works_from_a_file_and_without_a_network(browser):  # noqa: F811
     context.close()
 
 
+def test_on_paper_there_are_the_colours_of_the_kinds_that_are_drawn_and_no_controls(page):
+    page.get_by_label("zero-shot CLIP", exact=True).uncheck()
+    page.emulate_media(media="print")
+    swatches = page.locator("#atlas .swatch:visible")
+    assert swatches.count() == page.locator("#atlas .swatch").count() - 1 > 5
+    assert swatches.first.evaluate("s => getComputedStyle(s).printColorAdjust") == "exact"
+    controls = page.locator(
+        "#atlas :is(select, input, summary, .atlas-controls, .atlas-more):visible"
+    )
+    assert controls.count() == 0
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_accessibility_has_no_serious_finding(browser, address, scheme, width):  # noqa: F811
+def test_accessibility_has_no_serious_finding(browser, address, scheme, width):
     page = opened(browser, color_scheme=scheme, viewport={"width": width, "height": 900})
     page.goto(f"{address}/{NAME}", wait_until="load")
     page.wait_for_selector(f"html[data-theme={scheme}]")

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def page(tab, address):  # noqa: F811
+def page(tab, address):
     tab.goto(f"{address}/{NAME}", wait_until="load")
     return tab
 
@@ -27,6 +27,9 @@ def test_the_buttons_show_one_verdict_at_a_time(page):
     for k in range(1, buttons.count()):
         buttons.nth(k).check()
         shown = page.locator(".wf-page:not(.changes) tbody tr:visible")
+        assert page.locator(".wf-page fieldset").first.get_by_role("status").inner_text() == (
+            f"{shown.count()} of {rows.count()} claims are shown."
+        )
         assert {row.get_attribute("data-verdict") for row in shown.all()} <= {
             buttons.nth(k).get_attribute("value")
         }
@@ -35,8 +38,20 @@ def test_the_buttons_show_one_verdict_at_a_time(page):
     assert seen == rows.count() == page.locator(".wf-page:not(.changes) tbody tr:visible").count()
 
 
+def test_without_javascript_there_are_no_buttons_and_links_instead_of_the_figure(browser, address):
+    page = browser.new_context(java_script_enabled=False).new_page()
+    page.goto(f"{address}/{NAME}", wait_until="load")
+    assert page.locator(".wf-page tbody tr:visible").count() >= 30
+    assert page.locator(".wf-page :is(fieldset, select, input):visible").count() == 0
+    links = page.locator(".wf-page noscript a")
+    for link in links.all():
+        assert link.is_visible() and f"book/{link.get_attribute('href')}" in PAGES
+    assert links.count() == 1
+    page.context.close()
+
+
 @pytest.mark.parametrize("width", [1280, 390])
-def test_every_column_of_a_claim_can_be_read_at_any_width(browser, address, width):  # noqa: F811
+def test_every_column_of_a_claim_can_be_read_at_any_width(browser, address, width):
     """On a phone the rows are cards that name their columns, and nothing is wider than the
     screen."""
     page = browser.new_page(viewport={"width": width, "height": 900})
@@ -102,7 +117,7 @@ def test_the_axes_change_from_points_to_percent(page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_accessibility_has_no_serious_finding(browser, address, scheme, width):  # noqa: F811
+def test_accessibility_has_no_serious_finding(browser, address, scheme, width):
     page = opened(browser, color_scheme=scheme, viewport={"width": width, "height": 900})
     page.goto(f"{address}/{NAME}", wait_until="load")
     assert not serious_findings(page)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def opened_at(tab, address, name):  # noqa: F811
+def opened_at(tab, address, name):
     tab.goto(f"{address}/{name}", wait_until="load")
     return tab
 
@@ -24,11 +24,11 @@ def opened_at(tab, address, name):  # noqa: F811
 # --- the title page
 
 
-def test_title_doors_and_slider_are_on_the_first_screen_of_a_laptop(tab, address):  # noqa: F811
+def test_title_links_and_slider_are_on_the_first_screen_of_a_laptop(tab, address):
     tab.set_viewport_size({"width": 1280, "height": 800})
     page = opened_at(tab, address, START)
-    doors = page.locator(".title-page li")
-    assert doors.count() == 3
+    items = page.locator(".title-page li")
+    assert items.count() == 3
     for seen in (".title-page h1", ".title-page .book-mark", ".title-page li >> nth=2"):
         box = page.locator(seen).bounding_box()
         assert box["y"] + box["height"] <= 400, seen
@@ -36,19 +36,19 @@ def test_title_doors_and_slider_are_on_the_first_screen_of_a_laptop(tab, address
     assert slider["y"] + slider["height"] <= 800
 
 
-def test_a_door_opens_wherever_it_is_pressed(tab, address):  # noqa: F811
-    doors = opened_at(tab, address, START).locator(".title-page li").all()
-    assert doors
-    for door in doors:
-        assert door.evaluate(
-            """door => {
-                const {right, bottom} = door.getBoundingClientRect();
-                return document.elementFromPoint(right - 8, bottom - 8) === door.querySelector("a");
+def test_a_link_of_the_title_page_opens_wherever_its_box_is_pressed(tab, address):
+    items = opened_at(tab, address, START).locator(".title-page li").all()
+    assert items
+    for item in items:
+        assert item.evaluate(
+            """item => {
+                const {right, bottom} = item.getBoundingClientRect();
+                return document.elementFromPoint(right - 8, bottom - 8) === item.querySelector("a");
             }"""
         )
 
 
-def test_the_title_page_has_the_version_and_how_to_cite(tab, address):  # noqa: F811
+def test_the_title_page_has_the_version_and_how_to_cite(tab, address):
     page = opened_at(tab, address, START)
     assert f"Version {wiseft_lite.__version__}." in page.locator(".title-page").inner_text()
     assert "MIT" in page.locator(".title-page").inner_text()
@@ -61,7 +61,7 @@ def test_the_title_page_has_the_version_and_how_to_cite(tab, address):  # noqa: 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_mark_is_in_the_sidebar_of_every_page_and_large_enough(browser, address, scheme):  # noqa: F811
+def test_the_mark_is_in_the_sidebar_of_every_page_and_large_enough(browser, address, scheme):
     page = opened(browser, viewport={"width": 1280, "height": 800}, color_scheme=scheme)
     page.goto(f"{address}/{CHAPTER}", wait_until="load")
     shown = page.locator(".navbar-brand img:visible")
@@ -71,7 +71,7 @@ def test_the_mark_is_in_the_sidebar_of_every_page_and_large_enough(browser, addr
     page.close()
 
 
-def test_there_is_no_link_to_a_pdf_that_is_not_there(tab, address):  # noqa: F811
+def test_there_is_no_link_to_a_pdf_that_is_not_there(tab, address):
     links = opened_at(tab, address, START).locator("a[href$='.pdf']")
     assert links.count() == (SITE / "wiseft-book.pdf").exists()
     for link in links.all():
@@ -79,7 +79,7 @@ def test_there_is_no_link_to_a_pdf_that_is_not_there(tab, address):  # noqa: F81
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_every_part_has_its_image_beside_its_chapters(tab, address, width):  # noqa: F811
+def test_every_part_has_its_image_beside_its_chapters(tab, address, width):
     tab.set_viewport_size({"width": width, "height": 800})
     parts = opened_at(tab, address, START).locator("#parts-and-chapters > ul > li")
     assert parts.count() == tab.locator("nav.bd-links p.caption").count()
@@ -98,14 +98,14 @@ def marks(page):
     return [line.locator(".progress-mark").all_inner_texts() for line in lines if line.count()]
 
 
-def test_nothing_is_shown_while_nothing_is_stored(tab, address):  # noqa: F811
+def test_nothing_is_shown_while_nothing_is_stored(tab, address):
     page = opened_at(tab, address, START)
     assert page.locator(".progress-mark").count() == 0
     assert page.locator("#progress").inner_text() == ""
     assert page.evaluate("Object.keys(localStorage).filter(k => k.startsWith('wiseft'))") == []
 
 
-def test_a_chapter_is_read_when_its_end_was_reached_and_forgotten_on_demand(tab, address):  # noqa: F811
+def test_a_chapter_is_read_when_its_end_was_reached_and_forgotten_on_demand(tab, address):
     page = opened_at(tab, address, CHAPTER)
     page.evaluate("scrollBy(0, 1500)")
     page.wait_for_timeout(300)
@@ -137,7 +137,7 @@ def test_a_chapter_is_read_when_its_end_was_reached_and_forgotten_on_demand(tab,
     assert not tab.wrong
 
 
-def test_a_browser_that_keeps_nothing_shows_the_page_all_the_same(browser, address):  # noqa: F811
+def test_a_browser_that_keeps_nothing_shows_the_page_all_the_same(browser, address):
     page = opened(browser)
     wrong = []
     page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -157,7 +157,7 @@ def test_a_browser_that_keeps_nothing_shows_the_page_all_the_same(browser, addre
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_marks_of_progress_are_accessible(browser, address, scheme):  # noqa: F811
+def test_marks_of_progress_are_accessible(browser, address, scheme):
     page = opened(browser, color_scheme=scheme)
     stored = {"wiseft.read.06_interpolate": "1", "wiseft.exercise.6.1": json.dumps({"right": True})}
     page.add_init_script(f"Object.assign(localStorage, {json.dumps(stored)})")
@@ -178,7 +178,7 @@ def pressed(page, key):
     return page.url
 
 
-def test_arrow_keys_turn_pages(tab, address):  # noqa: F811
+def test_arrow_keys_turn_pages(tab, address):
     page = opened_at(tab, address, CHAPTER)
     page.keyboard.press("ArrowRight")
     page.wait_for_url(f"{address}/{NEXT}")
@@ -196,7 +196,7 @@ FOCUSED = {
 
 
 @pytest.mark.parametrize("place", FOCUSED)
-def test_arrow_keys_stay_with_who_has_the_focus(tab, address, place):  # noqa: F811
+def test_arrow_keys_stay_with_who_has_the_focus(tab, address, place):
     name, selector = FOCUSED[place]
     page = opened_at(tab, address, name)
     page.locator(selector).first.focus()
@@ -207,7 +207,7 @@ def test_arrow_keys_stay_with_who_has_the_focus(tab, address, place):  # noqa: F
         assert pressed(page, key) == f"{address}/{name}"
 
 
-def test_the_slider_moves_while_pages_do_not_turn(tab, address):  # noqa: F811
+def test_the_slider_moves_while_pages_do_not_turn(tab, address):
     page = opened_at(tab, address, START)
     slider = page.locator("#alpha-slider")
     slider.click()
@@ -216,7 +216,7 @@ def test_the_slider_moves_while_pages_do_not_turn(tab, address):  # noqa: F811
     assert slider.input_value() != before
 
 
-def test_arrow_keys_scroll_a_wide_table_that_was_pressed(tab, address):  # noqa: F811
+def test_arrow_keys_scroll_a_wide_table_that_was_pressed(tab, address):
     page = opened_at(tab, address, CHAPTER)
     page.evaluate(
         """document.querySelector('article p').insertAdjacentHTML('beforebegin',
@@ -233,7 +233,7 @@ def test_arrow_keys_scroll_a_wide_table_that_was_pressed(tab, address):  # noqa:
 
 
 @pytest.fixture
-def printed(browser, address, tmp_path):  # noqa: F811
+def printed(browser, address, tmp_path):
     """A function that prints a page of the dark site on A4, as a reader's browser does."""
     pypdf = pytest.importorskip("pypdf")
     page = opened(browser, color_scheme="dark")

@@ -26,7 +26,7 @@ BOOK = Path(__file__).resolve().parents[2] / "book"
 ASK = """([name, answers]) => {
   const form = [...document.querySelectorAll('.question form')].find(
     (one) => one.querySelector('legend').textContent.endsWith(` ${name}`));
-  const status = form.querySelector('[role=status]');
+  const status = form.querySelector('form > p');
   return answers.map((answer) => {
     form.querySelectorAll('input[type=radio]').forEach((one) => { one.checked = one.value === answer[0]; });
     form.querySelectorAll('input[type=text]').forEach((one, k) => { one.value = answer[k]; });
@@ -97,6 +97,10 @@ def reported(exercise, answer):
 
 def form_of(page, name):
     return page.locator(".question form").filter(has_text=f"exercise {name}")
+
+
+def verdict_of(page, name):
+    return form_of(page, name).locator("> p")
 
 
 def assert_same(page, exercise, cases):
@@ -207,7 +211,8 @@ def test_every_form_has_a_name_and_every_field_a_label(page):
         if isinstance(exercise, Choice):  # the option's own words
             assert [text[0] for text in names] == sorted([exercise.solution, *exercise.wrong])
             assert all(len(text) > 3 for text in names), names
-    assert page.locator("[role=status][aria-live=polite]").count() == len(EXERCISES)
+        described = group.get_attribute("aria-describedby")
+        assert described == verdict_of(page, name).get_attribute("id") == f"verdict-{name}"
 
 
 def test_nothing_is_judged_before_there_is_an_answer(page):
@@ -219,6 +224,25 @@ def test_nothing_is_judged_before_there_is_an_answer(page):
     form.locator("input").first.fill("75")
     form.locator("button").click()
     assert "Type all numbers first." in form.get_by_role("status").inner_text()
+
+
+def test_the_first_field_without_a_readable_answer_has_the_focus(page):
+    (pair,) = PAIRS
+    form = form_of(page, pair)
+    first, second = form.get_by_role("textbox").all()
+    first.fill("75")
+    for typed in ("", "fifty"):
+        second.fill(typed)
+        form.locator("button").click()
+        assert [f.get_attribute("aria-invalid") for f in (first, second)] == ["false", "true"]
+        assert second.evaluate("f => f === document.activeElement")
+    second.fill("50")
+    assert second.get_attribute("aria-invalid") is None
+    form.locator("button").click()
+    assert form.locator("button").evaluate("b => b === document.activeElement")
+    choice = form_of(page, "1.4")
+    choice.locator("button").click()
+    assert choice.get_by_role("radio").first.evaluate("r => r === document.activeElement")
 
 
 def test_a_verdict_goes_when_the_answer_changes(page):
@@ -234,9 +258,10 @@ def test_the_last_answer_is_there_again_and_a_broken_one_is_no_harm(page):
     (pair,) = PAIRS
     for name, answer in (("1.4", ["C"]), ("2.1", ["1067"]), (pair, ["75", "25"])):
         page.evaluate(ASK, [name, [answer]])
-    before = {name: form_of(page, name).get_by_role("status").inner_text() for name in EXERCISES}
+    before = {name: verdict_of(page, name).inner_text() for name in EXERCISES}
     page.reload()
-    after = {name: form_of(page, name).get_by_role("status").inner_text() for name in EXERCISES}
+    after = {name: verdict_of(page, name).inner_text() for name in EXERCISES}
+    assert page.get_by_role("status").count() == 0, "earlier verdicts are read out"
     assert before == after and sum(map(bool, after.values())) == 3
     assert form_of(page, "1.4").locator("input:checked").get_attribute("value") == "C"
     assert [f.input_value() for f in form_of(page, pair).locator("input").all()] == ["75", "25"]
@@ -244,7 +269,7 @@ def test_the_last_answer_is_there_again_and_a_broken_one_is_no_harm(page):
     for name, value in broken.items():
         page.evaluate("([k, v]) => localStorage.setItem(`wiseft.exercise.${k}`, v)", [name, value])
     page.reload()
-    assert not any(form_of(page, name).get_by_role("status").inner_text() for name in EXERCISES)
+    assert not any(verdict_of(page, name).inner_text() for name in EXERCISES)
 
 
 def test_a_browser_that_stores_nothing_judges_all_the_same(browser, one_page):

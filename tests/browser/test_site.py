@@ -26,6 +26,17 @@ def test_every_icon_of_the_theme_has_a_drawing(tab, address):
     assert found and all("svg" in mask for mask in found)
 
 
+def test_icons_can_be_seen_where_a_reader_has_chosen_all_colours(browser, address):
+    page = browser.new_context(forced_colors="active").new_page()
+    page.goto(f"{address}/book/index.html", wait_until="load")
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    colours = page.eval_on_selector_all(
+        "i.fa-solid", "all => all.map(i => getComputedStyle(i, '::before').backgroundColor)"
+    )
+    assert colours and ground not in colours
+    page.context.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", WITH_DIAGRAMS[:1])
 def test_diagrams_follow_the_button_on_a_device_of_the_other_theme(browser, address, name, scheme):
@@ -37,6 +48,41 @@ def test_diagrams_follow_the_button_on_a_device_of_the_other_theme(browser, addr
     assert diagrams
     for diagram in diagrams:
         assert diagram.evaluate("d => getComputedStyle(d).backgroundColor") == ground
+    page.close()
+
+
+@pytest.mark.parametrize("name", WITH_FIGURES[:1])
+def test_without_javascript_each_figure_is_there_once_and_the_page_has_colours(
+    browser, address, name
+):
+    page = browser.new_context(java_script_enabled=False, color_scheme="dark").new_page()
+    page.goto(f"{address}/{name}", wait_until="load")
+    for link in page.locator(".figure-link").all():
+        assert link.locator("img.only-light").is_visible()
+        assert not link.locator("img.only-dark").is_visible()
+    assert page.locator("body").evaluate("b => getComputedStyle(b).backgroundColor") == (
+        "rgb(255, 255, 255)"
+    )
+    page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_theme_and_its_switch_work_where_nothing_can_be_stored(browser, address, scheme):
+    """A sandboxed frame has no origin, so that its browser refuses to open the storage."""
+    page = opened(browser, color_scheme=scheme, viewport={"width": 1280, "height": 900})
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.set_content(
+        '<iframe sandbox="allow-scripts" style="width: 100%; height: 800px"'
+        f' src="{address}/{PAGES[0]}"></iframe>'
+    )
+    frame = page.frame_locator("iframe")
+    html = frame.locator("html")
+    other = "light" if scheme == "dark" else "dark"
+    frame.locator(f"html[data-theme={scheme}][data-mode=auto]").wait_for(state="attached")
+    frame.locator(".theme-switch-button:visible").click()
+    frame.locator(f"html[data-theme={other}]").wait_for(state="attached")
+    assert html.get_attribute("data-mode") == other and not wrong, wrong
     page.close()
 
 
@@ -64,6 +110,11 @@ def test_a_figure_opens_larger_and_closes_again(tab, address, name, how):
     link.click() if how == "click" else tab.keyboard.press("Enter")
     assert dialog.evaluate("d => d.open") and tab.url.endswith(name)
     assert dialog.locator("img:visible").bounding_box()["width"] >= small
+    described = link.locator("img.only-light").get_attribute("alt")
+    assert dialog.get_attribute("aria-label") == (described or "Figure")
+    box = dialog.bounding_box()
+    tab.mouse.click(box["x"] + 5, box["y"] + box["height"] / 2)
+    assert dialog.evaluate("d => d.open"), "a click inside of its frame closes it"
     files = dialog.locator("a[download]")
     assert files.count() == 1 + bool(link.get_attribute("data-csv"))
     for file in files.all():
@@ -86,7 +137,7 @@ def test_a_figure_opens_larger_and_closes_again(tab, address, name, how):
 def test_a_figure_that_is_larger_than_a_phone_says_so_and_can_be_seen_whole(tab, address, name):
     tab.goto(f"{address}/{name}", wait_until="load")
     dialog = tab.locator("dialog.figure-dialog")
-    view, image = dialog.locator("div"), dialog.locator("img:visible")
+    view, image = dialog.locator(".figure-view"), dialog.locator("img:visible")
     fit, full = (dialog.get_by_text(label, exact=True) for label in ("Fit to screen", "Full size"))
     larger = 0
     for link in tab.locator(".figure-link").all()[:3]:
@@ -94,17 +145,20 @@ def test_a_figure_that_is_larger_than_a_phone_says_so_and_can_be_seen_whole(tab,
         link.click()
         faded = view.evaluate(FADED)
         assert fit.is_visible() == any(faded) == (view.evaluate(BEYOND) != [0, 0])
+        region = dialog.get_by_role("region", name="Figure, scrolls")
+        assert region.count() == view.and_(tab.locator("[tabindex='0']")).count() == any(faded)
         large = image.bounding_box()["width"]
         if fit.is_visible():
             larger += 1
             view.evaluate("v => v.scrollTo(v.scrollWidth, v.scrollHeight)")
             tab.wait_for_function(
-                f"before => `${{({FADED})(document.querySelector('.figure-dialog div'))}}` !== before",
+                f"before => `${{({FADED})(document.querySelector('.figure-view'))}}` !== before",
                 arg=",".join(map(str, faded)).lower(),
             )
             fit.click()
             assert full.is_visible() and view.evaluate(BEYOND) == [0, 0]
-            assert not any(view.evaluate(FADED))
+            assert not any(view.evaluate(FADED)) and not region.count()
+            assert view.get_attribute("tabindex") is None
         box = image.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["y"] + box["height"] <= 844
         if full.is_visible():

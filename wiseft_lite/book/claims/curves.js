@@ -65,9 +65,9 @@ const draw = () => {
     svg.append(make("text", {x: X(s.x[last]), y: Y(s.y[last]) + 6, "text-anchor": "middle", class: `diamond ${name}`}, "◆"));
     svg.append(make("circle", {cx: X(s.x[k]), cy: Y(s.y[k]), r: 6, class: `dot ${name}`}));
     const curve = s.curve, value = (run) => mean(curve.splits[run])[k], start = (run) => mean(curve.splits[run])[0];
-    const say = (run) => `${value(run).toFixed(1)} % (${signed(value(run) - start(run))})`;
-    return `${curve.label}: ${say(curve.reference)} on ${curve.names[curve.reference]}, ` +
-      `${say(s.shift)} on ${curve.names[s.shift]}.`;
+    const described = (run) => `${value(run).toFixed(1)} % (${signed(value(run) - start(run))})`;
+    return `${curve.label}: ${described(curve.reference)} on ${curve.names[curve.reference]}, ` +
+      `${described(s.shift)} on ${curve.names[s.shift]}.`;
   });
   output.textContent = `α = ${data.alphas[k].toFixed(1)}. ${parts.join(" ")} In brackets: points against zero-shot.`;
   slider.setAttribute("aria-valuetext", `alpha ${data.alphas[k].toFixed(1)}`);

@@ -231,8 +231,16 @@ def claims_table(judgements: Sequence[Judgement], public: Sequence[Judgement] | 
         ]
     )
     # In a notebook the chapters beside this one are .ipynb files, on the site they are pages.
-    script = """root.addEventListener("change", (event) => root.querySelectorAll("tbody tr").forEach(
-  (row) => { row.hidden = event.target.value !== "" && row.dataset.verdict !== event.target.value; }));
+    script = """const buttons = root.querySelector("fieldset"), rows = [...root.querySelectorAll("tbody tr")];
+const show = () => { // also at the start: a browser may remember the button of the last visit
+  const verdict = buttons.querySelector("input:checked").value;
+  rows.forEach((row) => { row.hidden = verdict !== "" && row.dataset.verdict !== verdict; });
+  const shown = rows.filter((row) => !row.hidden).length;
+  buttons.querySelector("[role=status]").textContent = `${shown} of ${rows.length} claims are shown.`;
+};
+buttons.addEventListener("change", show);
+show();
+buttons.hidden = false;
 if (!/\\.html$/.test(location.pathname)) root.querySelectorAll("a").forEach(
   (link) => link.setAttribute("href", link.getAttribute("href").replace(/\\.html$/, ".ipynb")));"""
     heads = ["Claim", "The paper", "Rule, and its date", "Here", "Detectable effect", "Verdict"]
@@ -242,7 +250,8 @@ if (!/\\.html$/.test(location.pathname)) root.querySelectorAll("a").forEach(
         widths.append("public")
     columns = "".join(f'<col class="{name}">' for name in widths)
     return (
-        f'<div class="wf-page" id="{mark}">{_style()}<fieldset><legend>Show</legend>{radios}</fieldset>'
+        f'<div class="wf-page" id="{mark}">{_style()}<fieldset hidden><legend>Show</legend>{radios}'
+        '<p class="small" role="status"></p></fieldset>'
         f"<p>Intervals are {1 - 2 * LEVEL:.0%} intervals: each end is the limit of a one-sided test at "
         f"{LEVEL:.0%}. A rule on a gain allows a third of what averaging gains over choosing one of the two models at random. "
         f"<i>Detectable effect</i>: the true distance from its bound at which a number is detected in {POWER:.0%} of "
@@ -382,6 +391,7 @@ def beside() -> str:
         f'<label for="{mark}-alpha">Move α with the mouse, a finger or the arrow keys</label>'
         f'<input id="{mark}-alpha" type="range" name="alpha" min="0" max="10" value="5" step="1">'
         f'<output for="{mark}-alpha" aria-live="polite"></output></div>'
-        f"<noscript>The figure needs JavaScript; its numbers are in paper_curves.csv.</noscript>"
+        '<noscript>The figure needs JavaScript. <a href="06_interpolate.html">Chapter 6</a> draws two curves of the '
+        "paper beside ours.</noscript>"
         f"{_script(mark, f'const data = {data};{chr(10)}{code}')}</div>"
     )
