@@ -130,7 +130,11 @@ def test_a_chapter_is_read_when_its_end_was_reached_and_forgotten_on_demand(tab,
     page.get_by_role("button", name="Forget my progress").click()
     assert marks(page) == [[], []]
     assert page.locator("#progress").inner_text() == "Progress forgotten."
-    assert page.get_by_role("status").evaluate("node => node === document.activeElement")
+    assert (
+        page.locator("#progress")
+        .get_by_role("status")
+        .evaluate("node => node === document.activeElement")
+    )
     assert page.evaluate("Object.keys(localStorage).filter(k => k.startsWith('wiseft'))") == []
     assert page.evaluate("localStorage.getItem('theme')") == "dark"
     assert not tab.wrong

@@ -318,20 +318,22 @@ def test_the_buttons_of_the_classes_stay_while_other_alphas_are_computed(page):
 
 @built
 def test_a_class_chosen_for_the_plot_is_dropped_with_its_drawing(page):
-    chosen = page.locator("#playground-results button[aria-pressed=true]")
-    example(page, 0)
-    for another in (
-        lambda: example(page, 2),
-        lambda: page.locator("#playground-undo").click(),
-        lambda: page.fill("#playground-emoji", "A"),
+    first = example(page, 0)
+    for another, plotted in (
+        (lambda: example(page, 2), None),
+        (lambda: page.locator("#playground-undo").click(), first),
+        (lambda: page.fill("#playground-emoji", "A"), None),
     ):
         text(page)
         page.locator("#playground-mixed button").nth(1).click()
+        assert (
+            page.locator("#playground-mixed button").nth(1).get_attribute("aria-pressed") == "true"
+        )
+        label = another() or plotted
         text(page)
-        assert chosen.count()
-        another()
-        text(page)
-        assert not chosen.count()
+        assert page.locator("#playground-results button[aria-pressed=true]").count() == 0
+        thick = page.locator("#playground-legend span").first.inner_text()
+        assert thick == (label or top(page, "mixed")[0][0])
 
 
 @built
