@@ -22,7 +22,7 @@ REPEATS = 20
 MEASURE = """async (k) => {
   const at = (id) => new Promise((done) => {
     const seen = new MutationObserver(() => { seen.disconnect(); done(performance.now()); });
-    seen.observe(document.getElementById(`playground-${id}`), {childList: true});
+    seen.observe(document.getElementById(`playground-${id}`), {childList: true, subtree: true});
   });
   const start = performance.now(), bars = at("mixed"), curve = at("plot");
   document.querySelectorAll("#playground-examples button")[k].click();

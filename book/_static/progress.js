@@ -54,6 +54,12 @@
       attempt(() => [READ, EXERCISE].forEach((prefix) =>
         stored(prefix).forEach((name) => localStorage.removeItem(prefix + name))));
       show();
+      const done = document.createElement("span"); // it takes the focus of the button, which is gone
+      done.setAttribute("role", "status");
+      done.tabIndex = -1;
+      done.textContent = "Progress forgotten.";
+      contents.append(done);
+      done.focus();
     });
     contents.append(`In this browser: ${counted(read.length, "chapter")} read, ${counted(solved.length, "exercise")} solved. `,
       button);

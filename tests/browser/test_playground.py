@@ -117,7 +117,8 @@ def top(page, name):
 def example(page, k):
     """Choose an example, and wait for it."""
     label = json.loads(playground.value(playground.FOLDER, "data.js"))["examples"][k]["label"]
-    page.locator("#playground-examples button").nth(k).click()
+    row = page.locator("#playground-examples").get_by_role("group").nth(k % 2)
+    row.get_by_role("button").nth(k // 2).click()
     page.wait_for_function(
         "label => document.getElementById('playground-text').innerText.includes(`labelled ${label}`)",
         arg=label,
@@ -194,20 +195,25 @@ def test_the_downloaded_cell_predicts_what_the_page_predicts(
     found.value.save_as(tmp_path / "drawing.png")
     code = page.locator("#playground-code").inner_text()
     assert len(code.splitlines()) == 5 and max(map(len, code.splitlines())) <= 80
-    said = []
+    printed = []
     theta_0, theta_1 = playground.shipped()
     monkeypatch.chdir(tmp_path)
     exec(
-        code, {"zero_shot": zero_shot, "theta_0": theta_0, "theta_1": theta_1, "print": said.append}
+        code,
+        {"zero_shot": zero_shot, "theta_0": theta_0, "theta_1": theta_1, "print": printed.append},
     )
-    assert said == [top(page, "mixed")[0][0]]
+    assert printed == [top(page, "mixed")[0][0]]
 
 
 @built
 def test_the_slider_and_the_pen_work_by_keyboard_alone(page):
     page.locator("#playground-canvas").focus()
-    for key in ("Space", *["ArrowRight"] * 6, *["ArrowDown"] * 6, "Space"):
+    note = page.locator("#playground-note")
+    page.keyboard.press("Space")
+    assert note.inner_text() == "Pen down"
+    for key in (*["ArrowRight"] * 6, *["ArrowDown"] * 6, "Space"):
         page.keyboard.press(key)
+    assert note.inner_text() == "Pen up"
     at_half = text(page)
     assert at_half.startswith("At α = 0.50")
     page.keyboard.press("Control+z")
@@ -253,8 +259,8 @@ def test_own_classes_and_words_that_are_not_known(page):
     page.wait_for_selector("#playground-own button")
     text(page)
     assert {name for name, _ in top(page, "mixed")} == {"cat", "dog"}
-    said = page.locator("#playground-words").inner_text()
-    assert "“catqq” is not among the" in said and "cat" in said
+    message = page.locator("#playground-words").inner_text()
+    assert "“catqq” is not among the" in message and "cat" in message
     page.fill("#playground-class", "spid")
     assert "spider" in page.locator("#playground-list option").evaluate_all(
         "all => all.map((one) => one.value)"
@@ -267,6 +273,123 @@ def test_own_classes_and_words_that_are_not_known(page):
     page.locator("#playground-all").click()
     text(page)
     assert len(top(page, "zero")) == 5
+
+
+def focused(page):
+    return page.evaluate("document.activeElement.ariaLabel || document.activeElement.id")
+
+
+@built
+def test_the_focus_stays_near_a_class_that_is_removed(page):
+    page.fill("#playground-class", "cat, dog, spider")
+    page.keyboard.press("Enter")
+    for removed, then in (
+        ("dog", "remove spider"),
+        ("spider", "playground-class"),
+        ("cat", "playground-class"),
+    ):
+        page.get_by_role("button", name=f"remove {removed}").focus()
+        page.keyboard.press("Enter")
+        assert focused(page) == then
+    page.fill("#playground-class", "cat")
+    page.keyboard.press("Enter")
+    page.locator("#playground-all").focus()
+    page.keyboard.press("Enter")
+    assert focused(page) == "playground-class"
+
+
+@built
+def test_the_buttons_of_the_classes_stay_while_other_alphas_are_computed(page):
+    example(page, 0)
+    text(page)
+    page.evaluate(
+        "window.buttons = [...document.querySelectorAll('#playground-results li button')]"
+    )
+    page.locator("#playground-mixed button").nth(1).focus()
+    before = top(page, "mixed")
+    page.locator("#playground-alpha").evaluate(
+        "slider => { slider.value = 1; slider.dispatchEvent(new Event('input')); }"
+    )
+    text(page)
+    assert top(page, "mixed") == top(page, "tuned") != before
+    assert page.evaluate(
+        "buttons.length === 15 && buttons.every(button => button.isConnected) && buttons[6] === document.activeElement"
+    )
+
+
+@built
+def test_a_class_chosen_for_the_plot_is_dropped_with_its_drawing(page):
+    first = example(page, 0)
+    for another, plotted in (
+        (lambda: example(page, 2), None),
+        (lambda: page.locator("#playground-undo").click(), first),
+        (lambda: page.fill("#playground-emoji", "A"), None),
+    ):
+        text(page)
+        page.locator("#playground-mixed button").nth(1).click()
+        assert (
+            page.locator("#playground-mixed button").nth(1).get_attribute("aria-pressed") == "true"
+        )
+        label = another() or plotted
+        text(page)
+        assert page.locator("#playground-results button[aria-pressed=true]").count() == 0
+        thick = page.locator("#playground-legend span").first.inner_text()
+        assert thick == (label or top(page, "mixed")[0][0])
+
+
+@built
+def test_a_prediction_that_fails_is_reported_and_computed_again(browser, address):  # noqa: F811
+    page = opened(browser)
+    page.add_init_script(
+        """const Real = Worker;
+        self.Worker = class extends Real {
+          postMessage(message) {
+            if (window.broken && message.pixels) this.onerror(new ErrorEvent("error"));
+            else super.postMessage(message);
+          }
+        };"""
+    )
+    page.goto(f"{address}/{NAME}", wait_until="load")
+    ready(page)
+    page.evaluate("window.broken = true")
+    page.fill("#playground-emoji", "A")
+    page.get_by_text("The prediction could not be computed").wait_for()
+    page.wait_for_selector("#playground[data-state=still]")
+    page.evaluate("window.broken = false")
+    page.locator("#playground-alpha").press("ArrowRight")
+    page.wait_for_selector("#playground-results:visible")
+    assert text(page).startswith("At α = 0.55")
+    assert page.locator("#playground-note").inner_text() == ""
+    page.close()
+
+
+@built
+def test_models_that_cannot_be_downloaded_are_reported_and_asked_for_again(browser, address):  # noqa: F811
+    page = opened(browser)
+    page.route("**/weights-3.js", lambda route: route.abort())
+    page.goto(f"{address}/{NAME}", wait_until="load")
+    again = page.get_by_role("button", name="Try again")
+    status = page.get_by_role("status").filter(
+        has_text="The models could not be loaded (weights-3.js)"
+    )
+    again.wait_for()
+    assert status.is_visible() and page.locator("#playground-loading").is_hidden()
+    page.fill("#playground-class", "cat, dog")
+    page.keyboard.press("Enter")
+    page.get_by_text("The classes were not added").wait_for()
+    assert page.locator("#playground-class").input_value() == "cat, dog"
+    page.unroute("**/weights-3.js")
+    again.focus()
+    page.keyboard.press("Enter")
+    assert focused(page) == "playground-alpha"
+    ready(page)
+    assert again.is_hidden() and not status.count()
+    page.locator("#playground-class").press("Enter")
+    page.get_by_role("button", name="remove dog").wait_for()
+    page.fill("#playground-emoji", "A")
+    text(page)
+    assert {name for name, _ in top(page, "mixed")} == {"cat", "dog"}
+    page.close()
 
 
 @built
@@ -298,7 +421,7 @@ def test_images_of_any_size_and_what_is_none(page):
         "#playground-file", {"name": "notes.txt", "mimeType": "image/png", "buffer": b"words"}
     )
     page.wait_for_function("document.getElementById('playground-note').innerText !== ''")
-    assert "notes.txt is no image" in page.locator("#playground-note").inner_text()
+    assert "notes.txt is not an image" in page.locator("#playground-note").inner_text()
     assert not page.wrong, page.wrong
 
 
@@ -373,6 +496,34 @@ def test_a_finger_draws_on_a_phone(browser, address):
     page.locator("#playground-canvas").scroll_into_view_if_needed()
     page.locator("#playground-canvas").tap()
     assert text(page).startswith("At")
+    page.locator("#playground-clear").click()
+    assert text(page).startswith(EMPTY)
+    box = page.locator("#playground-canvas").bounding_box()
+    at = [
+        {"x": box["x"] + s * box["width"], "y": box["y"] + s * box["height"], "id": k}
+        for k, s in enumerate((0.2, 0.8, 0.25, 0.75))
+    ]
+    fingers = context.new_cdp_session(page)
+    for kind, points in (
+        ("touchStart", at[:1]),
+        ("touchStart", at[:2]),
+        ("touchMove", [{**at[2], "id": 0}, {**at[3], "id": 1}]),
+        ("touchEnd", []),
+    ):
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    text(page)
+    dark = """canvas => { const {width, height} = canvas;
+        const {data} = canvas.getContext("2d").getImageData(0, 0, width, height);
+        return (x, y) => data[4 * (Math.round(y * height) * width + Math.round(x * width))] < 128; }"""
+    where = [0.2, 0.25, 0.5, 0.75, 0.8]
+    assert page.locator("#playground-canvas").evaluate(
+        f"(canvas, where) => {{ const dark = ({dark})(canvas); return where.map(v => dark(v, v)); }}",
+        where,
+    ) == [True, True, False, False, False], (
+        "the first finger draws, not the second or a line between"
+    )
+    page.locator("#playground-canvas").tap()  # both are lifted
+    assert page.locator("#playground-canvas").evaluate(f"canvas => ({dark})(canvas)(0.5, 0.5)")
     over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert page.evaluate(over) <= 1
     context.close()

@@ -15,6 +15,7 @@
   const STYLES = {test: "line drawing", line_new_artists: "line drawing by another artist", solid: "solid", two_tone: "two-tone",
     color: "colour", emoji: "emoji", pixel: "pixel art", sketch: "sketch"};
   const percent = (p) => `${Math.round(100 * p)}\u00a0%`;
+  const note = (text) => { pick("note").textContent = text; };
 
   // --- the drawing
   const canvas = pick("canvas"), pen = canvas.getContext("2d", {willReadFrequently: true});
@@ -23,7 +24,7 @@
   let label = null; // its class
   let past = []; // states to undo to
   const whole = () => pen.getImageData(0, 0, SIDE, SIDE);
-  const blank = () => { pen.fillStyle = "#fff"; pen.fillRect(0, 0, SIDE, SIDE); exact = label = null; };
+  const blank = () => { pen.fillStyle = "#fff"; pen.fillRect(0, 0, SIDE, SIDE); exact = label = chosen = null; };
   const remember = () => { past = [...past.slice(-29), {pixels: whole(), exact, label}]; };
   const changed = () => { pick("hint").hidden = dirty = true; work(); };
   const undo = () => {
@@ -31,6 +32,7 @@
     if (!state) return;
     pen.putImageData(state.pixels, 0, 0);
     ({exact, label} = state);
+    chosen = null;
     changed();
   };
   const line = ([x0, y0], [x1, y1]) => {
@@ -47,20 +49,24 @@
     const area = canvas.getBoundingClientRect();
     return [(event.clientX - area.left) * SIDE / area.width, (event.clientY - area.top) * SIDE / area.height];
   };
-  let last = null; // where the pen is while it is down
+  let drawing = null; // the pointer that draws; the others, such as a second finger, do nothing until it is lifted
+  let last = null; // where it is
   canvas.addEventListener("pointerdown", (event) => {
-    if (event.button) return;
-    canvas.setPointerCapture(event.pointerId);
+    if (event.button || drawing !== null) return;
+    drawing = event.pointerId;
+    canvas.setPointerCapture(drawing);
     remember();
     last = place(event);
     line(last, last);
   });
   canvas.addEventListener("pointermove", (event) => {
-    if (!last) return;
+    if (event.pointerId !== drawing) return;
     const steps = event.getCoalescedEvents?.() ?? [];
     (steps.length ? steps : [event]).forEach((step) => { const next = place(step); line(last, next); last = next; });
   });
-  ["pointerup", "pointercancel"].forEach((name) => canvas.addEventListener(name, () => { last = null; }));
+  ["pointerup", "pointercancel"].forEach((name) => canvas.addEventListener(name, (event) => {
+    if (event.pointerId === drawing) drawing = null;
+  }));
 
   const keys = {at: [SIDE / 2, SIDE / 2], down: false}; // the pen moved by keys
   const arrows = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
@@ -70,10 +76,14 @@
     ring.style.top = `${100 * keys.at[1] / SIDE}%`;
     ring.classList.toggle("down", keys.down);
   };
+  const setDown = (down) => {
+    keys.down = down;
+    note(down ? "Pen down" : "Pen up");
+  };
   canvas.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && event.key === "z") undo();
     else if (event.key === " ") {
-      keys.down = !keys.down;
+      setDown(!keys.down);
       if (keys.down) { remember(); line(keys.at, keys.at); }
     } else if (arrows[event.key]) {
       const next = keys.at.map((v, k) => Math.max(0, Math.min(SIDE, v + 12 * arrows[event.key][k])));
@@ -83,9 +93,11 @@
     event.preventDefault();
     showPen();
   });
-  canvas.addEventListener("blur", () => { keys.down = false; showPen(); });
+  canvas.addEventListener("blur", () => {
+    if (keys.down) setDown(false);
+    showPen();
+  });
 
-  const note = (text) => { pick("note").textContent = text; };
   const fitted = (image, width, height) => { // whole, in the middle, on white
     const zoom = Math.min(SIDE / width, SIDE / height);
     remember();
@@ -108,7 +120,7 @@
       note("");
       changed();
     } catch {
-      note(`${file.name || "This"} is no image that your browser can read. Try a PNG or a JPEG.`);
+      note(`${file.name || "This"} is not an image that your browser can read. Try a PNG or a JPEG.`);
     }
     URL.revokeObjectURL(source);
   };
@@ -195,18 +207,23 @@
     self.WISEFT_WEIGHTS = [];
     for (let k = 0; k < data.parts; k++) names.push(`weights-${k}.js`);
     bar.max = names.length + 1;
+    bar.value = 0;
     pick("loading").hidden = false;
+    pick("failed").textContent = "";
+    pick("retry").hidden = true;
     try {
       for (const name of names) { await script(name); bar.value += 1; }
       const bytes = await self.wiseftUnpack(self.WISEFT_WEIGHTS, data.bytes);
       ask = await inWorker(bytes).catch(() => onPage(bytes));
       delete self.WISEFT_WEIGHTS;
       readWords();
-      pick("loading").hidden = true;
       changed();
     } catch (error) {
-      pick("loading").replaceChildren(`The models cannot be loaded (${error.message}). Load the page again.`);
+      loading = null;
+      pick("failed").textContent = `The models could not be loaded (${error.message}).`;
+      pick("retry").hidden = false;
     }
+    pick("loading").hidden = true;
   };
 
   // --- what is known of the present drawing; `work` asks for what is missing, one alpha at a time
@@ -214,6 +231,7 @@
   const slider = pick("alpha"), alpha = () => Number(slider.value);
   const known = new Map(); // by alpha: probabilities, features and logits
   let pixels = null, dirty = false, working = false;
+  const FAILED = "The prediction could not be computed. Move the slider or change the drawing to try again.";
   const ordered = () => [...known.keys()].sort((a, b) => a - b);
   const best = (p) => p.indexOf(Math.max(...p));
   const softmax = (logits) => {
@@ -237,16 +255,25 @@
     if (working || !ask) return;
     working = true;
     root.dataset.state = "busy";
-    for (;;) {
-      if (dirty && settled()) { dirty = false; pixels = see(); known.clear(); }
-      const next = pixels ? missing() : undefined;
-      show();
-      if (next === undefined) break;
-      const found = await ask(pixels, next);
-      known.set(next, judge(found));
+    try {
+      for (;;) {
+        if (dirty && settled()) { dirty = false; pixels = see(); known.clear(); }
+        const next = pixels ? missing() : undefined;
+        show();
+        if (next === undefined) break;
+        const found = await ask(pixels, next);
+        known.set(next, judge(found));
+        if (pick("note").textContent === FAILED) note("");
+      }
+    } catch (error) {
+      console.error(error);
+      note(FAILED);
+      pixels = null; // the next change starts anew
+      dirty = true;
+    } finally {
+      working = false;
+      root.dataset.state = "still";
     }
-    working = false;
-    root.dataset.state = "still";
   };
 
   // --- classes
@@ -268,29 +295,37 @@
     own = next;
     chosen = null;
     known.forEach(judge);
-    pick("own").replaceChildren(...own.map(({name}) => {
-      const remove = make("button", {type: "button", onclick: () => setOwn(own.filter((one) => one.name !== name))}, `${name} ×`);
+    pick("own").replaceChildren(...own.map(({name}, k) => {
+      const remove = make("button", {type: "button"}, `${name} ×`);
+      remove.addEventListener("click", () => {
+        setOwn(own.filter((one) => one.name !== name));
+        (pick("own").children[k] ?? pick("class")).focus(); // the button that had the focus is gone
+      });
       remove.setAttribute("aria-label", `remove ${name}`);
       return remove;
     }));
     pick("all").hidden = !own.length;
-    if (own.length) pick("words").textContent = own.length === 1 ? "One class is always right: add a second one." : "";
+    if (own.length) pick("words").textContent = own.length === 1 ? "A single class is always the prediction: add a second one." : "";
     else if (words) countWords();
     work();
   };
   const addWords = async () => {
     load();
     await loading;
-    const field = pick("class"), said = pick("words");
+    const field = pick("class"), message = pick("words");
+    if (!words) {
+      message.textContent = "The classes were not added, because the models could not be loaded. Press Add to try again.";
+      return;
+    }
     const asked = field.value.toLowerCase().split(",").map((word) => word.trim()).filter(Boolean);
-    const [good, strange] = [true, false].map((is) => asked.filter((word) => words?.has(word) === is));
-    const fresh = [...new Set(good)].filter((word) => own.every(({name}) => name !== word));
+    const [available, unknown] = [true, false].map((is) => asked.filter((word) => words.has(word) === is));
+    const fresh = [...new Set(available)].filter((word) => own.every(({name}) => name !== word));
     setOwn([...own, ...fresh.map((name) => ({name, row: words.get(name)}))]);
-    field.value = strange.join(", ");
-    if (strange.length) said.textContent = strange.map((word) => {
+    field.value = unknown.join(", ");
+    if (unknown.length) message.textContent = unknown.map((word) => {
       const others = near(word);
       return `“${word}” is not among the ${words.size.toLocaleString("en")} words.` +
-        `${others.length ? ` These begin like it: ${others.join(", ")}.` : ""}`;
+        `${others.length ? ` Similar words: ${others.join(", ")}.` : ""}`;
     }).join(" ");
   };
   const complete = () => {
@@ -308,17 +343,18 @@
   };
   const bars = (list, p) => {
     const names = classes(), order = [...p.keys()].sort((a, b) => p[b] - p[a]).slice(0, 5);
-    list.replaceChildren(...order.map((c) => {
-      const fill = make("span", {className: "fill"}), right = names[c] === label;
+    while (list.children.length > order.length) list.lastChild.remove();
+    while (list.children.length < order.length) list.append(make("li", {}, make("button", {type: "button", title: "Plot this class"},
+      make("span", {className: "fill"}), make("span"), make("span"))));
+    order.forEach((c, k) => {
+      const button = list.children[k].firstChild, [fill, name, value] = button.children;
       fill.style.width = `${100 * p[c]}%`;
-      const button = make("button", {type: "button", title: "Plot this class", onclick: () => { chosen = chosen === c ? null : c; show(); pressed(list, c); }},
-        fill, make("span", {}, `${right ? "✓ " : ""}${names[c]}`), make("span", {}, percent(p[c])));
+      name.textContent = `${names[c] === label ? "✓ " : ""}${names[c]}`;
+      value.textContent = percent(p[c]);
       button.dataset.class = c;
       button.setAttribute("aria-pressed", String(c === chosen));
-      return make("li", {}, button);
-    }));
+    });
   };
-  const pressed = (list, c) => list.querySelector(`[data-class="${c}"]`)?.focus();
   const flips = () => gaps().map(([low, high]) => {
     const [p, q] = [known.get(low).p, known.get(high).p], [a, b] = [best(p), best(q)];
     const before = Math.log(p[a] / p[b]), after = Math.log(q[b] / q[a]); // their margins, linear in between
@@ -355,7 +391,7 @@
     svg.append(mark("circle", {cx: X(alpha()), cy: Y(known.get(alpha()).p[main]), r: 6, class: "dot"}));
     pick("legend").replaceChildren(...legend);
   };
-  const tell = () => {
+  const describe = () => {
     const names = classes(), {p} = known.get(alpha()), name = names[best(p)];
     const model = {0: "zero-shot model", 1: "fine-tuned model"}[alpha()] ?? "mixture";
     const parts = [`At α = ${alpha().toFixed(2)} the ${model} predicts ${name} (${percent(Math.max(...p))}).`];
@@ -372,10 +408,10 @@
     pick("at").textContent = alpha().toFixed(2);
     pick("results").hidden = !pixels;
     if (!dirty) pick("hint").hidden = Boolean(pixels);
-    if (!pixels && ask) pick("text").textContent = "The canvas is empty. Draw something, or choose an example.";
+    if (!pixels && !dirty && ask) pick("text").textContent = "The canvas is empty. Draw something, or choose an example.";
     if (!pixels || !settled()) return; // what was shown stays for a moment
     [["zero", 0], ["mixed", alpha()], ["tuned", 1]].forEach(([name, a]) => bars(pick(name), known.get(a).p));
-    tell();
+    describe();
     if (GRID.every((a) => known.has(a))) plot();
   };
 
@@ -404,7 +440,15 @@
   on("alpha", "input", () => { show(); work(); });
   on("class", "input", complete);
   on("add", "submit", (event) => { event.preventDefault(); addWords(); });
-  on("all", "click", () => { pick("class").value = ""; setOwn([]); });
+  on("all", "click", () => { pick("class").value = ""; setOwn([]); pick("class").focus(); });
+  on("retry", "click", () => { load(); pick("alpha").focus(); });
+  ["zero", "mixed", "tuned"].forEach((name) => on(name, "click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    const c = Number(button.dataset.class);
+    chosen = chosen === c ? null : c;
+    show();
+  }));
   on("download", "click", download);
   root.addEventListener("dragover", (event) => event.preventDefault());
   root.addEventListener("drop", (event) => {
@@ -415,12 +459,15 @@
     const file = [...event.clipboardData.files].find(({type}) => type.startsWith("image/"));
     if (file) { event.preventDefault(); showFile(file); }
   });
-  pick("examples").append(...data.examples.map((example) => {
+  data.examples.forEach((example, k) => { // by turns one that only zero-shot gets right, and one that only fine-tuned does
     const image = make("img", {src: example.src, alt: `${example.label}, ${STYLES[example.style]}`, width: SEEN, height: SEEN});
-    return make("button", {type: "button", title: STYLES[example.style], onclick: () => showExample(example)}, image);
-  }));
+    pick(k % 2 ? "only-tuned" : "only-zero").append(
+      make("button", {type: "button", title: STYLES[example.style], onclick: () => showExample(example)}, image));
+  });
   pick("classes").textContent = `${[...data.classes].sort().join(", ")}.`;
-  ["pointerdown", "keydown", "dragenter"].forEach((name) => root.addEventListener(name, load, {once: true}));
+  ["pointerdown", "keydown", "dragenter"].forEach((name) => root.addEventListener(name, () => {
+    if (pick("retry").hidden) load();
+  }, {once: true}));
   (self.requestIdleCallback ?? ((go) => setTimeout(go, 500)))(load);
   blank();
   showPen();
