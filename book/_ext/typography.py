@@ -26,7 +26,7 @@ def tied(text: str) -> str:
     return TIED.sub("\u00a0", text)
 
 
-def pieces(element: nodes.Element) -> Iterator[tuple[nodes.Text | None, str]]:
+def text_parts(element: nodes.Element) -> Iterator[tuple[nodes.Text | None, str]]:
     """The visible text of a paragraph in parts, each with its node, or with None for what stays as it
     is: code, a formula, an image. Tags of the ledger, and other HTML, leave no gap."""
     for child in element.children:
@@ -37,12 +37,12 @@ def pieces(element: nodes.Element) -> Iterator[tuple[nodes.Text | None, str]]:
         elif isinstance(child, VERBATIM) or not child.children:
             yield None, "\ufffc"
         else:
-            yield from pieces(child)
+            yield from text_parts(child)
 
 
 def tie(paragraph: nodes.TextElement) -> None:
     """Put no-break spaces into a paragraph, also where a tag or a link parts a number from its unit."""
-    parts = list(pieces(paragraph))
+    parts = list(text_parts(paragraph))
     left = tied("".join(text for _, text in parts))
     for node, text in parts:
         new, left = left[: len(text)], left[len(text) :]

@@ -15,7 +15,7 @@ from typography import (  # noqa: E402
     drop_title,
     is_number,
     mark_numbers,
-    pieces,
+    text_parts,
     tie,
     tied,
 )
@@ -55,7 +55,7 @@ def test_tags_links_and_ends_of_lines_between_a_number_and_its_unit_do_not_matte
     parts = [nodes.Text("from 76.6"), tag, nodes.Text(" to"), nodes.Text("\n"), link]
     paragraph = nodes.paragraph("", "", *parts, nodes.Text(" points, 5"), nodes.literal("", " %"))
     tie(paragraph)
-    shown = "".join(text for node, text in pieces(paragraph) if node is not None)
+    shown = "".join(text for node, text in text_parts(paragraph) if node is not None)
     assert shown == "from 76.6\u00a0to\u00a086.2\u00a0points, 5"
     assert paragraph[-1].astext() == " %" and tag in paragraph.children and link.astext() == "86.2"
 
