@@ -27,11 +27,15 @@ def broken(line: str) -> str:
 
 
 def tidy(app, what, name, obj, options, lines: list[str]) -> None:
-    """Set ``Source:`` in bold, and keep napoleon from reading types where there are none."""
+    """Set ``Source:`` in bold, with the lines that go on with it, which are indented, as one
+    paragraph; and keep napoleon from reading types where there are none."""
     fixed: list[str] = []
+    in_source = False
     for k, line in enumerate(lines):
         first = what in ("attribute", "property") if k == 0 else lines[k - 1].strip() == "Returns:"
-        line = re.sub(r"^(Sources?): ", r"**\1:** ", line)
+        in_source = line.startswith(("Source: ", "Sources: ")) or in_source and bool(line.strip())
+        if in_source:
+            line = re.sub(r"^(Sources?): ", r"**\1:** ", line.strip())
         fixed += (broken(line) if first else line).split("\n")
     lines[:] = fixed
 

@@ -263,6 +263,26 @@ def test_what_a_function_returns_is_not_read_as_a_type(extension):
     assert lines[-1] == "**Source:** the paper."
 
 
+def test_a_source_of_several_lines_is_one_paragraph(extension):
+    lines = [
+        "Measure.",
+        "",
+        "Source: the paper, section 2;",
+        "    its code.",
+        "",
+        "Example:",
+        "    >>> 1",
+    ]
+    extension.tidy(None, "function", "", None, None, lines)
+    assert lines[2:] == [
+        "**Source:** the paper, section 2;",
+        "its code.",
+        "",
+        "Example:",
+        "    >>> 1",
+    ]
+
+
 def test_a_name_that_two_modules_have_is_no_link(extension):
     known = extension.unique_endings(["p.weights", "p.a.f", "p.b.f", "p.a.g", "p.a.weights"])
     assert known["a.f"] == "p.a.f" and known["g"] == "p.a.g" and "f" not in known
