@@ -120,12 +120,15 @@ def figure_faults(page, narrow, theme):
 
 
 def table_faults(page):
-    """Yield a line if a table has no caption."""
+    """Yield a line if a table has no caption, and one if a caption has no room beside its table."""
     bare = (
         "all => all.filter(t => !t.closest('.cell_output') && !t.caption?.innerText.trim()).length"
     )
     if page.eval_on_selector_all("main .pst-scrollable-table-container > table", bare):
         yield "a table without a caption"
+    narrow = "all => all.filter(c => c.offsetParent && c.offsetWidth < 150).length"
+    if page.eval_on_selector_all("main caption", narrow):
+        yield "a caption in a narrow column"
 
 
 def luminance(image):
