@@ -338,7 +338,7 @@ def test_a_class_chosen_for_the_plot_is_dropped_with_its_drawing(page):
 
 
 @built
-def test_a_prediction_that_fails_is_reported_and_computed_again(browser, address):  # noqa: F811
+def test_a_prediction_that_fails_is_reported_and_computed_again(browser, address):
     page = opened(browser)
     page.add_init_script(
         """const Real = Worker;
@@ -364,7 +364,7 @@ def test_a_prediction_that_fails_is_reported_and_computed_again(browser, address
 
 
 @built
-def test_models_that_cannot_be_downloaded_are_reported_and_asked_for_again(browser, address):  # noqa: F811
+def test_models_that_cannot_be_downloaded_are_reported_and_asked_for_again(browser, address):
     page = opened(browser)
     page.route("**/weights-3.js", lambda route: route.abort())
     page.goto(f"{address}/{NAME}", wait_until="load")
