@@ -27,6 +27,7 @@ from wiseft_lite.tasks import Split
 
 STYLE = Path(__file__).resolve().parent / "assets" / "wiseft.mplstyle"
 MARKED = (0.2, 0.4, 0.6, 0.8)
+APART = (0.1, 0.06)  # of the axes' width and height: what the name of an alpha needs
 MAX_NAMED = 3  # paths that are named at their ends; more of them get a legend
 LINES = ("-", "--", ":", "-.")  # the next one when all colours have been used
 AXES = ("reference", "shifts")  # columns of ``results.summary``
@@ -279,16 +280,23 @@ def _path(
 
 
 def _mark_alphas(ax: Axes, curve: pd.DataFrame, colour: str, named: bool) -> None:
-    """Draw a dot at each of the ``MARKED`` alphas that was measured."""
+    """Draw a dot at each of the ``MARKED`` alphas that was measured. On a short curve only those get
+    a name that are ``APART`` from both ends and from each other."""
+    to_axes = ax.transData + ax.transAxes.inverted()
+    ends = curve[curve["alpha"].isin([0.0, 1.0])]
+    taken = [*to_axes.transform(ends[list(AXES)].to_numpy(float))]
     for alpha in MARKED:
         near = curve[np.isclose(curve["alpha"], alpha)]
         if near.empty:
             continue
-        ax.scatter(near["reference"], near["shifts"], s=20, color=colour, zorder=4)
-        if named:
+        dot = near[list(AXES)].iloc[0].to_numpy(float)
+        ax.scatter(*dot, s=20, color=colour, zorder=4)
+        place = to_axes.transform(dot)
+        if named and all((abs(place - other) >= APART).any() for other in taken):
+            taken.append(place)
             ax.annotate(
                 f"α={alpha:g}",
-                (near["reference"].iloc[0], near["shifts"].iloc[0]),
+                dot,
                 xytext=(-5, 6) if alpha < 0.5 else (6, 4),
                 textcoords="offset points",
                 ha="right" if alpha < 0.5 else "left",
