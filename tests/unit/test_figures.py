@@ -65,7 +65,7 @@ def test_the_name_of_the_star_keeps_clear_of_the_axis(path, side):
     assert name.get_window_extent().x0 > ax.get_window_extent().x0
 
 
-@pytest.mark.parametrize("step, names", [(0.001, 1), (0.01, 4)])
+@pytest.mark.parametrize("step, names", [(0.0005, 0), (0.003, 1), (0.01, 4)])
 def test_names_of_alphas_do_not_lie_over_each_other_on_a_short_curve(step, names):
     path = [(0.8 + step * k, 0.7 + step * k) for k in range(11)]
     figure = frontier(sweep_of(path))
@@ -73,7 +73,7 @@ def test_names_of_alphas_do_not_lie_over_each_other_on_a_short_curve(step, names
     drawn = [t for t in figure.axes[0].texts if t.get_text().startswith("α=0.")]
     boxes = [text.get_window_extent() for text in drawn]
     assert sum(box.count_overlaps(boxes) - 1 for box in boxes) == 0
-    assert len(drawn) >= names
+    assert len(drawn) >= names  # a long curve keeps them all
 
 
 def test_every_lowest_panel_says_what_its_axis_is():
