@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import wiseft_lite
-from wiseft_lite.book.ledger import code_version
+from wiseft_lite.book.ledger import code_version, read
 
 
 @pytest.fixture
@@ -81,3 +81,7 @@ def test_by_default_it_is_the_library_itself(tmp_path):
     assert code_version(copy) == code_version()
     (copy / "book" / "experiments" / "family.py").write_text("")
     assert code_version(copy) != code_version()
+
+
+def test_every_number_of_the_ledger_was_measured_by_one_version_of_the_code():
+    assert len({entry["code"] for entry in read().values()}) == 1
