@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from html import escape, unescape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +34,10 @@ PDF_PLACE = re.compile(r'<span class="pdf">.*?</span>')  # of book/_ext/title_pa
 HEADING = re.compile(r'<h([12])>(.*?)<a class="headerlink" href="#([^"]*)".*?</a></h\1>', re.S)
 TAG = re.compile(r"<(?!symbol|use)(\w+)((?:\s[^<>]*)?)>")  # all pages share the letters of formulas
 ATTRIBUTE = re.compile(r'\s(id|href|src)="([^"]*)"')
+FOLD = re.compile(r"<details\b[^>]*>|</details>")
+EXERCISE = re.compile(r"<h3\b[^>]*>(Exercise [\d.]+)")
+SUMMARY = re.compile(r"<summary\b[^>]*>(.*?)</summary>", re.S)
+ANSWERS = "Solutions and answers"
 
 
 class Chapter(NamedTuple):
@@ -40,6 +45,7 @@ class Chapter(NamedTuple):
     title: str
     sections: list[tuple[str, str]]  # the title of each and its id
     text: str
+    answers: list[str]  # what stands at the end of the book
 
 
 class Part(NamedTuple):
@@ -90,6 +96,52 @@ def moved(text: str, own: str, addresses: dict[str, str]) -> str:
     return TAG.sub(tag, text.replace(' loading="lazy"', ""))
 
 
+def folds(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the folds begin and end that are not printed in their place (``_ext/printing.py``)."""
+    opened: list[tuple[int, bool]] = []
+    for match in FOLD.finditer(text):
+        if match[0] != "</details>":
+            opened.append((match.start(), "unprinted" in match[0]))
+            continue
+        start, moved_away = opened.pop()
+        if moved_away and not any(above for _, above in opened):
+            yield start, match.end()
+
+
+def without_answers(text: str) -> tuple[str, list[str]]:
+    """Take solutions and answers out of a chapter, so that nothing gives an exercise away, and leave a
+    line that says where they are; the set-up is left out.
+
+    Returns:
+        The chapter and its answers, each with a heading.
+
+    Example:
+        >>> fold = '<details class="unprinted"><summary>Model answer</summary><p>No.</p></details>'
+        >>> without_answers("<h3>Exercise 1.2 · Explain</h3>" + fold)[1]
+        ['<h3>Exercise 1.2: model answer</h3><p>No.</p>']
+    """
+    kept, answers, last = [], [], 0
+    for start, end in folds(text):
+        name, body = unfolded(text[start:end])
+        kept.append(text[last:start])
+        last = end
+        if name == "Set-up":
+            continue
+        exercise = (EXERCISE.findall(text[:start]) or [""])[-1]
+        if exercise and exercise.partition(" ")[2] not in name:
+            name = f"{exercise}: {name[:1].lower()}{name[1:]}"
+        answers.append(f"<h3>{name}</h3>{body}")
+        kept.append(f'<p class="answer-place">{name}: at the end of the book.</p>')
+    return "".join([*kept, text[last:]]), answers
+
+
+def unfolded(fold: str) -> tuple[str, str]:
+    """Return the title of a fold and what is in it."""
+    summary = SUMMARY.search(fold)
+    title = re.sub(r"<p class=\"expanded.*?</p>|<.*?>", "", summary[1], flags=re.S).strip()
+    return title, fold[summary.end() : -len("</details>")]
+
+
 def read(site: Path, toc: Path) -> list[Part]:
     """Read the pages of a site.
 
@@ -106,8 +158,18 @@ def read(site: Path, toc: Path) -> list[Part]:
         text = moved(ARTICLE.search((site / f"{page}.html").read_text("utf-8"))[1], own, addresses)
         found = [(n, unescape(re.sub("<.*?>", "", t)), i) for n, t, i in HEADING.findall(text)]
         sections = [(title, place) for level, title, place in found if level == "2"]
-        chapters[page] = Chapter(page, found[0][1], sections, text)
-    return [Part(title, [chapters[page] for page in part]) for title, part in pages(toc)]
+        chapters[page] = Chapter(page, found[0][1], sections, *without_answers(text))
+    book = [Part(title, [chapters[page] for page in part]) for title, part in pages(toc)]
+    return [
+        *book,
+        Part(ANSWERS, [answers_of(chapter) for chapter in chapters.values() if chapter.answers]),
+    ]
+
+
+def answers_of(chapter: Chapter) -> Chapter:
+    """Return the chapter at the end of the book that holds another's solutions and answers."""
+    text = f"<h1>{escape(chapter.title)}</h1>{''.join(chapter.answers)}"
+    return Chapter(f"answers/{chapter.page}", chapter.title, [], text, [])
 
 
 def contents(parts: list[Part], numbers: dict[str, int]) -> str:

@@ -54,7 +54,11 @@ def site(tmp_path_factory):
         *(f"<p>Line {k}.</p>" for k in range(150)),
         f'<section id="far">{heading(2, "Far away", "far")}<p>Here.</p></section>',
         "<details><summary>Hint</summary><p>A hint.</p></details>",
-        '<details class="unprinted"><summary>Solution</summary><p>It is 42.</p></details></section>',
+        '<details class="unprinted"><summary>Set-up</summary><p>Cell 43.</p></details>',
+        "<h3>Exercise 1.1 · Write</h3><p>What is it?</p>",
+        '<details class="unprinted"><summary><p class="collapsed">Solution 1.1</p><p class="expanded">Solution 1.1</p></summary>'
+        "<details><summary>Why?</summary><p>Since it is.</p></details><p>It is 42.</p></details>",
+        '<details class="unprinted"><summary>Model answer</summary><p>Forty-two.</p></details></section>',
     )
     write(
         site,
@@ -113,9 +117,9 @@ def page_with(texts, words):
 
 def test_the_numbers_in_the_contents_are_those_printed_on_the_pages(pdf, texts):
     contents = next(text for text in texts if "Contents" in text)
-    for title, words in (('1. "Long"', "Line 0."), ("2. Short", "See there")):
-        (number,) = re.findall(re.escape(title) + r"\D*(\d+)", contents)
-        assert int(number) == page_with(texts, words)
+    for title, *words in (('1. "Long"', "Line 0.", "It is 42."), ("2. Short", "See there")):
+        numbers = re.findall(re.escape(title) + r"\D*(\d+)", contents)
+        assert [int(number) for number in numbers] == [page_with(texts, w) for w in words]
     assert page_with(texts, "See there") - page_with(texts, "Line 0.") > 3
     printed = ["", *map(str, range(2, len(texts) + 1))]  # none on the cover
     assert list(map(footer, pdf.pages)) == printed
@@ -159,13 +163,15 @@ def outline(pdf, items):
 
 def test_the_outline_has_parts_chapters_and_sections_with_their_pages(pdf, texts):
     first, far = page_with(texts, "Line 0."), page_with(texts, "Here.")
-    last = page_with(texts, "See there")
+    last, answers = page_with(texts, "See there"), page_with(texts, "It is 42.")
     assert list(outline(pdf, pdf.outline)) == [
         ("Contents", 2),
         ("Part I. Few & more", first - 1),
         [('1. "Long" ', first), [("Far away", far)]],
         ("The rest", last - 1),
         [("2. Short", last)],
+        ("Solutions and answers", answers - 1),
+        [('1. "Long" ', answers)],
     ]
 
 
@@ -179,10 +185,22 @@ def test_one_wide_thing_does_not_make_all_letters_smaller(pdf, texts):
     assert sizes["Line 7."] == pytest.approx(13.5 * 72 / 96, abs=0.1)
 
 
-def test_folds_are_open_and_solutions_and_sidebars_left_out(texts):
+def test_folds_are_open_and_sidebars_left_out(texts):
     whole = " ".join(texts)
     assert "A hint." in whole and "Welcome." in whole
-    assert "42" not in re.sub(r"Line \d+", "", whole) and "Sidebar" not in whole
+    assert "Cell 43" not in whole and "Sidebar" not in whole
+
+
+def test_answers_are_at_the_end_of_the_book_with_the_names_of_their_exercises(texts):
+    asked, last = page_with(texts, "What is it?"), page_with(texts, "See there")
+    for name, answer in (
+        ("Solution 1.1", "It is 42."),
+        ("Solution 1.1", "Since it is."),
+        ("Exercise 1.1: model answer", "Forty-two."),
+    ):
+        page = page_with(texts, answer)
+        assert page > last and name in texts[page - 1]
+        assert f"{name}: at the end of the book." in texts[asked - 1]
 
 
 def test_letters_of_formulas_are_shared_and_ids_are_not(site):
