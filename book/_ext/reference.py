@@ -28,7 +28,10 @@ def broken(line: str) -> str:
 
 def tidy(app, what, name, obj, options, lines: list[str]) -> None:
     """Set ``Source:`` in bold, with the lines that go on with it, which are indented, as one
-    paragraph; and keep napoleon from reading types where there are none."""
+    paragraph; and keep napoleon from reading types where there are none. The "Alias for field number 0"
+    that Python gives the fields of a named tuple says nothing."""
+    if lines and lines[0].startswith("Alias for field number"):
+        lines.clear()
     fixed: list[str] = []
     in_source = False
     for k, line in enumerate(lines):

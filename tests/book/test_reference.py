@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import typing
 from importlib import import_module
 from pathlib import Path
 
@@ -281,6 +282,12 @@ def test_a_source_of_several_lines_is_one_paragraph(extension):
         "Example:",
         "    >>> 1",
     ]
+
+
+def test_what_python_says_of_a_field_of_a_named_tuple_is_left_out(extension):
+    lines = [typing.NamedTuple("Entry", [("name", str)]).name.__doc__]
+    extension.tidy(None, "attribute", "", None, None, lines)
+    assert lines == []
 
 
 def test_a_name_that_two_modules_have_is_no_link(extension):
