@@ -101,19 +101,21 @@ def page(architectures: Sequence[Architecture]) -> str:
         "",
         "## All architectures",
         "",
-        "Parameters are in millions: of the image encoder, which is fine-tuned, and of the text encoder, which",
-        "only writes the zero-shot head.",
+        "Parameters are in millions (M): of the image encoder, which is fine-tuned, and of the text encoder, which",
+        "only writes the zero-shot head. Those of an encoder of Hugging Face are not counted.",
         "",
-        "*Table: open_clip's architectures, with parameters in millions and the number of published weights.*",
+        "*Table: open_clip's architectures, with the size of both encoders and the number of published weights.*",
         "",
-        "| name | family | image encoder | text encoder | pixels | image, M | text, M | weights | |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| name | family | image encoder | text encoder | pixels | weights | |",
+        "|---|---|---|---|--:|--:|---|",
     ]
     for arch in architectures:
-        text = f"{arch.text_parameters / 1e6:.1f}" if arch.text_parameters else "–"
+        image = f"{arch.image_encoder} ({arch.image_parameters / 1e6:.1f} M)"
+        text = arch.text_encoder
+        if arch.text_parameters:
+            text += f" ({arch.text_parameters / 1e6:.1f} M)"
         lines.append(
-            f"| {arch.name} | {arch.family} | {arch.image_encoder} | {arch.text_encoder} | "
-            f"{arch.image_size} | {arch.image_parameters / 1e6:.1f} | {text} | {arch.pretrained} | "
+            f"| {arch.name} | {arch.family} | {image} | {text} | {arch.image_size} | {arch.pretrained} | "
             f"{status(arch)} |"
         )
     return "\n".join(lines) + "\n"

@@ -5,6 +5,7 @@ published layers of its image encoder, but one block where they repeat, and a na
 ``WISEFT_FULL_SIZE=1`` adds the smallest published one of each family, which takes minutes.
 """
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -20,7 +21,7 @@ import open_clip
 import pytest
 import timm
 import torch
-from build_architectures import TARGET, page, status
+from build_architectures import TARGET, page
 from conftest import picture
 from safetensors.torch import load_file, save_file
 
@@ -53,7 +54,7 @@ TABLE = [
     if line.startswith("| ")
 ]
 FAMILIES = {row[0]: row for row in TABLE if len(row) == 4 and row[0] != "family"}
-ROWS = {row[0]: row for row in TABLE if len(row) == 9 and row[0] != "name"}
+ROWS = {row[0]: row for row in TABLE if len(row) == 7 and row[0] != "name"}
 WORKING = [row[2] for row in FAMILIES.values() if row[3] == "works"]
 OF_HUGGING_FACE = [row[2] for row in FAMILIES.values() if row[3] == "needs `transformers`"]
 
@@ -62,15 +63,24 @@ def same_version():
     return f"(open_clip {version('open_clip_torch')}, timm {version('timm')})" in TARGET.read_text()
 
 
+def sized(cell):
+    """What an encoder is, and its parameters, rounded; 0 if its cell has none."""
+    name, millions = re.fullmatch(r"(.*?)(?: \(([\d.]+) M\))?", cell).groups()
+    return name, round(float(millions or 0) * 1e6)
+
+
 def of_row(row):
     """The architecture of a row, its parameters rounded."""
-    *texts, pixels, image, text, pretrained, works = row
-    image, text = (round(float(millions.replace("–", "0")) * 1e6) for millions in (image, text))
+    name, family, image, text, pixels, pretrained, works = row
+    (image, image_parameters), (text, text_parameters) = sized(image), sized(text)
     return Architecture(
-        *texts,
-        int(pixels),
+        name,
+        family,
         image,
         text,
+        int(pixels),
+        image_parameters,
+        text_parameters,
         int(pretrained),
         "transformers" if "needs" in works else "",
         works.partition("refused: ")[2],
@@ -94,7 +104,7 @@ def test_the_page_lists_every_architecture_once_and_each_works_or_says_why_not()
     )
     for family, (_, count, smallest, _) in FAMILIES.items():
         sizes = {
-            name: float(row[5]) + float(row[6].replace("–", "0"))
+            name: sized(row[2])[1] + sized(row[3])[1]
             for name, row in ROWS.items()
             if row[1] == family
         }
@@ -106,8 +116,11 @@ def test_a_row_is_what_the_architecture_is(name):
     if not same_version():
         pytest.skip("the page is of another version of open_clip or timm")
     arch, row = architecture(name), ROWS[name]
-    assert [arch.family, arch.image_encoder, arch.text_encoder, str(arch.image_size)] == row[1:5]
-    assert f"{arch.image_parameters / 1e6:.1f}" == row[5] and status(arch) == row[-1]
+    millions = {
+        name: round(float(f"{getattr(arch, name) / 1e6:.1f}") * 1e6)
+        for name in ("image_parameters", "text_parameters")
+    }
+    assert dataclasses.replace(arch, **millions) == of_row(row)
 
 
 def fewer_blocks(name):
