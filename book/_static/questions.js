@@ -99,7 +99,11 @@
       return {
         nodes: labels,
         answer: () => buttons.filter((button) => button.checked).map((button) => button.value),
-        unreadable: () => (buttons.some((button) => button.checked) ? undefined : buttons[0]),
+        unreadable: () => {
+          const none = buttons.every((button) => !button.checked);
+          buttons[0].closest("fieldset").setAttribute("aria-invalid", none);
+          return none ? buttons[0] : undefined;
+        },
         set: ([letter]) => buttons.forEach((button) => { button.checked = button.value === letter; }),
         missing: "Choose an answer first.",
       };
@@ -150,11 +154,12 @@
     const form = make("form", {class: question.kind},
       make("fieldset", {"aria-describedby": status.id}, make("legend", {}, `Your answer to exercise ${question.name}`), ...nodes,
         make("button", {type: "submit"}, "Check")), status);
+    if (question.kind === "choice") form.querySelector("fieldset").setAttribute("role", "radiogroup");
     form.noValidate = true;
     // Screen readers announce what changes in a status, and not the verdict on an earlier answer when the page opens.
     for (const kind of ["input", "submit"]) form.addEventListener(kind, () => status.setAttribute("role", "status"));
     form.addEventListener("input", (event) => {
-      event.target.removeAttribute("aria-invalid");
+      for (const field of [event.target, event.target.closest("fieldset")]) field.removeAttribute("aria-invalid");
       report("", "");
     });
     form.addEventListener("submit", (event) => {

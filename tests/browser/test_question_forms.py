@@ -243,6 +243,9 @@ def test_the_first_field_without_a_readable_answer_has_the_focus(page):
     choice = form_of(page, "1.4")
     choice.locator("button").click()
     assert choice.get_by_role("radio").first.evaluate("r => r === document.activeElement")
+    assert choice.get_by_role("radiogroup").get_attribute("aria-invalid") == "true"
+    choice.get_by_role("radio").first.check()
+    assert choice.get_by_role("radiogroup").get_attribute("aria-invalid") is None
 
 
 def test_a_verdict_goes_when_the_answer_changes(page):
