@@ -204,7 +204,8 @@ def test_the_keyboard_is_enough(page):
 
 def test_every_form_has_a_name_and_every_field_a_label(page):
     for name, exercise in EXERCISES.items():
-        group = page.get_by_role("group", name=f"Your answer to exercise {name}", exact=True)
+        role = "radiogroup" if name in CHOICES else "group"
+        group = page.get_by_role(role, name=f"Your answer to exercise {name}", exact=True)
         fields = group.get_by_role("radio" if isinstance(exercise, Choice) else "textbox")
         names = fields.evaluate_all("all => all.map(field => field.labels[0].innerText.trim())")
         assert len(set(names)) == len(names) == fields.count() > 0
