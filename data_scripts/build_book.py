@@ -247,13 +247,16 @@ def for_readers(notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells:
         if cell.cell_type != "code":
             continue
-        solution = re.match(r"#@title (Solution [\d.]+)", cell.source)
+        solution = re.match(r"#@title (Solution .+)", cell.source)
         if solution:
             fold(cell, "hide-cell", solution[1])
         elif "REPOSITORY" in cell.source:
             fold(cell, "hide-input", "Set-up")
         elif re.search(r"\b(plt|axe?s?(\[\w+\])?)\.\w+\(", cell.source):
-            fold(cell, "hide-input", "Code of this figure")
+            draws = "image" in cell.metadata.get("mystnb", {})  # it has a text for its figure
+            fold(
+                cell, "hide-input", "Code of this figure" if draws else "Code for the figures below"
+            )
         for output in cell.get("outputs", []):
             if output.output_type == "stream":
                 output.text = BLANK.sub("", output.text)

@@ -17,7 +17,7 @@ RANGES = r"(?<=[\d%])_(?=to_[+−-]?\d)|(?<=[\d%]_to)_(?=[+−-]?\d)"
 TIED = re.compile("|".join((SIGNS, UNITS, RANGES)).replace("_", r"[ \n]"))
 NUMBER = re.compile(r"[+\-−]?\d.{0,23}|[\-–—]?")
 # data_scripts/build_book.py names the fold of a cell as this line does.
-COLAB_TITLE = re.compile(r"#@title Solution \d+\.\d+\n")
+COLAB_TITLE = re.compile(r"#@title Solution .+\n")
 VERBATIM = (nodes.literal, nodes.FixedTextElement, nodes.raw, nodes.comment, nodes.math)
 
 

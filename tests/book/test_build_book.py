@@ -183,6 +183,8 @@ def test_pages_fold_set_up_solutions_and_figures_and_leave_out_blank_checks():
         "#@title Solution 3.1\nhalf = 2",
         "ax.plot(x)\naxes[0].set(title='a')",
         "y = interpolate(a, b, 0.5)",
+        "#@title Solution 3.2, the parts\nx = 1",
+        "def beside(ax): ax.plot(x)",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
     notebook.cells[3].metadata["mystnb"] = {"image": {"alt": "a curve"}}
@@ -193,7 +195,9 @@ def test_pages_fold_set_up_solutions_and_figures_and_leave_out_blank_checks():
     build_book.for_readers(notebook)
     assert notebook.cells[3].metadata["mystnb"]["image"] == {"alt": "a curve"}
     labels = [cell.metadata.get("mystnb", {}).get("code_prompt_hide") for cell in notebook.cells]
-    assert labels == ["Set-up", None, "Solution 3.1", "Code of this figure", None]
+    figure, solution = "Code of this figure", "Solution 3.2, the parts"
+    below = "Code for the figures below"
+    assert labels == ["Set-up", None, "Solution 3.1", figure, None, solution, below]
     assert [c.metadata.get("tags") for c in notebook.cells][:3] == [
         ["hide-input"],
         None,

@@ -100,7 +100,7 @@ def test_code_stays_as_it_was_typed():
     "code, shown",
     [
         ("#@title Solution 6.1\nx = 1\ny = 2", "x = 1\ny = 2"),
-        ("#@title Solution 11.5, the parts\nx = 1", "#@title Solution 11.5, the parts\nx = 1"),
+        ("#@title Solution 11.5, the parts\nx = 1", "x = 1"),
         ("x = 1  #@title Solution 6.1\n", "x = 1  #@title Solution 6.1\n"),
     ],
 )
