@@ -29,7 +29,9 @@ OLDEST = 131  # the first Chromium that can print running titles and page number
 SHEET = re.compile(r'<link\b[^>]*rel="stylesheet"[^>]*>')
 ARTICLE = re.compile(r'<article class="bd-article">(.*?)</article>', re.S)
 COVER = re.compile(r'<header class="title-page">.*?</header>', re.S)
-IMAGE = re.compile(r"(<svg [^>]*diagram.*?</svg>)\s*<strong>(.*?)</strong>", re.S)  # of a part
+IMAGE = re.compile(  # of a part
+    r"(<svg [^>]*diagram[^>]*>(?:(?!<svg|</svg>).)*</svg>)\s*<strong>(.*?)</strong>", re.S
+)
 PDF_PLACE = re.compile(r'<span class="pdf">.*?</span>')  # of book/_ext/title_page.py
 HEADING = re.compile(r'<h([12])>(.*?)<a class="headerlink" href="#([^"]*)".*?</a></h\1>', re.S)
 TAG = re.compile(r"<(?!symbol|use)(\w+)((?:\s[^<>]*)?)>")  # all pages share the letters of formulas

@@ -43,7 +43,7 @@ def site(tmp_path_factory):
         "book/index",
         '<section id="s"><header class="title-page">',
         heading(1, "Small", "s"),
-        '<p>By us.<span class="pdf"></span></p></header><p>Welcome.</p>',
+        '<p>By us.<span class="pdf"></span></p></header><svg class="diagram"></svg><p>Welcome.</p>',
         '<ul><li><p><svg class="diagram" viewBox="0 0 9 9"></svg> <strong>Part I. Few &amp; more</strong></p></li></ul></section>',
     )
     write(
@@ -189,6 +189,10 @@ def test_folds_are_open_and_sidebars_left_out(texts):
     whole = " ".join(texts)
     assert "A hint." in whole and "Welcome." in whole
     assert "Cell 43" not in whole and "Sidebar" not in whole
+
+
+def test_the_page_before_a_part_has_its_image_and_nothing_else_of_the_start_page(texts):
+    assert sum("Welcome." in text for text in texts) == 1
 
 
 def test_answers_are_at_the_end_of_the_book_with_the_names_of_their_exercises(texts):
