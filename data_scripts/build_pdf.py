@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
 from html import escape, unescape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +41,26 @@ FOLD = re.compile(r"<details\b[^>]*>|</details>")
 EXERCISE = re.compile(r"<h3\b[^>]*>(Exercise [\d.]+)")
 SUMMARY = re.compile(r"<summary\b[^>]*>(.*?)</summary>", re.S)
 ANSWERS = "Solutions and answers"
+
+
+class Drawing(NamedTuple):
+    """What a page draws with JavaScript, which paper has not."""
+
+    place: str  # its selector
+    press: str  # the button to press first, or ""
+    drawn: str  # what is there when it is done
+
+
+DRAWINGS = {
+    "book/12_claims": Drawing("[id^=curves-]", "", "[id^=curves-] svg circle"),
+    "book/atlas": Drawing("#atlas", "", "#atlas > svg .dots"),
+    "book/playground": Drawing(
+        "#playground",
+        "#playground-only-zero button",
+        "#playground[data-state=still] #playground-plot polyline",
+    ),
+}
+WITHOUT = re.compile(r"<noscript>[^<]*needs JavaScript.*?</noscript>", re.S)
 
 
 class Chapter(NamedTuple):
@@ -120,7 +141,7 @@ def without_answers(text: str) -> tuple[str, list[str]]:
     Example:
         >>> fold = '<details class="unprinted"><summary>Model answer</summary><p>No.</p></details>'
         >>> without_answers("<h3>Exercise 1.2 · Explain</h3>" + fold)[1]
-        ['<h3>Exercise 1.2: model answer</h3><p>No.</p>']
+        ['<h3>Exercise 1.2, model answer</h3><p>No.</p>']
     """
     kept, answers, last = [], [], 0
     for start, end in folds(text):
@@ -131,7 +152,7 @@ def without_answers(text: str) -> tuple[str, list[str]]:
             continue
         exercise = (EXERCISE.findall(text[:start]) or [""])[-1]
         if exercise and exercise.partition(" ")[2] not in name:
-            name = f"{exercise}: {name[:1].lower()}{name[1:]}"
+            name = f"{exercise}, {name[:1].lower()}{name[1:]}"
         answers.append(f"<h3>{name}</h3>{body}")
         kept.append(f'<p class="answer-place">{name}: at the end of the book.</p>')
     return "".join([*kept, text[last:]]), answers
@@ -144,8 +165,32 @@ def unfolded(fold: str) -> tuple[str, str]:
     return title, fold[summary.end() : -len("</details>")]
 
 
-def read(site: Path, toc: Path) -> list[Part]:
+def still(browser: Browser, address: str, drawing: Drawing) -> str:
+    """Return an image, in HTML, of what a page draws with JavaScript.
+
+    Raises:
+        SystemExit: it draws nothing.
+    """
+    page = browser.new_page(viewport={"width": 880, "height": 900}, device_scale_factor=2)
+    page.goto(address)
+    try:
+        if drawing.press:
+            page.locator(drawing.press).first.click()
+        page.locator(drawing.drawn).first.wait_for(state="attached")
+    except Error:
+        raise SystemExit(f"{address} does not draw {drawing.drawn}, see DRAWINGS") from None
+    part = page.locator(drawing.place).first
+    name = part.locator("svg[aria-label]").first.get_attribute("aria-label") or ""
+    image = b64encode(part.screenshot(style="#pst-back-to-top { display: none }")).decode()
+    page.close()
+    return f'<img alt="{escape(name)}" src="data:image/png;base64,{image}">'
+
+
+def read(site: Path, toc: Path, stills: Mapping[str, str]) -> list[Part]:
     """Read the pages of a site.
+
+    Args:
+        stills: by page, an image in place of the line that says that it needs JavaScript.
 
     Raises:
         SystemExit: one of them is not built.
@@ -158,6 +203,8 @@ def read(site: Path, toc: Path) -> list[Part]:
     chapters = {}
     for own, page in addresses.items():
         text = moved(ARTICLE.search((site / f"{page}.html").read_text("utf-8"))[1], own, addresses)
+        if page in stills:
+            text = WITHOUT.sub(stills[page], text)
         found = [(n, unescape(re.sub("<.*?>", "", t)), i) for n, t, i in HEADING.findall(text)]
         sections = [(title, place) for level, title, place in found if level == "2"]
         chapters[page] = Chapter(page, found[0][1], sections, *without_answers(text))
@@ -268,10 +315,16 @@ def add_outline(target: Path, parts: list[Part]) -> int:
 
 def build(site: Path, toc: Path, target: Path) -> int:
     """Print the pages of a site into a PDF and return the number of its pages."""
-    book = read(site, toc)
     numbers: dict[str, int] | None = None
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as tools:
-        page = launched(tools).new_context(java_script_enabled=False).new_page()
+        browser = launched(tools)
+        stills = {
+            name: still(browser, (site / f"{name}.html").resolve().as_uri(), drawing)
+            for name, drawing in DRAWINGS.items()
+            if (site / f"{name}.html").exists()
+        }
+        book = read(site, toc, stills)
+        page = browser.new_context(java_script_enabled=False).new_page()
         page.set_default_timeout(0)
         source = Path(folder, "book.html")
         while True:

@@ -1,5 +1,6 @@
 """The PDF of the book, made of a site of three pages: numbers, links, outline, and what is left out."""
 
+import functools
 import re
 import shutil
 import types
@@ -65,7 +66,9 @@ def site(tmp_path_factory):
         "book/02_short",
         '<section id="one">',
         heading(1, "2. Short", "one"),
-        '<div style="width: 3000px">Wide</div>',
+        '<div style="width: 3000px">Wide</div><div id="drawing"><svg aria-label="A dot"></svg></div>',
+        "<noscript>The dot needs JavaScript.</noscript><script>document.querySelector('svg').innerHTML = ",
+        "'<circle r=\"9\"/>'</script>",
         '<p>See <a href="01_long.html#far">there</a>, <a href="01_long.html">all of it</a>, ',
         '<a class="external" href="https://pypi.org/">outside</a>, <a href="../_sources/a.txt">a file</a>.</p></section>',
     )
@@ -79,11 +82,32 @@ def site(tmp_path_factory):
 @pytest.fixture(scope="module")
 def target(site, tmp_path_factory):
     path = tmp_path_factory.mktemp("pdf") / "small.pdf"
-    try:
-        build_pdf.build(site, site / "_toc.yml", path)
-    except SystemExit as reason:
-        pytest.skip(str(reason))
+    dot = build_pdf.Drawing("#drawing", "", "#drawing circle")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build_pdf, "DRAWINGS", {"book/02_short": dot})
+        try:
+            build_pdf.build(site, site / "_toc.yml", path)
+        except SystemExit as reason:
+            pytest.skip(str(reason))
     return path
+
+
+@pytest.fixture
+def browser_or_skip():
+    """A Chromium that waits a moment only."""
+    with build_pdf.sync_playwright() as tools:
+        try:
+            browser = build_pdf.launched(tools)
+        except SystemExit as reason:
+            pytest.skip(str(reason))
+        yield types.SimpleNamespace(new_page=functools.partial(impatient_page, browser))
+        browser.close()
+
+
+def impatient_page(browser, **settings):
+    page = browser.new_page(**settings)
+    page.set_default_timeout(300)
+    return page
 
 
 @pytest.fixture(scope="module")
@@ -200,15 +224,27 @@ def test_answers_are_at_the_end_of_the_book_with_the_names_of_their_exercises(te
     for name, answer in (
         ("Solution 1.1", "It is 42."),
         ("Solution 1.1", "Since it is."),
-        ("Exercise 1.1: model answer", "Forty-two."),
+        ("Exercise 1.1, model answer", "Forty-two."),
     ):
         page = page_with(texts, answer)
         assert page > last and name in texts[page - 1]
         assert f"{name}: at the end of the book." in texts[asked - 1]
 
 
+def test_what_a_page_draws_with_javascript_is_an_image(pdf, texts):
+    page = page_with(texts, "See there")
+    assert len(pdf.pages[page - 1].images) == 1
+    assert "needs JavaScript" not in " ".join(texts)
+
+
+def test_a_page_that_draws_nothing_is_named(site, browser_or_skip):
+    nothing = build_pdf.Drawing("#drawing", "", "#drawing ellipse")
+    with pytest.raises(SystemExit, match="02_short.*ellipse"):
+        build_pdf.still(browser_or_skip, (site / "book/02_short.html").as_uri(), nothing)
+
+
 def test_letters_of_formulas_are_shared_and_ids_are_not(site):
-    book = build_pdf.read(site, site / "_toc.yml")
+    book = build_pdf.read(site, site / "_toc.yml", {})
     text = build_pdf.document(site, book, {})
     assert 'id="a1"' in text and 'href="#a1"' in text
     ids = re.findall(r'\sid="([^"]*)"', text)
@@ -232,7 +268,7 @@ def test_a_page_that_is_not_built_is_named(site, tmp_path):
     toc = tmp_path / "_toc.yml"
     toc.write_text((site / "_toc.yml").read_text().replace("02_short", "03_lost"))
     with pytest.raises(SystemExit, match="03_lost.*make book"):
-        build_pdf.read(site, toc)
+        build_pdf.read(site, toc, {})
 
 
 def tools(version=None):
