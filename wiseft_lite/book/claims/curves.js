@@ -80,7 +80,7 @@ const refill = () => {
   fill(pick("our-shift"), shifts(data.ours[paper.kind]));
   draw();
 };
-fill(pick("paper"), data.paper.map((curve, k) => [String(k), curve.label]));
+fill(pick("paper"), data.paper.map((curve, k) => [String(k), curve.model]));
 pick("paper").addEventListener("change", refill);
 root.querySelectorAll("select, input").forEach((node) => node.addEventListener("input", draw));
 slider.max = data.alphas.length - 1;

@@ -338,6 +338,7 @@ def curve_data() -> dict:
         order = ["ImageNet", "shifts", *(s for s in paper.SHIFTS if s in table)]
         theirs.append(
             {
+                "model": f"{model}, {kind}",
                 "label": f"Paper, {model}, {kind}",
                 "kind": kind,
                 "reference": "ImageNet",
