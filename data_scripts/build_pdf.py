@@ -181,7 +181,9 @@ def still(browser: Browser, address: str, drawing: Drawing) -> str:
         raise SystemExit(f"{address} does not draw {drawing.drawn}, see DRAWINGS") from None
     part = page.locator(drawing.place).first
     name = part.locator("svg[aria-label]").first.get_attribute("aria-label") or ""
-    image = b64encode(part.screenshot(style="#pst-back-to-top { display: none !important }")).decode()
+    image = b64encode(
+        part.screenshot(style="#pst-back-to-top { display: none !important }")
+    ).decode()
     page.close()
     return f'<img alt="{escape(name)}" src="data:image/png;base64,{image}">'
 

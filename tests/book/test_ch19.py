@@ -32,7 +32,7 @@ def test_from_nothing_to_a_figure_with_the_command_on_the_page(tmp_path, monkeyp
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin" / "wiseft-lite"  # as pip installs it
     script.write_text(
-        f"#!{sys.executable}\nfrom wiseft_lite.cli.main import main\nraise SystemExit(main())\n"
+        f'#!/bin/sh\nexec "{sys.executable}" -m wiseft_lite "$@"\n'  # its path may hold a space
     )
     script.chmod(0o755)
     path = {

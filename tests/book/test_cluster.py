@@ -93,7 +93,7 @@ def test_the_slurm_script_runs_on_two_nodes_that_are_this_one(tmp_path, clip_fol
         ("activate", ""),
         (
             "accelerate",
-            f'#!/bin/bash\nshift\nexec {sys.executable} -m accelerate.commands.launch "$@"\n',
+            f'#!/bin/bash\nshift\nexec "{sys.executable}" -m accelerate.commands.launch "$@"\n',
         ),
     ):
         (bin_folder / name).write_text(text)

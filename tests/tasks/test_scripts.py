@@ -154,7 +154,7 @@ def test_the_doctor_finds_data_sets_and_names_the_script_for_the_others(
         and "GB free" in lines["data"]
         and "torch 2" in lines["packages"]
     )
-    script = Path(lines["cifar10-c"].split()[2])  # the command works from any folder
+    script = Path(shlex.split(lines["cifar10-c"])[2])  # the command works from any folder
     assert script.is_file()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -125,7 +126,8 @@ def report(data: str | Path | None = None) -> list[str]:
     for name, lacks in missing.items():
         script = (SCRIPTS if SCRIPTS.is_dir() else Path("data_scripts")) / FAMILIES[name].script
         what = ", ".join(lacks).replace("|", " or ")
-        fix = f"python {_relative(script)} --data {root} (missing: {what})"
+        command = shlex.join(["python", _relative(script), "--data", str(root)])
+        fix = f"{command} (missing: {what})"
         lines.append(f"{name:16} {fix if lacks else 'present'}")
     return lines
 
