@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import io
+import shlex
 import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
