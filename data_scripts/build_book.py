@@ -236,6 +236,18 @@ def fold(cell: nbformat.NotebookNode, tag: str, label: str) -> None:
     shown.update(code_prompt_show=label, code_prompt_hide=label)
 
 
+def without_check(source: str) -> str:
+    """Return a solution without the line that checks it, which a page need not show; of an answer that is
+    a letter or a number, the answer is left.
+
+    Example:
+        >>> without_check('#@title Solution 1.1\\nassert ch01.chance.verdict(100 / 122) is None')
+        '#@title Solution 1.1\\n100 / 122'
+    """
+    without = re.sub(r"\n+assert \w+\.\w+\.verdict\(\w+_solution\) is None$", "", source)
+    return re.sub(r"^assert \w+\.\w+\.verdict\((.*)\) is None$", r"\1", without, flags=re.M)
+
+
 def for_readers(notebook: nbformat.NotebookNode) -> None:
     """Fold what a page does not teach with, leave out what checks say of blank exercises, and put in
     the questions that a page can judge.
@@ -250,6 +262,7 @@ def for_readers(notebook: nbformat.NotebookNode) -> None:
         solution = re.match(r"#@title (Solution .+)", cell.source)
         if solution:
             fold(cell, "hide-cell", solution[1])
+            cell.source = without_check(cell.source)
         elif "REPOSITORY" in cell.source:
             fold(cell, "hide-input", "Set-up")
         elif re.search(r"\b(plt|axe?s?(\[\w+\])?)\.\w+\(", cell.source):

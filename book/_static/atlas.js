@@ -155,12 +155,12 @@
   const describe = (k) => {
     const parts = [`${models.name[k]}: ${data.kinds[models.kind[k]]}, measured by ${data.sources[models.source[k]]}.`];
     const known = ["imagenet", ...data.shifts].filter((name) => models[name][k] !== null);
-    parts.push(`${known.map((name) => `${titles[name]} ${models[name][k].toFixed(1)}`).join(", ")} %.`);
-    parts.push(`${signed(height(k))} points from the ${data.fits[pick("fit").value]} on ${titles[shift()]}.`);
+    parts.push(`${known.map((name) => `${titles[name]} ${models[name][k].toFixed(1)}\u00a0%`).join(", ")}.`);
+    parts.push(`${signed(height(k))} points from the ${data.fits[pick("fit").value]} on ${titles[shift()].replace(/^mean/, "the mean")}.`);
     const more = [data.data[models.data[k]] && `pre-trained on ${data.data[models.data[k]]}`,
       models.params[k] && `${models.params[k]} million weights`, models.size[k] && `${models.size[k]} pixels`,
       models.lr[k] && `learning rate ${models.lr[k].toExponential(1)}`].filter(Boolean);
-    if (more.length) parts.push(`${more.join(", ")}.`);
+    if (more.length) parts.push(`${more.join(", ").replace(/^p/, "P").replace(/^l/, "L")}.`);
     return parts.join(" ");
   };
   const summary = () => {

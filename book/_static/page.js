@@ -15,6 +15,14 @@
     if (event.defaultPrevented || !free || inScroller(focused) || inScroller(pressed)) event.stopImmediatePropagation();
   });
 
+  // The theme keeps how far the contents were scrolled, so that the open page may be out of sight in them.
+  window.addEventListener("load", () => {
+    const bar = document.querySelector(".bd-sidebar-primary"), here = bar?.querySelector(".current.active > a");
+    if (!here) return;
+    const [outer, inner] = [bar, here].map((node) => node.getBoundingClientRect());
+    if (inner.top < outer.top || inner.bottom > outer.bottom) bar.scrollTop += inner.top - outer.top - bar.clientHeight / 3;
+  });
+
   // Paper is white, whatever the theme.
   const root = document.documentElement;
   let theme;

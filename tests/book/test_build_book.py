@@ -176,6 +176,23 @@ def test_the_command_ends_with_the_names_and_not_with_success(tmp_path):
     assert done.returncode == 1 and "15_family.ipynb failed" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "source, shown",
+    [
+        ('assert ch04.loss.verdict("B") is None', '"B"'),
+        ("n = 4 * 128\nassert ch10.context.verdict(n) is None", "n = 4 * 128\nn"),
+        (
+            "def f_solution(x):\n    return x\n\n\nassert ch10.f.verdict(f_solution) is None",
+            "def f_solution(x):\n    return x",
+        ),
+        ("assert torch.equal(a, b)", "assert torch.equal(a, b)"),
+    ],
+)
+def test_a_solution_is_shown_without_its_check(source, shown):
+    title = "#@title Solution 4.1\n"
+    assert build_book.without_check(title + source) == title + shown
+
+
 def test_pages_fold_set_up_solutions_and_figures_and_leave_out_blank_checks():
     cells = [
         "VERSION, REPOSITORY = 1, ''",

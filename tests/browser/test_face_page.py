@@ -184,6 +184,19 @@ def pressed(page, key):
     return page.url
 
 
+def test_the_open_page_is_in_sight_in_the_contents_wherever_they_were_scrolled(tab, address):
+    out_of_sight = """() => {
+        const bar = document.querySelector('.bd-sidebar-primary').getBoundingClientRect();
+        const here = document.querySelector('.bd-sidebar-primary .current.active > a').getBoundingClientRect();
+        return here.top < bar.top || here.bottom > bar.bottom; }"""
+    tab.goto(f"{address}/book/01_zero_shot_head.html")
+    for name in ("appendix/bibliography", "01_zero_shot_head"):
+        tab.evaluate(f"location.href = '{address}/book/{name}.html'")
+        tab.wait_for_url(f"**/{name}.html")
+        tab.wait_for_load_state("load")
+        assert not tab.evaluate(out_of_sight), name
+
+
 def test_arrow_keys_turn_pages(tab, address):
     page = opened_at(tab, address, CHAPTER)
     page.keyboard.press("ArrowRight")

@@ -253,7 +253,8 @@ if (!/\\.html$/.test(location.pathname)) root.querySelectorAll("a").forEach(
         f'<div class="wf-page" id="{mark}">{_style()}<fieldset hidden><legend>Show</legend>{radios}'
         '<p class="small" role="status"></p></fieldset>'
         f"<p>Intervals are {1 - 2 * LEVEL:.0%} intervals: each end is the limit of a one-sided test at "
-        f"{LEVEL:.0%}. A rule on a gain allows a third of what averaging gains over choosing one of the two models at random. "
+        f'{LEVEL:.0%}. Where a claim says "no difference", its margin is a third of a gain: '
+        "what the averaged model gains over a random choice between its two ends, as explained below. "
         f"<i>Detectable effect</i>: the true distance from its bound at which a number is detected in {POWER:.0%} of "
         f"experiments, in one test at {LEVEL:.0%}, before correction; the largest of a claim's numbers.</p>"
         f'<table class="claims"><caption>The claims of the paper, each with its rule, our measurement and the verdict.</caption><colgroup>{columns}</colgroup><thead><tr>'
