@@ -289,8 +289,8 @@ def _mark_alphas(ax: Axes, curve: pd.DataFrame, colour: str, named: bool) -> Non
         near = curve[np.isclose(curve["alpha"], alpha)]
         if near.empty:
             continue
-        dot = near[list(AXES)].iloc[0].to_numpy(float)
-        ax.scatter(*dot, s=20, color=colour, zorder=4)
+        dot = (float(near[AXES[0]].iloc[0]), float(near[AXES[1]].iloc[0]))
+        ax.scatter(dot[0], dot[1], s=20, color=colour, zorder=4)
         place = to_axes.transform(dot)
         if named and all((abs(place - other) >= APART).any() for other in taken):
             taken.append(place)
