@@ -414,7 +414,7 @@ def _percentiles(values, level=95):
     return np.percentile(values, [50 - level / 2, 50 + level / 2])
 
 
-def _lend(
+def _held_out_gains(
     right,
     alphas,
     draws,
@@ -443,33 +443,35 @@ def _lend(
     return found
 
 
-def _pooled_lend(right, alphas, draws):
+def _pooled_gains(right, alphas, draws):
     """The others' images count, not the others' shifts."""
     sizes = {s: r.shape[1] for s, r in right.items()}
 
     def choose(accuracies, shift):
         return int(sum(sizes[s] * v for s, v in accuracies.items() if s != shift).argmax())
 
-    return _lend(right, alphas, draws, choose)
+    return _held_out_gains(right, alphas, draws, choose)
 
 
 def _mean_of_ends(right, alphas, draws):
-    found = _lend(right, alphas, draws)
+    found = _held_out_gains(right, alphas, draws)
     return {**found, "mean": tuple(np.mean([found[s] for s in right], axis=0))}
 
 
-lend = Code(
+held_out_gains = Code(
     "7.5",
-    _lend,
+    _held_out_gains,
     [_redrawn_shifts],
     [
         (
-            partial(_lend, choose=lambda accuracies, shift: int(accuracies[shift].argmax())),
+            partial(
+                _held_out_gains, choose=lambda accuracies, shift: int(accuracies[shift].argmax())
+            ),
             "each shift gets the alpha that is best for itself: that is the oracle again.",
         ),
         (
             partial(
-                _lend,
+                _held_out_gains,
                 choose=lambda accuracies, shift: int(
                     np.mean(list(accuracies.values()), axis=0).argmax()
                 ),
@@ -477,30 +479,30 @@ lend = Code(
             "the shift takes part in choosing its own alpha: leave it out of the mean.",
         ),
         (
-            _pooled_lend,
+            _pooled_gains,
             "you put the images of the other shifts together, so a large shift counts more; take the mean of their "
             "accuracies.",
         ),
         (
-            partial(_lend, fixed_choice=True),
+            partial(_held_out_gains, fixed_choice=True),
             "you choose alpha once, on all images, and keep it in every draw. The choice is a part of what varies: choose "
             "again in each draw.",
         ),
         (
-            partial(_lend, fixed_base=True),
+            partial(_held_out_gains, fixed_base=True),
             "the accuracy at 0.5 is that of all images in every draw; read both on the same redrawn images.",
         ),
         (
-            partial(_lend, middle=lambda values: float(values.mean())),
+            partial(_held_out_gains, middle=lambda values: float(values.mean())),
             "the gain is that of the images as they are; the draws show only how far it may be off.",
         ),
         (
-            partial(_lend, ends=partial(_percentiles, level=90)),
+            partial(_held_out_gains, ends=partial(_percentiles, level=90)),
             "those are the 5th and 95th percentile, an interval of 90 %; take the 2.5th and the 97.5th.",
         ),
         (
             partial(
-                _lend,
+                _held_out_gains,
                 ends=lambda values: np.mean(values) + 1.96 * np.std(values) * np.array([-1, 1]),
             ),
             "those are 1.96 standard deviations to either side; take the percentiles of the draws.",
@@ -511,7 +513,7 @@ lend = Code(
             "gains in each draw, then take percentiles.",
         ),
         (
-            partial(_lend, scale=1),
+            partial(_held_out_gains, scale=1),
             "those are fractions; gains are stated in points.",
         ),
     ],
@@ -530,4 +532,4 @@ beyond = Choice(
     },
 )
 
-ALL = [images, rules, optima, redrawn, lend, beyond]
+ALL = [images, rules, optima, redrawn, held_out_gains, beyond]

@@ -291,8 +291,8 @@ def _same_function(generator):
     return zero, one, found, _between(generator)
 
 
-def _with_the_network(walls, theta_0, theta_1, splits, alphas):
-    return walls(network, theta_0, theta_1, splits, alphas)
+def _with_the_network(barrier_heights, theta_0, theta_1, splits, alphas):
+    return barrier_heights(network, theta_0, theta_1, splits, alphas)
 
 
 def _loss(logits, labels, classes):
@@ -322,7 +322,7 @@ def _worse_end(start, end, alpha, sign):
     return sign * min(sign * start, sign * end)
 
 
-def _walls(
+def _barrier_heights(
     network,
     theta_0,
     theta_1,
@@ -360,29 +360,30 @@ def _walls(
 
 
 def _between_first_and_last(network, theta_0, theta_1, splits, alphas):
-    return _walls(network, theta_0, theta_1, splits, alphas, ends=(alphas[0], alphas[-1]))
+    return _barrier_heights(network, theta_0, theta_1, splits, alphas, ends=(alphas[0], alphas[-1]))
 
 
-walls = Code(
+barrier_heights = Code(
     "8.4",
-    _walls,
+    _barrier_heights,
     [_strangers, _friends, _same_function],
     [
         (
-            partial(_walls, line=_better_end),
+            partial(_barrier_heights, line=_better_end),
             "you measure from the better end; then a path that only joins a good end to a worse one has a barrier.",
         ),
         (
-            partial(_walls, line=_worse_end),
+            partial(_barrier_heights, line=_worse_end),
             "you measure from the worse end; between the ends the line is higher.",
         ),
         (
-            partial(_walls, line=lambda start, end, alpha, sign: (start + end) / 2),
+            partial(_barrier_heights, line=lambda start, end, alpha, sign: (start + end) / 2),
             "you measure from the mean of the ends; the line is there at alpha = 0.5 only.",
         ),
         (
             partial(
-                _walls, line=lambda start, end, alpha, sign: _straight(end, start, alpha, sign)
+                _barrier_heights,
+                line=lambda start, end, alpha, sign: _straight(end, start, alpha, sign),
             ),
             "your straight line runs the other way: at alpha = 0 it is at the zero-shot model.",
         ),
@@ -392,35 +393,38 @@ walls = Code(
             "their own.",
         ),
         (
-            partial(_walls, deepest=max),
+            partial(_barrier_heights, deepest=max),
             "a path that stays on the good side of the line has a barrier of 0, not a negative one.",
         ),
         (
-            partial(_walls, deepest=lambda drops: max(map(abs, drops))),
+            partial(_barrier_heights, deepest=lambda drops: max(map(abs, drops))),
             "a path on the good side of the line is no barrier: take no absolute value.",
         ),
         (
-            partial(_walls, signs=(1, 1)),
+            partial(_barrier_heights, signs=(1, 1)),
             "a loss is good when it is low: its barrier is how far it rises above the line.",
         ),
         (
-            partial(_walls, mix=_of_outputs),
+            partial(_barrier_heights, mix=_of_outputs),
             "you mix the two models' logits; mix the weights, and run the mixture.",
         ),
         (
-            partial(_walls, loss=lambda logits, labels, classes: F.cross_entropy(logits, labels)),
+            partial(
+                _barrier_heights,
+                loss=lambda logits, labels, classes: F.cross_entropy(logits, labels),
+            ),
             "your loss is over all classes; take it over those that the split has.",
         ),
         (
-            partial(_walls, predict=of_all_classes),
+            partial(_barrier_heights, predict=of_all_classes),
             "a class that the split does not have can still win: predict among its own classes only.",
         ),
         (
-            partial(_walls, predict=places),
+            partial(_barrier_heights, predict=places),
             "argmax over some columns gives a place in the list of classes; look the class up.",
         ),
         (
-            partial(_walls, scale=1),
+            partial(_barrier_heights, scale=1),
             "state the accuracy's barrier in points: multiply the fraction by 100.",
         ),
     ],
@@ -442,8 +446,8 @@ def _triangle(generator):
     return [zero, one, two], images, truth, xs, ys
 
 
-def _ground_with_the_network(ground, thetas, images, labels, xs, ys):
-    return ground(network, thetas, images, labels, xs, ys)
+def _grid_with_the_network(accuracy_grid, thetas, images, labels, xs, ys):
+    return accuracy_grid(network, thetas, images, labels, xs, ys)
 
 
 def _coefficients(x, y, thetas):
@@ -491,7 +495,7 @@ def _mixed_logits(network, thetas, images, coefficients):
     return sum(a * network(theta, images) for a, theta in zip(coefficients, thetas, strict=True))
 
 
-def _ground(
+def _accuracy_grid(
     network,
     thetas,
     images,
@@ -509,45 +513,45 @@ def _ground(
     return [[percent(x, y) for x in xs] for y in ys]
 
 
-ground = Code(
+accuracy_grid = Code(
     "8.5",
-    _ground,
+    _accuracy_grid,
     [_triangle],
     [
         (
-            partial(_ground, coefficients=_square),
+            partial(_accuracy_grid, coefficients=_square),
             "you draw the triangle with a right angle; the third model lies where its two distances put it.",
         ),
         (
-            partial(_ground, coefficients=_steps),
+            partial(_accuracy_grid, coefficients=_steps),
             "x and y are distances of weights, not coefficients of the models.",
         ),
         (
-            partial(_ground, coefficients=_inside),
+            partial(_accuracy_grid, coefficients=_inside),
             "outside the triangle a coefficient is negative, and that is allowed.",
         ),
         (
-            partial(_ground, coefficients=_other_order),
+            partial(_accuracy_grid, coefficients=_other_order),
             "the second model lies on the x axis and the third above it; yours are exchanged.",
         ),
         (
-            partial(_ground, coefficients=_sum_of_norms),
+            partial(_accuracy_grid, coefficients=_sum_of_norms),
             "a distance is the root of the sum of *all* squares; yours adds the lengths of single tensors.",
         ),
         (
-            partial(_ground, mix=_mixed_logits),
+            partial(_accuracy_grid, mix=_mixed_logits),
             "you mix the three models' logits; mix the weights, and run the mixture.",
         ),
         (
             lambda f, thetas, images, labels, xs, ys: torch.tensor(
-                _ground(f, thetas, images, labels, xs, ys)
+                _accuracy_grid(f, thetas, images, labels, xs, ys)
             ).T.tolist(),
             "your rows are the xs; return one row for each of ys.",
         ),
-        (partial(_ground, scale=1), "those are fractions; return percent."),
+        (partial(_accuracy_grid, scale=1), "those are fractions; return percent."),
     ],
     library=[corners, barycentric, average],
-    call=_ground_with_the_network,
+    call=_grid_with_the_network,
 )
 
 
@@ -656,4 +660,4 @@ check = Choice(
     },
 )
 
-ALL = [fewest, differ, wins, walls, ground, realigned, check]
+ALL = [fewest, differ, wins, barrier_heights, accuracy_grid, realigned, check]
